@@ -1,0 +1,37 @@
+/** Every failure that this system names. A `switch` over it is checked by the compiler. */
+export type ErrorCode =
+  | 'BAD_TRANSACTION'
+  | 'BAD_PAYMENT'
+  | 'PAYMENT_TOO_LARGE'
+  | 'UNSUPPORTED_MEDIA_TYPE'
+  | 'METHOD_NOT_ALLOWED'
+  | 'FILTER_REFUSED'
+  | 'OVERLOADED'
+  | 'POOL_NOT_FOUND'
+  | 'POOL_HALTED'
+  | 'ENTRY_NOT_FOUND'
+  | 'HANDLER_NOT_FOUND'
+  | 'LOOP_TOO_DEEP'
+  | 'BAD_ARGUMENT'
+  | 'BAD_CONFIG'
+  | 'BAD_BLOCK'
+  | 'BAD_MESSAGE'
+  | 'PORT_IN_USE'
+  | 'FOLDER_IN_USE'
+  | 'NODE_TOO_OLD'
+  | 'CLOSED'
+  | 'UNAVAILABLE'
+
+/** A failure with a code, a cause, and a word on whether waiting helps. Nothing tests `message`; it is for people. */
+export class OverpoolError extends Error {
+  override readonly name = 'OverpoolError'
+  readonly code: ErrorCode
+  /** true: the same call may succeed later without any change */
+  readonly retryable: boolean
+
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; retryable?: boolean } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined)
+    this.code = code
+    this.retryable = options.retryable ?? false
+  }
+}
