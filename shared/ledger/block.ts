@@ -1,0 +1,40 @@
+import { encode } from 'cborg'
+import { asMap, badBlock, decodeStrict, type Entry, entryOf, isUint } from './entry.ts'
+
+/** A block holds at most this many entries and bytes, except a single larger entry (DESIGN, Formats). */
+export const MAX_BLOCK_ENTRIES = 256
+export const MAX_BLOCK_BYTES = 256 * 1024
+
+/** Block n of a pool: consecutive entries from sequence number `first`; the same bytes in the mirror and in the hypercore. */
+export interface Block {
+  n: number
+  first: number
+  count: number
+  bytes: Uint8Array
+}
+
+// A block is `{ v: 1, first, entries: [...] }` with keys in CBOR's canonical order (shorter first): the entries come last but for
+// nothing, so entries that were encoded once, at the door, are laid behind a head without being decoded again.
+const HEAD = Uint8Array.of(0xa3, 0x61, 0x76, 0x01, 0x65, 0x66, 0x69, 0x72, 0x73, 0x74) // map(3), "v": 1, "first":
+const ENTRIES = Uint8Array.of(0x67, 0x65, 0x6e, 0x74, 0x72, 0x69, 0x65, 0x73) // "entries":
+
+/** A block of entries that are encoded already (`encodeEntry`). */
+export function encodeBlock(n: number, first: number, entries: Uint8Array[]): Block {
+  const bytes = Buffer.concat([HEAD, encode(first), ENTRIES, arrayHead(entries.length), ...entries])
+  return { n, first, count: entries.length, bytes }
+}
+
+/** The entries of a block, or BAD_BLOCK. `bytes` may come from anybody. */
+export function decodeBlock(bytes: Uint8Array): { first: number; entries: Entry[] } {
+  const { v, first, entries } = asMap(decodeStrict(bytes), 'something')
+  if (v !== 1) throw badBlock(`version ${String(v)}; this program knows version 1`)
+  if (!isUint(first)) throw badBlock('no first sequence number')
+  if (!Array.isArray(entries) || entries.length === 0) throw badBlock('no entries')
+  return { first, entries: entries.map(entryOf) }
+}
+
+function arrayHead(length: number): Uint8Array {
+  if (length < 24) return Uint8Array.of(0x80 | length)
+  if (length < 256) return Uint8Array.of(0x98, length)
+  return Uint8Array.of(0x99, length >> 8, length & 0xff)
+}

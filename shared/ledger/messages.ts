@@ -1,0 +1,64 @@
+import { encode } from 'cborg'
+import { OverpoolError } from '../errors.ts'
+import type { Block } from './block.ts'
+import { asMap, decodeStrict, type EntryId, hex, hexBytes, isUint } from './entry.ts'
+
+/** What the ingress queue carries: an entry, encoded once at the door, and what the writer needs to know of it without decoding it. */
+export interface IngressMessage {
+  pool: string
+  id: EntryId
+  txid: string
+  /** the id is not made from the transaction (a handler's post, a named one), so it gets a receipt of its own */
+  named: boolean
+  entry: Uint8Array
+}
+
+export function encodeIngress(message: IngressMessage): Uint8Array {
+  return encode([message.pool, hexBytes(message.id), hexBytes(message.txid), message.named, message.entry])
+}
+
+export function decodeIngress(bytes: Uint8Array): IngressMessage {
+  const [pool, id, txid, named, entry] = asList(bytes, 'ingress')
+  if (typeof pool !== 'string' || !is32(id) || !is32(txid) || typeof named !== 'boolean' || !(entry instanceof Uint8Array)) throw badMessage('ingress')
+  return { pool, id: hex(id) as EntryId, txid: hex(txid), named, entry }
+}
+
+/** What a tx queue carries: "pool P has block n", with the block inside when it is small. */
+export interface Bell {
+  pool: string
+  n: number
+  block?: Block
+}
+
+export function encodeBell({ pool, n, block }: Bell): Uint8Array {
+  return encode({ pool, n, ...(block && { first: block.first, count: block.count, bytes: block.bytes }) })
+}
+
+export function decodeBell(bytes: Uint8Array): Bell {
+  const { pool, n, first, count, bytes: inside } = wrap('bell', () => asMap(decodeStrict(bytes), 'a bell'))
+  if (typeof pool !== 'string' || !isUint(n)) throw badMessage('bell')
+  if (!(inside instanceof Uint8Array) || !isUint(first) || !isUint(count)) return { pool, n }
+  return { pool, n, block: { n, first, count, bytes: inside } }
+}
+
+function asList(bytes: Uint8Array, kind: string): unknown[] {
+  const value = wrap(kind, () => decodeStrict(bytes))
+  if (!Array.isArray(value)) throw badMessage(kind)
+  return value
+}
+
+function wrap<T>(kind: string, decode: () => T): T {
+  try {
+    return decode()
+  } catch (cause) {
+    throw badMessage(kind, cause)
+  }
+}
+
+function is32(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array && value.length === 32
+}
+
+function badMessage(kind: string, cause?: unknown): OverpoolError {
+  return new OverpoolError('BAD_MESSAGE', `a message in the ${kind} queue that this program did not write`, { cause })
+}
