@@ -1,6 +1,7 @@
 /** Every failure that this system names. A `switch` over it is checked by the compiler. */
 export type ErrorCode =
   | 'BAD_TRANSACTION'
+  | 'MALFORMED_PAYMENT'
   | 'BAD_PAYMENT'
   | 'PAYMENT_TOO_LARGE'
   | 'UNSUPPORTED_MEDIA_TYPE'

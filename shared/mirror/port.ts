@@ -78,7 +78,7 @@ export interface Mirror {
   putReceipts(pool: string, receipts: Receipt[]): Promise<void>
   /** The receipts with these keys and ids, in the order asked for. */
   findReceipts(pool: string, wanted: Pick<Receipt, 'key' | 'id'>[]): Promise<(Receipt | undefined)[]>
-  /** All entries of a transaction, oldest first. */
+  /** The entries of a transaction, oldest first, at most 100. */
   receiptsOf(pool: string, txid: string): Promise<Receipt[]>
 
   /** Makes the pool if there is none; answers with what stands. */

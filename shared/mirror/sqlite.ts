@@ -7,6 +7,13 @@ import { type Cursor, type DeadLetter, type Mirror, NO_CURSOR, type PoolControl,
 /** `readBlocks` stops after this many bytes, so that a page of large blocks fits into memory. */
 const PAGE_BYTES = 4 * 1024 * 1024
 
+/** `receiptsOf` gives at most so many of one transaction: a wallet can post the same one with any number of memos. */
+const MAX_RECEIPTS = 100
+
+interface Place {
+  seq: number
+}
+
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS pools (
     path TEXT PRIMARY KEY, key TEXT NOT NULL, discoveryKey TEXT NOT NULL, createdAt INTEGER NOT NULL, checkpoint INTEGER NOT NULL DEFAULT 0,
@@ -14,7 +21,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS blocks (pool TEXT NOT NULL, n INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, bytes BLOB NOT NULL);
   CREATE UNIQUE INDEX IF NOT EXISTS blocks_n ON blocks (pool, n, first);
   CREATE INDEX IF NOT EXISTS blocks_first ON blocks (pool, first);
-  CREATE TABLE IF NOT EXISTS receipts (pool INTEGER NOT NULL, prefix INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (pool, prefix, seq)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS receipts (pool INTEGER NOT NULL, key INTEGER NOT NULL, id INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (pool, key, id, seq)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS cursors (
     handler TEXT NOT NULL, pool TEXT NOT NULL, seq INTEGER NOT NULL DEFAULT -1, block INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
     stopped TEXT, redrive INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (handler, pool));
@@ -25,7 +32,7 @@ const SCHEMA = `
 `
 
 /**
- * The mirror in the machine's SQLite file. A receipt is kept as 48 bits of its key and the sequence number, 19 bytes in all, and is
+ * The mirror in the machine's SQLite file. A receipt is kept as 48 bits of its key, 48 of its id and the sequence number, and is
  * checked against the block it points to: the block holds the whole truth already, and a small index stays fast when it grows.
  */
 export class SqliteMirror implements Mirror {
@@ -78,26 +85,30 @@ export class SqliteMirror implements Mirror {
 
   async putReceipts(pool: string, receipts: Receipt[]): Promise<void> {
     // sorted, so that neighbours go into the same page of the index
-    const rows = receipts.map(({ key, seq }) => ({ prefix: prefixOf(key), seq })).sort((a, b) => a.prefix - b.prefix)
+    const rows = receipts.map(({ key, id, seq }) => ({ key: prefixOf(key), id: prefixOf(id), seq })).sort((a, b) => a.key - b.key)
     const number = this.#poolNumber(pool)
     if (number < 0) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${pool}" in this mirror`)
     await this.#store.write(() => {
-      for (const { prefix, seq } of rows) this.#store.run('INSERT OR IGNORE INTO receipts VALUES (?, ?, ?)', number, prefix, seq)
+      for (const { key, id, seq } of rows) this.#store.run('INSERT OR IGNORE INTO receipts VALUES (?, ?, ?, ?)', number, key, id, seq)
     })
   }
 
   async findReceipts(pool: string, wanted: Pick<Receipt, 'key' | 'id'>[]): Promise<(Receipt | undefined)[]> {
-    return wanted.map(({ key, id }) => this.#receipts(pool, key).find((receipt) => receipt.id === id))
+    const number = this.#poolNumber(pool)
+    return wanted.map(({ key, id }) => {
+      const rows = this.#store.all<Place>('SELECT seq FROM receipts WHERE pool = ? AND key = ? AND id = ? ORDER BY seq', number, prefixOf(key), prefixOf(id))
+      return this.#completed(pool, key, rows).find((receipt) => receipt.id === id)
+    })
   }
 
   async receiptsOf(pool: string, txid: string): Promise<Receipt[]> {
-    return this.#receipts(pool, txid).filter((receipt) => receipt.txid === txid)
+    const rows = this.#store.all<Place>('SELECT seq FROM receipts WHERE pool = ? AND key = ? ORDER BY seq LIMIT ?', this.#poolNumber(pool), prefixOf(txid), MAX_RECEIPTS)
+    return this.#completed(pool, txid, rows)
   }
 
-  /** The receipts under these 48 bits, completed from their blocks. */
-  #receipts(pool: string, key: string): Receipt[] {
-    const rows = this.#store.all<{ seq: number }>('SELECT seq FROM receipts WHERE pool = ? AND prefix = ? ORDER BY seq', this.#poolNumber(pool), prefixOf(key))
-    return rows.flatMap(({ seq }) => {
+  /** The receipts at these places whose key is whole, not only its prefix. */
+  #completed(pool: string, key: string, places: Place[]): Receipt[] {
+    return places.flatMap(({ seq }) => {
       const block = this.#holding(pool, seq)
       if (!block) return []
       const entry = decodeBlock(block.bytes).entries[seq - block.first]!

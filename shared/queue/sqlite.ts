@@ -4,10 +4,13 @@ import type { Message, Outgoing, Queue, ReceiveOptions } from './port.ts'
 /** SQS drops a repeated deduplication id within this time; so do we. */
 const DEDUPE_MS = 5 * 60_000
 
+/** A receive takes no more bytes than this, except a single larger message. */
+const RECEIVE_BYTES = 8 * 1024 * 1024
+
 interface Row {
   id: number
   grp: string | null
-  body: Uint8Array
+  size: number
   receives: number
 }
 
@@ -70,12 +73,15 @@ export class SqliteQueue implements Queue {
   /** The messages that can be given out now, oldest first. */
   #due(max: number): Row[] {
     const held = this.fifo ? `AND (grp IS NULL OR grp NOT IN (SELECT grp FROM ${this.#table} WHERE visible > ?2 AND grp IS NOT NULL))` : ''
-    return this.#store.all<Row>(`SELECT id, grp, body, receives FROM ${this.#table} WHERE visible <= ?2 ${held} ORDER BY id LIMIT ?1`, max, this.#now())
+    return this.#store.all<Row>(`SELECT id, grp, length(body) AS size, receives FROM ${this.#table} WHERE visible <= ?2 ${held} ORDER BY id LIMIT ?1`, max, this.#now())
   }
 
   #take(max: number): Message[] {
     const visible = this.#now() + this.#visibilityMs
-    return this.#due(max).map(({ id, grp, body, receives }) => {
+    let bytes = 0
+    const rows = this.#due(max).filter(({ size }, i) => (bytes += size) <= RECEIVE_BYTES || i === 0)
+    return rows.map(({ id, grp, receives }) => {
+      const { body } = this.#store.get<{ body: Uint8Array }>(`SELECT body FROM ${this.#table} WHERE id = ?`, id)!
       this.#store.run(`UPDATE ${this.#table} SET visible = ?, receives = receives + 1 WHERE id = ?`, visible, id)
       return { body, group: grp ?? undefined, handle: `${id}:${receives + 1}`, receives: receives + 1 }
     })
@@ -107,6 +113,11 @@ export class SqliteQueue implements Queue {
       this.#now(),
     )
     return { waiting: row!.waiting, inFlight: row!.inFlight }
+  }
+
+  /** Takes back all that was given out: for a machine that starts and knows that it is alone, so that it need not wait for a dead one's messages. */
+  async reclaim(): Promise<void> {
+    await this.#store.write(() => this.#store.run(`UPDATE ${this.#table} SET visible = ?1 WHERE visible > ?1`, this.#now()))
   }
 
   async close(): Promise<void> {} // the store belongs to who opened it

@@ -1,0 +1,70 @@
+import { inspect } from 'node:util'
+import type { Block } from '../../shared/ledger/block.ts'
+import { type Cause, type Entry, type EntryId, hex, type PaymentFields, type Source } from '../../shared/ledger/entry.ts'
+import { type Parsed, parseTransaction, type ScannedTransaction, scanTransaction } from '../../shared/transaction/index.ts'
+
+/** The BIP270 Payment, `transaction` in hex. */
+export interface Payment extends PaymentFields {
+  transaction: string
+}
+
+/** What a `tx` handler is called with: an entry of a pool. `path`, `key`, `hash`, `payment` and `parsed` are those of the original Overpool. */
+export interface TxEvent {
+  /** name of the pool, or the public key of a peer's */
+  path: string
+  /** public key of the pool, 64 hex */
+  key: string
+  /** txid, 64 hex */
+  hash: string
+  /** place in the pool: 0, 1, 2 … */
+  seq: number
+  id: EntryId
+  /** when it was posted, ms since 1970 */
+  at: number
+  source: Source
+  /** the entry whose handler posted this one */
+  cause?: Cause
+  /** posts since the one that began the loop */
+  hops: number
+  payment: Payment
+  /** the transaction in BPU/TXO shape, computed when first read */
+  parsed: Parsed
+}
+
+/** The event of an entry. `hash`, `payment` and `parsed` are computed when first read, and shown by console.log and JSON.stringify like the rest. */
+export function eventOf(pool: { path: string; key: string }, seq: number, entry: Entry): TxEvent {
+  let scanned: ScannedTransaction | undefined
+  let payment: Payment | undefined
+  let parsed: Parsed | undefined
+  const scan = () => (scanned ??= scanTransaction(entry.tx))
+  const event: TxEvent = {
+    path: pool.path,
+    key: pool.key,
+    get hash() {
+      return scan().txid
+    },
+    seq,
+    id: entry.id,
+    at: entry.at,
+    source: entry.source,
+    ...(entry.cause && { cause: entry.cause }),
+    hops: entry.hops,
+    get payment() {
+      return (payment ??= { transaction: hex(entry.tx), ...entry.payment })
+    },
+    get parsed() {
+      return (parsed ??= parseTransaction(scan()))
+    },
+  }
+  return Object.defineProperty(event, inspect.custom, { value: show })
+}
+
+/** The events of a block, in order. */
+export function eventsOf(pool: { path: string; key: string }, block: Pick<Block, 'first'>, entries: Entry[]): TxEvent[] {
+  return entries.map((entry, i) => eventOf(pool, block.first + i, entry))
+}
+
+// console.log would show `[Getter]`
+function show(this: TxEvent): object {
+  return { ...this }
+}

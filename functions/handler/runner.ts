@@ -1,0 +1,174 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Clock } from '../../shared/clock.ts'
+import { OverpoolError } from '../../shared/errors.ts'
+import { type Block, decodeBlock } from '../../shared/ledger/block.ts'
+import type { Entry } from '../../shared/ledger/entry.ts'
+import type { Bell } from '../../shared/ledger/messages.ts'
+import { type Cursor, type Mirror } from '../../shared/mirror/port.ts'
+import { backoff } from '../../shared/retry.ts'
+import { eventOf, type TxEvent } from './event.ts'
+
+/** An error text that is kept is cut to so many characters. */
+const MAX_ERROR = 1_000
+/** Stop before the time is up, so that the cursor can still be written, ms. */
+const MARGIN_MS = 1_000
+
+/** Where a handler is while it runs: what it posts is posted as a consequence of this entry (Promise 3). */
+export interface HandlerContext {
+  handler: string
+  cause: { key: string; seq: number }
+  hops: number
+  /** number of the next post */
+  ordinal: number
+}
+
+/** The handler that the current code runs in, however deep. */
+export const handlerContext = new AsyncLocalStorage<HandlerContext>()
+
+export type RunnerReport =
+  | { kind: 'failed'; handler: string; pool: string; seq: number; attempt: number; error: unknown }
+  | { kind: 'given-up'; handler: string; pool: string; seq: number; error: unknown }
+  | { kind: 'stopped'; handler: string; pool: string; seq: number; error: unknown }
+  | { kind: 'bad-block'; handler: string; pool: string; n: number; error: unknown }
+
+export interface RunnerOptions {
+  /** the handler's name: its cursor, its dead letters and the ids of its posts go by it */
+  handler: string
+  mirror: Mirror
+  clock: Clock
+  report: (report: RunnerReport) => void
+  /** the user's function */
+  onTx: (event: TxEvent) => unknown
+  /** attempts at an entry until it is given up */
+  maxAttempts: number
+  /** 'skip': a given-up entry becomes a dead letter and the pool goes on; 'stop': the pool stops there for this handler */
+  onPoison: 'skip' | 'stop'
+  /** a call that takes longer has failed, ms */
+  timeoutMs: number
+  /** wait after a first failure, ms; doubles up to `retryMostMs` */
+  retryMs: number
+  retryMostMs: number
+}
+
+/** What becomes of a bell: it has been answered and can be deleted, or comes again after `againMs`. */
+export type Answer = { done: true } | { done: false; againMs: number }
+
+const DONE: Answer = { done: true }
+
+/**
+ * Answers a bell: runs the handler on every entry from the cursor's next one to the end of the bell's block, in order. What is to be done is
+ * said by the cursor and the mirror, so a lost, repeated or reordered bell costs time, never an event (Promise 4).
+ * @param receives how often this bell was given out: from the second time the cursor is written after each entry, so that a slow batch moves on
+ * @param deadline ms since 1970; what does not fit is left for the next time
+ */
+export async function answerBell(bell: Bell, key: string, receives: number, deadline: number, options: RunnerOptions): Promise<Answer> {
+  const { handler, mirror, clock } = options
+  const pool = { path: bell.pool, key }
+  const start = await mirror.readCursor(handler, pool.path)
+  if (start.redrive) await redrive(pool, options)
+  if (start.stopped) return DONE
+  let at: Cursor = { seq: start.seq, block: start.block, attempts: start.attempts }
+  const keep = async (cursor: Cursor, written: boolean) => {
+    at = cursor
+    if (written) await mirror.writeCursor(handler, pool.path, at)
+  }
+
+  for await (const block of blocksUpTo(bell, at.block, mirror)) {
+    const entries = entriesOf(block, pool.path, options)
+    for (const [i, entry] of entries.entries()) {
+      const seq = block.first + i
+      if (seq <= at.seq) continue
+      if (clock.now() >= deadline - MARGIN_MS && (at.seq !== start.seq || receives > 1)) {
+        await keep(at, true)
+        return { done: false, againMs: 0 }
+      }
+      const error = await run(pool, seq, entry, options)
+      if (error === undefined) {
+        await keep({ seq, block: block.n, attempts: 0 }, receives > 1)
+        continue
+      }
+      const attempts = at.attempts + 1
+      if (attempts < options.maxAttempts) {
+        options.report({ kind: 'failed', handler, pool: pool.path, seq, attempt: attempts, error: error.thrown })
+        await keep({ ...at, attempts }, true)
+        return { done: false, againMs: backoff(attempts, options.retryMs, options.retryMostMs) }
+      }
+      const text = errorText(error.thrown)
+      if (options.onPoison === 'stop') {
+        options.report({ kind: 'stopped', handler, pool: pool.path, seq, error: error.thrown })
+        await keep({ ...at, attempts, stopped: text }, true)
+        return DONE
+      }
+      options.report({ kind: 'given-up', handler, pool: pool.path, seq, error: error.thrown })
+      await mirror.putDead(handler, pool.path, { seq, block: block.n, error: text, attempts, at: clock.now() })
+      await keep({ seq, block: block.n, attempts: 0 }, true)
+    }
+  }
+  if (at.seq > start.seq) await mirror.writeCursor(handler, pool.path, at)
+  return DONE
+}
+
+/** Runs the dead letters again, each once; those that work now are dead no more. */
+async function redrive(pool: { path: string; key: string }, options: RunnerOptions): Promise<void> {
+  const { handler, mirror, clock } = options
+  for (const letter of await mirror.listDead(handler, pool.path)) {
+    const block = await mirror.findBlock(pool.path, letter.seq)
+    const entry = block && decodeBlock(block.bytes).entries[letter.seq - block.first]
+    if (!entry) continue
+    const error = await run(pool, letter.seq, entry, options)
+    if (error === undefined) await mirror.deleteDead(handler, pool.path, letter.seq)
+    else await mirror.putDead(handler, pool.path, { ...letter, error: errorText(error.thrown), attempts: letter.attempts + 1, at: clock.now() })
+  }
+  await mirror.askRedrive(handler, pool.path, false)
+}
+
+/** The blocks from number `from` to the bell's, which is not read where the bell carries it. */
+async function* blocksUpTo(bell: Bell, from: number, mirror: Mirror): AsyncGenerator<Block> {
+  for (let n = from; n <= bell.n; ) {
+    if (n === bell.n && bell.block) return yield bell.block
+    const blocks = await mirror.readBlocks(bell.pool, n, Math.min(64, bell.n - n + 1))
+    if (blocks.length === 0) throw new OverpoolError('UNAVAILABLE', `block ${n} of "${bell.pool}" is not in the mirror`, { retryable: true })
+    yield* blocks
+    n += blocks.length
+  }
+}
+
+/** A block that does not decode is named, counted, and passed over: it must not hold up what follows. */
+function entriesOf(block: Block, pool: string, { handler, report }: RunnerOptions): Entry[] {
+  try {
+    return decodeBlock(block.bytes).entries
+  } catch (error) {
+    report({ kind: 'bad-block', handler, pool, n: block.n, error })
+    return []
+  }
+}
+
+/** Calls the handler; what it threw, if it failed. */
+async function run(pool: { path: string; key: string }, seq: number, entry: Entry, options: RunnerOptions): Promise<{ thrown: unknown } | undefined> {
+  const { handler, onTx, clock, timeoutMs } = options
+  const context: HandlerContext = { handler, cause: { key: pool.key, seq }, hops: entry.hops, ordinal: 0 }
+  try {
+    const result = handlerContext.run(context, onTx, eventOf(pool, seq, entry))
+    if (!isThenable(result)) return undefined
+    const timer = new AbortController()
+    const tooLong = clock.sleep(timeoutMs, timer.signal).then(() => {
+      if (!timer.signal.aborted) throw new Error(`the handler took longer than ${timeoutMs} ms`)
+    })
+    try {
+      await Promise.race([result, tooLong])
+    } finally {
+      timer.abort()
+    }
+    return undefined
+  } catch (thrown) {
+    return { thrown }
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | undefined)?.then === 'function'
+}
+
+function errorText(thrown: unknown): string {
+  return (thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown)).slice(0, MAX_ERROR)
+}

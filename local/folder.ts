@@ -1,0 +1,81 @@
+import { randomBytes } from 'node:crypto'
+import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
+import { OverpoolError } from '../shared/errors.ts'
+
+/** What lies in a machine's folder. The ledger and the seed are what matters; the cores are made again from them (Promise 1). */
+export function folderLayout(dir: string) {
+  return { ledger: join(dir, 'ledger.sqlite'), cores: join(dir, 'cores'), seed: join(dir, 'seed'), lock: join(dir, 'lock.sqlite'), running: join(dir, 'running.json'), handlers: join(dir, 'handlers') }
+}
+
+/** A running machine, as the command line finds it. */
+export interface Running {
+  pid: number
+  urls: string[]
+}
+
+/**
+ * Makes the folder a machine's own until `release`, or FOLDER_IN_USE. The lock is SQLite's on a file beside the ledger: the system gives it
+ * back when the process dies in whatever way, so that nothing has to be cleaned up after a kill -9.
+ */
+export function lockFolder(dir: string): { release: () => void } {
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
+  const lock: DatabaseSync = new DatabaseSync(folderLayout(dir).lock, { timeout: 0 })
+  try {
+    lock.exec('BEGIN EXCLUSIVE')
+  } catch (cause) {
+    lock.close()
+    const other = readRunning(dir)
+    throw new OverpoolError('FOLDER_IN_USE', `another machine runs in ${dir}${other ? ` (process ${other.pid}${other.urls.length ? `, ${other.urls.join(', ')}` : ''})` : ''}; stop it first, or set OVERPOOL_DIR to another folder`, { cause })
+  }
+  return {
+    release() {
+      rmSync(folderLayout(dir).running, { force: true })
+      lock.close()
+    },
+  }
+}
+
+/** Whether a machine runs in this folder at this moment. */
+export function isRunning(dir: string): boolean {
+  if (!existsSync(folderLayout(dir).lock)) return false
+  try {
+    lockFolder(dir).release()
+    return false
+  } catch {
+    return true
+  }
+}
+
+export function writeRunning(dir: string, running: Running): void {
+  writeFileSync(folderLayout(dir).running, JSON.stringify(running))
+}
+
+export function readRunning(dir: string): Running | undefined {
+  try {
+    return JSON.parse(readFileSync(folderLayout(dir).running, 'utf8')) as Running
+  } catch {
+    return undefined
+  }
+}
+
+/** The machine's secret, 32 bytes, made at the first start. Whoever has it can sign as any of the machine's pools. */
+export function readSeed(dir: string): Uint8Array {
+  const file = folderLayout(dir).seed
+  if (!existsSync(file)) makeSeed(file)
+  const seed = Buffer.from(readFileSync(file, 'utf8').trim(), 'hex')
+  if (seed.length !== 32) throw new OverpoolError('BAD_CONFIG', `${file} does not hold 64 hex characters: put the right seed back, without it these pools cannot be signed`)
+  return seed
+}
+
+function makeSeed(file: string): void {
+  const draft = `${file}.${process.pid}`
+  writeFileSync(draft, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 })
+  const fd = openSync(draft, 'r')
+  fsyncSync(fd)
+  closeSync(fd)
+  linkSync(draft, file) // refuses to replace a seed
+  rmSync(draft)
+}

@@ -1,0 +1,61 @@
+import { GetObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import { type CallOptions, call } from '../aws.ts'
+import { OverpoolError } from '../errors.ts'
+import { checked, checkName, nameOf, noBlob } from './named.ts'
+import type { Blobs } from './port.ts'
+
+/** A blob may be many megabytes: one attempt has longer than those at small requests. */
+const ATTEMPT_MS = 30_000
+
+export interface S3BlobsOptions {
+  client: S3Client
+  bucket: string
+  /** what keys begin with: blobs that may expire (bodies of messages) and those that may not (blocks) can lie apart */
+  prefix?: string
+  patienceMs?: number
+}
+
+/** Blobs as S3 objects, `blobs/<sha256>`. S3 reads are consistent: what was put is there. */
+export class S3Blobs implements Blobs {
+  readonly #client: S3Client
+  readonly #bucket: string
+  readonly #prefix: string
+  readonly #options: CallOptions
+
+  constructor({ client, bucket, prefix = 'blobs/', patienceMs }: S3BlobsOptions) {
+    this.#client = client
+    this.#bucket = bucket
+    this.#prefix = prefix
+    this.#options = { patienceMs, attemptMs: ATTEMPT_MS }
+  }
+
+  async put(bytes: Uint8Array): Promise<string> {
+    const sha256 = nameOf(bytes)
+    const command = { ...this.#object(sha256), Body: bytes, ContentType: 'application/octet-stream' }
+    await call('putting a blob', (options) => this.#client.send(new PutObjectCommand(command), options), this.#options)
+    return sha256
+  }
+
+  async get(sha256: string): Promise<Uint8Array> {
+    const bytes = await call('getting a blob', (options) => this.#read(sha256, options), this.#options).catch((error) => {
+      if (error instanceof OverpoolError && isNoSuchKey(error.cause)) throw noBlob(sha256, error.cause)
+      throw error
+    })
+    return checked(sha256, bytes)
+  }
+
+  // The body is read inside the attempt: a connection that breaks halfway is tried again too.
+  async #read(sha256: string, options: { abortSignal: AbortSignal }): Promise<Uint8Array> {
+    const { Body } = await this.#client.send(new GetObjectCommand(this.#object(sha256)), options)
+    return Body!.transformToByteArray()
+  }
+
+  #object(sha256: string): { Bucket: string; Key: string } {
+    checkName(sha256)
+    return { Bucket: this.#bucket, Key: this.#prefix + sha256 }
+  }
+}
+
+function isNoSuchKey(error: unknown): boolean {
+  return error instanceof Error && error.name === 'NoSuchKey'
+}

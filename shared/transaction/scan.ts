@@ -1,0 +1,215 @@
+import { hash } from 'node:crypto'
+import { OverpoolError } from '../errors.ts'
+
+/** The id of a transaction as people write it: 64 lower-case hex digits, the hash's bytes reversed. Only a scan makes one. */
+export type Txid = string & { readonly __brand: 'Txid' }
+
+/** An input of a scanned transaction. `script` is a view of the transaction's bytes, empty when it is not signed yet. */
+export interface TransactionInput {
+  readonly txid: Txid
+  readonly vout: number
+  readonly script: Uint8Array
+  readonly sequence: number
+}
+
+/** An output of a scanned transaction. `script` is a view of the transaction's bytes. */
+export interface TransactionOutput {
+  readonly satoshis: bigint
+  readonly script: Uint8Array
+}
+
+/** All the satoshis there will ever be. Below 2^53, so that an unsigned 64-bit number may be compared with it as a double. */
+const MAX_SATOSHIS = 21e14
+/** The previous txid and vout, the length of an empty script, the sequence. */
+const MIN_INPUT_BYTES = 41
+/** The satoshis, the length of an empty script. */
+const MIN_OUTPUT_BYTES = 9
+
+/**
+ * Checks that the bytes are one whole transaction and nothing else, in one pass and without a copy. Signatures, scripts and whether the
+ * outputs it spends exist are not looked at: unsigned transactions and templates without inputs or outputs pass.
+ * The result shows these same bytes: nobody may write to them afterwards.
+ * @throws OverpoolError BAD_TRANSACTION: what is wrong and at which byte
+ */
+export function scanTransaction(bytes: Uint8Array): ScannedTransaction {
+  return new ScannedTransaction(bytes)
+}
+
+/**
+ * `scanTransaction` for the hex that wallets send, in either case of letters.
+ * @throws OverpoolError BAD_TRANSACTION
+ */
+export function transactionFromHex(hex: unknown): ScannedTransaction {
+  if (typeof hex !== 'string') throw new OverpoolError('BAD_TRANSACTION', 'the transaction is not a string of hex digits')
+  // Buffer.from stops at the first bad digit without a word, and takes 'İ' for '0' because the low bytes of the two are the same.
+  const badDigit = hex.search(/[^0-9a-fA-F]/)
+  if (badDigit >= 0) throw new OverpoolError('BAD_TRANSACTION', `the transaction is not hex: ${JSON.stringify(hex[badDigit])} at position ${badDigit}`)
+  if (hex.length % 2 === 1) throw new OverpoolError('BAD_TRANSACTION', `the transaction is cut inside a byte: ${hex.length} hex digits`)
+  return scanTransaction(Buffer.from(hex, 'hex'))
+}
+
+/** Well-formed transaction bytes. What takes time (`txid`, `inputs`, `outputs`) is computed when first read, then kept. */
+class ScannedTransaction {
+  readonly bytes: Uint8Array
+  readonly version: number
+  readonly inputCount: number
+  readonly outputCount: number
+  readonly lockTime: number
+  readonly #inputsAt: number
+  readonly #outputsAt: number
+  #txid: Txid | undefined
+  #inputs: readonly TransactionInput[] | undefined
+  #outputs: readonly TransactionOutput[] | undefined
+
+  constructor(bytes: Uint8Array) {
+    if (bytes.length === 0) throw bad('it is empty', 0)
+    const reader = new Reader(bytes)
+    this.bytes = bytes
+    this.version = reader.uint32('version')
+
+    // Bitcoin SV has no segwit: a first count of 0 means that there are no inputs.
+    this.inputCount = reader.count('inputs', MIN_INPUT_BYTES)
+    this.#inputsAt = reader.at
+    for (let i = 0; i < this.inputCount; i++) {
+      reader.skip(36, 'previous output')
+      reader.skipScript()
+      reader.skip(4, 'sequence')
+    }
+
+    this.outputCount = reader.count('outputs', MIN_OUTPUT_BYTES)
+    this.#outputsAt = reader.at
+    for (let i = 0; i < this.outputCount; i++) {
+      const at = reader.at
+      if (reader.uint64('satoshis') > MAX_SATOSHIS) throw bad('an output of more than 21,000,000 bitcoins', at)
+      reader.skipScript()
+    }
+
+    this.lockTime = reader.uint32('lock time')
+    if (reader.left > 0) throw bad(`it ends here and ${reader.left} more bytes follow`, reader.at)
+  }
+
+  get txid(): Txid {
+    this.#txid ??= txidOf(this.bytes)
+    return this.#txid
+  }
+
+  get inputs(): readonly TransactionInput[] {
+    this.#inputs ??= this.#readInputs()
+    return this.#inputs
+  }
+
+  get outputs(): readonly TransactionOutput[] {
+    this.#outputs ??= this.#readOutputs()
+    return this.#outputs
+  }
+
+  #readInputs(): TransactionInput[] {
+    const reader = new Reader(this.bytes, this.#inputsAt)
+    return Array.from({ length: this.inputCount }, () => ({
+      txid: displayed(reader.take(32, 'txid')),
+      vout: reader.uint32('vout'),
+      script: reader.script(),
+      sequence: reader.uint32('sequence'),
+    }))
+  }
+
+  #readOutputs(): TransactionOutput[] {
+    const reader = new Reader(this.bytes, this.#outputsAt)
+    return Array.from({ length: this.outputCount }, () => ({
+      satoshis: BigInt(reader.uint64('satoshis')),
+      script: reader.script(),
+    }))
+  }
+}
+
+// Only its type, so that nobody makes one without a scan.
+export type { ScannedTransaction }
+
+/** Reads forward, and refuses to pass the end. */
+class Reader {
+  at: number
+  readonly #bytes: Uint8Array
+  readonly #view: DataView
+
+  constructor(bytes: Uint8Array, at = 0) {
+    this.at = at
+    this.#bytes = bytes
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  }
+
+  get left(): number {
+    return this.#bytes.length - this.at
+  }
+
+  /** Moves past `length` bytes and returns where they begin. */
+  skip(length: number, what: string): number {
+    const at = this.at
+    if (length > this.left) throw bad(`${what} of ${length} bytes, but only ${this.left} are left`, at)
+    this.at = at + length
+    return at
+  }
+
+  take(length: number, what: string): Uint8Array {
+    const at = this.skip(length, what)
+    return this.#bytes.subarray(at, this.at)
+  }
+
+  uint32(what: string): number {
+    return this.#view.getUint32(this.skip(4, what), true)
+  }
+
+  /** Exact up to 2^53; a greater number is rounded, yet stays greater. */
+  uint64(what: string): number {
+    const at = this.skip(8, what)
+    return this.#view.getUint32(at, true) + this.#view.getUint32(at + 4, true) * 0x1_0000_0000
+  }
+
+  /** A number of things that take `minBytes` each at least: one that cannot fit is refused before anybody loops or allocates for it. */
+  count(what: string, minBytes: number): number {
+    const at = this.at
+    const count = this.#varint(what)
+    if (count * minBytes > this.left) throw bad(`${count} ${what} cannot fit in the ${this.left} bytes left`, at)
+    return count
+  }
+
+  skipScript(): void {
+    this.skip(this.#varint('script length'), 'script')
+  }
+
+  script(): Uint8Array {
+    return this.take(this.#varint('script length'), 'script')
+  }
+
+  /** Every number has one canonical form, the shortest; with others the same transaction would have many txids. */
+  #varint(what: string): number {
+    const at = this.skip(1, what)
+    const first = this.#bytes[at]!
+    if (first < 0xfd) return first
+    const [value, least] =
+      first === 0xfd
+        ? [this.#view.getUint16(this.skip(2, what), true), 0xfd]
+        : first === 0xfe
+          ? [this.uint32(what), 0x1_0000]
+          : [this.uint64(what), 0x1_0000_0000]
+    if (value < least) throw bad(`${what} ${value} is not in its shortest form`, at)
+    return value
+  }
+}
+
+/** 32 bytes of a hash as a txid. */
+function displayed(bytes: Uint8Array): Txid {
+  return Buffer.from(bytes).reverse().toString('hex') as Txid
+}
+
+const digest = Buffer.alloc(32)
+
+/** Double SHA-256. By way of strings because `hash` gives a string three times faster than a Buffer. */
+function txidOf(bytes: Uint8Array): Txid {
+  digest.write(hash('sha256', bytes, 'latin1'), 'latin1')
+  digest.write(hash('sha256', digest, 'latin1'), 'latin1')
+  return digest.reverse().toString('hex') as Txid
+}
+
+function bad(what: string, at: number): OverpoolError {
+  return new OverpoolError('BAD_TRANSACTION', `bad transaction at byte ${at}: ${what}`)
+}

@@ -1,0 +1,143 @@
+import type { Clock } from '../shared/clock.ts'
+import type { Block } from '../shared/ledger/block.ts'
+import { encodeBell } from '../shared/ledger/messages.ts'
+import type { Mirror, PoolPatch, Receipt } from '../shared/mirror/port.ts'
+import type { Queue } from '../shared/queue/port.ts'
+import { untilDone } from '../shared/retry.ts'
+import { Wake } from '../shared/wake.ts'
+import type { KnownEntry } from './known.ts'
+import type { Report } from './report.ts'
+
+/** The checkpoint is written at most once in this time, ms: it may lag, that costs a redo and nothing else (Promise 4). */
+const CHECKPOINT_MS = 1_000
+
+/** A handler that is to hear of this pool's blocks. */
+export interface Ringer {
+  handler: string
+  queue: Queue
+  /** a bell carries its block inside up to this many bytes, which saves the handler a read of the mirror */
+  carryBytes: number
+}
+
+export interface EffectsOptions {
+  path: string
+  mirror: Mirror
+  ringers: () => Ringer[]
+  clock: Clock
+  report: Report
+  /** blocks before this one have had their effects */
+  checkpoint: number
+  /** the newest of them */
+  last: Block | undefined
+  /** what is written with the checkpoint, besides */
+  state: () => Promise<PoolPatch>
+}
+
+/** What follows a block: its receipts, then the bells, then the checkpoint; in the order of blocks, and all of it repeatable (Promise 4). */
+export class Effects {
+  readonly #options: EffectsOptions
+  readonly #queue: { block: Block; entries: KnownEntry[] }[] = []
+  readonly #wake = new Wake()
+  readonly #running: Promise<void>
+  #done: number
+  #written: number
+  #last: Block | undefined
+  #stopping = false
+  readonly #caughtUp = new Set<string>()
+
+  constructor(options: EffectsOptions) {
+    this.#options = options
+    this.#done = options.checkpoint
+    this.#written = options.checkpoint
+    this.#last = options.last
+    this.#running = this.#run()
+  }
+
+  /** The receipts of all blocks before this one are in the mirror. */
+  get done(): number {
+    return this.#done
+  }
+
+  /** Blocks whose effects have not gone out. */
+  get waiting(): number {
+    return this.#queue.length
+  }
+
+  follow(block: Block, entries: KnownEntry[]): void {
+    this.#queue.push({ block, entries })
+    this.#last = block
+    this.#caughtUp.clear()
+    this.#wake.wake()
+  }
+
+  async #run(): Promise<void> {
+    const { clock } = this.#options
+    let due = 0
+    while (true) {
+      const next = this.#queue[0]
+      if (next) {
+        await this.#goOut(next.block, next.entries)
+        this.#done = next.block.n + 1
+        this.#queue.shift()
+      } else if (this.#stopping) {
+        break
+      } else {
+        await this.#wake.sleep(clock, this.#done > this.#written ? Math.max(0, due - clock.now()) : undefined)
+      }
+      if (this.#done > this.#written && clock.now() >= due) {
+        due = clock.now() + CHECKPOINT_MS
+        await this.#checkpoint()
+      }
+    }
+    if (this.#done > this.#written) await this.#checkpoint()
+  }
+
+  async #goOut(block: Block, entries: KnownEntry[]): Promise<void> {
+    const { path, mirror, ringers } = this.#options
+    const receipts = entries.flatMap(({ id, txid, named }, i): Receipt[] => {
+      const receipt = { key: txid, id, txid, seq: block.first + i, block: block.n }
+      return named ? [receipt, { ...receipt, key: id }] : [receipt]
+    })
+    await this.#untilDone('receipts', () => mirror.putReceipts(path, receipts))
+    await this.#untilDone('bell', () => Promise.all(ringers().map((ringer) => this.#ring(ringer, block, `${path}:${block.n}`))))
+  }
+
+  #ring({ queue, carryBytes }: Ringer, block: Block, dedupe: string): Promise<void> {
+    const { path } = this.#options
+    const inside = block.bytes.length <= carryBytes ? block : undefined
+    return queue.send([{ body: encodeBell({ pool: path, n: block.n, block: inside }), group: path, dedupe }])
+  }
+
+  /** Rings again for handlers whose cursor lags though all bells are out: a bell can get lost. */
+  async ringAgain(): Promise<void> {
+    const { path, mirror, ringers, clock } = this.#options
+    const last = this.#last
+    if (this.#queue.length || !last) return
+    for (const ringer of ringers()) {
+      if (this.#caughtUp.has(ringer.handler)) continue
+      const cursor = await mirror.readCursor(ringer.handler, path)
+      const lags = cursor.redrive || (!cursor.stopped && cursor.seq < last.first + last.count - 1)
+      if (lags) await this.#ring(ringer, last, `${path}:${last.n}:again:${clock.now()}`)
+      else this.#caughtUp.add(ringer.handler) // until the next block: an idle pool asks nothing of anybody
+    }
+  }
+
+  async #checkpoint(): Promise<void> {
+    const { path, mirror, state } = this.#options
+    const checkpoint = this.#done
+    await this.#untilDone('checkpoint', async () => mirror.updatePool(path, { ...(await state()), checkpoint }))
+    this.#written = checkpoint
+  }
+
+  async #untilDone(step: string, work: () => Promise<unknown>): Promise<void> {
+    const { path, clock, report } = this.#options
+    await untilDone(work, clock, (error) => report({ kind: 'retrying', pool: path, step, error }), () => this.#stopping)
+  }
+
+  /** Lets what waits go out, and writes the checkpoint. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    this.#wake.wake()
+    await this.#running.catch(() => {}) // what did not go out is redone by the next start
+  }
+}

@@ -1,0 +1,311 @@
+import type { Clock } from '../shared/clock.ts'
+import { OverpoolError } from '../shared/errors.ts'
+import { type Block, decodeBlock, encodeBlock, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../shared/ledger/block.ts'
+import type { IngressMessage } from '../shared/ledger/messages.ts'
+import type { Mirror, PoolPatch } from '../shared/mirror/port.ts'
+import type { Message, Queue } from '../shared/queue/port.ts'
+import { untilDone } from '../shared/retry.ts'
+import { scanTransaction } from '../shared/transaction/index.ts'
+import { Wake } from '../shared/wake.ts'
+import type { PoolCore } from './core.ts'
+import { Effects, type Ringer } from './effects.ts'
+import { CoreFollower } from './follower.ts'
+import { type KnownEntry, KnownIds } from './known.ts'
+import type { Report } from './report.ts'
+
+/** Blocks whose effects may be under way while the next one is put: the pipeline's depth. */
+const MAX_EFFECTS_WAITING = 32
+
+export interface WriterOptions {
+  path: string
+  mirror: Mirror
+  ingress: Queue
+  core: PoolCore
+  /** the handlers that hear of this pool's blocks, at this moment */
+  ringers: () => Ringer[]
+  clock: Clock
+  report: Report
+  /** wait so long for a fuller, cheaper block, ms (default 0) */
+  batchMs?: number
+  /** how long a pool is idle until it looks for blocks of another writer and for lost bells, ms (default 5,000) */
+  sweepMs?: number
+}
+
+/** A post between its receive from the ingress queue and its deletion there. A redelivery joins it. */
+interface Held {
+  post: IngressMessage
+  messages: Message[]
+}
+
+/** A post that no receipt was found of, by a look-up that began when the effects of blocks before `since` were done. */
+interface Looked {
+  held: Held
+  since: number
+}
+
+/**
+ * The writer of one pool. Three loops, side by side: look (which posts are new), put (block n into the mirror, if absent), and the block's
+ * effects; the core follows by itself. What each does can be redone after a crash at any point (Promises 1 to 4).
+ */
+export class PoolWriter {
+  readonly path: string
+  readonly #options: WriterOptions
+  readonly #known = new KnownIds()
+  readonly #effects: Effects
+  readonly #follower: CoreFollower
+  readonly #held = new Map<string, Held>()
+  #bytes = 0
+  #waiting: Held[] = []
+  #looked: Looked[] = []
+  #lookingSince: number | undefined
+  readonly #lookWake = new Wake()
+  readonly #putWake = new Wake()
+  readonly #loops: Promise<unknown>
+  #lookEnded = false
+  #stopping = false
+  #halted: OverpoolError | undefined
+  /** blocks in the mirror, as far as we know, and the next sequence number */
+  #length: number
+  #next: number
+
+  /** Reads what the mirror and the core hold, appends what the core lacks and redoes the effects after the checkpoint. */
+  static async open(options: WriterOptions): Promise<PoolWriter> {
+    const { path, mirror, core, clock, report } = options
+    const patiently = <T>(step: string, work: () => Promise<T>) => untilDone(work, clock, (error) => report({ kind: 'retrying', pool: path, step, error }), () => false)
+    const [control, last] = await patiently('open', () => Promise.all([mirror.readPool(path), mirror.lastBlock(path)]))
+    if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
+    const length = last ? last.n + 1 : 0
+    const wrong = control.halted ?? (await patiently('open', () => disagreement(mirror, core, path, length)))
+    const writer = new PoolWriter(options, Math.min(control.checkpoint, length), last)
+    if (wrong) writer.#halt(new OverpoolError('POOL_HALTED', wrong))
+    while (writer.#length < length && !wrong) {
+      for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length))) writer.#adopt(block, knownEntries(block))
+      await writer.#effectsKeepUp()
+      writer.#forget()
+    }
+    return writer
+  }
+
+  private constructor(options: WriterOptions, checkpoint: number, last: Block | undefined) {
+    this.#options = options
+    this.path = options.path
+    this.#length = checkpoint
+    this.#next = 0
+    const { path, mirror, core, clock, ringers, report } = options
+    const retrying = (step: string) => (error: unknown) => report({ kind: 'retrying', pool: path, step, error })
+    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint, last, state: () => this.#coreState() })
+    this.#follower = new CoreFollower({ path, mirror, core, clock, retrying: retrying('append') }, checkpoint)
+    if (last && last.n + 1 === checkpoint) this.#next = last.first + last.count
+    const looking = this.#lookLoop().finally(() => {
+      this.#lookEnded = true
+      this.#putWake.wake()
+    })
+    this.#loops = Promise.all([looking, this.#putLoop()]).catch((error) => this.#halt(asHalt(error)))
+  }
+
+  /** Bytes of the posts in hand: received, and not yet in a block. */
+  get bytesInHand(): number {
+    return this.#bytes
+  }
+
+  /** Why nothing is appended any more, if so. */
+  get halted(): OverpoolError | undefined {
+    return this.#halted
+  }
+
+  accept(post: IngressMessage, message: Message): void {
+    const held = this.#held.get(post.id)
+    if (held) {
+      this.#noteDifference(post, held.post.txid)
+      held.messages.push(message)
+      return
+    }
+    const fresh = { post, messages: [message] }
+    this.#held.set(post.id, fresh)
+    this.#bytes += post.entry.length
+    this.#waiting.push(fresh)
+    this.#lookWake.wake()
+  }
+
+  // ---- look: which of the posts are new
+
+  async #lookLoop(): Promise<void> {
+    const { clock, mirror, path } = this.#options
+    while (!this.#halted) {
+      const room = MAX_BLOCK_ENTRIES - this.#looked.length
+      if (!this.#waiting.length || room <= 0) {
+        if (this.#stopping && !this.#waiting.length) return
+        await this.#lookWake.sleep(clock)
+        continue
+      }
+      const since = this.#effects.done
+      this.#lookingSince = since
+      const batch = this.#stillNew(this.#waiting.splice(0, room).map((held) => ({ held, since })))
+      const wanted = batch.map(({ held: { post } }) => ({ key: post.named ? post.id : post.txid, id: post.id }))
+      const receipts = wanted.length ? await this.#untilDone('look-up', () => mirror.findReceipts(path, wanted)) : []
+      batch.forEach((looked, i) => {
+        const receipt = receipts[i]
+        if (!receipt) return this.#looked.push(looked)
+        this.#noteDifference(looked.held.post, receipt.txid)
+        return this.#settle([looked.held])
+      })
+      this.#lookingSince = undefined
+      this.#putWake.wake()
+    }
+  }
+
+  /** Leaves out, and settles, what is in a block that we know. */
+  #stillNew(batch: Looked[]): Looked[] {
+    return batch.filter(({ held }) => {
+      const known = this.#known.get(held.post.id)
+      if (!known) return true
+      this.#noteDifference(held.post, known.txid)
+      this.#settle([held])
+      return false
+    })
+  }
+
+  // ---- put: block n, if the mirror has none
+
+  async #putLoop(): Promise<void> {
+    const { clock, batchMs = 0, sweepMs = 5_000 } = this.#options
+    while (!this.#halted) {
+      if (!this.#looked.length) {
+        if (this.#stopping && this.#lookEnded) return
+        const before = clock.now()
+        await this.#putWake.sleep(clock, sweepMs)
+        if (!this.#looked.length && !this.#stopping && clock.now() - before >= sweepMs) await this.#sweep()
+        continue
+      }
+      if (batchMs && this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping) await clock.sleep(batchMs)
+      await this.#effectsKeepUp()
+      await this.#put(this.#takeLooked())
+      this.#forget()
+    }
+  }
+
+  async #effectsKeepUp(): Promise<void> {
+    while (this.#effects.waiting > MAX_EFFECTS_WAITING && !this.#halted) await this.#options.clock.sleep(5)
+  }
+
+  /** A look-up that is under way, or not yet acted on, may have begun before the newest receipts were there: it needs the ids since then. */
+  #forget(): void {
+    this.#known.forget(this.#looked[0]?.since ?? this.#lookingSince ?? this.#effects.done)
+  }
+
+  #takeLooked(): Looked[] {
+    let bytes = 0
+    const end = this.#looked.findIndex(({ held }, i) => (bytes += held.post.entry.length) > MAX_BLOCK_BYTES && i > 0)
+    const batch = this.#looked.splice(0, end < 0 ? MAX_BLOCK_ENTRIES : end)
+    this.#lookWake.wake()
+    return batch
+  }
+
+  async #put(batch: Looked[]): Promise<void> {
+    const { mirror, path } = this.#options
+    let fresh = this.#stillNew(batch)
+    while (fresh.length) {
+      const block = encodeBlock(this.#length, this.#next, fresh.map(({ held }) => held.post.entry))
+      const stands = await this.#untilDone('put', () => mirror.putBlock(path, block))
+      if (Buffer.compare(stands.bytes, block.bytes) === 0) {
+        this.#adopt(block, fresh.map(({ held }) => held.post))
+        this.#settle(fresh.map(({ held }) => held))
+        return
+      }
+      // Another writer was first. Its block is the ledger's now, and ours as well; what of ours is not in it comes next.
+      this.#adopt(stands, knownEntries(stands))
+      fresh = this.#stillNew(fresh)
+    }
+  }
+
+  #adopt(block: Block, entries: KnownEntry[]): void {
+    this.#length = block.n + 1
+    this.#next = block.first + block.count
+    this.#known.add(block.n, entries)
+    this.#follower.follow(block)
+    this.#effects.follow(block, entries)
+    this.#options.report({ kind: 'block', pool: this.path, n: block.n, entries: block.count })
+  }
+
+  /** Looks for blocks that another writer has put, and for bells that got lost. A failure waits for the next sweep. */
+  async #sweep(): Promise<void> {
+    const { mirror, path, report } = this.#options
+    try {
+      for (let blocks = await mirror.readBlocks(path, this.#length); blocks.length; blocks = await mirror.readBlocks(path, this.#length)) {
+        for (const block of blocks) this.#adopt(block, knownEntries(block))
+      }
+      this.#forget()
+      await this.#effects.ringAgain()
+    } catch (error) {
+      if (error instanceof OverpoolError && error.code === 'BAD_BLOCK') throw error
+      report({ kind: 'retrying', pool: path, step: 'sweep', error })
+    }
+  }
+
+  // ---- leaving the ingress queue
+
+  /** The posts are in the mirror, so their messages can go. One that cannot be deleted comes again, is known then, and goes. */
+  #settle(settled: Held[]): void {
+    for (const { post } of settled) if (this.#held.delete(post.id)) this.#bytes -= post.entry.length
+    const messages = settled.flatMap(({ messages }) => messages)
+    if (!messages.length) return
+    this.#options.ingress.delete(messages).catch((error) => this.#options.report({ kind: 'retrying', pool: this.path, step: 'delete', error }))
+  }
+
+  #noteDifference({ id, txid }: IngressMessage, kept: string): void {
+    if (txid !== kept) this.#options.report({ kind: 'post-differs', pool: this.path, id, kept, dropped: txid })
+  }
+
+  // ---- ends
+
+  async #coreState(): Promise<PoolPatch> {
+    const { core } = this.#options
+    const coreLength = core.length
+    return coreLength ? { coreLength, treeHash: await core.treeHash(coreLength) } : {}
+  }
+
+  #untilDone<T>(step: string, work: () => Promise<T>): Promise<T> {
+    const { path, clock, report } = this.#options
+    return untilDone(work, clock, (error) => report({ kind: 'retrying', pool: path, step, error }), () => this.#stopping)
+  }
+
+  #halt(error: OverpoolError): void {
+    if (this.#halted || this.#stopping) return
+    const { mirror, path, report } = this.#options
+    this.#halted = error
+    this.#bytes = 0
+    this.#held.clear() // their messages come again when their visibility lapses
+    report({ kind: 'halted', pool: path, error })
+    mirror.updatePool(path, { halted: error.message }).catch((cause) => report({ kind: 'retrying', pool: path, step: 'halt', error: cause }))
+    this.#lookWake.wake()
+    this.#putWake.wake()
+  }
+
+  /** Puts what is in hand, lets the effects go out, and stops. What fails meanwhile comes again from the ingress queue or is redone. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    this.#lookWake.wake()
+    this.#putWake.wake()
+    await this.#loops
+    await this.#follower.stop()
+    await this.#effects.stop()
+  }
+}
+
+/** How a block's entries are known when all we have is the block. Their ids' kind is not in it, so all but wallets' posts count as named. */
+function knownEntries(block: Block): KnownEntry[] {
+  return decodeBlock(block.bytes).entries.map(({ id, tx, source }) => ({ id, txid: scanTransaction(tx).txid, named: source !== 'http' }))
+}
+
+/** In what way the core is not a prefix of the mirror, if it is not: appending to it would fork it. */
+async function disagreement(mirror: Mirror, core: PoolCore, path: string, length: number): Promise<string | undefined> {
+  if (core.length > length) return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: restore the mirror, or remove the core's folder to build it again from the mirror`
+  if (core.length === 0) return undefined
+  const [block] = await mirror.readBlocks(path, core.length - 1, 1)
+  if (block && Buffer.compare(block.bytes, await core.get(core.length - 1)) === 0) return undefined
+  return `block ${core.length - 1} of the hypercore of "${path}" is not that of the mirror: find out which was changed, then remove the core's folder to build it again from the mirror`
+}
+
+function asHalt(error: unknown): OverpoolError {
+  return error instanceof OverpoolError && error.code === 'POOL_HALTED' ? error : new OverpoolError('POOL_HALTED', error instanceof Error ? error.message : String(error), { cause: error })
+}
