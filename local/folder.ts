@@ -61,10 +61,16 @@ export function readRunning(dir: string): Running | undefined {
   }
 }
 
-/** The machine's secret, 32 bytes, made at the first start. Whoever has it can sign as any of the machine's pools. */
-export function readSeed(dir: string): Uint8Array {
+/**
+ * The machine's secret, 32 bytes. Whoever has it can sign as any of the machine's pools.
+ * @param make makes one if there is none: for a folder without a ledger
+ */
+export function readSeed(dir: string, make: boolean): Uint8Array {
   const file = folderLayout(dir).seed
-  if (!existsSync(file)) makeSeed(file)
+  if (!existsSync(file)) {
+    if (!make) throw new OverpoolError('BAD_CONFIG', `${file} is missing, and the ledger beside it was signed with it: put it back`)
+    makeSeed(file)
+  }
   const seed = Buffer.from(readFileSync(file, 'utf8').trim(), 'hex')
   if (seed.length !== 32) throw new OverpoolError('BAD_CONFIG', `${file} does not hold 64 hex characters: put the right seed back, without it these pools cannot be signed`)
   return seed

@@ -1,7 +1,6 @@
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import type { Hono } from 'hono'
 import { OverpoolError } from '../shared/errors.ts'
 
 /** A client that sends its headers, or its whole request, more slowly than this is cut off, ms: a slow-loris holds no connection for long. */
@@ -17,11 +16,16 @@ export interface LocalServer {
   close(): Promise<void>
 }
 
+/** A Hono app, as much of it as is needed here. */
+export interface App {
+  fetch: (request: Request, env: { incoming?: IncomingMessage }) => Response | Promise<Response>
+}
+
 /** Serves the HTTP door on this machine. Port 0 takes a free one; PORT_IN_USE if another program has it. */
-export async function listen(app: Hono<never>, port: number, host: string): Promise<LocalServer> {
+export async function listen(app: App, port: number, host: string): Promise<LocalServer> {
   const server = createServer(
     { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS, connectionsCheckingInterval: 2_000, maxHeaderSize: 16 * 1024 },
-    getRequestListener((request, env) => app.fetch(request, env as never), { overrideGlobalObjects: false }),
+    getRequestListener((request, env) => app.fetch(request, env as { incoming?: IncomingMessage }), { overrideGlobalObjects: false }),
   )
   server.maxConnections = MAX_CONNECTIONS
   server.maxHeadersCount = MAX_HEADERS

@@ -116,7 +116,7 @@ export class Effects {
     for (const ringer of ringers()) {
       if (this.#caughtUp.has(ringer.handler)) continue
       const cursor = await mirror.readCursor(ringer.handler, path)
-      const lags = cursor.redrive || (!cursor.stopped && cursor.seq < last.first + last.count - 1)
+      const lags = cursor.redrive || (cursor.stopped === undefined && cursor.seq < last.first + last.count - 1)
       if (lags) await this.#ring(ringer, last, `${path}:${last.n}:again:${clock.now()}`)
       else this.#caughtUp.add(ringer.handler) // until the next block: an idle pool asks nothing of anybody
     }

@@ -57,7 +57,13 @@ export class Sidecar {
     const core = await cores.open(path, alarm)
     const writer = await PoolWriter.open({ path, mirror, ingress, core, clock, report, ringers: () => ringers(path), batchMs: batchMs?.(path), sweepMs })
     this.#open.push(writer)
+    await writer.ringAgain()
     return writer
+  }
+
+  /** Rings for handlers whose cursor lags, one that has just begun among them. */
+  async ringAgain(): Promise<void> {
+    await Promise.all(this.#open.map((writer) => writer.ringAgain()))
   }
 
   async #receive(): Promise<void> {

@@ -235,11 +235,17 @@ export class PoolWriter {
         for (const block of blocks) this.#adopt(block, knownEntries(block))
       }
       this.#forget()
-      await this.#effects.ringAgain()
+      await this.ringAgain()
     } catch (error) {
       if (error instanceof OverpoolError && error.code === 'BAD_BLOCK') throw error
       report({ kind: 'retrying', pool: path, step: 'sweep', error })
     }
+  }
+
+  /** Rings for handlers whose cursor lags though all bells are out. A failure waits for the next sweep. */
+  async ringAgain(): Promise<void> {
+    const { path, report } = this.#options
+    await this.#effects.ringAgain().catch((error) => report({ kind: 'retrying', pool: path, step: 'bell', error }))
   }
 
   // ---- leaving the ingress queue

@@ -4,7 +4,7 @@ import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, decodeBlock } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/entry.ts'
 import type { Bell } from '../../shared/ledger/messages.ts'
-import { type Cursor, type Mirror } from '../../shared/mirror/port.ts'
+import type { Cursor, Mirror } from '../../shared/mirror/port.ts'
 import { backoff } from '../../shared/retry.ts'
 import { eventOf, type TxEvent } from './event.ts'
 
@@ -20,6 +20,8 @@ export interface HandlerContext {
   hops: number
   /** number of the next post */
   ordinal: number
+  /** posts under way: the entry is not finished before they are, though the handler may forget to await them */
+  posts: Promise<unknown>[]
 }
 
 /** The handler that the current code runs in, however deep. */
@@ -48,6 +50,8 @@ export interface RunnerOptions {
   /** wait after a first failure, ms; doubles up to `retryMostMs` */
   retryMs: number
   retryMostMs: number
+  /** aborted: no further entry is begun */
+  stopping?: AbortSignal
 }
 
 /** What becomes of a bell: it has been answered and can be deleted, or comes again after `againMs`. */
@@ -65,9 +69,13 @@ export async function answerBell(bell: Bell, key: string, receives: number, dead
   const { handler, mirror, clock } = options
   const pool = { path: bell.pool, key }
   const start = await mirror.readCursor(handler, pool.path)
-  if (start.redrive) await redrive(pool, options)
-  if (start.stopped) return DONE
   let at: Cursor = { seq: start.seq, block: start.block, attempts: start.attempts }
+  if (start.redrive) {
+    await redrive(pool, options)
+    if (start.stopped !== undefined) at = { ...at, attempts: 0 } // it is tried anew, all attempts over
+    await mirror.writeCursor(handler, pool.path, at)
+    await mirror.askRedrive(handler, pool.path, false)
+  } else if (start.stopped !== undefined) return DONE
   const keep = async (cursor: Cursor, written: boolean) => {
     at = cursor
     if (written) await mirror.writeCursor(handler, pool.path, at)
@@ -78,7 +86,8 @@ export async function answerBell(bell: Bell, key: string, receives: number, dead
     for (const [i, entry] of entries.entries()) {
       const seq = block.first + i
       if (seq <= at.seq) continue
-      if (clock.now() >= deadline - MARGIN_MS && (at.seq !== start.seq || receives > 1)) {
+      const late = clock.now() >= deadline - MARGIN_MS && (at.seq !== start.seq || receives > 1)
+      if (late || options.stopping?.aborted) {
         await keep(at, true)
         return { done: false, againMs: 0 }
       }
@@ -118,9 +127,7 @@ async function redrive(pool: { path: string; key: string }, options: RunnerOptio
     const error = await run(pool, letter.seq, entry, options)
     if (error === undefined) await mirror.deleteDead(handler, pool.path, letter.seq)
     else await mirror.putDead(handler, pool.path, { ...letter, error: errorText(error.thrown), attempts: letter.attempts + 1, at: clock.now() })
-  }
-  await mirror.askRedrive(handler, pool.path, false)
-}
+  }}
 
 /** The blocks from number `from` to the bell's, which is not read where the bell carries it. */
 async function* blocksUpTo(bell: Bell, from: number, mirror: Mirror): AsyncGenerator<Block> {
@@ -146,10 +153,11 @@ function entriesOf(block: Block, pool: string, { handler, report }: RunnerOption
 /** Calls the handler; what it threw, if it failed. */
 async function run(pool: { path: string; key: string }, seq: number, entry: Entry, options: RunnerOptions): Promise<{ thrown: unknown } | undefined> {
   const { handler, onTx, clock, timeoutMs } = options
-  const context: HandlerContext = { handler, cause: { key: pool.key, seq }, hops: entry.hops, ordinal: 0 }
+  const context: HandlerContext = { handler, cause: { key: pool.key, seq }, hops: entry.hops, ordinal: 0, posts: [] }
   try {
-    const result = handlerContext.run(context, onTx, eventOf(pool, seq, entry))
-    if (!isThenable(result)) return undefined
+    const returned = handlerContext.run(context, onTx, eventOf(pool, seq, entry))
+    if (!isThenable(returned) && !context.posts.length) return undefined
+    const result = finished(returned, context)
     const timer = new AbortController()
     const tooLong = clock.sleep(timeoutMs, timer.signal).then(() => {
       if (!timer.signal.aborted) throw new Error(`the handler took longer than ${timeoutMs} ms`)
@@ -163,6 +171,12 @@ async function run(pool: { path: string; key: string }, seq: number, entry: Entr
   } catch (thrown) {
     return { thrown }
   }
+}
+
+/** The handler's own end, and that of its posts. Whether a post failed is for the handler to see, and is reported where it failed. */
+async function finished(returned: unknown, { posts }: HandlerContext): Promise<void> {
+  await returned
+  if (posts.length) await Promise.allSettled(posts)
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

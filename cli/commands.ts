@@ -1,0 +1,152 @@
+import { existsSync, readFileSync } from 'node:fs'
+import type { TxEvent } from '../functions/handler/event.ts'
+import { isRunning } from '../local/folder.ts'
+import { OverpoolError } from '../shared/errors.ts'
+import { encodeBell } from '../shared/ledger/messages.ts'
+import { sampleTransaction } from '../shared/transaction/sample.ts'
+import { verifyPool } from '../sidecar/verify.ts'
+import { type Folder, withFolder } from './folder.ts'
+import type { Out } from './out.ts'
+
+/** How often a follower looks though nothing told it to, ms. */
+const LOOK_MS = 1_000
+
+export interface Common {
+  dir: string
+  out: Out
+}
+
+export interface PostFlags {
+  memo?: string
+  merchantData?: string
+  refundTo?: string
+  id?: string
+  sample?: boolean
+}
+
+export async function post(pool: string, transaction: string | undefined, flags: PostFlags, { dir, out }: Common): Promise<void> {
+  const { memo, merchantData, refundTo, id } = flags
+  const hex = flags.sample ? sampleTransaction(`overpool sample ${new Date().toISOString()}`) : readTransaction(transaction)
+  await withFolder(dir, async ({ pools }) => {
+    const posted = await pools.post({ path: pool, id, payment: { transaction: hex, memo, merchantData, refundTo } })
+    const taken = isRunning(dir)
+    out.show({ pool, hash: posted.hash, id: posted.id, running: taken }, `${posted.hash} posted to ${pool}${taken ? '' : '; it enters the ledger when the machine is started'}`)
+  })
+}
+
+function readTransaction(from: string | undefined): string {
+  if (from === undefined) throw new OverpoolError('BAD_ARGUMENT', 'say what to post: a transaction in hex, a file that holds it, - for standard input, or --sample')
+  if (from === '-') return readFileSync(0, 'utf8').trim()
+  return existsSync(from) ? readFileSync(from, 'utf8').trim() : from
+}
+
+export async function tail(pool: string, flags: { number: number; follow?: boolean }, { dir, out }: Common, signal: AbortSignal): Promise<void> {
+  await withFolder(dir, async ({ pools, changed }) => {
+    const events = await pools.tail({ path: pool, size: flags.number })
+    for (const event of events) out.show(event, lineOf(event))
+    let next = events.length ? events.at(-1)!.seq + 1 : await pools.length(pool)
+    while (flags.follow && !signal.aborted) {
+      await changed(LOOK_MS, signal)
+      for await (const event of pools.read({ path: pool, from: next })) {
+        out.show(event, lineOf(event))
+        next = event.seq + 1
+      }
+    }
+  })
+}
+
+export async function get(pool: string, txid: string, { dir, out }: Common): Promise<void> {
+  await withFolder(dir, async ({ pools }) => {
+    const event = await pools.get({ path: pool, hash: txid })
+    out.show(event, JSON.stringify(event, undefined, 2))
+  })
+}
+
+export async function pools({ dir, out }: Common): Promise<void> {
+  await withFolder(dir, async (folder) => {
+    const all = await folder.pools.list()
+    if (!all.length) out.say('this machine has no pools yet')
+    for (const { path, key, createdAt, halted } of all) {
+      const entries = await folder.pools.length(path)
+      const handlers = await Promise.all((await folder.mirror.listHandlers(path)).map((handler) => handlerState(folder, handler, path, entries)))
+      const lines = [`${path}  ${count(entries, 'entry', 'entries')}  ${key}`, ...(halted ? [`  halted: ${halted}`] : []), ...handlers.map(({ line }) => line)]
+      out.show({ path, key, entries, createdAt, halted, handlers: handlers.map(({ state }) => state) }, lines.join('\n'))
+    }
+  })
+}
+
+async function handlerState({ mirror }: Folder, handler: string, pool: string, entries: number) {
+  const { seq, stopped } = await mirror.readCursor(handler, pool)
+  const dead = await mirror.listDead(handler, pool)
+  const state = { handler, done: seq + 1, waiting: entries - seq - 1, stopped, dead }
+  const lines = [
+    `  handler ${handler}: ${state.waiting ? `${count(state.waiting, 'entry', 'entries')} behind` : 'up to date'}`,
+    ...(stopped === undefined ? [] : [`    stopped at #${seq + 1}: ${stopped}`]),
+    ...dead.map((letter) => `    gave up #${letter.seq} after ${count(letter.attempts, 'attempt', 'attempts')}: ${letter.error}`),
+  ]
+  return { state, line: lines.join('\n') }
+}
+
+/** @returns whether all is well */
+export async function verify(path: string, { dir, out }: Common): Promise<boolean> {
+  return withFolder(dir, async ({ pools, mirror, cores }) => {
+    const pool = await pools.control(path)
+    const store = cores()
+    try {
+      const verified = await verifyPool(pool, mirror, await store?.open(path))
+      const { blocks, entries, bytes, receipts, coreLength, treeHash, problems, listed } = verified
+      const lines = [
+        `${path}: ${count(entries, 'entry', 'entries')} in ${count(blocks, 'block', 'blocks')}, ${bytes} bytes`,
+        `receipts   ${receipts} of ${entries}`,
+        `hypercore  ${count(coreLength, 'block', 'blocks')}${coreLength < blocks ? ' (it is behind, and catches up while the machine runs)' : ''}`,
+        `tree hash  ${treeHash ?? 'none yet'}`,
+        ...listed,
+        problems ? `${count(problems, 'problem', 'problems')} found` : 'all of it agrees',
+      ]
+      out.show(verified, lines.join('\n'))
+      return problems === 0
+    } finally {
+      await store?.close()
+    }
+  })
+}
+
+export async function redrive(path: string, flags: { handler?: string; skip?: boolean }, { dir, out }: Common): Promise<void> {
+  await withFolder(dir, async (folder) => {
+    const { pools, mirror } = folder
+    await pools.control(path)
+    const all = await mirror.listHandlers(path)
+    if (flags.handler !== undefined && !all.includes(flags.handler)) {
+      throw new OverpoolError('HANDLER_NOT_FOUND', `no handler "${flags.handler}" has worked on "${path}"; there are: ${all.join(', ') || 'none'}`)
+    }
+    for (const handler of flags.handler === undefined ? all : [flags.handler]) await redriveHandler(handler, path, flags.skip ?? false, folder, out)
+  })
+}
+
+async function redriveHandler(handler: string, pool: string, skip: boolean, { mirror, queue, dir }: Folder, out: Out): Promise<void> {
+  const cursor = await mirror.readCursor(handler, pool)
+  const last = await mirror.lastBlock(pool)
+  const dead = await mirror.listDead(handler, pool)
+  const { stopped } = cursor
+  if (!last || (stopped === undefined && !dead.length)) return out.show({ handler, pool, dead: 0 }, `${handler}: nothing was given up in ${pool}`)
+  if (skip) {
+    if (stopped === undefined) return out.show({ handler, pool, skipped: false }, `${handler} is not stopped in ${pool}: there is nothing to skip`)
+    const seq = cursor.seq + 1
+    const block = (await mirror.findBlock(pool, seq))!.n
+    await mirror.putDead(handler, pool, { seq, block, error: stopped, attempts: cursor.attempts, at: Date.now() })
+    await mirror.writeCursor(handler, pool, { seq, block, attempts: 0 })
+  } else {
+    await mirror.askRedrive(handler, pool, true)
+  }
+  await queue(handler).send([{ body: encodeBell({ pool, n: last.n }), group: pool, dedupe: `${pool}:redrive:${Date.now()}` }])
+  const what = skip ? `passes over #${cursor.seq + 1} and goes on` : `tries again ${[...(dead.length ? [`${count(dead.length, 'entry', 'entries')} that it gave up`] : []), ...(stopped === undefined ? [] : [`#${cursor.seq + 1}, where it stopped`])].join(' and ')}`
+  out.show({ handler, pool, dead: dead.length, stopped: stopped !== undefined, skipped: skip }, `${handler} ${what}${isRunning(dir) ? '' : ', when the machine is started'}`)
+}
+
+function lineOf({ seq, at, hash, source, hops, payment: { memo } }: TxEvent): string {
+  return `#${seq}  ${new Date(at).toISOString()}  ${hash}  ${source}${hops ? ` +${hops}` : ''}${memo === undefined ? '' : `  ${JSON.stringify(memo)}`}`
+}
+
+function count(n: number, one: string, many: string): string {
+  return `${n} ${n === 1 ? one : many}`
+}

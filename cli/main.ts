@@ -1,0 +1,105 @@
+#!/usr/bin/env node
+import { resolve } from 'node:path'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { readEnv } from '../shared/env.ts'
+import { OverpoolError } from '../shared/errors.ts'
+import * as commands from './commands.ts'
+import { outOf } from './out.ts'
+import { run } from './start.ts'
+
+const FAILED = 1
+const USAGE = 2
+
+const env = readEnv('local')
+const interrupted = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort())
+
+const program = new Command('overpool')
+  .description('An append-only ledger of Bitcoin transactions that fires your handler.')
+  .version('0.1.0')
+  .option('-d, --dir <folder>', 'the machine’s folder (OVERPOOL_DIR)', env.OVERPOOL_DIR ?? '.overpool')
+  .option('--json', 'answers as JSON, one value a line')
+  .showHelpAfterError('(overpool --help shows what there is)')
+  .configureHelp({ showGlobalOptions: true })
+  .exitOverride()
+
+program
+  .command('start')
+  .description('run the machine of a config: takes payments, keeps the ledger, calls the handlers')
+  .option('-c, --config <file>', 'what to run', 'overpool.config.ts')
+  .addOption(new Option('-p, --port <number>', 'where wallets post to, 0 for any free port (PORT)').argParser(port).default(port(env.PORT ?? '3000')))
+  .option('--host <address>', 'on which address, 0.0.0.0 for all (HOST)', env.HOST ?? '127.0.0.1')
+  .action((flags) => run(flags, common(), interrupted.signal))
+
+program
+  .command('post <pool> [transaction]')
+  .description('post a transaction: hex, a file that holds hex, or - for standard input')
+  .option('--sample', 'a new sample transaction instead')
+  .option('--memo <text>', 'BIP270 memo')
+  .option('--merchant-data <text>', 'BIP270 merchantData')
+  .option('--refund-to <paymail>', 'BIP270 refundTo')
+  .option('--id <name>', 'names the post: a second one of this name is no second entry')
+  .addHelpText('after', '\nThe pool’s filter is not asked: who can write the folder may post what they like.')
+  .action((pool, transaction, flags) => commands.post(pool, transaction, flags, common()))
+
+program
+  .command('tail <pool>')
+  .description('show the newest entries')
+  .option('-n, --number <entries>', 'how many', whole, 10)
+  .option('-f, --follow', 'go on with those that come')
+  .action((pool, flags) => commands.tail(pool, flags, common(), interrupted.signal))
+
+program
+  .command('get <pool> <txid>')
+  .description('show the entry of a transaction')
+  .action((pool, txid) => commands.get(pool, txid, common()))
+
+program
+  .command('pools')
+  .description('list the pools, their handlers, and what those gave up on')
+  .action(() => commands.pools(common()))
+
+program
+  .command('verify <pool>')
+  .description('read a pool from end to end: do mirror, hypercore and receipts agree? Exits with 1 if not')
+  .action(async (pool) => {
+    if (!(await commands.verify(pool, common()))) process.exitCode = FAILED
+  })
+
+program
+  .command('redrive <pool>')
+  .description('have handlers try again what they gave up on, or go on where they stopped')
+  .option('--handler <name>', 'this one only')
+  .option('--skip', 'where a handler stopped, pass over that entry instead')
+  .action((pool, flags) => commands.redrive(pool, flags, common()))
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  process.exitCode = exitCode(error)
+}
+if (process.exitCode || interrupted.signal.aborted) process.exit() // a connection that is left open must not keep us
+
+function exitCode(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE // it has said so itself
+  if (!(error instanceof OverpoolError)) console.error(error)
+  else if (program.opts().json) console.error(JSON.stringify({ error: error.code, message: error.message, retryable: error.retryable }))
+  else console.error(`overpool: ${error.message}`)
+  return error instanceof OverpoolError && error.code === 'BAD_ARGUMENT' ? USAGE : FAILED
+}
+
+function common(): commands.Common {
+  const { dir, json } = program.opts<{ dir: string; json?: boolean }>()
+  return { dir: resolve(dir), out: outOf(json ?? false) }
+}
+
+function port(text: string): number {
+  const number = Number(text)
+  if (/^\d+$/.test(text) && number <= 65_535) return number
+  throw new InvalidArgumentError('a port is a number from 0 to 65535')
+}
+
+function whole(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('a whole number is wanted')
+}

@@ -1,0 +1,51 @@
+import { relative, resolve } from 'node:path'
+import { lineOf } from '../local/report.ts'
+import { type Started, start } from '../local/start.ts'
+import { sampleTransaction } from '../shared/transaction/sample.ts'
+import type { Common } from './commands.ts'
+
+export interface StartFlags {
+  config: string
+  port: number
+  host: string
+}
+
+/** Runs the machine of a config until the signal is aborted. */
+export async function run(flags: StartFlags, { dir, out }: Common, signal: AbortSignal): Promise<void> {
+  process.setSourceMapsEnabled(true) // a handler's mistake is shown at its place in the user's own file
+  const log = (line: string) => console.error(`overpool: ${line}`)
+  const started = await start({
+    ...flags,
+    config: resolve(flags.config),
+    dir,
+    say: log,
+    report(report) {
+      const line = lineOf(report)
+      if (line !== undefined) log(line)
+    },
+  })
+  const { url, pools } = started
+  const keys = await started.machine.pools.list()
+  out.show({ url, dir, pools: keys.map(({ path, key }) => ({ path, key, url: `${url}/${path}` })) }, await welcome(started, dir))
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
+  await started.close()
+  out.say(`stopped; ${pools.length === 1 ? 'the pool is' : 'the pools are'} in ${relative('.', dir) || dir}`)
+}
+
+async function welcome({ url, pools, machine }: Started, dir: string): Promise<string> {
+  const width = Math.max(...pools.map(({ path }) => path.length))
+  const lines = await Promise.all(
+    pools.map(async ({ path, handler }) => `  ${`${url}/${path}`.padEnd(url.length + 1 + width)}  ${await machine.pools.length(path)} entries, ${handler ? `handled by ${handler}` : 'no handler'}`),
+  )
+  const first = pools[0]
+  return [
+    `Overpool takes payments at:\n\n${lines.join('\n')}\n`,
+    ...(first
+      ? [
+          'Post one from another terminal (the same one twice is one entry; this line differs at each start):\n',
+          `  curl ${url}/${first.path} -H 'Content-Type: application/json' -d '{"transaction":"${sampleTransaction(`hello, it is ${new Date().toISOString().slice(0, 19)}`)}"}'\n`,
+        ]
+      : []),
+    `The ledger is in ${relative('.', dir) || dir}. Ctrl-C stops the machine.`,
+  ].join('\n')
+}

@@ -1,0 +1,71 @@
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { isBuiltin } from 'node:module'
+import { basename, join, resolve } from 'node:path'
+import { hash } from 'node:crypto'
+import { pathToFileURL } from 'node:url'
+import { build, type BuildFailure, type Plugin } from 'esbuild'
+import { OverpoolError } from '../shared/errors.ts'
+
+/** This library, as a loaded file imports it: the very one that runs, not a second copy. */
+const LIBRARY = new URL(`../index${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url).href
+
+export interface Loaded {
+  exports: Record<string, unknown>
+  /** absolute paths of the files that it is made of */
+  files: string[]
+}
+
+/**
+ * Bundles a user's file, TypeScript or JavaScript, and imports it; again after a change gives the new code beside the old.
+ * @param outDir where bundles lie; those of earlier loads are removed
+ * @throws OverpoolError BAD_CONFIG, with the place in the file
+ */
+export async function load(file: string, outDir: string): Promise<Loaded> {
+  const { code, files } = await bundle(file)
+  const name = `${basename(file).replace(/\.[^.]*$/, '')}-${hash('sha256', resolve(file)).slice(0, 8)}`
+  const out = join(outDir, `${name}-${hash('sha256', code).slice(0, 12)}.mjs`)
+  mkdirSync(outDir, { recursive: true })
+  for (const old of readdirSync(outDir)) if (old.startsWith(`${name}-`)) rmSync(join(outDir, old))
+  writeFileSync(out, code)
+  try {
+    return { exports: (await import(pathToFileURL(out).href)) as Record<string, unknown>, files }
+  } catch (cause) {
+    throw new OverpoolError('BAD_CONFIG', `${file} could not be loaded: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  }
+}
+
+async function bundle(file: string): Promise<{ code: string; files: string[] }> {
+  try {
+    const { outputFiles, metafile } = await build({
+      entryPoints: [file],
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      target: `node${process.versions.node}`,
+      sourcemap: 'inline',
+      metafile: true,
+      write: false,
+      logLevel: 'silent',
+      plugins: [packagesStayOutside],
+    })
+    return { code: outputFiles[0]!.text, files: Object.keys(metafile.inputs).map((input) => resolve(input)) }
+  } catch (cause) {
+    const [error] = (cause as BuildFailure).errors ?? []
+    const where = error?.location ? `${error.location.file}:${error.location.line}:${error.location.column}: ` : `${file}: `
+    throw new OverpoolError('BAD_CONFIG', `${where}${error?.text ?? String(cause)}`, { cause })
+  }
+}
+
+// Packages are imported from where they are installed, by their full path: the bundle may lie anywhere.
+const packagesStayOutside: Plugin = {
+  name: 'packages-stay-outside',
+  setup({ onResolve, resolve }) {
+    onResolve({ filter: /^[^./]/ }, async ({ path, kind, resolveDir, pluginData }) => {
+      if (kind === 'entry-point' || pluginData === 'asked') return undefined
+      if (isBuiltin(path)) return { path, external: true }
+      if (path === 'overpool-cloud') return { path: LIBRARY, external: true }
+      const found = await resolve(path, { kind, resolveDir, pluginData: 'asked' })
+      return found.errors.length ? { errors: found.errors } : { path: pathToFileURL(found.path).href, external: true }
+    })
+  },
+}

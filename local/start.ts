@@ -1,0 +1,158 @@
+import { existsSync, type FSWatcher, watch } from 'node:fs'
+import { basename, dirname, join, relative, resolve } from 'node:path'
+import { checkConfig, type OverpoolConfig } from '../shared/config.ts'
+import { OverpoolError } from '../shared/errors.ts'
+import { folderLayout } from './folder.ts'
+import { load } from './load.ts'
+import { type Handler, Machine, type OnTx } from './machine.ts'
+import type { Parts } from './parts.ts'
+import type { MachineReport } from './report.ts'
+
+/** Editors write a file in several steps: what changes within this time is one change, ms. */
+const SETTLED_MS = 60
+
+export interface StartOptions {
+  /** the config's file */
+  config: string
+  dir: string
+  port: number
+  host: string
+  /** what has happened to the files: a handler reloaded, a mistake in one */
+  say: (line: string) => void
+  report: (report: MachineReport) => void
+  parts?: (dir: string) => Promise<Parts>
+}
+
+export interface Started {
+  url: string
+  machine: Machine
+  /** the pools of the config, and the file of each one's handler */
+  pools: { path: string; handler?: string }[]
+  close: () => Promise<void>
+}
+
+/** Everything that a config says, loaded: nothing of it is applied while a part of it is wrong. */
+interface Plan {
+  config: OverpoolConfig
+  handlers: Map<string, { file: string; onTx: OnTx; pools: Set<string> }>
+  files: string[]
+}
+
+/** Starts the machine of a config, and follows the config and the handler files as they are saved. A mistake in one leaves what runs as it is. */
+export async function start(options: StartOptions): Promise<Started> {
+  const { dir, say } = options
+  let plan = await readPlan(options)
+  const machine = await Machine.open({ dir, report: options.report, parts: options.parts })
+  const handlers = new Map<string, { onTx: OnTx; pools: Set<string> }>()
+  const watchers: FSWatcher[] = []
+  let pending: NodeJS.Timeout | undefined
+  let reloading = Promise.resolve()
+
+  const apply = async (next: Plan) => {
+    for (const [path, { handler: _, ...settings }] of Object.entries(next.config.pools)) await machine.create(path, settings)
+    machine.serveOnly(Object.keys(next.config.pools))
+    for (const name of handlers.keys()) {
+      if (next.handlers.has(name)) continue
+      handlers.delete(name)
+      await machine.unhandle(name)
+    }
+    for (const [name, { onTx, pools }] of next.handlers) {
+      const working = handlers.get(name)
+      if (working) Object.assign(working, { onTx, pools })
+      else {
+        const fresh = { onTx, pools }
+        handlers.set(name, fresh)
+        await machine.handle(handlerOf(name, fresh))
+      }
+    }
+    await machine.ringAgain()
+    plan = next
+  }
+
+  const reload = async () => {
+    try {
+      await apply(await readPlan(options))
+      say('reloaded')
+    } catch (error) {
+      say(`not reloaded, the last good version goes on: ${error instanceof Error ? error.message : String(error)}`)
+    }
+    follow()
+  }
+
+  const follow = () => {
+    for (const watcher of watchers.splice(0)) watcher.close()
+    const files = new Set(plan.files)
+    for (const folder of new Set(plan.files.map((file) => dirname(file)))) {
+      if (!existsSync(folder)) continue
+      const watcher = watch(folder, (_, name) => {
+        if (name !== null && !files.has(join(folder, name))) return
+        clearTimeout(pending)
+        pending = setTimeout(() => (reloading = reloading.then(reload)), SETTLED_MS)
+      })
+      watchers.push(watcher.on('error', () => {})) // a folder that is removed is not followed any more
+    }
+  }
+
+  try {
+    const { url } = await machine.listen(Object.keys(plan.config.pools), options.port, options.host)
+    await apply(plan)
+    follow()
+    const pools = Object.entries(plan.config.pools).map(([path, pool]) => ({ path, handler: pool.handler ?? plan.config.handler }))
+    return { url, machine, pools, close }
+  } catch (error) {
+    await machine.close()
+    throw error
+  }
+
+  async function close() {
+    clearTimeout(pending)
+    for (const watcher of watchers.splice(0)) watcher.close()
+    await reloading
+    await machine.close()
+  }
+}
+
+function handlerOf(name: string, working: { onTx: OnTx; pools: Set<string> }): Handler {
+  return { name, onTx: (event, pool) => working.onTx(event, pool), takes: (pool) => working.pools.has(pool) }
+}
+
+/** Loads the config and every handler file that it names. */
+async function readPlan({ config: file, dir }: StartOptions): Promise<Plan> {
+  if (!existsSync(file)) {
+    throw new OverpoolError('BAD_CONFIG', `there is no ${relative('.', file) || file}; write one:\n\n  import { defineConfig } from 'overpool-cloud'\n  export default defineConfig({ handler: './handler.ts', pools: { mypool: {} } })`)
+  }
+  const outDir = folderLayout(dir).handlers
+  const loaded = await load(file, outDir)
+  const config = checkConfig(loaded.exports.default)
+  const plan: Plan = { config, handlers: new Map(), files: loaded.files }
+  for (const [path, pool] of Object.entries(config.pools)) {
+    const named = pool.handler ?? config.handler
+    if (named === undefined) continue
+    const handlerFile = resolve(dirname(file), named)
+    const name = handlerName(handlerFile)
+    const there = plan.handlers.get(name)
+    if (there && there.file !== handlerFile) throw new OverpoolError('BAD_CONFIG', `${there.file} and ${handlerFile} have one name; a handler's place in the pools is kept under it: rename one`)
+    if (there) there.pools.add(path)
+    else {
+      const { onTx, files } = await loadHandler(handlerFile, named, outDir)
+      plan.handlers.set(name, { file: handlerFile, onTx, pools: new Set([path]) })
+      plan.files.push(...files)
+    }
+  }
+  return plan
+}
+
+async function loadHandler(file: string, named: string, outDir: string): Promise<{ onTx: OnTx; files: string[] }> {
+  if (!existsSync(file)) throw new OverpoolError('BAD_CONFIG', `the config names a handler ${named}, and there is no such file`)
+  const { exports, files } = await load(file, outDir)
+  const onTx = exports.onTx ?? exports.default
+  if (typeof onTx !== 'function') throw new OverpoolError('BAD_CONFIG', `${named} exports no onTx; write: export async function onTx(e, pool) { … }`)
+  return { onTx: onTx as OnTx, files }
+}
+
+function handlerName(file: string): string {
+  return basename(file)
+    .replace(/\.[^.]*$/, '')
+    .toLowerCase()
+    .replace(/[^a-z0-9_-]/g, '-')
+}
