@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs'
 import type { TxEvent } from '../functions/handler/event.ts'
+import { type Redriven, redrive } from '../functions/handler/redrive.ts'
 import { isRunning } from '../local/folder.ts'
+import { systemClock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { encodeBell } from '../shared/ledger/messages.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import { verifyPool } from '../sidecar/verify.ts'
 import { type Folder, withFolder } from './folder.ts'
@@ -111,36 +112,28 @@ export async function verify(path: string, { dir, out }: Common): Promise<boolea
   })
 }
 
-export async function redrive(path: string, flags: { handler?: string; skip?: boolean }, { dir, out }: Common): Promise<void> {
+export async function redrivePool(path: string, flags: { handler?: string; skip?: boolean }, { dir, out }: Common): Promise<void> {
   await withFolder(dir, async (folder) => {
-    const { pools, mirror } = folder
+    const { pools, mirror, queue } = folder
     await pools.control(path)
     const all = await mirror.listHandlers(path)
     if (flags.handler !== undefined && !all.includes(flags.handler)) {
       throw new OverpoolError('HANDLER_NOT_FOUND', `no handler "${flags.handler}" has worked on "${path}"; there are: ${all.join(', ') || 'none'}`)
     }
-    for (const handler of flags.handler === undefined ? all : [flags.handler]) await redriveHandler(handler, path, flags.skip ?? false, folder, out)
+    const later = isRunning(dir) ? '' : ', when the machine is started'
+    for (const handler of flags.handler === undefined ? all : [flags.handler]) {
+      const result = await redrive(handler, path, flags.skip ?? false, { mirror, bells: queue(handler), clock: systemClock })
+      out.show(result, redriven(result, later))
+    }
   })
 }
 
-async function redriveHandler(handler: string, pool: string, skip: boolean, { mirror, queue, dir }: Folder, out: Out): Promise<void> {
-  const cursor = await mirror.readCursor(handler, pool)
-  const last = await mirror.lastBlock(pool)
-  const dead = await mirror.listDead(handler, pool)
-  const { stopped } = cursor
-  if (!last || (stopped === undefined && !dead.length)) return out.show({ handler, pool, dead: 0 }, `${handler}: nothing was given up in ${pool}`)
-  if (skip) {
-    if (stopped === undefined) return out.show({ handler, pool, skipped: false }, `${handler} is not stopped in ${pool}: there is nothing to skip`)
-    const seq = cursor.seq + 1
-    const block = (await mirror.findBlock(pool, seq))!.n
-    await mirror.putDead(handler, pool, { seq, block, error: stopped, attempts: cursor.attempts, at: Date.now() })
-    await mirror.writeCursor(handler, pool, { seq, block, attempts: 0 })
-  } else {
-    await mirror.askRedrive(handler, pool, true)
-  }
-  await queue(handler).send([{ body: encodeBell({ pool, n: last.n }), group: pool, dedupe: `${pool}:redrive:${Date.now()}` }])
-  const what = skip ? `passes over #${cursor.seq + 1} and goes on` : `tries again ${[...(dead.length ? [`${count(dead.length, 'entry', 'entries')} that it gave up`] : []), ...(stopped === undefined ? [] : [`#${cursor.seq + 1}, where it stopped`])].join(' and ')}`
-  out.show({ handler, pool, dead: dead.length, stopped: stopped !== undefined, skipped: skip }, `${handler} ${what}${isRunning(dir) ? '' : ', when the machine is started'}`)
+/** What a handler will do, in words. */
+function redriven({ handler, pool, dead, stoppedAt, skipped }: Redriven, later: string): string {
+  if (!dead.length && stoppedAt === undefined) return `${handler}: there is nothing to do in ${pool}`
+  if (skipped) return `${handler} passes over #${stoppedAt} and goes on${later}`
+  const what = [...(dead.length ? [`${count(dead.length, 'entry', 'entries')} that it gave up`] : []), ...(stoppedAt === undefined ? [] : [`#${stoppedAt}, where it stopped`])]
+  return `${handler} tries again ${what.join(' and ')}${later}`
 }
 
 function lineOf({ seq, at, hash, source, hops, payment: { memo } }: TxEvent): string {

@@ -71,7 +71,7 @@ program
   .description('have handlers try again what they gave up on, or go on where they stopped')
   .option('--handler <name>', 'this one only')
   .option('--skip', 'where a handler stopped, pass over that entry instead')
-  .action((pool, flags) => commands.redrive(pool, flags, common()))
+  .action((pool, flags) => commands.redrivePool(pool, flags, common()))
 
 try {
   await program.parseAsync()

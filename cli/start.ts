@@ -29,7 +29,7 @@ export async function run(flags: StartFlags, { dir, out }: Common, signal: Abort
   out.show({ url, dir, pools: keys.map(({ path, key }) => ({ path, key, url: `${url}/${path}` })) }, await welcome(started, dir))
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
   await started.close()
-  out.say(`stopped; ${pools.length === 1 ? 'the pool is' : 'the pools are'} in ${relative('.', dir) || dir}`)
+  out.say(`stopped; ${pools.length === 1 ? 'the pool is' : 'the pools are'} in ${shown(dir)}`)
 }
 
 async function welcome({ url, pools, machine }: Started, dir: string): Promise<string> {
@@ -46,6 +46,11 @@ async function welcome({ url, pools, machine }: Started, dir: string): Promise<s
           `  curl ${url}/${first.path} -H 'Content-Type: application/json' -d '{"transaction":"${sampleTransaction(`hello, it is ${new Date().toISOString().slice(0, 19)}`)}"}'\n`,
         ]
       : []),
-    `The ledger is in ${relative('.', dir) || dir}. Ctrl-C stops the machine.`,
+    `The ledger is in ${shown(dir)}. Ctrl-C stops the machine.`,
   ].join('\n')
+}
+
+function shown(dir: string): string {
+  const near = relative('.', dir)
+  return near === '' || near.startsWith('..') ? dir : near
 }

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import type { TxEvent } from '../functions/handler/event.ts'
+import { handlerContext } from '../functions/handler/runner.ts'
 import { asPoster, type Pools, type PostOptions, type Posted } from '../functions/handler/pools.ts'
 import type { PoolSettings } from '../shared/config.ts'
 import { readEnv } from '../shared/env.ts'
@@ -153,10 +154,13 @@ export class Overpool {
     return this
   }
 
-  /** Stops the machine: handlers finish the entry that they are at, the rest goes on at the next start. */
-  close(): Promise<void> {
+  /**
+   * Stops the machine: handlers finish the entry that they are at, the rest goes on at the next start. Called inside a handler it resolves at once, since the
+   * machine waits for that handler.
+   */
+  async close(): Promise<void> {
     this.#closing ??= this.#close()
-    return this.#closing
+    if (!handlerContext.getStore()) await this.#closing
   }
 
   async #close(): Promise<void> {

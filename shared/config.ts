@@ -12,7 +12,7 @@ export interface FilterPayment extends PaymentFields {
  * Says which payments a pool takes. The original's form calls back with an error to refuse; the new one may be async, and throws or returns
  * false. The reason reaches the wallet in `memo`.
  */
-export type Filter = ((payment: FilterPayment) => unknown) | ((payment: FilterPayment, callback: (error?: unknown, valid?: unknown) => void) => void)
+export type Filter = (payment: FilterPayment, callback: (error?: unknown, valid?: unknown) => void) => unknown
 
 /** What can be said of a pool. */
 export interface PoolSettings {

@@ -5,6 +5,7 @@ import type { Mirror, PoolPatch, Receipt } from '../shared/mirror/port.ts'
 import type { Queue } from '../shared/queue/port.ts'
 import { untilDone } from '../shared/retry.ts'
 import { Wake } from '../shared/wake.ts'
+import type { PoolCore } from './core.ts'
 import type { KnownEntry } from './known.ts'
 import type { Report } from './report.ts'
 
@@ -29,8 +30,7 @@ export interface EffectsOptions {
   checkpoint: number
   /** the newest of them */
   last: Block | undefined
-  /** what is written with the checkpoint, besides */
-  state: () => Promise<PoolPatch>
+  core: Pick<PoolCore, 'length' | 'treeHash'>
 }
 
 /** What follows a block: its receipts, then the bells, then the checkpoint; in the order of blocks, and all of it repeatable (Promise 4). */
@@ -41,6 +41,7 @@ export class Effects {
   readonly #running: Promise<void>
   #done: number
   #written: number
+  #writtenCore = 0
   #last: Block | undefined
   #stopping = false
   readonly #caughtUp = new Set<string>()
@@ -50,6 +51,7 @@ export class Effects {
     this.#done = options.checkpoint
     this.#written = options.checkpoint
     this.#last = options.last
+    this.#writtenCore = options.core.length
     this.#running = this.#run()
   }
 
@@ -61,6 +63,11 @@ export class Effects {
   /** Blocks whose effects have not gone out. */
   get waiting(): number {
     return this.#queue.length
+  }
+
+  /** The core has followed: its length and tree hash are written with the next checkpoint, or for their own sake. */
+  coreGrew(): void {
+    this.#wake.wake()
   }
 
   follow(block: Block, entries: KnownEntry[]): void {
@@ -82,14 +89,18 @@ export class Effects {
       } else if (this.#stopping) {
         break
       } else {
-        await this.#wake.sleep(clock, this.#done > this.#written ? Math.max(0, due - clock.now()) : undefined)
+        await this.#wake.sleep(clock, this.#hasNews() ? Math.max(0, due - clock.now()) : undefined)
       }
-      if (this.#done > this.#written && clock.now() >= due) {
+      if (this.#hasNews() && clock.now() >= due) {
         due = clock.now() + CHECKPOINT_MS
         await this.#checkpoint()
       }
     }
-    if (this.#done > this.#written) await this.#checkpoint()
+    if (this.#hasNews()) await this.#checkpoint()
+  }
+
+  #hasNews(): boolean {
+    return this.#done > this.#written || this.#options.core.length > this.#writtenCore
   }
 
   async #goOut(block: Block, entries: KnownEntry[]): Promise<void> {
@@ -123,10 +134,13 @@ export class Effects {
   }
 
   async #checkpoint(): Promise<void> {
-    const { path, mirror, state } = this.#options
+    const { path, mirror, core } = this.#options
     const checkpoint = this.#done
-    await this.#untilDone('checkpoint', async () => mirror.updatePool(path, { ...(await state()), checkpoint }))
+    const coreLength = core.length
+    const patch: PoolPatch = coreLength ? { checkpoint, coreLength, treeHash: await core.treeHash(coreLength) } : { checkpoint }
+    await this.#untilDone('checkpoint', () => mirror.updatePool(path, patch))
     this.#written = checkpoint
+    this.#writtenCore = coreLength
   }
 
   async #untilDone(step: string, work: () => Promise<unknown>): Promise<void> {

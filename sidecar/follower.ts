@@ -13,6 +13,7 @@ export interface FollowerOptions {
   mirror: Mirror
   core: PoolCore
   clock: Clock
+  appended: () => void
   retrying: (error: unknown) => void
 }
 
@@ -40,7 +41,7 @@ export class CoreFollower {
   }
 
   async #run(): Promise<void> {
-    const { path, mirror, core, clock, retrying } = this.#options
+    const { path, mirror, core, clock, appended, retrying } = this.#options
     while (true) {
       if (core.length >= this.#length) {
         if (this.#stopping) return
@@ -52,6 +53,7 @@ export class CoreFollower {
           const from = core.length // asked at each try: an append may have worked though it failed
           const blocks = this.#takeRecent(from) ?? (await mirror.readBlocks(path, from, APPEND_BLOCKS))
           await core.append(from, blocks.map(({ bytes }) => bytes))
+          appended()
         },
         clock,
         retrying,

@@ -2,7 +2,7 @@ import type { Clock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type Block, decodeBlock, encodeBlock, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../shared/ledger/block.ts'
 import type { IngressMessage } from '../shared/ledger/messages.ts'
-import type { Mirror, PoolPatch } from '../shared/mirror/port.ts'
+import type { Mirror } from '../shared/mirror/port.ts'
 import type { Message, Queue } from '../shared/queue/port.ts'
 import { untilDone } from '../shared/retry.ts'
 import { scanTransaction } from '../shared/transaction/index.ts'
@@ -93,8 +93,8 @@ export class PoolWriter {
     this.#next = 0
     const { path, mirror, core, clock, ringers, report } = options
     const retrying = (step: string) => (error: unknown) => report({ kind: 'retrying', pool: path, step, error })
-    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint, last, state: () => this.#coreState() })
-    this.#follower = new CoreFollower({ path, mirror, core, clock, retrying: retrying('append') }, checkpoint)
+    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint, last, core })
+    this.#follower = new CoreFollower({ path, mirror, core, clock, appended: () => this.#effects.coreGrew(), retrying: retrying('append') }, checkpoint)
     if (last && last.n + 1 === checkpoint) this.#next = last.first + last.count
     const looking = this.#lookLoop().finally(() => {
       this.#lookEnded = true
@@ -263,12 +263,6 @@ export class PoolWriter {
   }
 
   // ---- ends
-
-  async #coreState(): Promise<PoolPatch> {
-    const { core } = this.#options
-    const coreLength = core.length
-    return coreLength ? { coreLength, treeHash: await core.treeHash(coreLength) } : {}
-  }
 
   #untilDone<T>(step: string, work: () => Promise<T>): Promise<T> {
     const { path, clock, report } = this.#options

@@ -71,7 +71,7 @@ export async function answerBell(bell: Bell, key: string, receives: number, dead
   const start = await mirror.readCursor(handler, pool.path)
   let at: Cursor = { seq: start.seq, block: start.block, attempts: start.attempts }
   if (start.redrive) {
-    await redrive(pool, options)
+    await rerunDead(pool, options)
     if (start.stopped !== undefined) at = { ...at, attempts: 0 } // it is tried anew, all attempts over
     await mirror.writeCursor(handler, pool.path, at)
     await mirror.askRedrive(handler, pool.path, false)
@@ -118,7 +118,7 @@ export async function answerBell(bell: Bell, key: string, receives: number, dead
 }
 
 /** Runs the dead letters again, each once; those that work now are dead no more. */
-async function redrive(pool: { path: string; key: string }, options: RunnerOptions): Promise<void> {
+async function rerunDead(pool: { path: string; key: string }, options: RunnerOptions): Promise<void> {
   const { handler, mirror, clock } = options
   for (const letter of await mirror.listDead(handler, pool.path)) {
     const block = await mirror.findBlock(pool.path, letter.seq)

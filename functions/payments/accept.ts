@@ -53,10 +53,8 @@ function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFi
 async function runFilter(filter: Filter, payment: FilterPayment): Promise<void> {
   let verdict: unknown
   try {
-    verdict =
-      filter.length >= 2
-        ? await new Promise((resolve, reject) => (filter as (p: FilterPayment, c: (e?: unknown, v?: unknown) => void) => void)(payment, (error, valid) => (error ? reject(error) : resolve(valid))))
-        : await (filter as (p: FilterPayment) => unknown)(payment)
+    if (filter.length < 2) verdict = await filter(payment, () => {})
+    else verdict = await new Promise((resolve, reject) => filter(payment, (error, valid) => (error ? reject(error) : resolve(valid))))
   } catch (reason) {
     throw refused(reasonText(reason), reason)
   }

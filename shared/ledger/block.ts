@@ -30,6 +30,7 @@ export function decodeBlock(bytes: Uint8Array): { first: number; entries: Entry[
   if (v !== 1) throw badBlock(`version ${String(v)}; this program knows version 1`)
   if (!isUint(first)) throw badBlock('no first sequence number')
   if (!Array.isArray(entries) || entries.length === 0) throw badBlock('no entries')
+  if (!isUint(first + entries.length)) throw badBlock('sequence numbers that no number can hold')
   return { first, entries: entries.map(entryOf) }
 }
 

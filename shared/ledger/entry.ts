@@ -38,9 +38,22 @@ export interface Entry {
 
 const SOURCES: ReadonlySet<unknown> = new Set<Source>(['http', 'api', 'handler'])
 
-/** An entry as deterministic CBOR, the bytes that a block holds (DESIGN, Formats). */
+/** A payment may nest its values so deep: a reader with less stack than the writer could not decode the block. */
+const MAX_DEPTH = 64
+
+/**
+ * An entry as deterministic CBOR, the bytes that a block holds (DESIGN, Formats).
+ * @throws OverpoolError BAD_PAYMENT: a field that cannot be kept
+ */
 export function encodeEntry(entry: Entry): Uint8Array {
-  const map: Record<string, unknown> = { ...entry.unknown, id: hexBytes(entry.id), at: entry.at, tx: entry.tx, payment: entry.payment, source: entry.source }
+  const map: Record<string, unknown> = {
+    ...entry.unknown,
+    id: hexBytes(entry.id),
+    at: entry.at,
+    tx: entry.tx,
+    payment: kept(entry.payment),
+    source: entry.source,
+  }
   if (entry.cause) map.cause = [hexBytes(entry.cause.key), entry.cause.seq]
   if (entry.hops) map.hops = entry.hops
   return encode(map)
@@ -60,9 +73,13 @@ export function entryOf(value: unknown): Entry {
   if (!(tx instanceof Uint8Array)) throw badBlock('an entry without a transaction')
   if (!SOURCES.has(source)) throw badBlock('an entry of an unknown source')
   if (hops !== undefined && !isUint(hops)) throw badBlock('an entry whose hops are no number')
-  const entry: Entry = { id: hex(id) as EntryId, at, tx, payment: asMap(payment, 'a payment'), source: source as Source, hops: (hops as number) ?? 0 }
+  const fields: PaymentFields & { transaction?: unknown } = asMap(payment, 'a payment')
+  if (fields.memo !== undefined && typeof fields.memo !== 'string') throw badBlock('a payment whose memo is no string')
+  if (fields.transaction !== undefined) throw badBlock('a payment with a second transaction')
+  const entry: Entry = { id: hex(id) as EntryId, at, tx, payment: fields, source: source as Source, hops: (hops as number) ?? 0 }
   if (cause !== undefined) {
-    if (!Array.isArray(cause) || !(cause[0] instanceof Uint8Array) || cause[0].length !== 32 || !isUint(cause[1])) throw badBlock('an entry with a malformed cause')
+    if (!Array.isArray(cause) || cause.length !== 2 || !(cause[0] instanceof Uint8Array) || cause[0].length !== 32 || !isUint(cause[1]))
+      throw badBlock('an entry with a malformed cause')
     entry.cause = { key: hex(cause[0]), seq: cause[1] }
   }
   if (Object.keys(unknown).length) entry.unknown = unknown
@@ -78,6 +95,27 @@ export function decodeStrict(bytes: Uint8Array): unknown {
   }
 }
 
+/**
+ * A value as it comes back from CBOR. Text that is no Unicode (half of a surrogate pair) or begins with a byte order mark comes back as other
+ * text; were it written as it is, two keys could come back as one, and nobody could decode a block with such a payment in it.
+ */
+function kept(value: unknown, depth = 0): unknown {
+  if (typeof value === 'string') return keptText(value)
+  if (typeof value === 'function' || typeof value === 'symbol' || typeof value === 'bigint') throw notKept(`a ${typeof value}`)
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value
+  if (depth > MAX_DEPTH) throw notKept(`values nested deeper than ${MAX_DEPTH}`)
+  if (Array.isArray(value)) return value.map((item) => kept(item, depth + 1))
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [keptText(key), kept(item, depth + 1)]))
+}
+
+function keptText(text: string): string {
+  return text.toWellFormed().replace(/^\ufeff+/, '')
+}
+
+function notKept(what: string): OverpoolError {
+  return new OverpoolError('BAD_PAYMENT', `the payment holds ${what}, which a ledger cannot keep`)
+}
+
 export function badBlock(what: string, cause?: unknown): OverpoolError {
   return new OverpoolError('BAD_BLOCK', `the block holds ${what}`, { cause })
 }
@@ -87,7 +125,8 @@ export function isUint(value: unknown): value is number {
 }
 
 export function asMap(value: unknown, what: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array) throw badBlock(`${what} that is no map`)
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array)
+    throw badBlock(`${what} that is no map`)
   return value as Record<string, unknown>
 }
 
@@ -103,7 +142,7 @@ export function hexBytes(text: string): Uint8Array {
 
 /** The id of a wallet's post: the same pool and payment give the same id, so a retry is no second entry. */
 export function idOfPayment(pool: string, transaction: Uint8Array, fields: PaymentFields): EntryId {
-  const rest = Object.keys(fields).length ? encode(fields) : EMPTY
+  const rest = Object.keys(fields).length ? encode(kept(fields)) : EMPTY
   return createHash('sha256').update(`http\0${pool}\0${transaction.length}\0`).update(transaction).update(rest).digest('hex') as EntryId
 }
 

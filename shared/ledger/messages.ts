@@ -19,7 +19,8 @@ export function encodeIngress(message: IngressMessage): Uint8Array {
 
 export function decodeIngress(bytes: Uint8Array): IngressMessage {
   const [pool, id, txid, named, entry] = asList(bytes, 'ingress')
-  if (typeof pool !== 'string' || !is32(id) || !is32(txid) || typeof named !== 'boolean' || !(entry instanceof Uint8Array)) throw badMessage('ingress')
+  if (typeof pool !== 'string' || !is32(id) || !is32(txid) || typeof named !== 'boolean' || !(entry instanceof Uint8Array))
+    throw badMessage('ingress')
   return { pool, id: hex(id) as EntryId, txid: hex(txid), named, entry }
 }
 

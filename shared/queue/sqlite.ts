@@ -59,27 +59,29 @@ export class SqliteQueue implements Queue {
   async receive({ max, waitMs, signal }: ReceiveOptions): Promise<Message[]> {
     const end = this.#now() + waitMs
     while (true) {
-      if (this.#due(1).length) {
+      const now = this.#now() // one moment for both questions: what is due, and if nothing, when something will be
+      if (this.#due(1, now).length) {
         const messages = await this.#store.write(() => this.#take(max))
         if (messages.length) return messages
         continue
       }
-      const left = end - this.#now()
+      const left = end - now
       if (left <= 0 || signal?.aborted) return []
-      await this.#store.changed(Math.min(left, this.#untilNextReturns()), signal)
+      await this.#store.changed(Math.min(left, this.#untilNextReturns(now)), signal)
     }
   }
 
   /** The messages that can be given out now, oldest first. */
-  #due(max: number): Row[] {
+  #due(max: number, now: number): Row[] {
     const held = this.fifo ? `AND (grp IS NULL OR grp NOT IN (SELECT grp FROM ${this.#table} WHERE visible > ?2 AND grp IS NOT NULL))` : ''
-    return this.#store.all<Row>(`SELECT id, grp, length(body) AS size, receives FROM ${this.#table} WHERE visible <= ?2 ${held} ORDER BY id LIMIT ?1`, max, this.#now())
+    return this.#store.all<Row>(`SELECT id, grp, length(body) AS size, receives FROM ${this.#table} WHERE visible <= ?2 ${held} ORDER BY id LIMIT ?1`, max, now)
   }
 
   #take(max: number): Message[] {
-    const visible = this.#now() + this.#visibilityMs
+    const now = this.#now()
+    const visible = now + this.#visibilityMs
     let bytes = 0
-    const rows = this.#due(max).filter(({ size }, i) => (bytes += size) <= RECEIVE_BYTES || i === 0)
+    const rows = this.#due(max, now).filter(({ size }, i) => (bytes += size) <= RECEIVE_BYTES || i === 0)
     return rows.map(({ id, grp, receives }) => {
       const { body } = this.#store.get<{ body: Uint8Array }>(`SELECT body FROM ${this.#table} WHERE id = ?`, id)!
       this.#store.run(`UPDATE ${this.#table} SET visible = ?, receives = receives + 1 WHERE id = ?`, visible, id)
@@ -88,8 +90,7 @@ export class SqliteQueue implements Queue {
   }
 
   /** ms until a message that is given out, or held back, can come again; Infinity if there is none. */
-  #untilNextReturns(): number {
-    const now = this.#now()
+  #untilNextReturns(now: number): number {
     const { next } = this.#store.get<{ next: number | null }>(`SELECT min(visible) AS next FROM ${this.#table} WHERE visible > ?`, now)!
     return next === null ? Number.POSITIVE_INFINITY : next - now
   }

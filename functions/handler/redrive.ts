@@ -1,0 +1,37 @@
+import type { Clock } from '../../shared/clock.ts'
+import { encodeBell } from '../../shared/ledger/messages.ts'
+import type { Mirror } from '../../shared/mirror/port.ts'
+import type { Queue } from '../../shared/queue/port.ts'
+
+export interface Redriven {
+  handler: string
+  pool: string
+  /** entries that the handler gave up, to be tried again once each */
+  dead: number[]
+  /** the entry where it had stopped (`onPoison: 'stop'`) */
+  stoppedAt?: number
+  /** it passes over that entry, which is kept as a dead letter */
+  skipped: boolean
+}
+
+/**
+ * Has a handler try again what it gave up in a pool, and go on where it stopped; with `skip` it only passes over the entry where it stopped.
+ * The handler itself does it, when it hears the bell.
+ */
+export async function redrive(handler: string, pool: string, skip: boolean, { mirror, bells, clock }: { mirror: Mirror; bells: Queue; clock: Clock }): Promise<Redriven> {
+  const [{ seq, attempts, stopped }, letters, last] = await Promise.all([mirror.readCursor(handler, pool), mirror.listDead(handler, pool), mirror.lastBlock(pool)])
+  const stoppedAt = stopped === undefined ? undefined : seq + 1
+  const nothing: Redriven = { handler, pool, dead: [], skipped: false }
+  if (!last) return nothing
+  if (skip) {
+    if (stopped === undefined) return nothing
+    const block = (await mirror.findBlock(pool, seq + 1))!.n
+    await mirror.putDead(handler, pool, { seq: seq + 1, block, error: stopped, attempts, at: clock.now() })
+    await mirror.writeCursor(handler, pool, { seq: seq + 1, block, attempts: 0 })
+  } else {
+    if (stopped === undefined && !letters.length) return nothing
+    await mirror.askRedrive(handler, pool, true)
+  }
+  await bells.send([{ body: encodeBell({ pool, n: last.n }), group: pool, dedupe: `${pool}:redrive:${clock.now()}` }])
+  return { handler, pool, dead: skip ? [] : letters.map((letter) => letter.seq), ...(stoppedAt !== undefined && { stoppedAt }), skipped: skip }
+}

@@ -1,0 +1,247 @@
+import { hash } from 'node:crypto'
+import type { ScannedTransaction } from './scan.ts'
+
+/** A transaction in the shape that the original Overpool gave to its handlers (BPU/TXO). Plain data, fit for JSON. */
+export interface Parsed {
+  tx: { h: string }
+  /** without a coinbase's input, which spends nothing */
+  in: ParsedInput[]
+  out: ParsedOutput[]
+}
+
+/** `e`: the output that it spends, and the address of the public key that its script pushes (nobody checked the signature), or "false". */
+export interface ParsedInput {
+  i: number
+  tape: Tape[]
+  e: { h: string; i: number; a: string }
+}
+
+/** `e`: its satoshis, its place, and the address that it pays to, or "false". */
+export interface ParsedOutput {
+  i: number
+  tape: Tape[]
+  e: { v: number; i: number; a: string }
+}
+
+/** A part of a script. A part ends with an OP_RETURN, which belongs to it, or before a pushed "|", which belongs to none. */
+export interface Tape {
+  cell: Cell[]
+  i: number
+}
+
+/** One opcode, or one push: its number in the script (`ii`) and in its tape (`i`), and either the opcode or the pushed bytes. */
+export interface Cell {
+  ii: number
+  i: number
+  op?: number
+  ops?: string
+  /** the pushed bytes in base64 */
+  b?: string
+  /** the pushed bytes as UTF-8, with U+FFFD for what is none */
+  s?: string
+  /** `b` and `s` of a push of more than 512 bytes */
+  lb?: string
+  ls?: string
+  /** instead of all these, in the last cell: so many bytes of the script are not shown, because it is made to exhaust its reader */
+  cut?: number
+}
+
+/** Longer pushes are `lb` and `ls`. */
+const MAX_SHORT_PUSH = 512
+/** Opcodes shown of one transaction. An opcode takes 1 byte and its cell up to 300, so a few megabytes from anybody would take a gigabyte. */
+const MAX_CELLS = 100_000
+/** Longer pushes are not shown: no string could hold the base64 of half a gigabyte. */
+const MAX_PUSH = 64 * 1024 * 1024
+
+const NO_ADDRESS = 'false'
+const NO_TXID = '0'.repeat(64)
+const P2PKH = 0x00
+const P2SH = 0x05
+
+const OP_PUSHDATA1 = 0x4c
+const OP_PUSHDATA4 = 0x4e
+const OP_RETURN = 0x6a
+const OP_DUP = 0x76
+const OP_EQUAL = 0x87
+const OP_EQUALVERIFY = 0x88
+const OP_HASH160 = 0xa9
+const OP_CHECKSIG = 0xac
+const PIPE = 0x7c
+
+/** The names of the opcodes from 76 to 185, as the original's library had them. */
+const NAMES = `PUSHDATA1 PUSHDATA2 PUSHDATA4 1NEGATE RESERVED 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
+  NOP VER IF NOTIF VERIF VERNOTIF ELSE ENDIF VERIFY RETURN
+  TOALTSTACK FROMALTSTACK 2DROP 2DUP 3DUP 2OVER 2ROT 2SWAP IFDUP DEPTH DROP DUP NIP OVER PICK ROLL ROT SWAP TUCK
+  CAT SPLIT NUM2BIN BIN2NUM SIZE INVERT AND OR XOR EQUAL EQUALVERIFY RESERVED1 RESERVED2
+  1ADD 1SUB 2MUL 2DIV NEGATE ABS NOT 0NOTEQUAL ADD SUB MUL DIV MOD LSHIFT RSHIFT
+  BOOLAND BOOLOR NUMEQUAL NUMEQUALVERIFY NUMNOTEQUAL LESSTHAN GREATERTHAN LESSTHANOREQUAL GREATERTHANOREQUAL MIN MAX WITHIN
+  RIPEMD160 SHA1 SHA256 HASH160 HASH256 CODESEPARATOR CHECKSIG CHECKSIGVERIFY CHECKMULTISIG CHECKMULTISIGVERIFY
+  NOP1 NOP2 NOP3 NOP4 NOP5 NOP6 NOP7 NOP8 NOP9 NOP10`.split(/\s+/)
+const OPS: readonly string[] = Array.from({ length: 256 }, (_, op) => `OP_${NAMES[op - OP_PUSHDATA1] ?? 'UNKNOWN'}`)
+  .with(0, 'OP_0')
+  .with(253, 'OP_PUBKEYHASH')
+  .with(254, 'OP_PUBKEY')
+  .with(255, 'OP_INVALIDOPCODE')
+
+/**
+ * Reads a transaction's scripts into tapes and addresses. Scripts are whatever their maker liked to write, so nothing in them is an error:
+ * a push that runs past the end pushes what is left (the original did the same), one that is cut inside its length is a bare opcode,
+ * and an opcode that nobody defined is OP_UNKNOWN. Never throws; time and memory are linear in the transaction's size.
+ */
+export function parseTransaction(scanned: ScannedTransaction): Parsed {
+  const budget: Budget = { cells: MAX_CELLS }
+  const parsed: Parsed = { tx: { h: scanned.txid }, in: [], out: [] }
+  let i = 0
+  for (const { txid, vout, script } of scanned.readInputs()) {
+    const spendsNothing = vout === 0xffffffff && txid === NO_TXID
+    if (!spendsNothing) parsed.in.push({ i, tape: tapeOf(script, budget), e: { h: txid, i: vout, a: addressOfInput(script) } })
+    i++
+  }
+  i = 0
+  for (const { satoshis, script } of scanned.readOutputs()) {
+    parsed.out.push({ i, tape: tapeOf(script, budget), e: { v: Number(satoshis), i, a: addressOfOutput(script) } })
+    i++
+  }
+  return parsed
+}
+
+/** What is left to one transaction. */
+interface Budget {
+  cells: number
+}
+
+function tapeOf(script: Uint8Array, budget: Budget): Tape[] {
+  const tape: Tape[] = []
+  let cell: Cell[] = []
+  const endPart = () => {
+    tape.push({ cell, i: tape.length })
+    cell = []
+  }
+  const steps = new Steps(script)
+  for (let ii = 0; steps.next(); ii++) {
+    const { op, from, to } = steps
+    const i = cell.length
+    if (budget.cells-- <= 0 || to - from > MAX_PUSH) {
+      cell.push({ cut: script.length - steps.start, ii, i })
+      break
+    }
+    if (!steps.pushes) {
+      cell.push({ op, ops: OPS[op]!, ii, i })
+      if (op === OP_RETURN) endPart()
+    } else if (to - from === 1 && script[from] === PIPE) {
+      endPart()
+    } else {
+      const { b, s } = textsOf(script, from, to)
+      cell.push(to - from > MAX_SHORT_PUSH ? { ii, i, ls: s, lb: b } : { b, s, ii, i })
+    }
+  }
+  if (cell.length > 0) endPart()
+  return tape
+}
+
+function textsOf(script: Uint8Array, from: number, to: number): { b: string; s: string } {
+  const pushed = Buffer.from(script.buffer, script.byteOffset + from, to - from)
+  return { b: pushed.toString('base64'), s: pushed.toString('utf8') }
+}
+
+/** P2PKH, and the P2SH of old times. */
+function addressOfOutput(script: Uint8Array): string {
+  if (script[0] === OP_HASH160 && script[1] === 20 && script[22] === OP_EQUAL && script.length === 23)
+    return address(P2SH, script.subarray(2, 22))
+  if (script[0] !== OP_DUP || script[1] !== OP_HASH160) return NO_ADDRESS
+  const steps = new Steps(script, 2)
+  if (!steps.next() || steps.to - steps.from !== 20) return NO_ADDRESS
+  const { from, to } = steps
+  const paysToIt = script[to] === OP_EQUALVERIFY && script[to + 1] === OP_CHECKSIG && script.length === to + 2
+  return paysToIt ? address(P2PKH, script.subarray(from, to)) : NO_ADDRESS
+}
+
+/** A script that pushes a signature and a public key, and nothing else. */
+function addressOfInput(script: Uint8Array): string {
+  const steps = new Steps(script)
+  if (!steps.next() || steps.from === steps.to || script[steps.from] !== 0x30) return NO_ADDRESS
+  if (!steps.next() || steps.to !== script.length) return NO_ADDRESS
+  const key = script.subarray(steps.from, steps.to)
+  const form = key[0]
+  const isKey = key.length === 33 ? form === 2 || form === 3 : key.length === 65 && (form === 4 || form === 6 || form === 7)
+  return isKey
+    ? address(P2PKH, Buffer.from(hash('ripemd160', Buffer.from(hash('sha256', key, 'binary'), 'binary'), 'binary'), 'binary'))
+    : NO_ADDRESS
+}
+
+/** Goes through a script, an opcode a step. What the opcode pushes stands from `from` to `to`. */
+class Steps {
+  op = 0
+  start = 0
+  from = 0
+  to: number
+  pushes = false
+  readonly #script: Uint8Array
+
+  constructor(script: Uint8Array, at = 0) {
+    this.#script = script
+    this.to = at
+  }
+
+  next(): boolean {
+    const script = this.#script
+    if (this.to >= script.length) return false
+    this.start = this.to
+    this.from = this.to = this.start + 1
+    this.op = script[this.start]!
+    // OP_0 pushes too, nothing; the original shows it as an opcode.
+    this.pushes = this.op > 0 && this.op <= OP_PUSHDATA4
+    if (this.pushes) this.#readPush()
+    return true
+  }
+
+  #readPush(): void {
+    let length = this.op
+    if (this.op >= OP_PUSHDATA1) {
+      const width = 1 << (this.op - OP_PUSHDATA1)
+      this.from += width
+      length = 0
+      for (let k = 1; k <= width; k++) length = length * 256 + (this.#script[this.from - k] ?? 0)
+    }
+    this.pushes = this.from <= this.#script.length
+    this.to = Math.min(this.from + length, this.#script.length)
+    if (!this.pushes) this.from = this.to
+  }
+}
+
+/** A hash with its version and checksum in base 58. */
+function address(version: number, hash160: Uint8Array): string {
+  const bytes = new Uint8Array(26) // a 0 before it makes them 13 numbers of 16 bits
+  bytes[1] = version
+  bytes.set(hash160, 2)
+  const once = Buffer.from(hash('sha256', bytes.subarray(1, 22), 'binary'), 'binary')
+  bytes.set(Buffer.from(hash('sha256', once, 'binary'), 'binary').subarray(0, 4), 22)
+  return base58(bytes)
+}
+
+const ALPHABET = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
+/** Five digits at a time: the most with which a step stays below 2^53. */
+const FIVE_DIGITS = 58 ** 5
+
+function base58(bytes: Uint8Array): string {
+  const fives = [0, 0, 0, 0, 0, 0, 0]
+  for (let at = 0; at < bytes.length; at += 2) {
+    let carry = bytes[at]! * 256 + bytes[at + 1]!
+    for (let k = 0; k < fives.length; k++) {
+      const value = fives[k]! * 65536 + carry
+      carry = Math.floor(value / FIVE_DIGITS)
+      fives[k] = value - carry * FIVE_DIGITS
+    }
+  }
+  let text = ''
+  for (let five of fives) {
+    for (let k = 0; k < 5; k++) {
+      text = ALPHABET[five % 58]! + text
+      five = Math.floor(five / 58)
+    }
+  }
+  // A leading zero byte is a "1"; the other leading ones are only the room that was left.
+  let zeros = 0
+  while (bytes[zeros + 1] === 0) zeros++
+  return '1'.repeat(zeros) + text.replace(/^1+/, '')
+}

@@ -1,0 +1,80 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import { expect, it } from 'vitest'
+import { random, seed } from '../random.ts'
+import { payment, TestMachine, until } from '../machine/machine.ts'
+
+const ROUNDS = Number(process.env.OVERPOOL_ROUNDS ?? 20)
+const POOLS = ['a', 'b']
+const STEPS = 3
+
+it(`loses nothing and does nothing twice through ${ROUNDS} rounds of kill -9 under load`, { timeout: ROUNDS * 10_000 + 120_000 }, async () => {
+  console.log(`${ROUNDS} rounds of kill -9, seed ${seed}`)
+  await using machine = await TestMachine.start(Object.fromEntries(POOLS.map((pool) => [pool, {}])), { side: 'sqlite' })
+  const acknowledged = new Set<string>()
+  const loops = new Set<string>()
+  let posted = 0
+
+  for (let round = 0; round < ROUNDS; round++) {
+    if (round > 0) await machine.start()
+    let killed = false
+    const wallets = Array.from({ length: 4 }, async () => {
+      while (!killed) {
+        // A new payment, or one from before again, as a wallet does that has not heard: of an earlier round, too.
+        const number = posted && random() < 0.2 ? Math.floor(random() * posted) : posted++
+        const pool = POOLS[number % POOLS.length]!
+        const isLoop = number % 10 === 0
+        const wish = isLoop ? { loop: { pool: POOLS[(number + 1) % POOLS.length]!, left: STEPS, text: `loop ${number}` } } : undefined
+        const sent = payment(`payment ${number}`, wish)
+        const ack = await machine.post(pool, sent).catch(() => undefined) // the machine died meanwhile
+        if (ack === undefined) continue
+        expect(ack.status).toBe(200)
+        acknowledged.add(`${pool} ${sent.transaction}`)
+        if (isLoop) loops.add(`loop ${number}`)
+      }
+    })
+    await wait(random() * 300)
+    killed = true
+    await machine.kill()
+    await Promise.all(wallets)
+    if (random() < 0.2) rmSync(join(machine.dir, 'cores'), { recursive: true, force: true })
+  }
+
+  await machine.start()
+  await until(() => machine.call('ingress'), ({ waiting, inFlight }) => waiting + inFlight === 0, 60_000)
+  const ledger: string[] = []
+  for (const pool of POOLS) {
+    await until(async () => (await machine.call('length', pool)) - 1 - (await machine.call('cursor', pool)).seq, (behind) => behind === 0, 60_000)
+    const events = await machine.call('read', { path: pool })
+    expect(new Set(events.map(({ id }) => id)).size).toBe(events.length)
+    ledger.push(...events.map(({ payment: { transaction } }) => `${pool} ${transaction}`))
+
+    const ran = machine.ended(pool)
+    expect(new Set(ran).size, 'the handler ran for every entry').toBe(events.length)
+    const firstRuns = [...new Set(ran)]
+    expect(firstRuns, 'in order').toEqual([...firstRuns].sort((x, y) => x - y))
+  }
+  expect(new Set(ledger).size, 'no payment and no step of a loop is in the ledger twice').toBe(ledger.length)
+  const held = new Set(ledger)
+  expect([...acknowledged].filter((one) => !held.has(one)), 'acknowledged, and lost').toEqual([])
+  for (const text of loops) {
+    for (let left = 0; left < STEPS; left++) {
+      const { transaction } = payment(`${text} ${left}`)
+      expect(ledger.filter((line) => line.endsWith(` ${transaction}`)), `${text}, step ${left}`).toHaveLength(1)
+    }
+  }
+  await machine.stop()
+
+  for (const pool of POOLS) {
+    const before = await machine.verify(pool)
+    expect(before).toMatchObject({ problems: 0, coreLength: before.blocks, receipts: before.entries })
+    rmSync(join(machine.dir, 'cores'), { recursive: true })
+    await machine.start({ idle: true })
+    await until(() => machine.call('control', pool), ({ coreLength }) => coreLength === before.blocks)
+    await machine.stop()
+    expect(await machine.verify(pool)).toEqual(before)
+  }
+  expect(acknowledged.size).toBeGreaterThan(ROUNDS)
+  console.log(`${posted} payments, ${acknowledged.size} acknowledged, ${ledger.length} entries, ${machine.runs().filter(({ ended }) => !ended).length - ledger.length} runs of the handler more than entries`)
+})

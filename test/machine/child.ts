@@ -1,0 +1,73 @@
+import { redrive } from '../../functions/handler/redrive.ts'
+import { Machine } from '../../local/machine.ts'
+import { type Parts, sqliteParts } from '../../local/parts.ts'
+import { lineOf } from '../../local/report.ts'
+import type { PoolSettings } from '../../shared/config.ts'
+import { handlerOf } from './handler.ts'
+
+// A machine in a process of its own, so that it can be killed: it is told what to do over IPC. See ./machine.ts, its other end.
+
+export interface ChildOptions {
+  dir: string
+  side: 'sqlite' | 'aws'
+  pools: Record<string, PoolSettings>
+  runsFile: string
+  /** no handler works */
+  idle?: boolean
+}
+
+export type Call = { id: number; method: string; args: unknown[] }
+export type Answer = { id: number; value?: unknown; error?: { code?: string; message: string } }
+
+const options = JSON.parse(process.argv[2]!) as ChildOptions
+const reports: string[] = []
+let parts: Parts
+const machine = await Machine.open({
+  dir: options.dir,
+  async parts(dir) {
+    parts = options.side === 'sqlite' ? await sqliteParts(dir) : await (await import('./aws-parts.ts')).awsParts(dir)
+    return parts
+  },
+  report(report) {
+    const line = lineOf(report)
+    if (line !== undefined) reports.push(`${report.kind}: ${line}`)
+  },
+})
+
+// Filters are functions, so the test machine has some by name.
+const filters: Record<string, PoolSettings['filter']> = {
+  'no-memo': (payment, callback) => callback(payment.memo === undefined ? null : 'this pool takes no memos', true),
+  'only-data': async ({ parsed }) => parsed.out.some(({ tape }) => tape.length > 1),
+}
+for (const [path, settings] of Object.entries(options.pools)) await machine.create(path, { ...settings, filter: filters[String(settings.filter)] })
+const server = await machine.listen(Object.keys(options.pools), 0, '127.0.0.1')
+if (!options.idle) await machine.handle({ name: 'main', onTx: handlerOf(options.runsFile), takes: () => true })
+
+const methods: Record<string, (...args: never[]) => unknown> = {
+  post: machine.pools.post.bind(machine.pools),
+  get: machine.pools.get.bind(machine.pools),
+  tail: machine.pools.tail.bind(machine.pools),
+  prune: machine.pools.prune.bind(machine.pools),
+  length: machine.pools.length.bind(machine.pools),
+  read: (args: { path: string; from?: number; to?: number }) => Array.fromAsync(machine.pools.read(args)),
+  reports: () => reports,
+  ingress: () => parts.ingress.depth(),
+  control: (path: string) => parts.mirror.readPool(path),
+  cursor: (path: string) => parts.mirror.readCursor('main', path),
+  dead: (path: string) => parts.mirror.listDead('main', path),
+  redrive: async (path: string, skip: boolean) => redrive('main', path, skip, { mirror: parts.mirror, bells: await parts.bells('main'), clock: parts.clock }),
+  close: () => machine.close(),
+}
+
+process.on('message', async ({ id, method, args }: Call) => {
+  let answer: Answer
+  try {
+    answer = { id, value: JSON.parse(JSON.stringify((await methods[method]!(...(args as never[]))) ?? null)) }
+  } catch (error) {
+    answer = { id, error: { code: (error as { code?: string }).code, message: String(error) } }
+  }
+  process.send!(answer, () => {
+    if (method === 'close') process.disconnect()
+  })
+})
+process.send!({ id: 0, value: server.url } satisfies Answer)

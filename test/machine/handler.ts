@@ -1,0 +1,51 @@
+import { appendFileSync } from 'node:fs'
+import type { TxEvent } from '../../functions/handler/event.ts'
+import type { Pools } from '../../functions/handler/pools.ts'
+import { sampleTransaction } from '../../shared/transaction/sample.ts'
+
+/** What a payment asks of the test's handler, as JSON in its memo. */
+export interface Wish {
+  /** throw at the first so many runs */
+  throw?: number
+  /** never return, at the first so many runs */
+  hang?: number
+  /** post once more into this pool, and so on, until `left` is 0 */
+  loop?: { pool: string; left: number; text: string }
+  /** post the same amount of times, not awaiting any of them */
+  forget?: number
+  /** post another transaction at each run, then throw at the first */
+  fickle?: boolean
+  /** wait until the file is there */
+  wait?: string
+}
+
+/** One run of the handler, as it is noted in the runs file: a file outlives a kill -9 of the process that wrote it. */
+export interface Run {
+  path: string
+  seq: number
+  hash: string
+  hops: number
+  memo?: string
+  ended: boolean
+}
+
+/** The handler of the test machine: does as the payment's memo says, and notes each run, its begin and its end, in a file. */
+export function handlerOf(runsFile: string): (e: TxEvent, pool: Pools) => Promise<void> {
+  const times = new Map<string, number>()
+  return async (e, pool) => {
+    const note = (ended: boolean) => appendFileSync(runsFile, `${JSON.stringify({ path: e.path, seq: e.seq, hash: e.hash, hops: e.hops, memo: e.payment.memo, ended } satisfies Run)}\n`)
+    const run = (times.get(`${e.path}#${e.seq}`) ?? 0) + 1
+    times.set(`${e.path}#${e.seq}`, run)
+    note(false)
+    const wish: Wish = e.payment.memo?.startsWith('{') ? JSON.parse(e.payment.memo) : {}
+    if (wish.loop && wish.loop.left > 0) {
+      const loop = { ...wish.loop, left: wish.loop.left - 1 }
+      await pool.post({ path: loop.pool, payment: { transaction: sampleTransaction(`${loop.text} ${loop.left}`), memo: JSON.stringify({ loop }) } })
+    }
+    for (let i = 0; i < (wish.forget ?? 0); i++) void pool.post({ path: e.path, payment: sampleTransaction(`forgotten ${i}`) })
+    if (wish.fickle) await pool.post({ path: e.path, payment: sampleTransaction(`fickle ${run}`) })
+    if (run <= (wish.throw ?? (wish.fickle ? 1 : 0))) throw new Error(`the handler failed, as it was asked to (run ${run})`)
+    if (run <= (wish.hang ?? 0)) await new Promise(() => {})
+    note(true)
+  }
+}

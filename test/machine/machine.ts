@@ -1,0 +1,171 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import type { TxEvent } from '../../functions/handler/event.ts'
+import type { Posted, PostOptions } from '../../functions/handler/pools.ts'
+import type { Redriven } from '../../functions/handler/redrive.ts'
+import { OverpoolError } from '../../shared/errors.ts'
+import type { Cursor, DeadLetter, PoolControl } from '../../shared/mirror/port.ts'
+import { CoreStore } from '../../sidecar/core.ts'
+import { type Verified, verifyPool } from '../../sidecar/verify.ts'
+import { readSeed, folderLayout } from '../../local/folder.ts'
+import { openLedgerFile } from '../../local/parts.ts'
+import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import type { Answer, ChildOptions } from './child.ts'
+import type { Run, Wish } from './handler.ts'
+
+export const SIDE = (process.env.OVERPOOL_SIDE ?? 'sqlite') as ChildOptions['side']
+
+/** What the test machine answers to. */
+interface Methods {
+  post: (options: PostOptions) => Posted
+  get: (options: { path: string; hash: string }) => TxEvent
+  tail: (options: { path: string; size?: number }) => TxEvent[]
+  read: (options: { path: string; from?: number; to?: number }) => TxEvent[]
+  prune: (path: string) => void
+  length: (path: string) => number
+  reports: () => string[]
+  ingress: () => { waiting: number; inFlight: number }
+  control: (path: string) => PoolControl
+  cursor: (path: string) => Cursor
+  dead: (path: string) => DeadLetter[]
+  redrive: (path: string, skip: boolean) => Redriven
+  close: () => void
+}
+
+/** What a wallet got back. */
+export interface Ack {
+  status: number
+  body: { payment?: { transaction: string; memo?: string }; memo: string; error: number; success?: boolean; code?: string }
+}
+
+/** A machine in a child process over a folder of its own, as a test sees it: through the HTTP door, the API, and the file in which its handler notes its runs. */
+export class TestMachine {
+  readonly dir: string
+  readonly #options: ChildOptions
+  #child: ChildProcess | undefined
+  #url = ''
+  #calls = new Map<number, (answer: Answer) => void>()
+  #nextCall = 1
+
+  static async start(pools: ChildOptions['pools'], options: Partial<ChildOptions> = {}): Promise<TestMachine> {
+    const machine = new TestMachine(pools, options)
+    await machine.start()
+    return machine
+  }
+
+  private constructor(pools: ChildOptions['pools'], options: Partial<ChildOptions>) {
+    this.dir = mkdtempSync(join(tmpdir(), 'overpool-test-'))
+    this.#options = { dir: this.dir, side: SIDE, pools, runsFile: join(this.dir, 'runs'), ...options }
+  }
+
+  async start(options: Partial<ChildOptions> = {}): Promise<void> {
+    const child = fork(new URL('./child.ts', import.meta.url), [JSON.stringify({ ...this.#options, ...options })], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    this.#child = child
+    child.on('message', (answer: Answer) => {
+      this.#calls.get(answer.id)?.(answer)
+      this.#calls.delete(answer.id)
+    })
+    const exited = once(child, 'exit').then(([code]) => {
+      for (const settle of this.#calls.values()) settle({ id: -1, error: { message: `the machine has exited (${code})` } })
+      this.#calls.clear()
+    })
+    const ready = new Promise<Answer>((resolve) => this.#calls.set(0, resolve))
+    const answer = await Promise.race([ready, exited.then(() => ready)])
+    if (answer.error) throw new Error(answer.error.message)
+    this.#url = answer.value as string
+  }
+
+  get url(): string {
+    return this.#url
+  }
+
+  get pid(): number {
+    return this.#child!.pid!
+  }
+
+  async call<M extends keyof Methods>(method: M, ...args: Parameters<Methods[M]>): Promise<ReturnType<Methods[M]>> {
+    const id = this.#nextCall++
+    const answered = new Promise<Answer>((resolve) => this.#calls.set(id, resolve))
+    this.#child!.send({ id, method, args }, () => {}) // one that has died answers by its exit
+    const { value, error } = await answered
+    if (error) throw error.code ? new OverpoolError(error.code as OverpoolError['code'], error.message) : new Error(error.message)
+    return value as ReturnType<Methods[M]>
+  }
+
+  /** Posts as a wallet does. */
+  async post(pool: string, payment: unknown, headers: Record<string, string> = {}): Promise<Ack> {
+    const body = typeof payment === 'string' ? payment : JSON.stringify(payment)
+    const response = await fetch(`${this.#url}/${pool}`, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body })
+    return { status: response.status, body: (await response.json()) as Ack['body'] }
+  }
+
+  /** The handler's runs until now. */
+  runs(path?: string): Run[] {
+    if (!existsSync(this.#options.runsFile)) return []
+    const lines = readFileSync(this.#options.runsFile, 'utf8').split('\n').slice(0, -1)
+    return lines.map((line) => JSON.parse(line) as Run).filter((run) => path === undefined || run.path === path)
+  }
+
+  /** Sequence numbers of the runs that ended well, in their order. */
+  ended(path: string): number[] {
+    return this.runs(path).flatMap(({ ended, seq }) => (ended ? [seq] : []))
+  }
+
+  async stop(): Promise<void> {
+    const exited = once(this.#child!, 'exit')
+    await this.call('close')
+    await exited
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#child!
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const exited = once(child, 'exit')
+    child.kill('SIGKILL')
+    await exited
+  }
+
+  /** Compares mirror, hypercore and receipts; SQLite only, and best with the machine stopped. */
+  async verify(path: string): Promise<Verified> {
+    const ledger = openLedgerFile(this.dir)
+    const cores = new CoreStore(folderLayout(this.dir).cores, readSeed(this.dir, false), { readOnly: true })
+    try {
+      return await verifyPool((await ledger.mirror.readPool(path))!, ledger.mirror, await cores.open(path))
+    } finally {
+      await cores.close()
+      ledger.close()
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill()
+    rmSync(this.dir, { recursive: true, force: true })
+  }
+}
+
+/** Waits until a condition holds; fails with the last value after `ms`. */
+export async function until<T>(look: () => T | Promise<T>, holds: (value: T) => boolean, ms = 20_000): Promise<T> {
+  const end = performance.now() + ms
+  while (true) {
+    const value = await look()
+    if (holds(value)) return value
+    if (performance.now() > end) throw new Error(`it did not come to be within ${ms} ms: ${JSON.stringify(value)?.slice(0, 2_000)}`)
+    await wait(5)
+  }
+}
+
+/** A payment with a transaction of its own, that asks something of the handler. */
+export function payment(text: string, wish?: Wish): { transaction: string; memo?: string } {
+  return { transaction: sampleTransaction(text), ...(wish && { memo: JSON.stringify(wish) }) }
+}
+
+/** A payment whose transaction has an output script of so many bytes, from 65,536 on. */
+export function largePayment(size: number): { transaction: string } {
+  const head = Buffer.from('0100000000010000000000000000fe00000000', 'hex')
+  head.writeUInt32LE(size, head.length - 4)
+  return { transaction: Buffer.concat([head, Buffer.alloc(size, 0x6a), Buffer.alloc(4)]).toString('hex') }
+}
