@@ -1,10 +1,17 @@
 export type { Payment, TxEvent } from './functions/handler/event.ts'
 export type { PaymentLike, Pools, Posted, PostOptions, TransactionLike } from './functions/handler/pools.ts'
-export { type CreateOptions, type Created, type MachineError, type OnOptions, Overpool, type OverpoolOptions } from './local/overpool.ts'
 export type { OnTx } from './local/machine.ts'
+// `require('overpool-cloud')` gives the class itself, as the original did: Node hands out the export of this name.
+export {
+  type Created,
+  type CreateOptions,
+  type MachineError,
+  type OnOptions,
+  Overpool,
+  Overpool as default,
+  Overpool as 'module.exports',
+  type OverpoolOptions,
+} from './local/overpool.ts'
 export { defineConfig, type Filter, type FilterPayment, type OverpoolConfig, type PoolConfig, type PoolSettings } from './shared/config.ts'
 export { type ErrorCode, OverpoolError } from './shared/errors.ts'
 export type { Parsed } from './shared/transaction/index.ts'
-
-// `require('overpool-cloud')` gives the class itself, as the original did: Node hands out the export of this name.
-export { Overpool as default, Overpool as 'module.exports' } from './local/overpool.ts'

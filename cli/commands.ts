@@ -31,17 +31,29 @@ export async function post(pool: string, transaction: string | undefined, flags:
   await withFolder(dir, async ({ pools }) => {
     const posted = await pools.post({ path: pool, id, payment: { transaction: hex, memo, merchantData, refundTo } })
     const taken = isRunning(dir)
-    out.show({ pool, hash: posted.hash, id: posted.id, running: taken }, `${posted.hash} posted to ${pool}${taken ? '' : '; it enters the ledger when the machine is started'}`)
+    out.show(
+      { pool, hash: posted.hash, id: posted.id, running: taken },
+      `${posted.hash} posted to ${pool}${taken ? '' : '; it enters the ledger when the machine is started'}`,
+    )
   })
 }
 
 function readTransaction(from: string | undefined): string {
-  if (from === undefined) throw new OverpoolError('BAD_ARGUMENT', 'say what to post: a transaction in hex, a file that holds it, - for standard input, or --sample')
+  if (from === undefined)
+    throw new OverpoolError(
+      'BAD_ARGUMENT',
+      'say what to post: a transaction in hex, a file that holds it, - for standard input, or --sample',
+    )
   if (from === '-') return readFileSync(0, 'utf8').trim()
   return existsSync(from) ? readFileSync(from, 'utf8').trim() : from
 }
 
-export async function tail(pool: string, flags: { number: number; follow?: boolean }, { dir, out }: Common, signal: AbortSignal): Promise<void> {
+export async function tail(
+  pool: string,
+  flags: { number: number; follow?: boolean },
+  { dir, out }: Common,
+  signal: AbortSignal,
+): Promise<void> {
   await withFolder(dir, async ({ pools, changed }) => {
     const events = await pools.tail({ path: pool, size: flags.number })
     for (const event of events) out.show(event, lineOf(event))
@@ -69,8 +81,14 @@ export async function pools({ dir, out }: Common): Promise<void> {
     if (!all.length) out.say('this machine has no pools yet')
     for (const { path, key, createdAt, halted } of all) {
       const entries = await folder.pools.length(path)
-      const handlers = await Promise.all((await folder.mirror.listHandlers(path)).map((handler) => handlerState(folder, handler, path, entries)))
-      const lines = [`${path}  ${count(entries, 'entry', 'entries')}  ${key}`, ...(halted ? [`  halted: ${halted}`] : []), ...handlers.map(({ line }) => line)]
+      const handlers = await Promise.all(
+        (await folder.mirror.listHandlers(path)).map((handler) => handlerState(folder, handler, path, entries)),
+      )
+      const lines = [
+        `${path}  ${count(entries, 'entry', 'entries')}  ${key}`,
+        ...(halted ? [`  halted: ${halted}`] : []),
+        ...handlers.map(({ line }) => line),
+      ]
       out.show({ path, key, entries, createdAt, halted, handlers: handlers.map(({ state }) => state) }, lines.join('\n'))
     }
   })
@@ -118,7 +136,10 @@ export async function redrivePool(path: string, flags: { handler?: string; skip?
     await pools.control(path)
     const all = await mirror.listHandlers(path)
     if (flags.handler !== undefined && !all.includes(flags.handler)) {
-      throw new OverpoolError('HANDLER_NOT_FOUND', `no handler "${flags.handler}" has worked on "${path}"; there are: ${all.join(', ') || 'none'}`)
+      throw new OverpoolError(
+        'HANDLER_NOT_FOUND',
+        `no handler "${flags.handler}" has worked on "${path}"; there are: ${all.join(', ') || 'none'}`,
+      )
     }
     const later = isRunning(dir) ? '' : ', when the machine is started'
     for (const handler of flags.handler === undefined ? all : [flags.handler]) {
@@ -132,7 +153,10 @@ export async function redrivePool(path: string, flags: { handler?: string; skip?
 function redriven({ handler, pool, dead, stoppedAt, skipped }: Redriven, later: string): string {
   if (!dead.length && stoppedAt === undefined) return `${handler}: there is nothing to do in ${pool}`
   if (skipped) return `${handler} passes over #${stoppedAt} and goes on${later}`
-  const what = [...(dead.length ? [`${count(dead.length, 'entry', 'entries')} that it gave up`] : []), ...(stoppedAt === undefined ? [] : [`#${stoppedAt}, where it stopped`])]
+  const what = [
+    ...(dead.length ? [`${count(dead.length, 'entry', 'entries')} that it gave up`] : []),
+    ...(stoppedAt === undefined ? [] : [`#${stoppedAt}, where it stopped`]),
+  ]
   return `${handler} tries again ${what.join(' and ')}${later}`
 }
 

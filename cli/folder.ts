@@ -18,7 +18,11 @@ export interface Folder extends LedgerFile {
 /** Opens a folder that a machine has been started in, for the time of `work`. */
 export async function withFolder<T>(dir: string, work: (folder: Folder) => Promise<T>): Promise<T> {
   const layout = folderLayout(dir)
-  if (!existsSync(layout.ledger)) throw new OverpoolError('BAD_ARGUMENT', `there is no machine in ${dir}: start one with \`overpool start\`, or name its folder with --dir`)
+  if (!existsSync(layout.ledger))
+    throw new OverpoolError(
+      'BAD_ARGUMENT',
+      `there is no machine in ${dir}: start one with \`overpool start\`, or name its folder with --dir`,
+    )
   const ledger = openLedgerFile(dir)
   try {
     const { mirror, ingress } = ledger

@@ -27,7 +27,11 @@ program
   .command('start')
   .description('run the machine of a config: takes payments, keeps the ledger, calls the handlers')
   .option('-c, --config <file>', 'what to run', 'overpool.config.ts')
-  .addOption(new Option('-p, --port <number>', 'where wallets post to, 0 for any free port (PORT)').argParser(port).default(port(env.PORT ?? '3000')))
+  .addOption(
+    new Option('-p, --port <number>', 'where wallets post to, 0 for any free port (PORT)')
+      .argParser(port)
+      .default(port(env.PORT ?? '3000')),
+  )
   .option('--host <address>', 'on which address, 0.0.0.0 for all (HOST)', env.HOST ?? '127.0.0.1')
   .action((flags) => run(flags, common(), interrupted.signal))
 

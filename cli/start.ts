@@ -35,7 +35,10 @@ export async function run(flags: StartFlags, { dir, out }: Common, signal: Abort
 async function welcome({ url, pools, machine }: Started, dir: string): Promise<string> {
   const width = Math.max(...pools.map(({ path }) => path.length))
   const lines = await Promise.all(
-    pools.map(async ({ path, handler }) => `  ${`${url}/${path}`.padEnd(url.length + 1 + width)}  ${await machine.pools.length(path)} entries, ${handler ? `handled by ${handler}` : 'no handler'}`),
+    pools.map(
+      async ({ path, handler }) =>
+        `  ${`${url}/${path}`.padEnd(url.length + 1 + width)}  ${await machine.pools.length(path)} entries, ${handler ? `handled by ${handler}` : 'no handler'}`,
+    ),
   )
   const first = pools[0]
   return [

@@ -6,7 +6,14 @@ import { OverpoolError } from '../shared/errors.ts'
 
 /** What lies in a machine's folder. The ledger and the seed are what matters; the cores are made again from them (Promise 1). */
 export function folderLayout(dir: string) {
-  return { ledger: join(dir, 'ledger.sqlite'), cores: join(dir, 'cores'), seed: join(dir, 'seed'), lock: join(dir, 'lock.sqlite'), running: join(dir, 'running.json'), handlers: join(dir, 'handlers') }
+  return {
+    ledger: join(dir, 'ledger.sqlite'),
+    cores: join(dir, 'cores'),
+    seed: join(dir, 'seed'),
+    lock: join(dir, 'lock.sqlite'),
+    running: join(dir, 'running.json'),
+    handlers: join(dir, 'handlers'),
+  }
 }
 
 /** A running machine, as the command line finds it. */
@@ -28,7 +35,11 @@ export function lockFolder(dir: string): { release: () => void } {
   } catch (cause) {
     lock.close()
     const other = readRunning(dir)
-    throw new OverpoolError('FOLDER_IN_USE', `another machine runs in ${dir}${other ? ` (process ${other.pid}${other.urls.length ? `, ${other.urls.join(', ')}` : ''})` : ''}; stop it first, or set OVERPOOL_DIR to another folder`, { cause })
+    throw new OverpoolError(
+      'FOLDER_IN_USE',
+      `another machine runs in ${dir}${other ? ` (process ${other.pid}${other.urls.length ? `, ${other.urls.join(', ')}` : ''})` : ''}; stop it first, or set OVERPOOL_DIR to another folder`,
+      { cause },
+    )
   }
   return {
     release() {
@@ -72,7 +83,11 @@ export function readSeed(dir: string, make: boolean): Uint8Array {
     makeSeed(file)
   }
   const seed = Buffer.from(readFileSync(file, 'utf8').trim(), 'hex')
-  if (seed.length !== 32) throw new OverpoolError('BAD_CONFIG', `${file} does not hold 64 hex characters: put the right seed back, without it these pools cannot be signed`)
+  if (seed.length !== 32)
+    throw new OverpoolError(
+      'BAD_CONFIG',
+      `${file} does not hold 64 hex characters: put the right seed back, without it these pools cannot be signed`,
+    )
   return seed
 }
 

@@ -1,9 +1,9 @@
+import { hash } from 'node:crypto'
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
 import { basename, join, resolve } from 'node:path'
-import { hash } from 'node:crypto'
 import { pathToFileURL } from 'node:url'
-import { build, type BuildFailure, type Plugin } from 'esbuild'
+import { type BuildFailure, build, type Plugin } from 'esbuild'
 import { OverpoolError } from '../shared/errors.ts'
 
 /** This library, as a loaded file imports it: the very one that runs, not a second copy. */
@@ -30,7 +30,9 @@ export async function load(file: string, outDir: string): Promise<Loaded> {
   try {
     return { exports: (await import(pathToFileURL(out).href)) as Record<string, unknown>, files }
   } catch (cause) {
-    throw new OverpoolError('BAD_CONFIG', `${file} could not be loaded: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    throw new OverpoolError('BAD_CONFIG', `${file} could not be loaded: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    })
   }
 }
 

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
-import type { PoolDoor } from '../functions/payments/accept.ts'
-import { paymentsApp } from '../functions/payments/app.ts'
 import type { TxEvent } from '../functions/handler/event.ts'
 import { HandlerLoop } from '../functions/handler/loop.ts'
 import { Pools } from '../functions/handler/pools.ts'
 import { answerBell } from '../functions/handler/runner.ts'
+import type { PoolDoor } from '../functions/payments/accept.ts'
+import { paymentsApp } from '../functions/payments/app.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
 import { type CheckedSettings, checkPath, checkSettings, type PoolSettings } from '../shared/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
@@ -99,7 +99,10 @@ export class Machine {
       cores: this.#cores,
       clock,
       report: options.report,
-      ringers: (pool) => [...this.#handlers.values()].filter(({ handler }) => handler.takes(pool)).map(({ handler, queue }) => ({ handler: handler.name, queue, carryBytes })),
+      ringers: (pool) =>
+        [...this.#handlers.values()]
+          .filter(({ handler }) => handler.takes(pool))
+          .map(({ handler, queue }) => ({ handler: handler.name, queue, carryBytes })),
       batchMs: (pool) => settings(pool).batchMs,
     })
   }
@@ -115,7 +118,10 @@ export class Machine {
   #checkKey({ path, key }: PoolControl): void {
     this.#keys.set(path, key)
     if (key === poolKeys(this.#seed, path).key) return
-    throw new OverpoolError('BAD_CONFIG', `the seed in ${folderLayout(this.#options.dir).seed} is not the one that "${path}" was made with: put the right one back, or take another folder`)
+    throw new OverpoolError(
+      'BAD_CONFIG',
+      `the seed in ${folderLayout(this.#options.dir).seed} is not the one that "${path}" was made with: put the right one back, or take another folder`,
+    )
   }
 
   /** Makes a pool if there is none, or gives an existing one these settings. */
@@ -160,7 +166,13 @@ export class Machine {
       return settings && { path, ...settings }
     }
     const { ingress, clock } = this.#parts
-    return paymentsApp({ pool, ingress, now: clock.now, maxBytes: MAX_PAYMENT_BYTES, log: (error) => this.#options.report({ kind: 'door', error }) })
+    return paymentsApp({
+      pool,
+      ingress,
+      now: clock.now,
+      maxBytes: MAX_PAYMENT_BYTES,
+      log: (error) => this.#options.report({ kind: 'door', error }),
+    })
   }
 
   async #urls(): Promise<string[]> {
@@ -198,14 +210,26 @@ export class Machine {
     const { maxAttempts, onPoison, timeoutMs } = this.#settings.get(bell.pool) ?? DEFAULT_SETTINGS
     const key = this.#keys.get(bell.pool) ?? (await this.pools.control(bell.pool)).key
     const onTx = (event: TxEvent) => handler.onTx(event, this.pools)
-    const options = { handler: handler.name, mirror, clock, report, onTx, maxAttempts, onPoison, timeoutMs, retryMs: RETRY_MS, retryMostMs: RETRY_MOST_MS, stopping: this.#stopping.signal }
+    const options = {
+      handler: handler.name,
+      mirror,
+      clock,
+      report,
+      onTx,
+      maxAttempts,
+      onPoison,
+      timeoutMs,
+      retryMs: RETRY_MS,
+      retryMostMs: RETRY_MOST_MS,
+      stopping: this.#stopping.signal,
+    }
     return answerBell(bell, key, receives, clock.now() + BELL_MS, options)
   }
 
   /** Stops in the order of a payment's way: doors, sidecar, handlers, files. What is under way is finished, or goes on at the next start. */
   async close(): Promise<void> {
     const doors = await Promise.allSettled([...this.#doors.values()].map(({ server }) => server))
-    await Promise.all(doors.map((door) => door.status === 'fulfilled' && door.value.close()))
+    await Promise.all(doors.map((door) => (door.status === 'fulfilled' ? door.value.close() : undefined)))
     this.#stopping.abort()
     const loops = Promise.all([...this.#handlers.values()].map(({ loop }) => loop.stop()))
     await this.#sidecar.stop()

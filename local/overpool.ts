@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path'
 import type { TxEvent } from '../functions/handler/event.ts'
+import { asPoster, type Pools, type Posted, type PostOptions } from '../functions/handler/pools.ts'
 import { handlerContext } from '../functions/handler/runner.ts'
-import { asPoster, type Pools, type PostOptions, type Posted } from '../functions/handler/pools.ts'
 import type { PoolSettings } from '../shared/config.ts'
 import { readEnv } from '../shared/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
@@ -79,7 +79,8 @@ export class Overpool {
     const machine = await this.#open()
     const { key } = await machine.create(path, settings)
     if (port === false) return { path, key }
-    if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new OverpoolError('BAD_ARGUMENT', 'port is a number from 0 to 65535, or false for none')
+    if (!Number.isInteger(port) || port < 0 || port > 65_535)
+      throw new OverpoolError('BAD_ARGUMENT', 'port is a number from 0 to 65535, or false for none')
     const { url } = await machine.listen([path], port, host)
     return { path, key, url: `${url}/${path}` }
   }
@@ -89,7 +90,11 @@ export class Overpool {
    * handler posts it no second time.
    */
   post(options: PostOptions): Promise<Posted> {
-    return asPoster(options, async (poster) => (await this.#pools()).postAs(poster, options ?? {}), (error) => this.#report({ kind: 'post-failed', error }))
+    return asPoster(
+      options,
+      async (poster) => (await this.#pools()).postAs(poster, options ?? {}),
+      (error) => this.#report({ kind: 'post-failed', error }),
+    )
   }
 
   /** The oldest entry of a transaction. */
@@ -124,8 +129,10 @@ export class Overpool {
   }
 
   #register(onTx: OnTx, name: string): void {
-    if (!/^[a-z0-9][a-z0-9_-]{0,62}$/.test(name)) throw new OverpoolError('BAD_ARGUMENT', `"${name}" cannot name a handler: use 1 to 63 of a-z, 0-9, - and _`)
-    if (this.#handlers.some((handler) => handler.name === name)) throw new OverpoolError('BAD_ARGUMENT', `there is a handler named "${name}" already`)
+    if (!/^[a-z0-9][a-z0-9_-]{0,62}$/.test(name))
+      throw new OverpoolError('BAD_ARGUMENT', `"${name}" cannot name a handler: use 1 to 63 of a-z, 0-9, - and _`)
+    if (this.#handlers.some((handler) => handler.name === name))
+      throw new OverpoolError('BAD_ARGUMENT', `there is a handler named "${name}" already`)
     this.#handlers.push({ name, onTx })
     this.#open()
       .then((machine) => machine.handle({ name, onTx, takes: () => true }))
@@ -165,7 +172,10 @@ export class Overpool {
 
   async #close(): Promise<void> {
     await Promise.allSettled(this.#creating)
-    await this.#machine?.then((machine) => machine.close(), () => {})
+    await this.#machine?.then(
+      (machine) => machine.close(),
+      () => {},
+    )
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -199,5 +209,8 @@ export class Overpool {
 function checkNode(): void {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   if (major > LEAST_NODE[0] || (major === LEAST_NODE[0] && minor >= LEAST_NODE[1])) return
-  throw new OverpoolError('NODE_TOO_OLD', `overpool-cloud needs Node ${LEAST_NODE.join('.')} or newer for its ledger (node:sqlite), and this is ${process.versions.node}. \`npm install node@24\` puts one into this project, for its npm scripts and \`npx node\``)
+  throw new OverpoolError(
+    'NODE_TOO_OLD',
+    `overpool-cloud needs Node ${LEAST_NODE.join('.')} or newer for its ledger (node:sqlite), and this is ${process.versions.node}. \`npm install node@24\` puts one into this project, for its npm scripts and \`npx node\``,
+  )
 }

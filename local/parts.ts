@@ -1,4 +1,4 @@
-import { systemClock, type Clock } from '../shared/clock.ts'
+import { type Clock, systemClock } from '../shared/clock.ts'
 import type { Mirror } from '../shared/mirror/port.ts'
 import { SqliteMirror } from '../shared/mirror/sqlite.ts'
 import type { Queue } from '../shared/queue/port.ts'

@@ -24,7 +24,13 @@ export interface App {
 /** Serves the HTTP door on this machine. Port 0 takes a free one; PORT_IN_USE if another program has it. */
 export async function listen(app: App, port: number, host: string): Promise<LocalServer> {
   const server = createServer(
-    { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS, connectionsCheckingInterval: 2_000, maxHeaderSize: 16 * 1024 },
+    {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: 2_000,
+      maxHeaderSize: 16 * 1024,
+    },
     getRequestListener((request, env) => app.fetch(request, env as { incoming?: IncomingMessage }), { overrideGlobalObjects: false }),
   )
   server.maxConnections = MAX_CONNECTIONS
@@ -38,7 +44,12 @@ export async function listen(app: App, port: number, host: string): Promise<Loca
 }
 
 function cannotListen(cause: NodeJS.ErrnoException, port: number, host: string): OverpoolError {
-  if (cause.code === 'EADDRINUSE') return new OverpoolError('PORT_IN_USE', `port ${port} is taken by another program: choose another one (PORT=3001, or PORT=0 for any free one)`, { cause })
+  if (cause.code === 'EADDRINUSE')
+    return new OverpoolError(
+      'PORT_IN_USE',
+      `port ${port} is taken by another program: choose another one (PORT=3001, or PORT=0 for any free one)`,
+      { cause },
+    )
   return new OverpoolError('BAD_ARGUMENT', `cannot listen on ${host}, port ${port}: ${cause.code ?? 'failed'}`, { cause })
 }
 

@@ -119,7 +119,10 @@ function handlerOf(name: string, working: { onTx: OnTx; pools: Set<string> }): H
 /** Loads the config and every handler file that it names. */
 async function readPlan({ config: file, dir }: StartOptions): Promise<Plan> {
   if (!existsSync(file)) {
-    throw new OverpoolError('BAD_CONFIG', `there is no ${relative('.', file) || file}; write one:\n\n  import { defineConfig } from 'overpool-cloud'\n  export default defineConfig({ handler: './handler.ts', pools: { mypool: {} } })`)
+    throw new OverpoolError(
+      'BAD_CONFIG',
+      `there is no ${relative('.', file) || file}; write one:\n\n  import { defineConfig } from 'overpool-cloud'\n  export default defineConfig({ handler: './handler.ts', pools: { mypool: {} } })`,
+    )
   }
   const outDir = folderLayout(dir).handlers
   const loaded = await load(file, outDir)
@@ -131,7 +134,11 @@ async function readPlan({ config: file, dir }: StartOptions): Promise<Plan> {
     const handlerFile = resolve(dirname(file), named)
     const name = handlerName(handlerFile)
     const there = plan.handlers.get(name)
-    if (there && there.file !== handlerFile) throw new OverpoolError('BAD_CONFIG', `${there.file} and ${handlerFile} have one name; a handler's place in the pools is kept under it: rename one`)
+    if (there && there.file !== handlerFile)
+      throw new OverpoolError(
+        'BAD_CONFIG',
+        `${there.file} and ${handlerFile} have one name; a handler's place in the pools is kept under it: rename one`,
+      )
     if (there) there.pools.add(path)
     else {
       const { onTx, files } = await loadHandler(handlerFile, named, outDir)
@@ -146,7 +153,8 @@ async function loadHandler(file: string, named: string, outDir: string): Promise
   if (!existsSync(file)) throw new OverpoolError('BAD_CONFIG', `the config names a handler ${named}, and there is no such file`)
   const { exports, files } = await load(file, outDir)
   const onTx = exports.onTx ?? exports.default
-  if (typeof onTx !== 'function') throw new OverpoolError('BAD_CONFIG', `${named} exports no onTx; write: export async function onTx(e, pool) { … }`)
+  if (typeof onTx !== 'function')
+    throw new OverpoolError('BAD_CONFIG', `${named} exports no onTx; write: export async function onTx(e, pool) { … }`)
   return { onTx: onTx as OnTx, files }
 }
 

@@ -20,7 +20,11 @@ export interface CallOptions {
  * the end is UNAVAILABLE with the SDK's error as its cause, and retryable if waiting longer may help.
  * Retries live here and not in the clients: make those with `maxAttempts: 1`, or the two multiply.
  */
-export async function call<T>(what: string, request: (options: { abortSignal: AbortSignal }) => Promise<T>, options: CallOptions = {}): Promise<T> {
+export async function call<T>(
+  what: string,
+  request: (options: { abortSignal: AbortSignal }) => Promise<T>,
+  options: CallOptions = {},
+): Promise<T> {
   const { patienceMs = PATIENCE_MS, attemptMs = ATTEMPT_MS, signal } = options
   const end = performance.now() + patienceMs
   for (let attempt = 1; ; attempt++) {
@@ -42,7 +46,12 @@ export async function call<T>(what: string, request: (options: { abortSignal: Ab
  * Batch calls may do a part and answer well. `request` gets the items and resolves to those that were left undone; they are asked for again,
  * with growing waits, until none is left, or patience is over: UNAVAILABLE.
  */
-export async function untilNoneIsLeft<T>(what: string, items: T[], request: (items: T[]) => Promise<T[]>, patienceMs = PATIENCE_MS): Promise<void> {
+export async function untilNoneIsLeft<T>(
+  what: string,
+  items: T[],
+  request: (items: T[]) => Promise<T[]>,
+  patienceMs = PATIENCE_MS,
+): Promise<void> {
   const end = performance.now() + patienceMs
   for (let attempt = 1, left = items; left.length; attempt++) {
     left = await request(left)
@@ -95,7 +104,18 @@ const PASSING_CODES: ReadonlySet<unknown> = new Set(
 
 function isPassing(error: unknown): boolean {
   if (!(error instanceof Error)) return false
-  const { code, $retryable, $metadata } = error as { code?: unknown; $retryable?: object; $metadata?: { httpStatusCode?: number; clockSkewCorrected?: boolean } }
+  const { code, $retryable, $metadata } = error as {
+    code?: unknown
+    $retryable?: object
+    $metadata?: { httpStatusCode?: number; clockSkewCorrected?: boolean }
+  }
   const status = $metadata?.httpStatusCode ?? 0
-  return $retryable !== undefined || status >= 500 || status === 429 || $metadata?.clockSkewCorrected === true || PASSING_CODES.has(code) || PASSING_NAMES.test(error.name)
+  return (
+    $retryable !== undefined ||
+    status >= 500 ||
+    status === 429 ||
+    $metadata?.clockSkewCorrected === true ||
+    PASSING_CODES.has(code) ||
+    PASSING_NAMES.test(error.name)
+  )
 }

@@ -78,7 +78,12 @@ export function checkConfig(value: unknown): OverpoolConfig {
 export function checkSettings(settings: PoolSettings, where: string): CheckedSettings {
   const said = Object.fromEntries(Object.entries(settings).filter(([key, value]) => value !== undefined && key in DEFAULTS))
   const all: CheckedSettings = { ...DEFAULTS, ...said, ...(settings.filter && { filter: settings.filter }) }
-  for (const [key, least] of [['maxHops', 0], ['maxAttempts', 1], ['timeoutMs', 1], ['batchMs', 0]] as const) {
+  for (const [key, least] of [
+    ['maxHops', 0],
+    ['maxAttempts', 1],
+    ['timeoutMs', 1],
+    ['batchMs', 0],
+  ] as const) {
     if (!Number.isSafeInteger(all[key]) || all[key] < least) throw wrong(`${where}.${key} is a whole number of at least ${least}`)
   }
   if (!['payment', 'transaction'].includes(all.unique)) throw wrong(`${where}.unique is 'payment' or 'transaction'`)
@@ -90,11 +95,15 @@ export function checkSettings(settings: PoolSettings, where: string): CheckedSet
 /** Checks a pool's name, or throws BAD_ARGUMENT. */
 export function checkPath(path: unknown): string {
   if (typeof path === 'string' && /^[a-z0-9][a-z0-9_-]{0,62}$/.test(path)) return path
-  throw new OverpoolError('BAD_ARGUMENT', `${typeof path === 'string' ? `"${path.slice(0, 80)}"` : `a ${typeof path}`} cannot name a pool: use 1 to 63 of a-z, 0-9, - and _, the first a letter or a digit`)
+  throw new OverpoolError(
+    'BAD_ARGUMENT',
+    `${typeof path === 'string' ? `"${path.slice(0, 80)}"` : `a ${typeof path}`} cannot name a pool: use 1 to 63 of a-z, 0-9, - and _, the first a letter or a digit`,
+  )
 }
 
 function refuseUnknown(object: object, known: Set<string>, where: string): void {
-  for (const key of Object.keys(object)) if (!known.has(key)) throw wrong(`there is no setting \`${where}${key}\`; there are ${[...known].sort().join(', ')}`)
+  for (const key of Object.keys(object))
+    if (!known.has(key)) throw wrong(`there is no setting \`${where}${key}\`; there are ${[...known].sort().join(', ')}`)
 }
 
 function wrong(what: string): OverpoolError {

@@ -5,7 +5,8 @@ export const ENV = {
   local: { required: [], optional: ['PORT', 'HOST', 'OVERPOOL_DIR'] },
 } as const satisfies Record<string, { required: readonly string[]; optional: readonly string[] }>
 
-export type EnvOf<Part extends keyof typeof ENV> = Record<(typeof ENV)[Part]['required'][number], string> & Partial<Record<(typeof ENV)[Part]['optional'][number], string>>
+export type EnvOf<Part extends keyof typeof ENV> = Record<(typeof ENV)[Part]['required'][number], string> &
+  Partial<Record<(typeof ENV)[Part]['optional'][number], string>>
 
 /** The environment of a part, or BAD_CONFIG with all that is missing. */
 export function readEnv<Part extends keyof typeof ENV>(part: Part, from: NodeJS.ProcessEnv = process.env): EnvOf<Part> {

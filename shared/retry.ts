@@ -6,7 +6,12 @@ export function backoff(attempt: number, base: number, most: number): number {
 }
 
 /** Tries until it works or `stopped` says so: for steps that must happen and can be redone. Each failure is reported. */
-export async function untilDone<T>(step: () => Promise<T>, clock: Clock, report: (error: unknown) => void, stopped: () => boolean): Promise<T> {
+export async function untilDone<T>(
+  step: () => Promise<T>,
+  clock: Clock,
+  report: (error: unknown) => void,
+  stopped: () => boolean,
+): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await step()

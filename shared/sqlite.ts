@@ -34,7 +34,9 @@ export class SqliteStore extends EventEmitter<{ commit: [] }> {
     // Not imported by name: on a Node without it the import of this very module would fail before anybody can say why.
     const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
     this.#db = new DatabaseSync(file, { timeout: 10_000 })
-    this.#db.exec(`PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=${CHECKPOINT_PAGES}; PRAGMA journal_size_limit=67108864`)
+    this.#db.exec(
+      `PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=${CHECKPOINT_PAGES}; PRAGMA journal_size_limit=67108864`,
+    )
   }
 
   /** Runs schema statements at once. */
@@ -81,10 +83,15 @@ export class SqliteStore extends EventEmitter<{ commit: [] }> {
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
       // One of them failed, and all were undone: each alone, so that a failure is its own.
       if (group.length > 1) for (const one of group) this.#transaction([one])
-      else group[0]!.reject(error instanceof OverpoolError ? error : new OverpoolError('UNAVAILABLE', 'the ledger file could not be written', { cause: error, retryable: true }))
+      else
+        group[0]!.reject(
+          error instanceof OverpoolError
+            ? error
+            : new OverpoolError('UNAVAILABLE', 'the ledger file could not be written', { cause: error, retryable: true }),
+        )
       return
     }
-    group.forEach(({ resolve }, i) => resolve(results[i] as never))
+    for (const [i, { resolve }] of group.entries()) resolve(results[i] as never)
     this.emit('commit')
   }
 

@@ -53,7 +53,8 @@ export class CoreStore {
         return core.length
       },
       async append(from, blocks) {
-        if (from !== core.length) throw new OverpoolError('POOL_HALTED', `the core of ${path} has ${core.length} blocks; block ${from} cannot follow`)
+        if (from !== core.length)
+          throw new OverpoolError('POOL_HALTED', `the core of ${path} has ${core.length} blocks; block ${from} cannot follow`)
         await core.append(blocks, { keyPair })
       },
       get: (n) => core.get(n),

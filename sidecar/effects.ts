@@ -145,7 +145,12 @@ export class Effects {
 
   async #untilDone(step: string, work: () => Promise<unknown>): Promise<void> {
     const { path, clock, report } = this.#options
-    await untilDone(work, clock, (error) => report({ kind: 'retrying', pool: path, step, error }), () => this.#stopping)
+    await untilDone(
+      work,
+      clock,
+      (error) => report({ kind: 'retrying', pool: path, step, error }),
+      () => this.#stopping,
+    )
   }
 
   /** Lets what waits go out, and writes the checkpoint. */

@@ -52,7 +52,10 @@ export class CoreFollower {
         async () => {
           const from = core.length // asked at each try: an append may have worked though it failed
           const blocks = this.#takeRecent(from) ?? (await mirror.readBlocks(path, from, APPEND_BLOCKS))
-          await core.append(from, blocks.map(({ bytes }) => bytes))
+          await core.append(
+            from,
+            blocks.map(({ bytes }) => bytes),
+          )
           appended()
         },
         clock,

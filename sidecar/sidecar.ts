@@ -53,9 +53,20 @@ export class Sidecar {
   async #openWriter(path: string): Promise<PoolWriter> {
     const { mirror, ingress, cores, ringers, clock, report, batchMs, sweepMs } = this.#options
     if (!(await mirror.readPool(path))) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
-    const alarm = (what: string) => report({ kind: 'halted', pool: path, error: new OverpoolError('POOL_HALTED', `the hypercore of "${path}" reports ${what}`) })
+    const alarm = (what: string) =>
+      report({ kind: 'halted', pool: path, error: new OverpoolError('POOL_HALTED', `the hypercore of "${path}" reports ${what}`) })
     const core = await cores.open(path, alarm)
-    const writer = await PoolWriter.open({ path, mirror, ingress, core, clock, report, ringers: () => ringers(path), batchMs: batchMs?.(path), sweepMs })
+    const writer = await PoolWriter.open({
+      path,
+      mirror,
+      ingress,
+      core,
+      clock,
+      report,
+      ringers: () => ringers(path),
+      batchMs: batchMs?.(path),
+      sweepMs,
+    })
     this.#open.push(writer)
     await writer.ringAgain()
     return writer
@@ -106,6 +117,6 @@ export class Sidecar {
     this.#stopped.abort()
     await this.#receiving
     const writers = await Promise.allSettled(this.#writers.values())
-    await Promise.all(writers.map((writer) => writer.status === 'fulfilled' && writer.value.stop()))
+    await Promise.all(writers.map((writer) => (writer.status === 'fulfilled' ? writer.value.stop() : undefined)))
   }
 }

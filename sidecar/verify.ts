@@ -29,18 +29,33 @@ export interface Verified {
 /** Reads a pool from its first block to its last, and compares mirror, hypercore and receipts (Promise 1). */
 export async function verifyPool(pool: PoolControl, mirror: Mirror, core: PoolCore | undefined): Promise<Verified> {
   const coreLength = core?.length ?? 0
-  const verified: Verified = { pool: pool.path, key: pool.key, blocks: 0, entries: 0, bytes: 0, receipts: 0, coreLength, problems: 0, listed: [] }
+  const verified: Verified = {
+    pool: pool.path,
+    key: pool.key,
+    blocks: 0,
+    entries: 0,
+    bytes: 0,
+    receipts: 0,
+    coreLength,
+    problems: 0,
+    listed: [],
+  }
   const problem = (what: string) => {
     if (verified.problems++ < MAX_LISTED) verified.listed.push(what)
   }
   if (pool.halted) problem(`the pool is halted: ${pool.halted}`)
 
-  for (let blocks = await mirror.readBlocks(pool.path, 0, PAGE); blocks.length; blocks = await mirror.readBlocks(pool.path, verified.blocks, PAGE)) {
+  for (
+    let blocks = await mirror.readBlocks(pool.path, 0, PAGE);
+    blocks.length;
+    blocks = await mirror.readBlocks(pool.path, verified.blocks, PAGE)
+  ) {
     for (const block of blocks) {
       const n = verified.blocks++
       verified.bytes += block.bytes.length
       if (block.first !== verified.entries) problem(`block ${n} begins with entry ${block.first}, and ${verified.entries} comes next`)
-      if (core && n < coreLength && Buffer.compare(await core.get(n), block.bytes) !== 0) problem(`block ${n} of the hypercore is not that of the mirror`)
+      if (core && n < coreLength && Buffer.compare(await core.get(n), block.bytes) !== 0)
+        problem(`block ${n} of the hypercore is not that of the mirror`)
       const entries = entriesOf(block.bytes, block.first, (what) => problem(`block ${n} ${what}`))
       if (entries.length !== block.count) problem(`block ${n} holds ${entries.length} entries, and its item says ${block.count}`)
       verified.receipts += await countReceipts(pool, block.n, block.first, entries, mirror, problem)
@@ -64,7 +79,14 @@ function entriesOf(bytes: Uint8Array, first: number, problem: (what: string) => 
 }
 
 /** Receipts of the newest blocks may still be on their way: those after the checkpoint are counted, and none is missed. */
-async function countReceipts(pool: PoolControl, n: number, first: number, entries: Entry[], mirror: Mirror, problem: (what: string) => void): Promise<number> {
+async function countReceipts(
+  pool: PoolControl,
+  n: number,
+  first: number,
+  entries: Entry[],
+  mirror: Mirror,
+  problem: (what: string) => void,
+): Promise<number> {
   const wanted = entries.map(({ id, tx }) => ({ key: scanTransaction(tx).txid as string, id }))
   const found = await mirror.findReceipts(pool.path, wanted)
   found.forEach((receipt, i) => {

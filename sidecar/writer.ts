@@ -71,7 +71,13 @@ export class PoolWriter {
   /** Reads what the mirror and the core hold, appends what the core lacks and redoes the effects after the checkpoint. */
   static async open(options: WriterOptions): Promise<PoolWriter> {
     const { path, mirror, core, clock, report } = options
-    const patiently = <T>(step: string, work: () => Promise<T>) => untilDone(work, clock, (error) => report({ kind: 'retrying', pool: path, step, error }), () => false)
+    const patiently = <T>(step: string, work: () => Promise<T>) =>
+      untilDone(
+        work,
+        clock,
+        (error) => report({ kind: 'retrying', pool: path, step, error }),
+        () => false,
+      )
     const [control, last] = await patiently('open', () => Promise.all([mirror.readPool(path), mirror.lastBlock(path)]))
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
     const length = last ? last.n + 1 : 0
@@ -94,7 +100,10 @@ export class PoolWriter {
     const { path, mirror, core, clock, ringers, report } = options
     const retrying = (step: string) => (error: unknown) => report({ kind: 'retrying', pool: path, step, error })
     this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint, last, core })
-    this.#follower = new CoreFollower({ path, mirror, core, clock, appended: () => this.#effects.coreGrew(), retrying: retrying('append') }, checkpoint)
+    this.#follower = new CoreFollower(
+      { path, mirror, core, clock, appended: () => this.#effects.coreGrew(), retrying: retrying('append') },
+      checkpoint,
+    )
     if (last && last.n + 1 === checkpoint) this.#next = last.first + last.count
     const looking = this.#lookLoop().finally(() => {
       this.#lookEnded = true
@@ -145,9 +154,12 @@ export class PoolWriter {
       const receipts = wanted.length ? await this.#untilDone('look-up', () => mirror.findReceipts(path, wanted)) : []
       batch.forEach((looked, i) => {
         const receipt = receipts[i]
-        if (!receipt) return this.#looked.push(looked)
+        if (!receipt) {
+          this.#looked.push(looked)
+          return
+        }
         this.#noteDifference(looked.held.post, receipt.txid)
-        return this.#settle([looked.held])
+        this.#settle([looked.held])
       })
       this.#lookingSince = undefined
       this.#putWake.wake()
@@ -205,10 +217,17 @@ export class PoolWriter {
     const { mirror, path } = this.#options
     let fresh = this.#stillNew(batch)
     while (fresh.length) {
-      const block = encodeBlock(this.#length, this.#next, fresh.map(({ held }) => held.post.entry))
+      const block = encodeBlock(
+        this.#length,
+        this.#next,
+        fresh.map(({ held }) => held.post.entry),
+      )
       const stands = await this.#untilDone('put', () => mirror.putBlock(path, block))
       if (Buffer.compare(stands.bytes, block.bytes) === 0) {
-        this.#adopt(block, fresh.map(({ held }) => held.post))
+        this.#adopt(
+          block,
+          fresh.map(({ held }) => held.post),
+        )
         this.#settle(fresh.map(({ held }) => held))
         return
       }
@@ -255,7 +274,9 @@ export class PoolWriter {
     for (const { post } of settled) if (this.#held.delete(post.id)) this.#bytes -= post.entry.length
     const messages = settled.flatMap(({ messages }) => messages)
     if (!messages.length) return
-    this.#options.ingress.delete(messages).catch((error) => this.#options.report({ kind: 'retrying', pool: this.path, step: 'delete', error }))
+    this.#options.ingress
+      .delete(messages)
+      .catch((error) => this.#options.report({ kind: 'retrying', pool: this.path, step: 'delete', error }))
   }
 
   #noteDifference({ id, txid }: IngressMessage, kept: string): void {
@@ -266,7 +287,12 @@ export class PoolWriter {
 
   #untilDone<T>(step: string, work: () => Promise<T>): Promise<T> {
     const { path, clock, report } = this.#options
-    return untilDone(work, clock, (error) => report({ kind: 'retrying', pool: path, step, error }), () => this.#stopping)
+    return untilDone(
+      work,
+      clock,
+      (error) => report({ kind: 'retrying', pool: path, step, error }),
+      () => this.#stopping,
+    )
   }
 
   #halt(error: OverpoolError): void {
@@ -276,7 +302,9 @@ export class PoolWriter {
     this.#bytes = 0
     this.#held.clear() // their messages come again when their visibility lapses
     report({ kind: 'halted', pool: path, error })
-    mirror.updatePool(path, { halted: error.message }).catch((cause) => report({ kind: 'retrying', pool: path, step: 'halt', error: cause }))
+    mirror
+      .updatePool(path, { halted: error.message })
+      .catch((cause) => report({ kind: 'retrying', pool: path, step: 'halt', error: cause }))
     this.#lookWake.wake()
     this.#putWake.wake()
   }
@@ -299,7 +327,8 @@ function knownEntries(block: Block): KnownEntry[] {
 
 /** In what way the core is not a prefix of the mirror, if it is not: appending to it would fork it. */
 async function disagreement(mirror: Mirror, core: PoolCore, path: string, length: number): Promise<string | undefined> {
-  if (core.length > length) return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: restore the mirror, or remove the core's folder to build it again from the mirror`
+  if (core.length > length)
+    return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: restore the mirror, or remove the core's folder to build it again from the mirror`
   if (core.length === 0) return undefined
   const [block] = await mirror.readBlocks(path, core.length - 1, 1)
   if (block && Buffer.compare(block.bytes, await core.get(core.length - 1)) === 0) return undefined
@@ -307,5 +336,7 @@ async function disagreement(mirror: Mirror, core: PoolCore, path: string, length
 }
 
 function asHalt(error: unknown): OverpoolError {
-  return error instanceof OverpoolError && error.code === 'POOL_HALTED' ? error : new OverpoolError('POOL_HALTED', error instanceof Error ? error.message : String(error), { cause: error })
+  return error instanceof OverpoolError && error.code === 'POOL_HALTED'
+    ? error
+    : new OverpoolError('POOL_HALTED', error instanceof Error ? error.message : String(error), { cause: error })
 }

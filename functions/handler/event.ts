@@ -1,5 +1,4 @@
 import { inspect } from 'node:util'
-import type { Block } from '../../shared/ledger/block.ts'
 import { type Cause, type Entry, type EntryId, hex, type PaymentFields, type Source } from '../../shared/ledger/entry.ts'
 import { type Parsed, parseTransaction, type ScannedTransaction, scanTransaction } from '../../shared/transaction/index.ts'
 
@@ -57,11 +56,6 @@ export function eventOf(pool: { path: string; key: string }, seq: number, entry:
     },
   }
   return Object.defineProperty(event, inspect.custom, { value: show })
-}
-
-/** The events of a block, in order. */
-export function eventsOf(pool: { path: string; key: string }, block: Pick<Block, 'first'>, entries: Entry[]): TxEvent[] {
-  return entries.map((entry, i) => eventOf(pool, block.first + i, entry))
 }
 
 // console.log would show `[Getter]`

@@ -56,7 +56,9 @@ export class HandlerLoop {
     const receives = Math.max(...messages.map((message) => message.receives))
     let verdict: Answer
     try {
-      const bell = messages.flatMap(({ body }) => this.#decoded(body)).reduce<Bell | undefined>((last, next) => (last && last.n > next.n ? last : next), undefined)
+      const bell = messages
+        .flatMap(({ body }) => this.#decoded(body))
+        .reduce<Bell | undefined>((last, next) => (last && last.n > next.n ? last : next), undefined)
       if (this.#stopped.signal.aborted) verdict = { done: false, againMs: 0 }
       else verdict = bell ? await answer(bell, receives) : { done: true }
     } catch (error) {

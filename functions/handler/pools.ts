@@ -1,11 +1,11 @@
 import { checkPayment } from '../../shared/bip270/payment.ts'
+import type { Clock } from '../../shared/clock.ts'
 import type { CheckedSettings } from '../../shared/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { decodeBlock } from '../../shared/ledger/block.ts'
 import { type EntryId, hex, isUint, type PaymentFields } from '../../shared/ledger/entry.ts'
 import type { Mirror, PoolControl } from '../../shared/mirror/port.ts'
 import type { Queue } from '../../shared/queue/port.ts'
-import type { Clock } from '../../shared/clock.ts'
 import { accept, type Poster } from '../payments/accept.ts'
 import { eventOf, type Payment, type TxEvent } from './event.ts'
 import { handlerContext } from './runner.ts'
@@ -47,10 +47,15 @@ export interface PoolsDeps {
  * Runs a post as whoever the calling code is: a program, or a handler at an entry. Its number among the handler's posts is taken at once: what comes
  * first in the code is the first post, however the promises are awaited. A failure inside a handler is told to `failed`, since the handler may not look.
  */
-export function asPoster<T>(options: { id?: string } | undefined, post: (poster: Poster) => Promise<T>, failed: (error: unknown) => void): Promise<T> {
+export function asPoster<T>(
+  options: { id?: string } | undefined,
+  post: (poster: Poster) => Promise<T>,
+  failed: (error: unknown) => void,
+): Promise<T> {
   const name = options?.id
   const context = handlerContext.getStore()
-  if (name !== undefined && (typeof name !== 'string' || !name)) return Promise.reject(new OverpoolError('BAD_ARGUMENT', 'the id of a post is a string of at least one character'))
+  if (name !== undefined && (typeof name !== 'string' || !name))
+    return Promise.reject(new OverpoolError('BAD_ARGUMENT', 'the id of a post is a string of at least one character'))
   if (!context) return post({ source: 'api', name })
   const { handler, cause, hops } = context
   const posting = post({ source: 'handler', handler, cause, hops, ordinal: context.ordinal++, name })
@@ -90,7 +95,8 @@ export class Pools {
   /** The oldest entry of a transaction, or ENTRY_NOT_FOUND. */
   async get({ path, hash }: { path: string; hash: string }): Promise<TxEvent> {
     const pool = await this.control(path)
-    if (typeof hash !== 'string' || !/^[0-9a-fA-F]{64}$/.test(hash)) throw new OverpoolError('BAD_ARGUMENT', 'hash is a txid of 64 hex characters')
+    if (typeof hash !== 'string' || !/^[0-9a-fA-F]{64}$/.test(hash))
+      throw new OverpoolError('BAD_ARGUMENT', 'hash is a txid of 64 hex characters')
     const txid = hash.toLowerCase()
     const find = async () => (await this.#deps.mirror.receiptsOf(path, txid))[0]
     let receipt = await find()
@@ -116,7 +122,15 @@ export class Pools {
   }
 
   /** The entries from `from` (default: the first) up to, and without, `to` (default: the end as it is when reached). */
-  async *read({ path, from = 0, to = Number.MAX_SAFE_INTEGER }: { path: string; from?: number; to?: number }): AsyncGenerator<TxEvent, void> {
+  async *read({
+    path,
+    from = 0,
+    to = Number.MAX_SAFE_INTEGER,
+  }: {
+    path: string
+    from?: number
+    to?: number
+  }): AsyncGenerator<TxEvent, void> {
     const pool = await this.control(path)
     if (!isUint(from) || !isUint(to)) throw new OverpoolError('BAD_ARGUMENT', 'from and to are sequence numbers: 0, 1, 2 …')
     if (this.#unsettled.delete(path)) await this.#settle()
@@ -137,7 +151,10 @@ export class Pools {
     if (pool) return pool
     const there = (await mirror.listPools()).map((each) => each.path)
     const named = typeof path === 'string' ? `no pool named "${path.slice(0, 80)}"` : 'say which pool: { path: … }'
-    throw new OverpoolError('POOL_NOT_FOUND', `${named}; ${there.length ? `this machine has: ${there.join(', ')}` : 'this machine has none yet: make one with create({ path })'}`)
+    throw new OverpoolError(
+      'POOL_NOT_FOUND',
+      `${named}; ${there.length ? `this machine has: ${there.join(', ')}` : 'this machine has none yet: make one with create({ path })'}`,
+    )
   }
 
   list(): Promise<PoolControl[]> {

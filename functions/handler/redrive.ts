@@ -18,8 +18,17 @@ export interface Redriven {
  * Has a handler try again what it gave up in a pool, and go on where it stopped; with `skip` it only passes over the entry where it stopped.
  * The handler itself does it, when it hears the bell.
  */
-export async function redrive(handler: string, pool: string, skip: boolean, { mirror, bells, clock }: { mirror: Mirror; bells: Queue; clock: Clock }): Promise<Redriven> {
-  const [{ seq, attempts, stopped }, letters, last] = await Promise.all([mirror.readCursor(handler, pool), mirror.listDead(handler, pool), mirror.lastBlock(pool)])
+export async function redrive(
+  handler: string,
+  pool: string,
+  skip: boolean,
+  { mirror, bells, clock }: { mirror: Mirror; bells: Queue; clock: Clock },
+): Promise<Redriven> {
+  const [{ seq, attempts, stopped }, letters, last] = await Promise.all([
+    mirror.readCursor(handler, pool),
+    mirror.listDead(handler, pool),
+    mirror.lastBlock(pool),
+  ])
   const stoppedAt = stopped === undefined ? undefined : seq + 1
   const nothing: Redriven = { handler, pool, dead: [], skipped: false }
   if (!last) return nothing
@@ -33,5 +42,11 @@ export async function redrive(handler: string, pool: string, skip: boolean, { mi
     await mirror.askRedrive(handler, pool, true)
   }
   await bells.send([{ body: encodeBell({ pool, n: last.n }), group: pool, dedupe: `${pool}:redrive:${clock.now()}` }])
-  return { handler, pool, dead: skip ? [] : letters.map((letter) => letter.seq), ...(stoppedAt !== undefined && { stoppedAt }), skipped: skip }
+  return {
+    handler,
+    pool,
+    dead: skip ? [] : letters.map((letter) => letter.seq),
+    ...(stoppedAt !== undefined && { stoppedAt }),
+    skipped: skip,
+  }
 }

@@ -126,15 +126,23 @@ async function rerunDead(pool: { path: string; key: string }, options: RunnerOpt
     if (!entry) continue
     const error = await run(pool, letter.seq, entry, options)
     if (error === undefined) await mirror.deleteDead(handler, pool.path, letter.seq)
-    else await mirror.putDead(handler, pool.path, { ...letter, error: errorText(error.thrown), attempts: letter.attempts + 1, at: clock.now() })
-  }}
+    else
+      await mirror.putDead(handler, pool.path, {
+        ...letter,
+        error: errorText(error.thrown),
+        attempts: letter.attempts + 1,
+        at: clock.now(),
+      })
+  }
+}
 
 /** The blocks from number `from` to the bell's, which is not read where the bell carries it. */
 async function* blocksUpTo(bell: Bell, from: number, mirror: Mirror): AsyncGenerator<Block> {
   for (let n = from; n <= bell.n; ) {
     if (n === bell.n && bell.block) return yield bell.block
     const blocks = await mirror.readBlocks(bell.pool, n, Math.min(64, bell.n - n + 1))
-    if (blocks.length === 0) throw new OverpoolError('UNAVAILABLE', `block ${n} of "${bell.pool}" is not in the mirror`, { retryable: true })
+    if (blocks.length === 0)
+      throw new OverpoolError('UNAVAILABLE', `block ${n} of "${bell.pool}" is not in the mirror`, { retryable: true })
     yield* blocks
     n += blocks.length
   }
@@ -151,7 +159,12 @@ function entriesOf(block: Block, pool: string, { handler, report }: RunnerOption
 }
 
 /** Calls the handler; what it threw, if it failed. */
-async function run(pool: { path: string; key: string }, seq: number, entry: Entry, options: RunnerOptions): Promise<{ thrown: unknown } | undefined> {
+async function run(
+  pool: { path: string; key: string },
+  seq: number,
+  entry: Entry,
+  options: RunnerOptions,
+): Promise<{ thrown: unknown } | undefined> {
   const { handler, onTx, clock, timeoutMs } = options
   const context: HandlerContext = { handler, cause: { key: pool.key, seq }, hops: entry.hops, ordinal: 0, posts: [] }
   try {

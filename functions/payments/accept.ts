@@ -2,7 +2,17 @@ import { randomBytes } from 'node:crypto'
 import type { CheckedPayment } from '../../shared/bip270/payment.ts'
 import type { CheckedSettings, Filter, FilterPayment } from '../../shared/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { type Cause, type Entry, encodeEntry, type EntryId, idOfHandlerPost, idOfName, idOfPayment, idOfTransaction, type PaymentFields } from '../../shared/ledger/entry.ts'
+import {
+  type Cause,
+  type Entry,
+  type EntryId,
+  encodeEntry,
+  idOfHandlerPost,
+  idOfName,
+  idOfPayment,
+  idOfTransaction,
+  type PaymentFields,
+} from '../../shared/ledger/entry.ts'
 import { encodeIngress } from '../../shared/ledger/messages.ts'
 import type { Queue } from '../../shared/queue/port.ts'
 import { parseTransaction } from '../../shared/transaction/index.ts'
@@ -29,14 +39,31 @@ export interface AcceptDeps {
 }
 
 /** Takes a checked payment into a pool: filter, id, ingress queue. Resolves when the queue holds it durably (Promise 2). */
-export async function accept(pool: PoolDoor, { scanned, fields }: CheckedPayment, poster: Poster, { ingress, now }: AcceptDeps): Promise<Accepted> {
+export async function accept(
+  pool: PoolDoor,
+  { scanned, fields }: CheckedPayment,
+  poster: Poster,
+  { ingress, now }: AcceptDeps,
+): Promise<Accepted> {
   const hops = poster.source === 'handler' ? poster.hops + 1 : 0
   if (hops > pool.maxHops) {
-    throw new OverpoolError('LOOP_TOO_DEEP', `this post is ${hops} posts away from the one that began the loop; "${pool.path}" allows ${pool.maxHops} (maxHops)`)
+    throw new OverpoolError(
+      'LOOP_TOO_DEEP',
+      `this post is ${hops} posts away from the one that began the loop; "${pool.path}" allows ${pool.maxHops} (maxHops)`,
+    )
   }
-  if (pool.filter) await runFilter(pool.filter, { transaction: Buffer.from(scanned.bytes).toString('hex'), ...fields, parsed: parseTransaction(scanned) })
+  if (pool.filter)
+    await runFilter(pool.filter, { transaction: Buffer.from(scanned.bytes).toString('hex'), ...fields, parsed: parseTransaction(scanned) })
   const id = entryId(pool, scanned.bytes, scanned.txid, fields, poster)
-  const entry: Entry = { id, at: now(), tx: scanned.bytes, payment: fields, source: poster.source, hops, ...(poster.source === 'handler' && { cause: poster.cause }) }
+  const entry: Entry = {
+    id,
+    at: now(),
+    tx: scanned.bytes,
+    payment: fields,
+    source: poster.source,
+    hops,
+    ...(poster.source === 'handler' && { cause: poster.cause }),
+  }
   const named = poster.source === 'handler' || (poster.source === 'api' && poster.name !== undefined)
   await ingress.send([{ body: encodeIngress({ pool: pool.path, id, txid: scanned.txid, named, entry: encodeEntry(entry) }) }])
   return { id, hash: scanned.txid }

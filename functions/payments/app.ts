@@ -42,7 +42,10 @@ export function paymentsApp(deps: PaymentsDeps): Hono<Env> {
     const payment = readPayment(await body.read(c), dialect)
     await accept(pool, payment, { source: 'http' }, deps)
     const { scanned, fields } = payment
-    const copy = { transaction: Buffer.from(scanned.bytes.buffer, scanned.bytes.byteOffset, scanned.bytes.byteLength).toString('hex'), ...fields }
+    const copy = {
+      transaction: Buffer.from(scanned.bytes.buffer, scanned.bytes.byteOffset, scanned.bytes.byteLength).toString('hex'),
+      ...fields,
+    }
     return c.body(JSON.stringify({ payment: copy, memo: `Received into ${pool.path}`, error: 0, success: true }), 200, JSON_HEADERS)
   })
   app.all('/:pool', () => {
@@ -131,7 +134,8 @@ class BodyReader {
         size += chunk.length
         this.#inFlight += chunk.length
         if (size > this.#max) fail(this.#tooLarge())
-        else if (this.#inFlight > MAX_BYTES_IN_FLIGHT) fail(new OverpoolError('OVERLOADED', 'too much is being sent at this moment; please try again', { retryable: true }))
+        else if (this.#inFlight > MAX_BYTES_IN_FLIGHT)
+          fail(new OverpoolError('OVERLOADED', 'too much is being sent at this moment; please try again', { retryable: true }))
         else chunks.push(chunk)
       }
       const whole = () => {

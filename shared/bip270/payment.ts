@@ -30,7 +30,7 @@ type Dialect = 'json' | 'form'
 
 /** Which notation a Content-Type names; any case and any parameters, none means JSON (BIP270 and what wallets send). */
 export function dialectOf(contentType: string | undefined): Dialect {
-  const type = contentType?.split(';', 1)[0]!.trim().toLowerCase()
+  const type = contentType?.split(';', 1)[0]?.trim().toLowerCase()
   switch (type) {
     case undefined:
     case '':
@@ -71,7 +71,8 @@ function structure(text: Buffer): number {
 
 /** Checks a Payment that is an object already: one that a program posts. */
 export function checkPayment(value: unknown): CheckedPayment {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed('a Payment is a JSON object with a "transaction"')
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw malformed('a Payment is a JSON object with a "transaction"')
   const { transaction, transactions, merchantData, refundTo, memo } = value as Record<string, unknown>
   const understood = new Set(['transaction', 'transactions', 'merchantData', 'refundTo', 'memo'])
   for (const field in value) {
@@ -88,7 +89,8 @@ export function checkPayment(value: unknown): CheckedPayment {
   const one = present(transaction) ? transaction : Array.isArray(transactions) && transactions.length === 1 ? transactions[0] : undefined
   if (one === undefined) throw bad('a Payment has a "transaction", in hex')
   if (typeof one !== 'string') throw bad('"transaction" is a string of hex characters')
-  if (one.length > MAX_TRANSACTION_HEX) throw new OverpoolError('PAYMENT_TOO_LARGE', `"transaction" may have ${MAX_TRANSACTION_HEX} hex characters`)
+  if (one.length > MAX_TRANSACTION_HEX)
+    throw new OverpoolError('PAYMENT_TOO_LARGE', `"transaction" may have ${MAX_TRANSACTION_HEX} hex characters`)
   return { scanned: transactionFromHex(one), fields }
 }
 

@@ -1,5 +1,5 @@
 import { OverpoolError } from '../errors.ts'
-import { decodeBlock, type Block } from '../ledger/block.ts'
+import { type Block, decodeBlock } from '../ledger/block.ts'
 import type { SqliteStore } from '../sqlite.ts'
 import { scanTransaction } from '../transaction/index.ts'
 import { type Cursor, type DeadLetter, type Mirror, NO_CURSOR, type PoolControl, type PoolPatch, type Receipt } from './port.ts'
@@ -75,7 +75,11 @@ export class SqliteMirror implements Mirror {
   }
 
   #holding(pool: string, seq: number): Block | undefined {
-    const block = this.#store.get<Block>('SELECT n, first, count, bytes FROM blocks WHERE pool = ? AND first <= ? ORDER BY first DESC LIMIT 1', pool, seq)
+    const block = this.#store.get<Block>(
+      'SELECT n, first, count, bytes FROM blocks WHERE pool = ? AND first <= ? ORDER BY first DESC LIMIT 1',
+      pool,
+      seq,
+    )
     return block && seq < block.first + block.count ? block : undefined
   }
 
@@ -96,13 +100,23 @@ export class SqliteMirror implements Mirror {
   async findReceipts(pool: string, wanted: Pick<Receipt, 'key' | 'id'>[]): Promise<(Receipt | undefined)[]> {
     const number = this.#poolNumber(pool)
     return wanted.map(({ key, id }) => {
-      const rows = this.#store.all<Place>('SELECT seq FROM receipts WHERE pool = ? AND key = ? AND id = ? ORDER BY seq', number, prefixOf(key), prefixOf(id))
+      const rows = this.#store.all<Place>(
+        'SELECT seq FROM receipts WHERE pool = ? AND key = ? AND id = ? ORDER BY seq',
+        number,
+        prefixOf(key),
+        prefixOf(id),
+      )
       return this.#completed(pool, key, rows).find((receipt) => receipt.id === id)
     })
   }
 
   async receiptsOf(pool: string, txid: string): Promise<Receipt[]> {
-    const rows = this.#store.all<Place>('SELECT seq FROM receipts WHERE pool = ? AND key = ? ORDER BY seq LIMIT ?', this.#poolNumber(pool), prefixOf(txid), MAX_RECEIPTS)
+    const rows = this.#store.all<Place>(
+      'SELECT seq FROM receipts WHERE pool = ? AND key = ? ORDER BY seq LIMIT ?',
+      this.#poolNumber(pool),
+      prefixOf(txid),
+      MAX_RECEIPTS,
+    )
     return this.#completed(pool, txid, rows)
   }
 
@@ -129,7 +143,13 @@ export class SqliteMirror implements Mirror {
 
   createPool(pool: Pick<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>): Promise<PoolControl> {
     return this.#store.write(() => {
-      this.#store.run('INSERT OR IGNORE INTO pools (path, key, discoveryKey, createdAt) VALUES (?, ?, ?, ?)', pool.path, pool.key, pool.discoveryKey, pool.createdAt)
+      this.#store.run(
+        'INSERT OR IGNORE INTO pools (path, key, discoveryKey, createdAt) VALUES (?, ?, ?, ?)',
+        pool.path,
+        pool.key,
+        pool.discoveryKey,
+        pool.createdAt,
+      )
       return this.#pool(pool.path)!
     })
   }
@@ -184,20 +204,33 @@ export class SqliteMirror implements Mirror {
 
   async askRedrive(handler: string, pool: string, wanted: boolean): Promise<void> {
     await this.#store.write(() =>
-      this.#store.run('INSERT INTO cursors (handler, pool, redrive) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET redrive = excluded.redrive', handler, pool, Number(wanted)),
+      this.#store.run(
+        'INSERT INTO cursors (handler, pool, redrive) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET redrive = excluded.redrive',
+        handler,
+        pool,
+        Number(wanted),
+      ),
     )
   }
 
   async listHandlers(pool: string): Promise<string[]> {
-    return this.#store.all<{ handler: string }>('SELECT handler FROM cursors WHERE pool = ? ORDER BY handler', pool).map(({ handler }) => handler)
+    return this.#store
+      .all<{ handler: string }>('SELECT handler FROM cursors WHERE pool = ? ORDER BY handler', pool)
+      .map(({ handler }) => handler)
   }
 
   async putDead(handler: string, pool: string, { seq, block, error, attempts, at }: DeadLetter): Promise<void> {
-    await this.#store.write(() => this.#store.run('INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)', handler, pool, seq, block, error, attempts, at))
+    await this.#store.write(() =>
+      this.#store.run('INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)', handler, pool, seq, block, error, attempts, at),
+    )
   }
 
   async listDead(handler: string, pool: string): Promise<DeadLetter[]> {
-    return this.#store.all('SELECT seq, block, error, attempts, at FROM dead WHERE handler = ? AND pool = ? ORDER BY seq', handler, pool) as unknown as DeadLetter[]
+    return this.#store.all(
+      'SELECT seq, block, error, attempts, at FROM dead WHERE handler = ? AND pool = ? ORDER BY seq',
+      handler,
+      pool,
+    ) as unknown as DeadLetter[]
   }
 
   async deleteDead(handler: string, pool: string, seq: number): Promise<void> {
@@ -207,7 +240,8 @@ export class SqliteMirror implements Mirror {
   takeLease(shard: string, owner: string, ms: number): Promise<boolean> {
     return this.#store.write(() => {
       const now = this.#now()
-      const sql = 'INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE owner = excluded.owner OR until <= ?'
+      const sql =
+        'INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE owner = excluded.owner OR until <= ?'
       return this.#store.run(sql, shard, owner, now + ms, now) > 0
     })
   }
@@ -227,4 +261,3 @@ function prefixOf(key: string): number {
 function poolOf(row: object): PoolControl {
   return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null)) as unknown as PoolControl
 }
-

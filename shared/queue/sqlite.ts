@@ -31,7 +31,9 @@ export class SqliteQueue implements Queue {
     this.#now = options.now ?? Date.now
     this.#table = `"queue ${name.replaceAll('"', '""')}"`
     this.#seen = `"seen ${name.replaceAll('"', '""')}"`
-    store.exec(`CREATE TABLE IF NOT EXISTS ${this.#table} (id INTEGER PRIMARY KEY AUTOINCREMENT, visible INTEGER NOT NULL, receives INTEGER NOT NULL, grp TEXT, body BLOB NOT NULL)`)
+    store.exec(
+      `CREATE TABLE IF NOT EXISTS ${this.#table} (id INTEGER PRIMARY KEY AUTOINCREMENT, visible INTEGER NOT NULL, receives INTEGER NOT NULL, grp TEXT, body BLOB NOT NULL)`,
+    )
     if (!this.fifo) return
     store.exec(`CREATE TABLE IF NOT EXISTS ${this.#seen} (dedupe TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID`)
     store.exec(`CREATE INDEX IF NOT EXISTS "visible ${name.replaceAll('"', '""')}" ON ${this.#table} (visible)`) // finds the groups in flight
@@ -48,7 +50,13 @@ export class SqliteQueue implements Queue {
   }
 
   #isNew(dedupe: string, now: number): boolean {
-    const isNew = this.#store.run(`INSERT INTO ${this.#seen} VALUES (?, ?) ON CONFLICT (dedupe) DO UPDATE SET until = excluded.until WHERE until <= ?`, dedupe, now + DEDUPE_MS, now) > 0
+    const isNew =
+      this.#store.run(
+        `INSERT INTO ${this.#seen} VALUES (?, ?) ON CONFLICT (dedupe) DO UPDATE SET until = excluded.until WHERE until <= ?`,
+        dedupe,
+        now + DEDUPE_MS,
+        now,
+      ) > 0
     if (now >= this.#nextPurge) {
       this.#nextPurge = now + DEDUPE_MS
       this.#store.run(`DELETE FROM ${this.#seen} WHERE until <= ?`, now)
@@ -74,7 +82,11 @@ export class SqliteQueue implements Queue {
   /** The messages that can be given out now, oldest first. */
   #due(max: number, now: number): Row[] {
     const held = this.fifo ? `AND (grp IS NULL OR grp NOT IN (SELECT grp FROM ${this.#table} WHERE visible > ?2 AND grp IS NOT NULL))` : ''
-    return this.#store.all<Row>(`SELECT id, grp, length(body) AS size, receives FROM ${this.#table} WHERE visible <= ?2 ${held} ORDER BY id LIMIT ?1`, max, now)
+    return this.#store.all<Row>(
+      `SELECT id, grp, length(body) AS size, receives FROM ${this.#table} WHERE visible <= ?2 ${held} ORDER BY id LIMIT ?1`,
+      max,
+      now,
+    )
   }
 
   #take(max: number): Message[] {
@@ -97,14 +109,16 @@ export class SqliteQueue implements Queue {
 
   async delete(messages: Message[]): Promise<void> {
     await this.#store.write(() => {
-      for (const { handle } of messages) this.#store.run(`DELETE FROM ${this.#table} WHERE id = ? AND receives = ?`, ...idAndReceives(handle))
+      for (const { handle } of messages)
+        this.#store.run(`DELETE FROM ${this.#table} WHERE id = ? AND receives = ?`, ...idAndReceives(handle))
     })
   }
 
   async giveBack(messages: Message[], delayMs: number): Promise<void> {
     await this.#store.write(() => {
       const visible = this.#now() + delayMs
-      for (const { handle } of messages) this.#store.run(`UPDATE ${this.#table} SET visible = ? WHERE id = ? AND receives = ?`, visible, ...idAndReceives(handle))
+      for (const { handle } of messages)
+        this.#store.run(`UPDATE ${this.#table} SET visible = ? WHERE id = ? AND receives = ?`, visible, ...idAndReceives(handle))
     })
   }
 

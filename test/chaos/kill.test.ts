@@ -2,14 +2,16 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { random, seed } from '../random.ts'
 import { payment, TestMachine, until } from '../machine/machine.ts'
+import { random, seed } from '../random.ts'
 
 const ROUNDS = Number(process.env.OVERPOOL_ROUNDS ?? 20)
 const POOLS = ['a', 'b']
 const STEPS = 3
 
-it(`loses nothing and does nothing twice through ${ROUNDS} rounds of kill -9 under load`, { timeout: ROUNDS * 10_000 + 120_000 }, async () => {
+it(`loses nothing and does nothing twice through ${ROUNDS} rounds of kill -9 under load`, {
+  timeout: ROUNDS * 10_000 + 120_000,
+}, async () => {
   console.log(`${ROUNDS} rounds of kill -9, seed ${seed}`)
   await using machine = await TestMachine.start(Object.fromEntries(POOLS.map((pool) => [pool, {}])), { side: 'sqlite' })
   const acknowledged = new Set<string>()
@@ -42,10 +44,18 @@ it(`loses nothing and does nothing twice through ${ROUNDS} rounds of kill -9 und
   }
 
   await machine.start()
-  await until(() => machine.call('ingress'), ({ waiting, inFlight }) => waiting + inFlight === 0, 60_000)
+  await until(
+    () => machine.call('ingress'),
+    ({ waiting, inFlight }) => waiting + inFlight === 0,
+    60_000,
+  )
   const ledger: string[] = []
   for (const pool of POOLS) {
-    await until(async () => (await machine.call('length', pool)) - 1 - (await machine.call('cursor', pool)).seq, (behind) => behind === 0, 60_000)
+    await until(
+      async () => (await machine.call('length', pool)) - 1 - (await machine.call('cursor', pool)).seq,
+      (behind) => behind === 0,
+      60_000,
+    )
     const events = await machine.call('read', { path: pool })
     expect(new Set(events.map(({ id }) => id)).size).toBe(events.length)
     ledger.push(...events.map(({ payment: { transaction } }) => `${pool} ${transaction}`))
@@ -57,11 +67,17 @@ it(`loses nothing and does nothing twice through ${ROUNDS} rounds of kill -9 und
   }
   expect(new Set(ledger).size, 'no payment and no step of a loop is in the ledger twice').toBe(ledger.length)
   const held = new Set(ledger)
-  expect([...acknowledged].filter((one) => !held.has(one)), 'acknowledged, and lost').toEqual([])
+  expect(
+    [...acknowledged].filter((one) => !held.has(one)),
+    'acknowledged, and lost',
+  ).toEqual([])
   for (const text of loops) {
     for (let left = 0; left < STEPS; left++) {
       const { transaction } = payment(`${text} ${left}`)
-      expect(ledger.filter((line) => line.endsWith(` ${transaction}`)), `${text}, step ${left}`).toHaveLength(1)
+      expect(
+        ledger.filter((line) => line.endsWith(` ${transaction}`)),
+        `${text}, step ${left}`,
+      ).toHaveLength(1)
     }
   }
   await machine.stop()
@@ -71,10 +87,15 @@ it(`loses nothing and does nothing twice through ${ROUNDS} rounds of kill -9 und
     expect(before).toMatchObject({ problems: 0, coreLength: before.blocks, receipts: before.entries })
     rmSync(join(machine.dir, 'cores'), { recursive: true })
     await machine.start({ idle: true })
-    await until(() => machine.call('control', pool), ({ coreLength }) => coreLength === before.blocks)
+    await until(
+      () => machine.call('control', pool),
+      ({ coreLength }) => coreLength === before.blocks,
+    )
     await machine.stop()
     expect(await machine.verify(pool)).toEqual(before)
   }
   expect(acknowledged.size).toBeGreaterThan(ROUNDS)
-  console.log(`${posted} payments, ${acknowledged.size} acknowledged, ${ledger.length} entries, ${machine.runs().filter(({ ended }) => !ended).length - ledger.length} runs of the handler more than entries`)
+  console.log(
+    `${posted} payments, ${acknowledged.size} acknowledged, ${ledger.length} entries, ${machine.runs().filter(({ ended }) => !ended).length - ledger.length} runs of the handler more than entries`,
+  )
 })

@@ -39,7 +39,8 @@ const filters: Record<string, PoolSettings['filter']> = {
   'no-memo': (payment, callback) => callback(payment.memo === undefined ? null : 'this pool takes no memos', true),
   'only-data': async ({ parsed }) => parsed.out.some(({ tape }) => tape.length > 1),
 }
-for (const [path, settings] of Object.entries(options.pools)) await machine.create(path, { ...settings, filter: filters[String(settings.filter)] })
+for (const [path, settings] of Object.entries(options.pools))
+  await machine.create(path, { ...settings, filter: filters[String(settings.filter)] })
 const server = await machine.listen(Object.keys(options.pools), 0, '127.0.0.1')
 if (!options.idle) await machine.handle({ name: 'main', onTx: handlerOf(options.runsFile), takes: () => true })
 
@@ -55,7 +56,8 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   control: (path: string) => parts.mirror.readPool(path),
   cursor: (path: string) => parts.mirror.readCursor('main', path),
   dead: (path: string) => parts.mirror.listDead('main', path),
-  redrive: async (path: string, skip: boolean) => redrive('main', path, skip, { mirror: parts.mirror, bells: await parts.bells('main'), clock: parts.clock }),
+  redrive: async (path: string, skip: boolean) =>
+    redrive('main', path, skip, { mirror: parts.mirror, bells: await parts.bells('main'), clock: parts.clock }),
   close: () => machine.close(),
 }
 

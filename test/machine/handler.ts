@@ -33,14 +33,21 @@ export interface Run {
 export function handlerOf(runsFile: string): (e: TxEvent, pool: Pools) => Promise<void> {
   const times = new Map<string, number>()
   return async (e, pool) => {
-    const note = (ended: boolean) => appendFileSync(runsFile, `${JSON.stringify({ path: e.path, seq: e.seq, hash: e.hash, hops: e.hops, memo: e.payment.memo, ended } satisfies Run)}\n`)
+    const note = (ended: boolean) =>
+      appendFileSync(
+        runsFile,
+        `${JSON.stringify({ path: e.path, seq: e.seq, hash: e.hash, hops: e.hops, memo: e.payment.memo, ended } satisfies Run)}\n`,
+      )
     const run = (times.get(`${e.path}#${e.seq}`) ?? 0) + 1
     times.set(`${e.path}#${e.seq}`, run)
     note(false)
     const wish: Wish = e.payment.memo?.startsWith('{') ? JSON.parse(e.payment.memo) : {}
     if (wish.loop && wish.loop.left > 0) {
       const loop = { ...wish.loop, left: wish.loop.left - 1 }
-      await pool.post({ path: loop.pool, payment: { transaction: sampleTransaction(`${loop.text} ${loop.left}`), memo: JSON.stringify({ loop }) } })
+      await pool.post({
+        path: loop.pool,
+        payment: { transaction: sampleTransaction(`${loop.text} ${loop.left}`), memo: JSON.stringify({ loop }) },
+      })
     }
     for (let i = 0; i < (wish.forget ?? 0); i++) void pool.post({ path: e.path, payment: sampleTransaction(`forgotten ${i}`) })
     if (wish.fickle) await pool.post({ path: e.path, payment: sampleTransaction(`fickle ${run}`) })

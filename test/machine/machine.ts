@@ -7,13 +7,13 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { TxEvent } from '../../functions/handler/event.ts'
 import type { Posted, PostOptions } from '../../functions/handler/pools.ts'
 import type { Redriven } from '../../functions/handler/redrive.ts'
+import { folderLayout, readSeed } from '../../local/folder.ts'
+import { openLedgerFile } from '../../local/parts.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import type { Cursor, DeadLetter, PoolControl } from '../../shared/mirror/port.ts'
+import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { CoreStore } from '../../sidecar/core.ts'
 import { type Verified, verifyPool } from '../../sidecar/verify.ts'
-import { readSeed, folderLayout } from '../../local/folder.ts'
-import { openLedgerFile } from '../../local/parts.ts'
-import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import type { Answer, ChildOptions } from './child.ts'
 import type { Run, Wish } from './handler.ts'
 
@@ -63,7 +63,9 @@ export class TestMachine {
   }
 
   async start(options: Partial<ChildOptions> = {}): Promise<void> {
-    const child = fork(new URL('./child.ts', import.meta.url), [JSON.stringify({ ...this.#options, ...options })], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const child = fork(new URL('./child.ts', import.meta.url), [JSON.stringify({ ...this.#options, ...options })], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    })
     this.#child = child
     child.on('message', (answer: Answer) => {
       this.#calls.get(answer.id)?.(answer)
@@ -99,7 +101,11 @@ export class TestMachine {
   /** Posts as a wallet does. */
   async post(pool: string, payment: unknown, headers: Record<string, string> = {}): Promise<Ack> {
     const body = typeof payment === 'string' ? payment : JSON.stringify(payment)
-    const response = await fetch(`${this.#url}/${pool}`, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body })
+    const response = await fetch(`${this.#url}/${pool}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body,
+    })
     return { status: response.status, body: (await response.json()) as Ack['body'] }
   }
 

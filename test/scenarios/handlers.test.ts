@@ -7,7 +7,10 @@ describe('a handler', () => {
     await machine.post('mypool', payment('first'))
     await machine.post('mypool', payment('second', { throw: 2 }))
     await machine.post('mypool', payment('third'))
-    await until(() => machine.ended('mypool'), (seqs) => seqs.length === 3)
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.length === 3,
+    )
     expect(machine.ended('mypool')).toEqual([0, 1, 2])
     expect(machine.runs('mypool').filter(({ seq, ended }) => seq === 1 && !ended)).toHaveLength(3)
     expect(await machine.call('dead', 'mypool')).toEqual([])
@@ -17,13 +20,24 @@ describe('a handler', () => {
     await using machine = await TestMachine.start({ mypool: { maxAttempts: 2 } })
     await machine.post('mypool', payment('poison', { throw: 2 }))
     await machine.post('mypool', payment('next'))
-    await until(() => machine.ended('mypool'), (seqs) => seqs.length === 1)
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.length === 1,
+    )
     expect(machine.ended('mypool')).toEqual([1])
-    expect(await machine.call('dead', 'mypool')).toMatchObject([{ seq: 0, attempts: 2, error: 'Error: the handler failed, as it was asked to (run 2)' }])
+    expect(await machine.call('dead', 'mypool')).toMatchObject([
+      { seq: 0, attempts: 2, error: 'Error: the handler failed, as it was asked to (run 2)' },
+    ])
 
     expect(await machine.call('redrive', 'mypool', false)).toMatchObject({ dead: [0] })
-    await until(() => machine.ended('mypool'), (seqs) => seqs.length === 2)
-    await until(() => machine.call('dead', 'mypool'), (dead) => dead.length === 0)
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.length === 2,
+    )
+    await until(
+      () => machine.call('dead', 'mypool'),
+      (dead) => dead.length === 0,
+    )
     expect(machine.ended('mypool')).toEqual([1, 0])
   })
 
@@ -32,20 +46,35 @@ describe('a handler', () => {
     await machine.post('strict', payment('poison', { throw: 3 }))
     await machine.post('strict', payment('waits'))
     await machine.post('other', payment('goes on'))
-    const stopped = await until(() => machine.call('cursor', 'strict'), (cursor) => cursor.stopped !== undefined)
+    const stopped = await until(
+      () => machine.call('cursor', 'strict'),
+      (cursor) => cursor.stopped !== undefined,
+    )
     expect(stopped).toMatchObject({ seq: -1, attempts: 2 })
-    await until(() => machine.ended('other'), (seqs) => seqs.length === 1)
+    await until(
+      () => machine.ended('other'),
+      (seqs) => seqs.length === 1,
+    )
     expect(machine.ended('strict')).toEqual([])
 
     expect(await machine.call('redrive', 'strict', false)).toMatchObject({ stoppedAt: 0, skipped: false })
-    await until(() => machine.ended('strict'), (seqs) => seqs.length === 2) // its fourth run is good
+    await until(
+      () => machine.ended('strict'),
+      (seqs) => seqs.length === 2,
+    ) // its fourth run is good
     expect(machine.ended('strict')).toEqual([0, 1])
 
     await machine.post('strict', payment('bad for good', { throw: 100 }))
     await machine.post('strict', payment('after it'))
-    await until(() => machine.call('cursor', 'strict'), (cursor) => cursor.stopped !== undefined)
+    await until(
+      () => machine.call('cursor', 'strict'),
+      (cursor) => cursor.stopped !== undefined,
+    )
     expect(await machine.call('redrive', 'strict', true)).toMatchObject({ stoppedAt: 2, skipped: true })
-    await until(() => machine.ended('strict'), (seqs) => seqs.length === 3)
+    await until(
+      () => machine.ended('strict'),
+      (seqs) => seqs.length === 3,
+    )
     expect(machine.ended('strict')).toEqual([0, 1, 3])
     expect(await machine.call('dead', 'strict')).toMatchObject([{ seq: 2 }])
   })
@@ -53,7 +82,10 @@ describe('a handler', () => {
   it('that hangs has failed after timeoutMs', async () => {
     await using machine = await TestMachine.start({ mypool: { timeoutMs: 300 } })
     await machine.post('mypool', payment('hangs', { hang: 1 }))
-    await until(() => machine.ended('mypool'), (seqs) => seqs.length === 1)
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.length === 1,
+    )
     expect(machine.runs('mypool').filter(({ ended }) => !ended)).toHaveLength(2)
     expect((await machine.call('reports')).some((line) => line.startsWith('failed:'))).toBe(true)
   })
@@ -62,10 +94,15 @@ describe('a handler', () => {
     await using machine = await TestMachine.start({ a: {}, b: {} })
     await machine.post('a', payment('begin', { loop: { pool: 'a', left: 20, text: 'step' } }))
     await machine.post('b', payment('begin', { loop: { pool: 'a', left: 1, text: 'over' } }))
-    await until(() => machine.runs().filter(({ ended }) => ended), (runs) => runs.length === 23)
+    await until(
+      () => machine.runs().filter(({ ended }) => ended),
+      (runs) => runs.length === 23,
+    )
     const events = await machine.call('read', { path: 'a' })
     expect(events).toHaveLength(22)
-    expect(events.filter(({ payment: { memo } }) => memo?.includes('step')).map(({ hops }) => hops)).toEqual(Array.from({ length: 21 }, (_, i) => i))
+    expect(events.filter(({ payment: { memo } }) => memo?.includes('step')).map(({ hops }) => hops)).toEqual(
+      Array.from({ length: 21 }, (_, i) => i),
+    )
     const over = events.find(({ payment: { memo } }) => memo?.includes('over'))!
     expect(over).toMatchObject({ source: 'handler', hops: 1, cause: { key: (await machine.call('control', 'b')).key, seq: 0 } })
   })
@@ -74,8 +111,14 @@ describe('a handler', () => {
     await using machine = await TestMachine.start({ mypool: { maxHops: 5, maxAttempts: 1 }, none: { maxHops: 0, maxAttempts: 1 } })
     await machine.post('mypool', payment('begin', { loop: { pool: 'mypool', left: 100, text: 'x' } }))
     await machine.post('none', payment('begin', { loop: { pool: 'none', left: 100, text: 'x' } }))
-    await until(() => machine.call('dead', 'mypool'), (dead) => dead.length === 1)
-    await until(() => machine.call('dead', 'none'), (dead) => dead.length === 1)
+    await until(
+      () => machine.call('dead', 'mypool'),
+      (dead) => dead.length === 1,
+    )
+    await until(
+      () => machine.call('dead', 'none'),
+      (dead) => dead.length === 1,
+    )
     expect(await machine.call('length', 'mypool')).toBe(6)
     expect(await machine.call('length', 'none')).toBe(1)
     expect((await machine.call('reports')).some((line) => line.startsWith('post-failed:') && line.includes('LOOP_TOO_DEEP'))).toBe(true)
@@ -84,8 +127,14 @@ describe('a handler', () => {
   it('whose second run posts something else leaves the first standing, and that is reported', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     await machine.post('mypool', payment('fickle', { fickle: true }))
-    await until(() => machine.ended('mypool'), (seqs) => seqs.length >= 2)
-    const reports = await until(() => machine.call('reports'), (lines) => lines.some((line) => line.startsWith('post-differs:')))
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.length >= 2,
+    )
+    const reports = await until(
+      () => machine.call('reports'),
+      (lines) => lines.some((line) => line.startsWith('post-differs:')),
+    )
     expect(reports.filter((line) => line.startsWith('post-differs:'))).toHaveLength(1)
     expect(await machine.call('length', 'mypool')).toBe(2)
   })
@@ -93,8 +142,14 @@ describe('a handler', () => {
   it('is not done with an entry before its posts are held, though it does not await them', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     await machine.post('mypool', payment('forgets', { forget: 3 }))
-    await until(() => machine.ended('mypool'), (seqs) => seqs.length === 4)
-    await until(() => machine.call('cursor', 'mypool'), ({ seq }) => seq === 3)
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.length === 4,
+    )
+    await until(
+      () => machine.call('cursor', 'mypool'),
+      ({ seq }) => seq === 3,
+    )
     expect((await machine.call('read', { path: 'mypool' })).map(({ hops }) => hops)).toEqual([0, 1, 1, 1])
   })
 })

@@ -9,7 +9,10 @@ describe('a payment', () => {
     expect(status).toBe(200)
     expect(body).toEqual({ payment: sent, memo: 'Received into mypool', error: 0, success: true })
 
-    await until(() => machine.ended('mypool'), (seqs) => seqs.length === 1)
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.length === 1,
+    )
     const [event] = await machine.call('tail', { path: 'mypool' })
     expect(event).toMatchObject({ path: 'mypool', seq: 0, source: 'http', hops: 0, payment: sent })
     expect(event!.parsed.tx.h).toBe(event!.hash)
@@ -38,9 +41,15 @@ describe('a payment', () => {
     expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1)
     expect(answers[0]!.status).toBe(200)
     await machine.post('mypool', payment('the last'))
-    await until(() => machine.ended('mypool'), (seqs) => seqs.length >= 2)
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.length >= 2,
+    )
     expect(await machine.post('mypool', payment('again and again'))).toEqual(answers[0])
-    await until(() => machine.call('ingress'), ({ waiting, inFlight }) => waiting + inFlight === 0)
+    await until(
+      () => machine.call('ingress'),
+      ({ waiting, inFlight }) => waiting + inFlight === 0,
+    )
     expect(await machine.call('length', 'mypool')).toBe(2)
     expect(machine.ended('mypool')).toEqual([0, 1])
   })
@@ -51,7 +60,10 @@ describe('a payment', () => {
     for (const pool of ['each', 'unique']) {
       for (const memo of ['a', 'b', 'a']) expect((await machine.post(pool, { transaction, memo })).status).toBe(200)
     }
-    await until(() => machine.call('ingress'), ({ waiting, inFlight }) => waiting + inFlight === 0)
+    await until(
+      () => machine.call('ingress'),
+      ({ waiting, inFlight }) => waiting + inFlight === 0,
+    )
     expect((await machine.call('read', { path: 'each' })).map((e) => e.payment.memo).sort()).toEqual(['a', 'b'])
     expect(await machine.call('length', 'unique')).toBe(1)
   })
@@ -63,7 +75,10 @@ describe('a payment', () => {
     await machine.call('post', same)
     await machine.call('post', { ...same, id: 'order 7' })
     await machine.call('post', { ...same, id: 'order 7' })
-    await until(() => machine.call('ingress'), ({ waiting, inFlight }) => waiting + inFlight === 0)
+    await until(
+      () => machine.call('ingress'),
+      ({ waiting, inFlight }) => waiting + inFlight === 0,
+    )
     expect(await machine.call('length', 'mypool')).toBe(3)
   })
 
@@ -76,28 +91,44 @@ describe('a payment', () => {
       expect([status, body.payment?.transaction.length]).toEqual([200, transaction.length])
       lengths.push(transaction.length)
     }
-    await until(() => machine.ended('mypool'), (seqs) => seqs.length === 4)
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.length === 4,
+    )
     expect((await machine.call('tail', { path: 'mypool' })).map((e) => e.payment.transaction.length).sort((a, b) => a - b)).toEqual(lengths)
   })
 
   it('goes into any of many pools, and each pool keeps its own order', async () => {
     const names = Array.from({ length: 20 }, (_, i) => `pool-${i}`)
     await using machine = await TestMachine.start(Object.fromEntries(names.map((name) => [name, {}])))
-    await Promise.all(names.map(async (name) => {
-      for (let i = 0; i < 10; i++) expect((await machine.post(name, payment(`${i}`))).status).toBe(200)
-    }))
-    await until(() => machine.runs().filter(({ ended }) => ended), (runs) => runs.length === 200)
+    await Promise.all(
+      names.map(async (name) => {
+        for (let i = 0; i < 10; i++) expect((await machine.post(name, payment(`${i}`))).status).toBe(200)
+      }),
+    )
+    await until(
+      () => machine.runs().filter(({ ended }) => ended),
+      (runs) => runs.length === 200,
+    )
     for (const name of names) expect(machine.ended(name)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
   })
 
   it('that the filter refuses is told why, and is in no ledger', async () => {
     await using machine = await TestMachine.start({ callback: { filter: 'no-memo' as never }, async: { filter: 'only-data' as never } })
-    expect(await machine.post('callback', { ...payment('a'), memo: 'x' })).toMatchObject({ status: 403, body: { error: 1, memo: 'this pool takes no memos', code: 'FILTER_REFUSED' } })
+    expect(await machine.post('callback', { ...payment('a'), memo: 'x' })).toMatchObject({
+      status: 403,
+      body: { error: 1, memo: 'this pool takes no memos', code: 'FILTER_REFUSED' },
+    })
     expect((await machine.post('callback', payment('a'))).status).toBe(200)
     expect((await machine.post('async', { transaction: '01000000000000000000' })).status).toBe(403)
     expect((await machine.post('async', payment('data'))).status).toBe(200)
-    await expect(machine.call('post', { path: 'callback', payment: { ...payment('a'), memo: 'x' } })).rejects.toMatchObject({ code: 'FILTER_REFUSED' })
-    await until(() => machine.runs().filter(({ ended }) => ended), (runs) => runs.length === 2)
+    await expect(machine.call('post', { path: 'callback', payment: { ...payment('a'), memo: 'x' } })).rejects.toMatchObject({
+      code: 'FILTER_REFUSED',
+    })
+    await until(
+      () => machine.runs().filter(({ ended }) => ended),
+      (runs) => runs.length === 2,
+    )
     expect(await machine.call('length', 'callback')).toBe(1)
   })
 })

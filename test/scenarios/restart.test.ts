@@ -10,7 +10,10 @@ describe('a machine', () => {
     await machine.stop()
     await machine.start()
     for (let i = 5; i < 15; i++) expect((await machine.post('mypool', payment(`${i}`))).status).toBe(200) // half of them are retries
-    await until(() => machine.ended('mypool'), (seqs) => seqs.length >= 15)
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.length >= 15,
+    )
     await machine.stop()
     expect(machine.ended('mypool')).toEqual(Array.from({ length: 15 }, (_, i) => i))
   })
@@ -18,11 +21,20 @@ describe('a machine', () => {
   it('that is killed while its handler runs calls it again with that entry, and its loop is posted once', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     await machine.post('mypool', payment('hangs after its post', { hang: 1, loop: { pool: 'mypool', left: 1, text: 'step' } }))
-    await until(() => machine.runs('mypool'), (runs) => runs.length === 1)
-    await until(() => machine.call('length', 'mypool'), (length) => length === 2)
+    await until(
+      () => machine.runs('mypool'),
+      (runs) => runs.length === 1,
+    )
+    await until(
+      () => machine.call('length', 'mypool'),
+      (length) => length === 2,
+    )
     await machine.kill()
     await machine.start()
-    await until(() => machine.runs('mypool'), (runs) => runs.filter(({ seq }) => seq === 0).length === 2) // it hangs again in this process: its first run there
+    await until(
+      () => machine.runs('mypool'),
+      (runs) => runs.filter(({ seq }) => seq === 0).length === 2,
+    ) // it hangs again in this process: its first run there
     await machine.kill()
     expect(machine.ended('mypool')).toEqual([])
     await machine.start({ idle: true })
@@ -34,15 +46,24 @@ describe('a machine', () => {
     for (let i = 0; i < 5; i++) await machine.post('mypool', payment(`${i}`))
     await machine.kill()
     await machine.start({ idle: false })
-    await until(() => machine.ended('mypool'), (seqs) => seqs.length === 5)
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.length === 5,
+    )
     expect(machine.ended('mypool')).toEqual([0, 1, 2, 3, 4])
   })
 
   it('whose hypercores are deleted makes them again, with the same key and tree hash', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     for (let i = 0; i < 10; i++) await machine.post('mypool', payment(`${i}`))
-    const before = await until(() => machine.call('control', 'mypool'), ({ checkpoint }) => checkpoint > 0)
-    await until(() => machine.ended('mypool'), (seqs) => seqs.length === 10)
+    const before = await until(
+      () => machine.call('control', 'mypool'),
+      ({ checkpoint }) => checkpoint > 0,
+    )
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.length === 10,
+    )
     await machine.stop()
     await machine.start()
     const stopped = await machine.call('control', 'mypool')
@@ -50,9 +71,19 @@ describe('a machine', () => {
     rmSync(join(machine.dir, 'cores'), { recursive: true })
     await machine.start()
     await machine.post('mypool', payment('one more')) // the control item is written with the next checkpoint
-    const after = await until(() => machine.call('control', 'mypool'), ({ coreLength }) => coreLength === stopped.coreLength + 1)
+    const after = await until(
+      () => machine.call('control', 'mypool'),
+      ({ coreLength }) => coreLength === stopped.coreLength + 1,
+    )
     expect(after.key).toBe(before.key)
     await machine.stop()
-    if (SIDE === 'sqlite') expect(await machine.verify('mypool')).toMatchObject({ entries: 11, coreLength: after.coreLength, treeHash: after.treeHash, receipts: 11, problems: 0 })
+    if (SIDE === 'sqlite')
+      expect(await machine.verify('mypool')).toMatchObject({
+        entries: 11,
+        coreLength: after.coreLength,
+        treeHash: after.treeHash,
+        receipts: 11,
+        problems: 0,
+      })
   })
 })
