@@ -229,7 +229,7 @@ export class Machine {
   /** Stops in the order of a payment's way: doors, sidecar, handlers, files. What is under way is finished, or goes on at the next start. */
   async close(): Promise<void> {
     const doors = await Promise.allSettled([...this.#doors.values()].map(({ server }) => server))
-    await Promise.all(doors.map((door) => (door.status === 'fulfilled' ? door.value.close() : undefined)))
+    await Promise.all(doors.flatMap((door) => (door.status === 'fulfilled' ? [door.value.close()] : [])))
     this.#stopping.abort()
     const loops = Promise.all([...this.#handlers.values()].map(({ loop }) => loop.stop()))
     await this.#sidecar.stop()

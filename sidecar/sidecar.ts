@@ -117,6 +117,6 @@ export class Sidecar {
     this.#stopped.abort()
     await this.#receiving
     const writers = await Promise.allSettled(this.#writers.values())
-    await Promise.all(writers.map((writer) => (writer.status === 'fulfilled' ? writer.value.stop() : undefined)))
+    await Promise.all(writers.flatMap((writer) => (writer.status === 'fulfilled' ? [writer.value.stop()] : [])))
   }
 }
