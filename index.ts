@@ -11,6 +11,9 @@ export {
   Overpool as default,
   Overpool as 'module.exports',
   type OverpoolOptions,
+  type PubOptions,
+  type ReadyOptions,
+  type SubOptions,
 } from './local/overpool.ts'
 export { defineConfig, type Filter, type FilterPayment, type OverpoolConfig, type PoolConfig, type PoolSettings } from './shared/config.ts'
 export { type ErrorCode, OverpoolError } from './shared/errors.ts'

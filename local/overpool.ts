@@ -2,9 +2,11 @@ import { join, resolve } from 'node:path'
 import type { TxEvent } from '../functions/handler/event.ts'
 import { asPoster, type Pools, type Posted, type PostOptions } from '../functions/handler/pools.ts'
 import { handlerContext } from '../functions/handler/runner.ts'
-import type { PoolSettings } from '../shared/config.ts'
+import { type PoolStatus, statusOf } from '../functions/handler/status.ts'
+import { checkNetwork, type NetworkSettings, type PoolSettings } from '../shared/config.ts'
 import { readEnv } from '../shared/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
+import type { PublishOptions, SubscribeOptions } from '../sidecar/wanted.ts'
 import { Machine, type OnTx } from './machine.ts'
 import { lineOf, type MachineReport } from './report.ts'
 
@@ -20,6 +22,23 @@ export interface OverpoolOptions {
   dir?: string
   /** as in the original: the folder in which to make the machine's own */
   path?: string
+  /** how it takes part in the peer-to-peer network, once something is published or followed; default: by the public DHT */
+  network?: NetworkSettings
+}
+
+export interface PubOptions extends PublishOptions {
+  path: string
+}
+
+export interface SubOptions extends Omit<SubscribeOptions, 'byConfig'> {
+  /** what the publisher's `pub` gave */
+  path: string
+}
+
+export interface ReadyOptions {
+  path: string
+  /** until the network has taken the announcement of the published pool */
+  announced?: boolean
 }
 
 export interface CreateOptions extends PoolSettings {
@@ -29,6 +48,8 @@ export interface CreateOptions extends PoolSettings {
   port?: number | false
   /** default 127.0.0.1, this machine only */
   host?: string
+  /** its hypercore is encrypted: when it is published, who only has the public key cannot read it */
+  encrypt?: boolean
 }
 
 export interface Created {
@@ -54,6 +75,7 @@ type ErrorListener = (error: MachineError) => void
  */
 export class Overpool {
   readonly #dir: string
+  readonly #network: NetworkSettings
   #machine: Promise<Machine> | undefined
   #closing: Promise<void> | undefined
   readonly #creating = new Set<Promise<unknown>>()
@@ -63,6 +85,7 @@ export class Overpool {
   constructor(options: OverpoolOptions = {}) {
     checkNode()
     const { OVERPOOL_DIR } = readEnv('local')
+    this.#network = checkNetwork(options.network ?? {})
     this.#dir = resolve(options.dir ?? (options.path !== undefined ? join(options.path, DEFAULT_DIR) : (OVERPOOL_DIR ?? DEFAULT_DIR)))
   }
 
@@ -115,6 +138,49 @@ export class Overpool {
   /** Archives what a pool holds: `tail` and `read` begin after it, `get` still finds it. */
   async prune(path: string): Promise<void> {
     return (await this.#pools()).prune(path)
+  }
+
+  /**
+   * Offers a pool to the network under its public key; resolves to what others subscribe to. The announcement goes on in the background (`ready`, `status`),
+   * and again after a restart.
+   */
+  async pub(options: PubOptions): Promise<string> {
+    const { path, ...publish } = options ?? {}
+    return (await this.#created()).publish(path, publish)
+  }
+
+  /** Offers it no more. Who has entries of it keeps them. */
+  async unpub({ path }: { path: string }): Promise<void> {
+    return (await this.#created()).unpublish(path)
+  }
+
+  /** Follows a peer's pool: `tx` handlers run on its entries, `get`, `tail` and `read` know it by its public key. Resolves when that is durable. */
+  async sub(options: SubOptions): Promise<Created> {
+    const { path, ...subscribe } = options ?? {}
+    const pool = await (await this.#created()).subscribe(path, subscribe)
+    return { path: pool.path, key: pool.key }
+  }
+
+  /** Follows it no more. What has come stays; `sub` goes on from there. */
+  async unsub({ path }: { path: string }): Promise<void> {
+    return (await this.#created()).unsubscribe(path)
+  }
+
+  /** Resolves when a pool is there; with `announced`, when others can find it. */
+  async ready({ path, announced }: ReadyOptions): Promise<void> {
+    const machine = await this.#created()
+    await machine.pools.control(path)
+    if (announced) await machine.announced(path)
+  }
+
+  /** The pools of this machine and those that it follows, with how they stand in the network. */
+  async status(): Promise<PoolStatus[]> {
+    return statusOf((await this.#created()).pools)
+  }
+
+  /** The public key by which other machines know this one, 64 hex: what they put into `allow`, `peer` and `peers`. */
+  async id(): Promise<string> {
+    return (await this.#open()).id
   }
 
   /** `tx`: calls the handler with every entry of every pool of this machine, in order within a pool. `error`: what otherwise goes to console.error. */
@@ -184,14 +250,18 @@ export class Overpool {
 
   /** The pools, when those that are being created are there. */
   async #pools(): Promise<Pools> {
+    return (await this.#created()).pools
+  }
+
+  async #created(): Promise<Machine> {
     if (this.#creating.size) await Promise.allSettled(this.#creating)
-    return (await this.#open()).pools
+    return this.#open()
   }
 
   #open(): Promise<Machine> {
     if (this.#closing) return Promise.reject(new OverpoolError('CLOSED', 'this Overpool has been closed'))
     if (!this.#machine) {
-      this.#machine = Machine.open({ dir: this.#dir, report: (report) => this.#report(report) })
+      this.#machine = Machine.open({ dir: this.#dir, network: this.#network, report: (report) => this.#report(report) })
       this.#machine.catch(() => (this.#machine = undefined)) // whoever asked is told; the next call tries again
     }
     return this.#machine

@@ -5,12 +5,14 @@ import type { Mirror, PoolPatch, Receipt } from '../shared/mirror/port.ts'
 import type { Queue } from '../shared/queue/port.ts'
 import { untilDone } from '../shared/retry.ts'
 import { Wake } from '../shared/wake.ts'
-import type { PoolCore } from './core.ts'
 import type { KnownEntry } from './known.ts'
 import type { Report } from './report.ts'
 
 /** The checkpoint is written at most once in this time, ms: it may lag, that costs a redo and nothing else (Promise 4). */
 const CHECKPOINT_MS = 1_000
+
+/** Blocks whose effects may be under way while the next one is put: the pipeline's depth. */
+const MAX_WAITING = 32
 
 /** A handler that is to hear of this pool's blocks. */
 export interface Ringer {
@@ -18,6 +20,13 @@ export interface Ringer {
   queue: Queue
   /** a bell carries its block inside up to this many bytes, which saves the handler a read of the mirror */
   carryBytes: number
+}
+
+/** The core beside the mirror, as the checkpoint tells of it. */
+export interface CoreState {
+  readonly length: number
+  /** what is to be written of a core that has blocks */
+  describe(): Promise<PoolPatch>
 }
 
 export interface EffectsOptions {
@@ -30,7 +39,7 @@ export interface EffectsOptions {
   checkpoint: number
   /** the newest of them */
   last: Block | undefined
-  core: Pick<PoolCore, 'length' | 'treeHash'>
+  core: CoreState
 }
 
 /** What follows a block: its receipts, then the bells, then the checkpoint; in the order of blocks, and all of it repeatable (Promise 4). */
@@ -60,9 +69,14 @@ export class Effects {
     return this.#done
   }
 
-  /** Blocks whose effects have not gone out. */
-  get waiting(): number {
-    return this.#queue.length
+  /** Resolves when there is room for the next block's. */
+  async keepUp(): Promise<void> {
+    while (this.#queue.length > MAX_WAITING && !this.#stopping) await this.#options.clock.sleep(5)
+  }
+
+  /** A log that is followed from here on: what was before has no effects here. */
+  beginAt(block: number): void {
+    this.#done = Math.max(this.#done, block)
   }
 
   /** The core has followed: its length and tree hash are written with the next checkpoint, or for their own sake. */
@@ -137,7 +151,7 @@ export class Effects {
     const { path, mirror, core } = this.#options
     const checkpoint = this.#done
     const coreLength = core.length
-    const patch: PoolPatch = coreLength ? { checkpoint, coreLength, treeHash: await core.treeHash(coreLength) } : { checkpoint }
+    const patch: PoolPatch = coreLength ? { checkpoint, ...(await core.describe()) } : { checkpoint }
     await this.#untilDone('checkpoint', () => mirror.updatePool(path, patch))
     this.#written = checkpoint
     this.#writtenCore = coreLength

@@ -1,20 +1,16 @@
 import type { Clock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { type Block, decodeBlock, encodeBlock, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../shared/ledger/block.ts'
+import { type Block, encodeBlock, entriesOf, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../shared/ledger/block.ts'
 import type { IngressMessage } from '../shared/ledger/messages.ts'
 import type { Mirror } from '../shared/mirror/port.ts'
 import type { Message, Queue } from '../shared/queue/port.ts'
 import { untilDone } from '../shared/retry.ts'
-import { scanTransaction } from '../shared/transaction/index.ts'
 import { Wake } from '../shared/wake.ts'
 import type { PoolCore } from './core.ts'
-import { Effects, type Ringer } from './effects.ts'
+import { type CoreState, Effects, type Ringer } from './effects.ts'
 import { CoreFollower } from './follower.ts'
-import { type KnownEntry, KnownIds } from './known.ts'
+import { type KnownEntry, KnownIds, knownEntries } from './known.ts'
 import type { Report } from './report.ts'
-
-/** Blocks whose effects may be under way while the next one is put: the pipeline's depth. */
-const MAX_EFFECTS_WAITING = 32
 
 export interface WriterOptions {
   path: string
@@ -85,8 +81,9 @@ export class PoolWriter {
     const writer = new PoolWriter(options, Math.min(control.checkpoint, length), last)
     if (wrong) writer.#halt(new OverpoolError('POOL_HALTED', wrong))
     while (writer.#length < length && !wrong) {
-      for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length))) writer.#adopt(block, knownEntries(block))
-      await writer.#effectsKeepUp()
+      for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length)))
+        writer.#adopt(block, knownEntries(entriesOf(block)))
+      await writer.#effects.keepUp()
       writer.#forget()
     }
     return writer
@@ -99,7 +96,7 @@ export class PoolWriter {
     this.#next = 0
     const { path, mirror, core, clock, ringers, report } = options
     const retrying = (step: string) => (error: unknown) => report({ kind: 'retrying', pool: path, step, error })
-    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint, last, core })
+    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint, last, core: stateOf(core) })
     this.#follower = new CoreFollower(
       { path, mirror, core, clock, appended: () => this.#effects.coreGrew(), retrying: retrying('append') },
       checkpoint,
@@ -190,14 +187,10 @@ export class PoolWriter {
         continue
       }
       if (batchMs && this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping) await clock.sleep(batchMs)
-      await this.#effectsKeepUp()
+      await this.#effects.keepUp()
       await this.#put(this.#takeLooked())
       this.#forget()
     }
-  }
-
-  async #effectsKeepUp(): Promise<void> {
-    while (this.#effects.waiting > MAX_EFFECTS_WAITING && !this.#halted) await this.#options.clock.sleep(5)
   }
 
   /** A look-up that is under way, or not yet acted on, may have begun before the newest receipts were there: it needs the ids since then. */
@@ -232,7 +225,7 @@ export class PoolWriter {
         return
       }
       // Another writer was first. Its block is the ledger's now, and ours as well; what of ours is not in it comes next.
-      this.#adopt(stands, knownEntries(stands))
+      this.#adopt(stands, knownEntries(entriesOf(stands)))
       fresh = this.#stillNew(fresh)
     }
   }
@@ -251,7 +244,7 @@ export class PoolWriter {
     const { mirror, path, report } = this.#options
     try {
       for (let blocks = await mirror.readBlocks(path, this.#length); blocks.length; blocks = await mirror.readBlocks(path, this.#length)) {
-        for (const block of blocks) this.#adopt(block, knownEntries(block))
+        for (const block of blocks) this.#adopt(block, knownEntries(entriesOf(block)))
       }
       this.#forget()
       await this.ringAgain()
@@ -320,9 +313,16 @@ export class PoolWriter {
   }
 }
 
-/** How a block's entries are known when all we have is the block. Their ids' kind is not in it, so all but wallets' posts count as named. */
-function knownEntries(block: Block): KnownEntry[] {
-  return decodeBlock(block.bytes).entries.map(({ id, tx, source }) => ({ id, txid: scanTransaction(tx).txid, named: source !== 'http' }))
+function stateOf(core: PoolCore): CoreState {
+  return {
+    get length() {
+      return core.length
+    },
+    async describe() {
+      const coreLength = core.length
+      return { coreLength, treeHash: await core.treeHash(coreLength) }
+    },
+  }
 }
 
 /** In what way the core is not a prefix of the mirror, if it is not: appending to it would fork it. */

@@ -2,8 +2,9 @@ import { checkPayment } from '../../shared/bip270/payment.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { CheckedSettings } from '../../shared/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { decodeBlock } from '../../shared/ledger/block.ts'
-import { type EntryId, hex, isUint, type PaymentFields } from '../../shared/ledger/entry.ts'
+import { entriesOf } from '../../shared/ledger/block.ts'
+import { isPeerPool } from '../../shared/ledger/capability.ts'
+import { type Cause, type EntryId, hex, isUint, type PaymentFields } from '../../shared/ledger/entry.ts'
 import type { Mirror, PoolControl } from '../../shared/mirror/port.ts'
 import type { Queue } from '../../shared/queue/port.ts'
 import { accept, type Poster } from '../payments/accept.ts'
@@ -85,6 +86,12 @@ export class Pools {
   async postAs(poster: Poster, { path, payment }: PostOptions): Promise<Posted> {
     const { ingress, clock, settings } = this.#deps
     const pool = await this.control(path)
+    if (isPeerPool(path)) {
+      throw new OverpoolError(
+        'POOL_READ_ONLY',
+        `${path} is a peer's pool: only its publisher can post to it. Post to a pool of this machine, which they can subscribe to`,
+      )
+    }
     if (pool.halted) throw new OverpoolError('POOL_HALTED', `"${path}" takes no posts: ${pool.halted}`)
     const checked = checkPayment(paymentOf(payment))
     const { id, hash } = await accept({ path, ...settings(path) }, checked, poster, { ingress, now: clock.now })
@@ -137,6 +144,26 @@ export class Pools {
     yield* this.#events(pool, Math.max(pool.prunedBefore, from), to)
   }
 
+  /**
+   * The entry of a transaction, then the one whose handler posted it, and so on to where the loop began; or as far as this machine sees: pools of its own, and
+   * peers' pools that it follows.
+   */
+  async *trail({ path, hash }: { path: string; hash: string }): AsyncGenerator<TxEvent, void> {
+    let event: TxEvent | undefined = await this.get({ path, hash })
+    while (event) {
+      yield event
+      const { cause }: TxEvent = event
+      event = cause && (await this.#at(cause))
+    }
+  }
+
+  async #at({ key, seq }: Cause): Promise<TxEvent | undefined> {
+    const pool = (await this.list()).find((each) => each.key === key)
+    if (!pool) return undefined
+    for await (const event of this.#events(pool, seq, seq + 1)) return event
+    return undefined
+  }
+
   /** Archives what is there: `tail` and `read` begin after it, `get` still finds it. */
   async prune(path: string): Promise<void> {
     await this.control(path)
@@ -163,8 +190,12 @@ export class Pools {
 
   /** How many entries a pool has. */
   async length(path: string): Promise<number> {
+    return (await this.size(path)).entries
+  }
+
+  async size(path: string): Promise<{ blocks: number; entries: number }> {
     const last = await this.#deps.mirror.lastBlock(path)
-    return last ? last.first + last.count : 0
+    return last ? { blocks: last.n + 1, entries: last.first + last.count } : { blocks: 0, entries: 0 }
   }
 
   async *#events(pool: PoolControl, from: number, to: number): AsyncGenerator<TxEvent, void> {
@@ -174,7 +205,7 @@ export class Pools {
       const blocks = await mirror.readBlocks(pool.path, n)
       for (const block of blocks) {
         if (block.first >= to) return
-        for (const [i, entry] of decodeBlock(block.bytes).entries.entries()) {
+        for (const [i, entry] of entriesOf(block).entries()) {
           const seq = block.first + i
           if (seq >= from && seq < to) yield eventOf(pool, seq, entry)
         }

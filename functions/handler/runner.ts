@@ -1,10 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Clock } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { type Block, decodeBlock } from '../../shared/ledger/block.ts'
+import { type Block, entriesOf } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/entry.ts'
 import type { Bell } from '../../shared/ledger/messages.ts'
-import type { Cursor, Mirror } from '../../shared/mirror/port.ts'
+import type { Cursor, Mirror, PoolControl } from '../../shared/mirror/port.ts'
 import { backoff } from '../../shared/retry.ts'
 import { eventOf, type TxEvent } from './event.ts'
 
@@ -65,10 +65,16 @@ const DONE: Answer = { done: true }
  * @param receives how often this bell was given out: from the second time the cursor is written after each entry, so that a slow batch moves on
  * @param deadline ms since 1970; what does not fit is left for the next time
  */
-export async function answerBell(bell: Bell, key: string, receives: number, deadline: number, options: RunnerOptions): Promise<Answer> {
+export async function answerBell(
+  bell: Bell,
+  { key, begins }: Pick<PoolControl, 'key' | 'begins'>,
+  receives: number,
+  deadline: number,
+  options: RunnerOptions,
+): Promise<Answer> {
   const { handler, mirror, clock } = options
   const pool = { path: bell.pool, key }
-  const start = await mirror.readCursor(handler, pool.path)
+  const start = laterOf(await mirror.readCursor(handler, pool.path), begins)
   let at: Cursor = { seq: start.seq, block: start.block, attempts: start.attempts }
   if (start.redrive) {
     await rerunDead(pool, options)
@@ -82,7 +88,7 @@ export async function answerBell(bell: Bell, key: string, receives: number, dead
   }
 
   for await (const block of blocksUpTo(bell, at.block, mirror)) {
-    const entries = entriesOf(block, pool.path, options)
+    const entries = readable(block, pool.path, options)
     for (const [i, entry] of entries.entries()) {
       const seq = block.first + i
       if (seq <= at.seq) continue
@@ -117,12 +123,17 @@ export async function answerBell(bell: Bell, key: string, receives: number, dead
   return DONE
 }
 
+/** A pool that is not followed from its first entry has nothing before that for a handler to do. */
+function laterOf(cursor: Cursor, begins: PoolControl['begins']): Cursor {
+  return begins && cursor.seq < begins.seq - 1 ? { ...cursor, seq: begins.seq - 1, block: begins.block } : cursor
+}
+
 /** Runs the dead letters again, each once; those that work now are dead no more. */
 async function rerunDead(pool: { path: string; key: string }, options: RunnerOptions): Promise<void> {
   const { handler, mirror, clock } = options
   for (const letter of await mirror.listDead(handler, pool.path)) {
     const block = await mirror.findBlock(pool.path, letter.seq)
-    const entry = block && decodeBlock(block.bytes).entries[letter.seq - block.first]
+    const entry = block && entriesOf(block)[letter.seq - block.first]
     if (!entry) continue
     const error = await run(pool, letter.seq, entry, options)
     if (error === undefined) await mirror.deleteDead(handler, pool.path, letter.seq)
@@ -149,9 +160,9 @@ async function* blocksUpTo(bell: Bell, from: number, mirror: Mirror): AsyncGener
 }
 
 /** A block that does not decode is named, counted, and passed over: it must not hold up what follows. */
-function entriesOf(block: Block, pool: string, { handler, report }: RunnerOptions): Entry[] {
+function readable(block: Block, pool: string, { handler, report }: RunnerOptions): Entry[] {
   try {
-    return decodeBlock(block.bytes).entries
+    return entriesOf(block)
   } catch (error) {
     report({ kind: 'bad-block', handler, pool, n: block.n, error })
     return []

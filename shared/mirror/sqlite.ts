@@ -1,5 +1,5 @@
 import { OverpoolError } from '../errors.ts'
-import { type Block, decodeBlock } from '../ledger/block.ts'
+import { type Block, entriesOf } from '../ledger/block.ts'
 import type { SqliteStore } from '../sqlite.ts'
 import { scanTransaction } from '../transaction/index.ts'
 import { type Cursor, type DeadLetter, type Mirror, NO_CURSOR, type PoolControl, type PoolPatch, type Receipt } from './port.ts'
@@ -17,7 +17,8 @@ interface Place {
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS pools (
     path TEXT PRIMARY KEY, key TEXT NOT NULL, discoveryKey TEXT NOT NULL, createdAt INTEGER NOT NULL, checkpoint INTEGER NOT NULL DEFAULT 0,
-    coreLength INTEGER NOT NULL DEFAULT 0, treeHash TEXT, prunedBefore INTEGER NOT NULL DEFAULT 0, halted TEXT);
+    coreLength INTEGER NOT NULL DEFAULT 0, treeHash TEXT, prunedBefore INTEGER NOT NULL DEFAULT 0, halted TEXT,
+    wanted TEXT, rebuild TEXT, network TEXT, signed TEXT, begins TEXT);
   CREATE TABLE IF NOT EXISTS blocks (pool TEXT NOT NULL, n INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, bytes BLOB NOT NULL);
   CREATE UNIQUE INDEX IF NOT EXISTS blocks_n ON blocks (pool, n, first);
   CREATE INDEX IF NOT EXISTS blocks_first ON blocks (pool, first);
@@ -47,12 +48,18 @@ export class SqliteMirror implements Mirror {
   }
 
   putBlock(pool: string, block: Block): Promise<Block> {
-    return this.#store.write(() => {
-      const stands = this.#block('n = ?', pool, block.n)
-      if (stands) return stands
-      this.#store.run('INSERT INTO blocks VALUES (?, ?, ?, ?, ?)', pool, block.n, block.first, block.count, block.bytes)
-      return block
-    })
+    return this.#store.write(() => this.#put(pool, block))
+  }
+
+  putBlocks(pool: string, blocks: Block[]): Promise<Block[]> {
+    return this.#store.write(() => blocks.map((block) => this.#put(pool, block)))
+  }
+
+  #put(pool: string, block: Block): Block {
+    const stands = this.#block('n = ?', pool, block.n)
+    if (stands) return stands
+    this.#store.run('INSERT INTO blocks VALUES (?, ?, ?, ?, ?)', pool, block.n, block.first, block.count, block.bytes)
+    return block
   }
 
   async readBlocks(pool: string, from: number, limit = 64): Promise<Block[]> {
@@ -76,7 +83,7 @@ export class SqliteMirror implements Mirror {
 
   #holding(pool: string, seq: number): Block | undefined {
     const block = this.#store.get<Block>(
-      'SELECT n, first, count, bytes FROM blocks WHERE pool = ? AND first <= ? ORDER BY first DESC LIMIT 1',
+      'SELECT n, first, count, bytes FROM blocks WHERE pool = ? AND first <= ? ORDER BY first DESC, n DESC LIMIT 1',
       pool,
       seq,
     )
@@ -125,7 +132,7 @@ export class SqliteMirror implements Mirror {
     return places.flatMap(({ seq }) => {
       const block = this.#holding(pool, seq)
       if (!block) return []
-      const entry = decodeBlock(block.bytes).entries[seq - block.first]!
+      const entry = entriesOf(block)[seq - block.first]!
       const txid = scanTransaction(entry.tx).txid
       return txid === key || entry.id === key ? [{ key, id: entry.id, txid, seq, block: block.n }] : []
     })
@@ -171,7 +178,7 @@ export class SqliteMirror implements Mirror {
     await this.#store.write(() => {
       for (const [field, value] of Object.entries(patch)) {
         const next = field === 'checkpoint' || field === 'coreLength' ? `max(${field}, ?)` : '?'
-        this.#store.run(`UPDATE pools SET ${field} = ${next} WHERE path = ?`, value ?? null, path)
+        this.#store.run(`UPDATE pools SET ${field} = ${next} WHERE path = ?`, columnOf(value), path)
       }
     })
   }
@@ -258,6 +265,16 @@ function prefixOf(key: string): number {
   return Number.parseInt(key.slice(0, 12), 16)
 }
 
+/** Fields that are kept as JSON. */
+const AS_JSON: ReadonlySet<string> = new Set<keyof PoolControl>(['wanted', 'rebuild', 'network', 'signed', 'begins'])
+
+function columnOf(value: PoolPatch[keyof PoolPatch]): string | number | null {
+  return typeof value === 'object' || typeof value === 'boolean' ? JSON.stringify(value) : (value ?? null)
+}
+
 function poolOf(row: object): PoolControl {
-  return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null)) as unknown as PoolControl
+  const present = Object.entries(row).filter(([, value]) => value !== null)
+  return Object.fromEntries(
+    present.map(([field, value]) => [field, AS_JSON.has(field) ? JSON.parse(value) : value]),
+  ) as unknown as PoolControl
 }

@@ -140,7 +140,8 @@ export class TestMachine {
     const ledger = openLedgerFile(this.dir)
     const cores = new CoreStore(folderLayout(this.dir).cores, readSeed(this.dir, false), { readOnly: true })
     try {
-      return await verifyPool((await ledger.mirror.readPool(path))!, ledger.mirror, await cores.open(path))
+      const pool = (await ledger.mirror.readPool(path))!
+      return await verifyPool(pool, ledger.mirror, await cores.read(pool.key, undefined), undefined)
     } finally {
       await cores.close()
       ledger.close()
