@@ -38,7 +38,7 @@ interface PlannedHandler {
   /** the pools that the config gives it */
   pools: Set<string>
   /** it has every peer's pool besides, but not these */
-  notPeers?: Set<string>
+  notPeers?: Set<string> | undefined
 }
 
 /** Everything that a config says, loaded: nothing of it is applied while a part of it is wrong. */
@@ -171,7 +171,7 @@ async function readPlan({ config: file, dir }: StartOptions): Promise<Plan> {
       )
     }
     const { onTx, files } = await loadHandler(handlerFile, name, outDir)
-    const fresh = { file: handlerFile, onTx, pools: new Set<string>() }
+    const fresh = { file: handlerFile, onTx, pools: new Set<string>(), notPeers: undefined }
     plan.handlers.set(handlerName(handlerFile), fresh)
     plan.files.push(...files)
     return fresh

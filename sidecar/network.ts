@@ -126,7 +126,7 @@ export class PoolNetwork {
 
   /** Rings for handlers whose cursor lags in a pool that is followed. */
   async ringAgain(): Promise<void> {
-    await Promise.all([...this.#members.values()].map(({ subscription }) => subscription?.ringAgain()))
+    for (const { subscription } of this.#members.values()) await subscription?.ringAgain()
   }
 
   /** Leaves the network, and lets the effects of what has come go out. */
