@@ -135,6 +135,11 @@ export class Overpool {
     yield* (await this.#pools()).read(options ?? {})
   }
 
+  /** The entry of a transaction, the one whose handler posted it, and so on to where the loop began, or as far as this machine sees. */
+  async *trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void> {
+    yield* (await this.#pools()).trail(options ?? {})
+  }
+
   /** Archives what a pool holds: `tail` and `read` begin after it, `get` still finds it. */
   async prune(path: string): Promise<void> {
     return (await this.#pools()).prune(path)

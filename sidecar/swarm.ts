@@ -12,6 +12,9 @@ import { backoff } from '../shared/retry.ts'
 const MAX_CONNECTIONS = 256
 /** A machine that asks for more pools than this that are none of its business is let go. */
 const MAX_STRANGE_ASKS = 1_000
+/** A pool that nobody is connected for is looked for again after this time, ms; then after twice as long, and so on to the most. */
+const LOOK_MS = 500
+const LOOK_MOST_MS = 30_000
 /** Leaving takes about 30 ms a pool; after this time the rest is left to time-outs at the other side, ms. */
 const LEAVE_MS = 3_000
 
@@ -60,7 +63,7 @@ export class Swarm {
     this.#places.set(hex(core.discoveryKey), place)
     for (const info of swarm.peers.values()) if (info.banned && !this.#refuses(info.publicKey)) info.ban(false) // it was refused for another pool's sake
     for (const connection of swarm.connections) if (allows(place, connection)) core.replicate(connection)
-    void this.#announce(place)
+    void (announce ? this.#announce(place) : this.#lookFor(place))
   }
 
   /** Shares it no more. Connections on which it was replicated are closed; they come again for what else is shared. */
@@ -122,6 +125,18 @@ export class Swarm {
       place.announced = answered && this.#dht!.toArray({ limit: 1 }).length > 0
       if (place.announced) return
       await this.#clock.sleep(backoff(attempt, 1_000, 30_000), place.left.signal)
+    }
+  }
+
+  // The network is asked again every ten minutes by itself: too long for who came before his publisher, or has lost him.
+  async #lookFor(place: Place): Promise<void> {
+    const { signal } = place.left
+    await place.discovery.flushed().catch(() => false)
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      place.announced = this.#dht!.toArray({ limit: 1 }).length > 0
+      await this.#clock.sleep(backoff(attempt, LOOK_MS, LOOK_MOST_MS), signal)
+      if (place.core.peers.length) attempt = 0
+      else if (!signal.aborted) await place.discovery.refresh().catch(() => false)
     }
   }
 
