@@ -107,3 +107,9 @@ export interface Mirror {
 }
 
 export const NO_CURSOR: Cursor = { seq: -1, block: 0, attempts: 0 }
+
+/** `readBlocks` stops after this many bytes, so that a page of large blocks fits into memory. */
+export const PAGE_BYTES = 4 * 1024 * 1024
+
+/** `receiptsOf` gives at most so many of one transaction: a wallet can post the same one with any number of memos. */
+export const MAX_RECEIPTS = 100

@@ -2,13 +2,17 @@ import { OverpoolError } from '../errors.ts'
 import { type Block, decodeBlock } from '../ledger/block.ts'
 import type { SqliteStore } from '../sqlite.ts'
 import { scanTransaction } from '../transaction/index.ts'
-import { type Cursor, type DeadLetter, type Mirror, NO_CURSOR, type PoolControl, type PoolPatch, type Receipt } from './port.ts'
-
-/** `readBlocks` stops after this many bytes, so that a page of large blocks fits into memory. */
-const PAGE_BYTES = 4 * 1024 * 1024
-
-/** `receiptsOf` gives at most so many of one transaction: a wallet can post the same one with any number of memos. */
-const MAX_RECEIPTS = 100
+import {
+  type Cursor,
+  type DeadLetter,
+  MAX_RECEIPTS,
+  type Mirror,
+  NO_CURSOR,
+  PAGE_BYTES,
+  type PoolControl,
+  type PoolPatch,
+  type Receipt,
+} from './port.ts'
 
 interface Place {
   seq: number
