@@ -85,7 +85,7 @@ export interface Mirror {
   createPool(pool: Pick<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>): Promise<PoolControl>
   readPool(path: string): Promise<PoolControl | undefined>
   listPools(): Promise<PoolControl[]>
-  /** Changes these fields and no others. `checkpoint` and `coreLength` never go back. */
+  /** Changes these fields and no others. `checkpoint` and `coreLength` never go back, and `treeHash` stays with its `coreLength`. */
   updatePool(path: string, patch: PoolPatch): Promise<void>
 
   readCursor(handler: string, pool: string): Promise<Cursor>

@@ -173,8 +173,10 @@ export class SqliteMirror implements Mirror {
 
   async updatePool(path: string, patch: PoolPatch): Promise<void> {
     await this.#store.write(() => {
+      const isBehind = patch.coreLength !== undefined && patch.coreLength < (this.#pool(path)?.coreLength ?? 0)
       for (const [field, value] of Object.entries(patch)) {
-        const next = field === 'checkpoint' || field === 'coreLength' ? `max(${field}, ?)` : '?'
+        if (isBehind && (field === 'coreLength' || field === 'treeHash')) continue // the tree hash goes with its length
+        const next = field === 'checkpoint' ? `max(${field}, ?)` : '?'
         this.#store.run(`UPDATE pools SET ${field} = ${next} WHERE path = ?`, value ?? null, path)
       }
     })
