@@ -78,13 +78,16 @@ export interface PoolControl {
   halted?: string
   wanted?: Wanted
   /** its hypercore, which nobody else has seen, has to be made again from the mirror: encrypted, or in clear */
-  rebuild?: boolean
+  rebuild?: true
   network?: Network
   /** a peer's pool: what its publisher has signed of what is in the mirror */
   signed?: Signed
   /** a peer's pool that is not followed from its first entry: where it begins */
   begins?: { block: number; seq: number }
 }
+
+/** Fields of a pool's control item that are kept as JSON. */
+export const AS_JSON: ReadonlySet<string> = new Set<keyof PoolControl>(['wanted', 'rebuild', 'network', 'signed', 'begins'])
 
 export type PoolPatch = Partial<Omit<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>>
 
@@ -141,7 +144,7 @@ export interface Mirror {
   createPool(pool: Pick<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>): Promise<PoolControl>
   readPool(path: string): Promise<PoolControl | undefined>
   listPools(): Promise<PoolControl[]>
-  /** Changes these fields and no others. `checkpoint` and `coreLength` never go back. */
+  /** Changes these fields and no others. `checkpoint` and `coreLength` never go back, and `treeHash` stays with its `coreLength`. */
   updatePool(path: string, patch: PoolPatch): Promise<void>
 
   readCursor(handler: string, pool: string): Promise<Cursor>
@@ -163,3 +166,9 @@ export interface Mirror {
 }
 
 export const NO_CURSOR: Cursor = { seq: -1, block: 0, attempts: 0 }
+
+/** `readBlocks` stops after this many bytes, so that a page of large blocks fits into memory. */
+export const PAGE_BYTES = 4 * 1024 * 1024
+
+/** `receiptsOf` gives at most so many of one transaction: a wallet can post the same one with any number of memos. */
+export const MAX_RECEIPTS = 100
