@@ -227,8 +227,7 @@ export class DynamoMirror implements Mirror {
   async readCursor(handler: string, pool: string): Promise<Cursor> {
     const item = await this.#get(cursorKey(handler, pool))
     if (!item) return NO_CURSOR
-    const { pk, sk, ...cursor } = valuesOf(item)
-    return { ...NO_CURSOR, ...cursor }
+    return { ...NO_CURSOR, ...valuesOf(item) }
   }
 
   async writeCursor(handler: string, pool: string, { seq, block, attempts, stopped }: Cursor): Promise<void> {
@@ -250,10 +249,7 @@ export class DynamoMirror implements Mirror {
 
   async listDead(handler: string, pool: string): Promise<DeadLetter[]> {
     const pages = await Array.fromAsync(this.#pages(deadKey(handler, pool, 0).pk))
-    return pages.flat().map((item) => {
-      const { pk, sk, ...letter } = valuesOf(item)
-      return letter as unknown as DeadLetter
-    })
+    return pages.flat().map((item) => valuesOf(item) as unknown as DeadLetter)
   }
 
   async deleteDead(handler: string, pool: string, seq: number): Promise<void> {
@@ -441,8 +437,7 @@ function receiptOf(item: Item, pool: string): Receipt {
 }
 
 function controlOf(item: Item): PoolControl {
-  const { pk, sk, ...fields } = valuesOf(item)
-  return { path: String(sk).slice('pool#'.length), ...fields } as PoolControl
+  return { path: item.sk!.S!.slice('pool#'.length), ...valuesOf(item) } as PoolControl
 }
 
 function text(S: string): AttributeValue {
@@ -455,16 +450,18 @@ function number(value: number): AttributeValue {
 
 /** Texts, numbers and true as attributes; undefined stays what it is. */
 function attributesOf<T extends object>(fields: T): { [Field in keyof T]: AttributeValue } {
-  const attributes = Object.entries(fields).map(([name, value]) => [name, attributeOf(value)])
+  const attributes = Object.entries(fields).map(([name, value]: [string, unknown]) => [name, attributeOf(value)])
   return Object.fromEntries(attributes)
 }
 
 function attributeOf(value: unknown): AttributeValue | undefined {
   if (value === undefined) return undefined
   if (value === true) return { BOOL: true }
-  return typeof value === 'number' ? number(value) : text(String(value))
+  return typeof value === 'number' ? number(value) : text(value as string)
 }
 
-function valuesOf(item: Item): Record<string, string | number | boolean | undefined> {
-  return Object.fromEntries(Object.entries(item).map(([name, { S, N, BOOL }]) => [name, S ?? (N === undefined ? BOOL : Number(N))]))
+/** The values of an item, but for its key. */
+function valuesOf(item: Item): Record<string, unknown> {
+  const { pk: _pk, sk: _sk, ...fields } = item
+  return Object.fromEntries(Object.entries(fields).map(([name, { S, N, BOOL }]) => [name, S ?? (N === undefined ? BOOL : Number(N))]))
 }
