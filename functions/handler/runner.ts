@@ -92,6 +92,7 @@ export async function answerBell(
     for (const [i, entry] of entries.entries()) {
       const seq = block.first + i
       if (seq <= at.seq) continue
+      const next = i + 1 < entries.length ? block.n : block.n + 1
       const late = clock.now() >= deadline - MARGIN_MS && (at.seq !== start.seq || receives > 1)
       if (late || options.stopping?.aborted) {
         await keep(at, true)
@@ -99,7 +100,7 @@ export async function answerBell(
       }
       const error = await run(pool, seq, entry, options)
       if (error === undefined) {
-        await keep({ seq, block: block.n, attempts: 0 }, receives > 1)
+        await keep({ seq, block: next, attempts: 0 }, receives > 1)
         continue
       }
       const attempts = at.attempts + 1
@@ -116,7 +117,7 @@ export async function answerBell(
       }
       options.report({ kind: 'given-up', handler, pool: pool.path, seq, error: error.thrown })
       await mirror.putDead(handler, pool.path, { seq, block: block.n, error: text, attempts, at: clock.now() })
-      await keep({ seq, block: block.n, attempts: 0 }, true)
+      await keep({ seq, block: next, attempts: 0 }, true)
     }
   }
   if (at.seq > start.seq) await mirror.writeCursor(handler, pool.path, at)
@@ -149,14 +150,15 @@ async function rerunDead(pool: { path: string; key: string }, options: RunnerOpt
 
 /** The blocks from number `from` to the bell's, which is not read where the bell carries it. */
 async function* blocksUpTo(bell: Bell, from: number, mirror: Mirror): AsyncGenerator<Block> {
-  for (let n = from; n <= bell.n; ) {
-    if (n === bell.n && bell.block) return yield bell.block
-    const blocks = await mirror.readBlocks(bell.pool, n, Math.min(64, bell.n - n + 1))
+  const last = bell.block ? bell.n - 1 : bell.n
+  for (let n = from; n <= last; ) {
+    const blocks = await mirror.readBlocks(bell.pool, n, Math.min(64, last - n + 1))
     if (blocks.length === 0)
       throw new OverpoolError('UNAVAILABLE', `block ${n} of "${bell.pool}" is not in the mirror`, { retryable: true })
     yield* blocks
     n += blocks.length
   }
+  if (bell.block && from <= bell.n) yield bell.block
 }
 
 /** A block that does not decode is named, counted, and passed over: it must not hold up what follows. */

@@ -238,8 +238,7 @@ export class DynamoMirror implements Mirror {
   async readCursor(handler: string, pool: string): Promise<Cursor> {
     const item = await this.#get(cursorKey(handler, pool))
     if (!item) return NO_CURSOR
-    const { pk, sk, ...cursor } = valuesOf(item)
-    return { ...NO_CURSOR, ...cursor }
+    return { ...NO_CURSOR, ...valuesOf(item) }
   }
 
   async writeCursor(handler: string, pool: string, { seq, block, attempts, stopped }: Cursor): Promise<void> {
@@ -261,10 +260,7 @@ export class DynamoMirror implements Mirror {
 
   async listDead(handler: string, pool: string): Promise<DeadLetter[]> {
     const pages = await Array.fromAsync(this.#pages(deadKey(handler, pool, 0).pk))
-    return pages.flat().map((item) => {
-      const { pk, sk, ...letter } = valuesOf(item)
-      return letter as unknown as DeadLetter
-    })
+    return pages.flat().map((item) => valuesOf(item) as unknown as DeadLetter)
   }
 
   async deleteDead(handler: string, pool: string, seq: number): Promise<void> {
@@ -452,9 +448,9 @@ function receiptOf(item: Item, pool: string): Receipt {
 }
 
 function controlOf(item: Item): PoolControl {
-  const { pk, sk, ...fields } = valuesOf(item)
+  const fields = valuesOf(item)
   for (const field of AS_JSON) if (field in fields) fields[field] = JSON.parse(String(fields[field]))
-  return { path: String(sk).slice('pool#'.length), ...fields } as unknown as PoolControl
+  return { path: item.sk!.S!.slice('pool#'.length), ...fields } as unknown as PoolControl
 }
 
 function text(S: string): AttributeValue {
@@ -467,7 +463,7 @@ function number(value: number): AttributeValue {
 
 /** Texts, numbers and true as attributes; undefined stays what it is. */
 function attributesOf<T extends object>(fields: T): { [Field in keyof T]: AttributeValue } {
-  const attributes = Object.entries(fields).map(([name, value]) => [name, attributeOf(value)])
+  const attributes = Object.entries(fields).map(([name, value]: [string, unknown]) => [name, attributeOf(value)])
   return Object.fromEntries(attributes)
 }
 
@@ -475,9 +471,11 @@ function attributeOf(value: unknown): AttributeValue | undefined {
   if (value === undefined) return undefined
   if (value === true) return { BOOL: true }
   if (typeof value === 'object') return text(JSON.stringify(value))
-  return typeof value === 'number' ? number(value) : text(String(value))
+  return typeof value === 'number' ? number(value) : text(value as string)
 }
 
-function valuesOf(item: Item): Record<string, string | number | boolean | undefined> {
-  return Object.fromEntries(Object.entries(item).map(([name, { S, N, BOOL }]) => [name, S ?? (N === undefined ? BOOL : Number(N))]))
+/** The values of an item, but for its key. */
+function valuesOf(item: Item): Record<string, unknown> {
+  const { pk: _pk, sk: _sk, ...fields } = item
+  return Object.fromEntries(Object.entries(fields).map(([name, { S, N, BOOL }]) => [name, S ?? (N === undefined ? BOOL : Number(N))]))
 }

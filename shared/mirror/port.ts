@@ -95,7 +95,7 @@ export type PoolPatch = Partial<Omit<PoolControl, 'path' | 'key' | 'discoveryKey
 export interface Cursor {
   /** the last entry it has finished, -1 for none */
   seq: number
-  /** the block where the next entry is looked for: the one that holds `seq`, 0 for none */
+  /** the block where the next entry is looked for: the one that holds `seq`, or the next when that was its last; 0 for none */
   block: number
   /** failed attempts at the next entry */
   attempts: number
