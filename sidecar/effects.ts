@@ -137,8 +137,10 @@ export class Effects {
     const { path, mirror, core } = this.#options
     const checkpoint = this.#done
     const coreLength = core.length
-    const patch: PoolPatch = coreLength ? { checkpoint, coreLength, treeHash: await core.treeHash(coreLength) } : { checkpoint }
-    await this.#untilDone('checkpoint', () => mirror.updatePool(path, patch))
+    await this.#untilDone('checkpoint', async () => {
+      const patch: PoolPatch = coreLength ? { checkpoint, coreLength, treeHash: await core.treeHash(coreLength) } : { checkpoint }
+      await mirror.updatePool(path, patch)
+    })
     this.#written = checkpoint
     this.#writtenCore = coreLength
   }
