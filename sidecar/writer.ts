@@ -29,6 +29,8 @@ export interface WriterOptions {
   batchMs?: number
   /** how long a pool is idle until it looks for blocks of another writer and for lost bells, ms (default 5,000) */
   sweepMs?: number
+  /** aborted: `open` is given up when it fails next */
+  stopping?: AbortSignal
 }
 
 /** A post between its receive from the ingress queue and its deletion there. A redelivery joins it. */
@@ -70,13 +72,13 @@ export class PoolWriter {
 
   /** Reads what the mirror and the core hold, appends what the core lacks and redoes the effects after the checkpoint. */
   static async open(options: WriterOptions): Promise<PoolWriter> {
-    const { path, mirror, core, clock, report } = options
+    const { path, mirror, core, clock, report, stopping } = options
     const patiently = <T>(step: string, work: () => Promise<T>) =>
       untilDone(
         work,
         clock,
         (error) => report({ kind: 'retrying', pool: path, step, error }),
-        () => false,
+        () => stopping?.aborted ?? false,
       )
     const [control, last] = await patiently('open', () => Promise.all([mirror.readPool(path), mirror.lastBlock(path)]))
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
