@@ -11,6 +11,8 @@ import type { Report } from './report.ts'
 
 /** The checkpoint is written at most once in this time, ms: it may lag, that costs a redo and nothing else (Promise 4). */
 const CHECKPOINT_MS = 1_000
+/** A handler that has come to the end of the pool is not asked again for so long, ms, unless a block follows: an idle pool asks next to nothing. */
+const CAUGHT_UP_MS = 60_000
 
 /** A handler that is to hear of this pool's blocks. */
 export interface Ringer {
@@ -44,7 +46,8 @@ export class Effects {
   #writtenCore = 0
   #last: Block | undefined
   #stopping = false
-  readonly #caughtUp = new Set<string>()
+  /** handlers that have come to the last block, and until when that is believed */
+  readonly #caughtUp = new Map<string, number>()
 
   constructor(options: EffectsOptions) {
     this.#options = options
@@ -125,11 +128,11 @@ export class Effects {
     const last = this.#last
     if (this.#queue.length || !last) return
     for (const ringer of ringers()) {
-      if (this.#caughtUp.has(ringer.handler)) continue
+      if ((this.#caughtUp.get(ringer.handler) ?? 0) > clock.now()) continue
       const cursor = await mirror.readCursor(ringer.handler, path)
       const lags = cursor.redrive || (cursor.stopped === undefined && cursor.seq < last.first + last.count - 1)
       if (lags) await this.#ring(ringer, last, `${path}:${last.n}:again:${clock.now()}`)
-      else this.#caughtUp.add(ringer.handler) // until the next block: an idle pool asks nothing of anybody
+      else if (last === this.#last) this.#caughtUp.set(ringer.handler, clock.now() + CAUGHT_UP_MS)
     }
   }
 
