@@ -32,6 +32,8 @@ export interface EffectsOptions {
   checkpoint: number
   /** the newest of them */
   last: Block | undefined
+  /** length of the core, as last reported in the mirror */
+  coreLength: number
   core: Pick<PoolCore, 'length' | 'treeHash'>
 }
 
@@ -43,7 +45,7 @@ export class Effects {
   readonly #running: Promise<void>
   #done: number
   #written: number
-  #writtenCore = 0
+  #writtenCore: number
   #last: Block | undefined
   #stopping = false
   /** handlers that have come to the last block, and until when that is believed */
@@ -54,7 +56,7 @@ export class Effects {
     this.#done = options.checkpoint
     this.#written = options.checkpoint
     this.#last = options.last
-    this.#writtenCore = options.core.length
+    this.#writtenCore = options.coreLength
     this.#running = this.#run()
   }
 

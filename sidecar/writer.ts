@@ -2,7 +2,7 @@ import type { Clock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type Block, decodeBlock, encodeBlock, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../shared/ledger/block.ts'
 import type { IngressMessage } from '../shared/ledger/messages.ts'
-import type { Mirror } from '../shared/mirror/port.ts'
+import type { Mirror, PoolControl } from '../shared/mirror/port.ts'
 import type { Message, Queue } from '../shared/queue/port.ts'
 import { untilDone } from '../shared/retry.ts'
 import { scanTransaction } from '../shared/transaction/index.ts'
@@ -84,7 +84,7 @@ export class PoolWriter {
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
     const length = last ? last.n + 1 : 0
     const wrong = control.halted ?? (await patiently('open', () => disagreement(mirror, core, path, length)))
-    const writer = new PoolWriter(options, Math.min(control.checkpoint, length), last)
+    const writer = new PoolWriter(options, control, last)
     if (wrong) writer.#halt(new OverpoolError('POOL_HALTED', wrong))
     while (writer.#length < length && !wrong) {
       for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length))) writer.#adopt(block, knownEntries(block))
@@ -94,14 +94,15 @@ export class PoolWriter {
     return writer
   }
 
-  private constructor(options: WriterOptions, checkpoint: number, last: Block | undefined) {
+  private constructor(options: WriterOptions, control: PoolControl, last: Block | undefined) {
     this.#options = options
+    const checkpoint = Math.min(control.checkpoint, last ? last.n + 1 : 0)
     this.path = options.path
     this.#length = checkpoint
     this.#next = 0
     const { path, mirror, core, clock, ringers, report } = options
     const retrying = (step: string) => (error: unknown) => report({ kind: 'retrying', pool: path, step, error })
-    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint, last, core })
+    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint, last, coreLength: control.coreLength, core })
     this.#follower = new CoreFollower(
       { path, mirror, core, clock, appended: () => this.#effects.coreGrew(), retrying: retrying('append') },
       checkpoint,
