@@ -2,7 +2,7 @@ import type { Clock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type Block, decodeBlock, encodeBlock, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../shared/ledger/block.ts'
 import type { IngressMessage } from '../shared/ledger/messages.ts'
-import type { Mirror, PoolControl } from '../shared/mirror/port.ts'
+import type { Mirror } from '../shared/mirror/port.ts'
 import type { Message, Queue } from '../shared/queue/port.ts'
 import { untilDone } from '../shared/retry.ts'
 import { scanTransaction } from '../shared/transaction/index.ts'
@@ -62,7 +62,7 @@ export class PoolWriter {
   #lookingSince: number | undefined
   readonly #lookWake = new Wake()
   readonly #putWake = new Wake()
-  readonly #loops: Promise<unknown>
+  #loops: Promise<unknown> = Promise.resolve()
   #lookEnded = false
   #stopping = false
   #halted: OverpoolError | undefined
@@ -84,30 +84,44 @@ export class PoolWriter {
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
     const length = last ? last.n + 1 : 0
     const wrong = control.halted ?? (await patiently('open', () => disagreement(mirror, core, path, length)))
-    const writer = new PoolWriter(options, control, last)
-    if (wrong) writer.#halt(new OverpoolError('POOL_HALTED', wrong))
-    while (writer.#length < length && !wrong) {
-      for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length))) writer.#adopt(block, knownEntries(block))
-      await writer.#effectsKeepUp()
-      writer.#forget()
+    // Where something is wrong nothing is followed, least of all by the core.
+    const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
+    const writer = new PoolWriter(options, from, wrong === undefined ? control.coreLength : core.length, last)
+    if (wrong !== undefined) writer.#halt(new OverpoolError('POOL_HALTED', wrong))
+    try {
+      while (writer.#length < length && !writer.#halted) {
+        for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length))) writer.#adopt(block, knownEntries(block))
+        await writer.#effectsKeepUp()
+        writer.#forget()
+      }
+    } catch (error) {
+      if (stopping?.aborted) {
+        await writer.stop() // or it would go on in the background, beside the next one
+        throw error
+      }
+      writer.#halt(asHalt(error))
     }
+    writer.#begin()
     return writer
   }
 
-  private constructor(options: WriterOptions, control: PoolControl, last: Block | undefined) {
+  /** @param from the number of the first block that has not had its effects */
+  private constructor(options: WriterOptions, from: number, coreLength: number, last: Block | undefined) {
     this.#options = options
-    const checkpoint = Math.min(control.checkpoint, last ? last.n + 1 : 0)
     this.path = options.path
-    this.#length = checkpoint
-    this.#next = 0
+    this.#length = from
+    this.#next = last && last.n + 1 === from ? last.first + last.count : 0
     const { path, mirror, core, clock, ringers, report } = options
     const retrying = (step: string) => (error: unknown) => report({ kind: 'retrying', pool: path, step, error })
-    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint, last, coreLength: control.coreLength, core })
+    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint: from, last, coreLength, core })
     this.#follower = new CoreFollower(
       { path, mirror, core, clock, appended: () => this.#effects.coreGrew(), retrying: retrying('append') },
-      checkpoint,
+      from,
     )
-    if (last && last.n + 1 === checkpoint) this.#next = last.first + last.count
+  }
+
+  /** Sets the loops to work, when nothing is left to be adopted from an earlier process: a sweep meanwhile would adopt it twice. */
+  #begin(): void {
     const looking = this.#lookLoop().finally(() => {
       this.#lookEnded = true
       this.#putWake.wake()
