@@ -132,7 +132,7 @@ export class Effects {
     for (const ringer of ringers()) {
       if ((this.#caughtUp.get(ringer.handler) ?? 0) > clock.now()) continue
       const cursor = await mirror.readCursor(ringer.handler, path)
-      const lags = cursor.redrive || (cursor.stopped === undefined && cursor.seq < last.first + last.count - 1)
+      const lags = cursor.redrive !== undefined || (cursor.stopped === undefined && cursor.seq < last.first + last.count - 1)
       if (lags) await this.#ring(ringer, last, `${path}:${last.n}:again:${clock.now()}`)
       else if (last === this.#last) this.#caughtUp.set(ringer.handler, clock.now() + CAUGHT_UP_MS)
     }
