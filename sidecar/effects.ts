@@ -84,7 +84,11 @@ export class Effects {
 
   async #run(): Promise<void> {
     const { clock } = this.#options
-    let due = 0
+    let due = clock.now()
+    const untilDue = () => {
+      const left = due - clock.now()
+      return left > CHECKPOINT_MS ? 0 : Math.max(0, left) // the clock was set back
+    }
     while (true) {
       const next = this.#queue[0]
       if (next) {
@@ -94,9 +98,9 @@ export class Effects {
       } else if (this.#stopping) {
         break
       } else {
-        await this.#wake.sleep(clock, this.#hasNews() ? Math.max(0, due - clock.now()) : undefined)
+        await this.#wake.sleep(clock, this.#hasNews() ? untilDue() : undefined)
       }
-      if (this.#hasNews() && clock.now() >= due) {
+      if (this.#hasNews() && untilDue() === 0) {
         due = clock.now() + CHECKPOINT_MS
         await this.#checkpoint()
       }
