@@ -69,7 +69,17 @@ export class Subscription implements CoreState {
     this.#skipped = pool.network?.skipped ?? 0
     this.#lastSkipped = pool.network?.lastSkipped
     const checkpoint = Math.max(pool.checkpoint, pool.begins?.block ?? 0)
-    this.#effects = new Effects({ path: this.key, mirror, ringers, clock, report, checkpoint, last, core: this })
+    this.#effects = new Effects({
+      path: this.key,
+      mirror,
+      ringers,
+      clock,
+      report,
+      checkpoint,
+      last,
+      coreLength: pool.coreLength,
+      core: this,
+    })
     this.#running = this.#run(checkpoint).catch((error) => {
       if (!this.#stopping) this.#halt(error instanceof Error ? error.message : String(error), error)
     })

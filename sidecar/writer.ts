@@ -25,6 +25,8 @@ export interface WriterOptions {
   batchMs?: number
   /** how long a pool is idle until it looks for blocks of another writer and for lost bells, ms (default 5,000) */
   sweepMs?: number
+  /** aborted: `open` is given up when it fails next */
+  stopping?: AbortSignal
 }
 
 /** A post between its receive from the ingress queue and its deletion there. A redelivery joins it. */
@@ -56,7 +58,7 @@ export class PoolWriter {
   #lookingSince: number | undefined
   readonly #lookWake = new Wake()
   readonly #putWake = new Wake()
-  readonly #loops: Promise<unknown>
+  #loops: Promise<unknown> = Promise.resolve()
   #lookEnded = false
   #stopping = false
   #halted: OverpoolError | undefined
@@ -66,42 +68,57 @@ export class PoolWriter {
 
   /** Reads what the mirror and the core hold, appends what the core lacks and redoes the effects after the checkpoint. */
   static async open(options: WriterOptions): Promise<PoolWriter> {
-    const { path, mirror, core, clock, report } = options
+    const { path, mirror, core, clock, report, stopping } = options
     const patiently = <T>(step: string, work: () => Promise<T>) =>
       untilDone(
         work,
         clock,
         (error) => report({ kind: 'retrying', pool: path, step, error }),
-        () => false,
+        () => stopping?.aborted ?? false,
       )
     const [control, last] = await patiently('open', () => Promise.all([mirror.readPool(path), mirror.lastBlock(path)]))
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
     const length = last ? last.n + 1 : 0
     const wrong = control.halted ?? (await patiently('open', () => disagreement(mirror, core, path, length)))
-    const writer = new PoolWriter(options, Math.min(control.checkpoint, length), last)
-    if (wrong) writer.#halt(new OverpoolError('POOL_HALTED', wrong))
-    while (writer.#length < length && !wrong) {
-      for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length)))
-        writer.#adopt(block, knownEntries(entriesOf(block)))
-      await writer.#effects.keepUp()
-      writer.#forget()
+    // Where something is wrong nothing is followed, least of all by the core.
+    const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
+    const writer = new PoolWriter(options, from, wrong === undefined ? control.coreLength : core.length, last)
+    if (wrong !== undefined) writer.#halt(new OverpoolError('POOL_HALTED', wrong))
+    try {
+      while (writer.#length < length && !writer.#halted) {
+        for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length)))
+          writer.#adopt(block, knownEntries(entriesOf(block)))
+        await writer.#effects.keepUp()
+        writer.#forget()
+      }
+    } catch (error) {
+      if (stopping?.aborted) {
+        await writer.stop() // or it would go on in the background, beside the next one
+        throw error
+      }
+      writer.#halt(asHalt(error))
     }
+    writer.#begin()
     return writer
   }
 
-  private constructor(options: WriterOptions, checkpoint: number, last: Block | undefined) {
+  /** @param from the number of the first block that has not had its effects */
+  private constructor(options: WriterOptions, from: number, coreLength: number, last: Block | undefined) {
     this.#options = options
     this.path = options.path
-    this.#length = checkpoint
-    this.#next = 0
+    this.#length = from
+    this.#next = last && last.n + 1 === from ? last.first + last.count : 0
     const { path, mirror, core, clock, ringers, report } = options
     const retrying = (step: string) => (error: unknown) => report({ kind: 'retrying', pool: path, step, error })
-    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint, last, core: stateOf(core) })
+    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint: from, last, coreLength, core: stateOf(core) })
     this.#follower = new CoreFollower(
       { path, mirror, core, clock, appended: () => this.#effects.coreGrew(), retrying: retrying('append') },
-      checkpoint,
+      from,
     )
-    if (last && last.n + 1 === checkpoint) this.#next = last.first + last.count
+  }
+
+  /** Sets the loops to work, when nothing is left to be adopted from an earlier process: a sweep meanwhile would adopt it twice. */
+  #begin(): void {
     const looking = this.#lookLoop().finally(() => {
       this.#lookEnded = true
       this.#putWake.wake()

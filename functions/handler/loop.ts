@@ -21,7 +21,8 @@ export interface LoopOptions {
 export class HandlerLoop {
   readonly #options: LoopOptions
   readonly #stopped = new AbortController()
-  readonly #running = new Set<Promise<void>>()
+  /** the answer under way in each pool; a later one waits for it */
+  readonly #running = new Map<string | undefined, Promise<void>>()
   readonly #receiving: Promise<void>
 
   constructor(options: LoopOptions) {
@@ -34,20 +35,25 @@ export class HandlerLoop {
     const { signal } = this.#stopped
     for (let failures = 0; !signal.aborted; ) {
       try {
-        if (this.#running.size >= MAX_POOLS) await Promise.race(this.#running)
+        if (this.#running.size >= MAX_POOLS) await Promise.race(this.#running.values())
         const messages = await queue.receive({ max: RECEIVE_MAX, waitMs: 20_000, signal })
         failures = 0
-        for (const group of Map.groupBy(messages, (message) => message.group).values()) {
-          const task = this.#answer(group).catch(report)
-          this.#running.add(task)
-          void task.finally(() => this.#running.delete(task))
-        }
+        for (const [pool, bells] of Map.groupBy(messages, (message) => message.group)) this.#begin(pool, bells)
       } catch (error) {
         if (signal.aborted) return
         report(error)
         await clock.sleep(backoff(++failures, 50, 5_000), signal)
       }
     }
+  }
+
+  /** A bell comes again while it is still being answered if its visibility was too short, or the machine slept: then one after the other. */
+  #begin(pool: string | undefined, bells: Message[]): void {
+    const task = (this.#running.get(pool) ?? Promise.resolve()).then(() => this.#answer(bells)).catch(this.#options.report)
+    this.#running.set(pool, task)
+    void task.finally(() => {
+      if (this.#running.get(pool) === task) this.#running.delete(pool)
+    })
   }
 
   /** Answers the bells of one pool. */
@@ -83,6 +89,6 @@ export class HandlerLoop {
   async stop(): Promise<void> {
     this.#stopped.abort()
     await this.#receiving
-    await Promise.all(this.#running)
+    await Promise.all(this.#running.values())
   }
 }

@@ -76,11 +76,11 @@ export async function answerBell(
   const pool = { path: bell.pool, key }
   const start = laterOf(await mirror.readCursor(handler, pool.path), begins)
   let at: Cursor = { seq: start.seq, block: start.block, attempts: start.attempts }
-  if (start.redrive) {
-    await rerunDead(pool, options)
+  if (start.redrive !== undefined) {
+    if (!(await rerunDead(pool, start.redrive, deadline, options))) return { done: false, againMs: 0 }
     if (start.stopped !== undefined) at = { ...at, attempts: 0 } // it is tried anew, all attempts over
     await mirror.writeCursor(handler, pool.path, at)
-    await mirror.askRedrive(handler, pool.path, false)
+    await mirror.endRedrive(handler, pool.path, start.redrive)
   } else if (start.stopped !== undefined) return DONE
   const keep = async (cursor: Cursor, written: boolean) => {
     at = cursor
@@ -129,10 +129,15 @@ function laterOf(cursor: Cursor, begins: PoolControl['begins']): Cursor {
   return begins && cursor.seq < begins.seq - 1 ? { ...cursor, seq: begins.seq - 1, block: begins.block } : cursor
 }
 
-/** Runs the dead letters again, each once; those that work now are dead no more. */
-async function rerunDead(pool: { path: string; key: string }, options: RunnerOptions): Promise<void> {
-  const { handler, mirror, clock } = options
-  for (const letter of await mirror.listDead(handler, pool.path)) {
+/**
+ * Runs the dead letters again, each once since it was asked for at `asked`; those that work now are dead no more.
+ * @returns false when the time was up before all had been run: the rest is left for the next time, which begins with it
+ */
+async function rerunDead(pool: { path: string; key: string }, asked: number, deadline: number, options: RunnerOptions): Promise<boolean> {
+  const { handler, mirror, clock, stopping } = options
+  const letters = (await mirror.listDead(handler, pool.path)).filter(({ at }) => at < asked)
+  for (const [i, letter] of letters.entries()) {
+    if (stopping?.aborted || (i > 0 && clock.now() >= deadline - MARGIN_MS)) return false
     const block = await mirror.findBlock(pool.path, letter.seq)
     const entry = block && entriesOf(block)[letter.seq - block.first]
     if (!entry) continue
@@ -143,9 +148,10 @@ async function rerunDead(pool: { path: string; key: string }, options: RunnerOpt
         ...letter,
         error: errorText(error.thrown),
         attempts: letter.attempts + 1,
-        at: clock.now(),
+        at: Math.max(clock.now(), asked),
       })
   }
+  return true
 }
 
 /** The blocks from number `from` to the bell's, which is not read where the bell carries it. */

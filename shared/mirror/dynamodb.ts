@@ -50,6 +50,9 @@ const checkpointGoesOn = '#checkpoint <= :checkpoint'
 const coreGoesOn = '#coreLength <= :coreLength'
 /** An item without `seq` is one that `askRedrive` made. */
 const cursorGoesOn = 'attribute_not_exists(#seq) OR #seq <= :seq'
+const noLaterRedrive = 'attribute_not_exists(#redrive) OR #redrive < :redrive'
+/** The end of a redrive does not undo a later asking. */
+const askedUpTo = '#redrive <= :at'
 const leaseIsFreeOrOurs = 'attribute_not_exists(pk) OR #owner = :owner OR #until <= :now'
 const leaseIsOurs = '#owner = :owner'
 
@@ -245,8 +248,12 @@ export class DynamoMirror implements Mirror {
     await this.#update(cursorKey(handler, pool), attributesOf({ seq, block, attempts, stopped }), cursorGoesOn)
   }
 
-  async askRedrive(handler: string, pool: string, wanted: boolean): Promise<void> {
-    await this.#update(cursorKey(handler, pool), attributesOf({ redrive: wanted || undefined }))
+  async askRedrive(handler: string, pool: string, at: number): Promise<void> {
+    await this.#update(cursorKey(handler, pool), attributesOf({ redrive: at }), noLaterRedrive)
+  }
+
+  async endRedrive(handler: string, pool: string, at: number): Promise<void> {
+    await this.#update(cursorKey(handler, pool), attributesOf({ redrive: undefined }), askedUpTo, { ':at': number(at) })
   }
 
   async listHandlers(pool: string): Promise<string[]> {

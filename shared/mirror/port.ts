@@ -101,8 +101,8 @@ export interface Cursor {
   attempts: number
   /** the pool stops here (`onPoison: 'stop'`): why */
   stopped?: string
-  /** the operator wants the dead letters tried again; set by `askRedrive`, not by `writeCursor` */
-  redrive?: boolean
+  /** when the operator asked to have the dead letters tried again, ms since 1970: those that were last tried before; not written by `writeCursor` */
+  redrive?: number
 }
 
 /** An entry that a handler gave up on. */
@@ -111,6 +111,7 @@ export interface DeadLetter {
   block: number
   error: string
   attempts: number
+  /** when it was last tried, ms since 1970 */
   at: number
 }
 
@@ -150,7 +151,10 @@ export interface Mirror {
   readCursor(handler: string, pool: string): Promise<Cursor>
   /** Moves the cursor forward, or changes the attempts where it stands; one that is behind what is stored is ignored. Leaves `redrive` alone. */
   writeCursor(handler: string, pool: string, cursor: Cursor): Promise<void>
-  askRedrive(handler: string, pool: string, wanted: boolean): Promise<void>
+  /** Asks at `at` to have the dead letters tried again; the latest asking stands. */
+  askRedrive(handler: string, pool: string, at: number): Promise<void>
+  /** All that was asked for at `at` has been tried; a later asking stands. */
+  endRedrive(handler: string, pool: string, at: number): Promise<void>
   /** Names of the handlers that have a cursor in this pool. */
   listHandlers(pool: string): Promise<string[]>
 

@@ -198,7 +198,7 @@ export class SqliteMirror implements Mirror {
     )
     if (!row) return NO_CURSOR
     const { stopped, redrive, ...cursor } = row
-    return { ...cursor, ...(stopped !== null && { stopped }), ...(redrive && { redrive: true }) }
+    return { ...cursor, ...(stopped !== null && { stopped }), ...(redrive && { redrive }) }
   }
 
   async writeCursor(handler: string, pool: string, { seq, block, attempts, stopped }: Cursor): Promise<void> {
@@ -216,14 +216,20 @@ export class SqliteMirror implements Mirror {
     )
   }
 
-  async askRedrive(handler: string, pool: string, wanted: boolean): Promise<void> {
+  async askRedrive(handler: string, pool: string, at: number): Promise<void> {
     await this.#store.write(() =>
       this.#store.run(
-        'INSERT INTO cursors (handler, pool, redrive) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET redrive = excluded.redrive',
+        'INSERT INTO cursors (handler, pool, redrive) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET redrive = max(redrive, excluded.redrive)',
         handler,
         pool,
-        Number(wanted),
+        at,
       ),
+    )
+  }
+
+  async endRedrive(handler: string, pool: string, at: number): Promise<void> {
+    await this.#store.write(() =>
+      this.#store.run('UPDATE cursors SET redrive = 0 WHERE handler = ? AND pool = ? AND redrive <= ?', handler, pool, at),
     )
   }
 

@@ -283,14 +283,27 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
 
     it('leaves the wish for a redrive alone, and the wish the cursor', async () => {
       const pool = await freshPool()
-      await mirror.askRedrive('main', pool, true)
-      expect(await other.readCursor('main', pool)).toEqual({ ...NO_CURSOR, redrive: true })
-      await other.writeCursor('main', pool, { seq: 2, block: 1, attempts: 1, stopped: 'it threw', redrive: false })
-      expect(await mirror.readCursor('main', pool)).toEqual({ seq: 2, block: 1, attempts: 1, stopped: 'it threw', redrive: true })
-      await mirror.askRedrive('main', pool, false)
+      await mirror.askRedrive('main', pool, 1_000)
+      expect(await other.readCursor('main', pool)).toEqual({ ...NO_CURSOR, redrive: 1_000 })
+      await other.writeCursor('main', pool, { seq: 2, block: 1, attempts: 1, stopped: 'it threw', redrive: 5 })
+      expect(await mirror.readCursor('main', pool)).toEqual({ seq: 2, block: 1, attempts: 1, stopped: 'it threw', redrive: 1_000 })
+      await mirror.endRedrive('main', pool, 1_000)
       expect(await other.readCursor('main', pool)).toEqual({ seq: 2, block: 1, attempts: 1, stopped: 'it threw' })
-      await other.writeCursor('main', pool, { seq: 3, block: 1, attempts: 0, redrive: true })
+      await other.writeCursor('main', pool, { seq: 3, block: 1, attempts: 0, redrive: 1_000 })
       expect(await other.readCursor('main', pool)).toEqual({ seq: 3, block: 1, attempts: 0 })
+    })
+
+    it('keeps the latest asking for a redrive, and the end of one does not undo a later one', async () => {
+      const pool = await freshPool()
+      await mirror.askRedrive('main', pool, 2_000)
+      await other.askRedrive('main', pool, 1_000)
+      expect((await mirror.readCursor('main', pool)).redrive).toBe(2_000)
+      await other.endRedrive('main', pool, 1_999)
+      expect((await mirror.readCursor('main', pool)).redrive).toBe(2_000)
+      await other.endRedrive('main', pool, 2_000)
+      expect((await mirror.readCursor('main', pool)).redrive).toBeUndefined()
+      await other.endRedrive('nobody', pool, 2_000)
+      expect(await mirror.readCursor('nobody', pool)).toEqual(NO_CURSOR)
     })
 
     it('belongs to a handler and a pool, and the handlers of a pool are listed', async () => {
@@ -298,7 +311,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       await mirror.writeCursor('main', pool, { seq: 1, block: 1, attempts: 0 })
       await mirror.writeCursor('coffee', pool, { seq: 2, block: 1, attempts: 0 })
       await mirror.writeCursor('main', another, { seq: 3, block: 1, attempts: 0 })
-      await mirror.askRedrive('tea', pool, true)
+      await mirror.askRedrive('tea', pool, 1_000)
       expect(await other.readCursor('main', pool)).toMatchObject({ seq: 1 })
       expect(await other.readCursor('coffee', pool)).toMatchObject({ seq: 2 })
       expect(await other.readCursor('main', another)).toMatchObject({ seq: 3 })
