@@ -1,7 +1,7 @@
+import '#node-version' // first of all, so that a Node that is too old fails here, with a sentence
+
 export type { Payment, TxEvent } from './functions/handler/event.ts'
-export type { PaymentLike, Pools, Posted, PostOptions, TransactionLike } from './functions/handler/pools.ts'
-export type { OnTx } from './local/machine.ts'
-// `require('overpool-cloud')` gives the class itself, as the original did: Node hands out the export of this name.
+export type { OnTx, PaymentLike, Pools, Posted, PostOptions, TransactionLike } from './functions/handler/pools.ts'
 export {
   type Created,
   type CreateOptions,
@@ -9,7 +9,6 @@ export {
   type OnOptions,
   Overpool,
   Overpool as default,
-  Overpool as 'module.exports',
   type OverpoolOptions,
 } from './local/overpool.ts'
 export { defineConfig, type Filter, type FilterPayment, type OverpoolConfig, type PoolConfig, type PoolSettings } from './shared/config.ts'

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { TxEvent } from '../functions/handler/event.ts'
 import { HandlerLoop } from '../functions/handler/loop.ts'
-import { Pools } from '../functions/handler/pools.ts'
+import { type OnTx, Pools } from '../functions/handler/pools.ts'
 import { answerBell } from '../functions/handler/runner.ts'
 import type { PoolDoor } from '../functions/payments/accept.ts'
 import { paymentsApp } from '../functions/payments/app.ts'
@@ -23,8 +23,6 @@ const RETRY_MS = 200
 const RETRY_MOST_MS = 30_000
 /** Handlers that run when the machine is closed have this long to finish, ms; what they do not, they do again. */
 const CLOSE_MS = 10_000
-
-export type OnTx = (event: TxEvent, pool: Pools) => unknown
 
 /** A handler at work. `onTx` may be replaced: an entry under way finishes on the old code. */
 export interface Handler {

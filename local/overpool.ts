@@ -1,15 +1,13 @@
 import { join, resolve } from 'node:path'
 import type { TxEvent } from '../functions/handler/event.ts'
-import { asPoster, type Pools, type Posted, type PostOptions } from '../functions/handler/pools.ts'
+import { asPoster, type OnTx, type Pools, type Posted, type PostOptions } from '../functions/handler/pools.ts'
 import { handlerContext } from '../functions/handler/runner.ts'
 import type { PoolSettings } from '../shared/config.ts'
 import { readEnv } from '../shared/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { Machine, type OnTx } from './machine.ts'
+import { Machine } from './machine.ts'
 import { lineOf, type MachineReport } from './report.ts'
 
-/** The ledger is kept by node:sqlite, which is there without a flag from this version on. */
-const LEAST_NODE = [22, 13] as const
 const DEFAULT_DIR = '.overpool'
 const DEFAULT_PORT = 3000
 const DEFAULT_HOST = '127.0.0.1'
@@ -61,7 +59,6 @@ export class Overpool {
   readonly #errorListeners = new Set<ErrorListener>()
 
   constructor(options: OverpoolOptions = {}) {
-    checkNode()
     const { OVERPOOL_DIR } = readEnv('local')
     this.#dir = resolve(options.dir ?? (options.path !== undefined ? join(options.path, DEFAULT_DIR) : (OVERPOOL_DIR ?? DEFAULT_DIR)))
   }
@@ -204,13 +201,4 @@ export class Overpool {
     if (this.#errorListeners.size) for (const listener of this.#errorListeners) listener(error)
     else console.error(`overpool: ${line}`)
   }
-}
-
-function checkNode(): void {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
-  if (major > LEAST_NODE[0] || (major === LEAST_NODE[0] && minor >= LEAST_NODE[1])) return
-  throw new OverpoolError(
-    'NODE_TOO_OLD',
-    `overpool-cloud needs Node ${LEAST_NODE.join('.')} or newer for its ledger (node:sqlite), and this is ${process.versions.node}. \`npm install node@24\` puts one into this project, for its npm scripts and \`npx node\``,
-  )
 }

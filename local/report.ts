@@ -1,4 +1,4 @@
-import type { RunnerReport } from '../functions/handler/runner.ts'
+import type { RunnerReport } from '../functions/handler/report.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import type { SidecarReport } from '../sidecar/report.ts'
 

@@ -34,6 +34,9 @@ export interface Posted {
   id: EntryId
 }
 
+/** A `tx` handler. */
+export type OnTx = (event: TxEvent, pool: Pools) => unknown
+
 export interface PoolsDeps {
   mirror: Mirror
   ingress: Queue
