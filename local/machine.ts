@@ -60,24 +60,27 @@ export class Machine {
   readonly #settings = new Map<string, CheckedSettings>()
   readonly #keys = new Map<string, string>()
   readonly #handlers = new Map<string, WorkingHandler>()
+  /** handlers that have been stopped and are at their last entry */
+  readonly #ending = new Map<string, Promise<void>>()
   readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string> }>()
   readonly #stopping = new AbortController()
 
   /** Opens a folder, alone: FOLDER_IN_USE while another machine runs in it. What was under way when an earlier one ended goes on. */
   static async open(options: MachineOptions): Promise<Machine> {
-    const lock = lockFolder(options.dir)
-    let parts: Parts | undefined
+    const { dir } = options
+    const lock = lockFolder(dir)
+    let close = async () => lock.release()
     try {
-      const isNew = !existsSync(folderLayout(options.dir).ledger)
-      const seed = readSeed(options.dir, isNew)
-      parts = await (options.parts ?? sqliteParts)(options.dir)
+      const isNew = !existsSync(folderLayout(dir).ledger)
+      const seed = readSeed(dir, isNew)
+      const parts = await (options.parts ?? sqliteParts)(dir)
       const machine = new Machine(options, lock, parts, seed)
+      close = () => machine.close()
       await machine.#recover()
-      writeRunning(options.dir, { pid: process.pid, urls: [] })
+      writeRunning(dir, { pid: process.pid, urls: [] })
       return machine
     } catch (error) {
-      await parts?.close()
-      lock.release()
+      await close()
       throw error
     }
   }
@@ -144,8 +147,14 @@ export class Machine {
     const open = new Set(paths)
     const server = listen(this.#app(open), port, host)
     this.#doors.set(place, { server, paths: open })
-    server.catch(() => this.#doors.delete(place))
-    await server
+    const others = [...this.#doors.keys()].filter((other) => other !== place && port && other.endsWith(`:${port}`))
+    await server.catch((error) => {
+      this.#doors.delete(place)
+      if (!others.length) throw error
+      throw new OverpoolError('PORT_IN_USE', `${place} cannot be opened beside ${others.join(', ')}: give the pools of one port one host`, {
+        cause: error,
+      })
+    })
     writeRunning(this.#options.dir, { pid: process.pid, urls: await this.#urls() })
     return server
   }
@@ -182,10 +191,12 @@ export class Machine {
   async handle(handler: Handler): Promise<void> {
     const { name } = handler
     if (this.#handlers.has(name)) throw new OverpoolError('BAD_ARGUMENT', `there is a handler named "${name}" already`)
+    await this.#ending.get(name) // the two would run side by side: a queue that is opened gives out again what is in flight
     const queue = await this.#parts.bells(name)
+    if (this.#stopping.signal.aborted) return
     const { clock } = this.#parts
     const report = (error: unknown) => this.#options.report({ kind: 'retrying', pool: '', step: `handler ${name}`, error })
-    const loop = new HandlerLoop({ queue, clock, report, answer: (bell, receives) => this.#answer(handler, bell, receives) })
+    const loop = new HandlerLoop({ queue, clock, report, answer: (...bell) => this.#answer(handler, ...bell) })
     this.#handlers.set(name, { handler, queue, loop })
     await this.#sidecar.ringAgain()
   }
@@ -198,11 +209,14 @@ export class Machine {
   /** Stops a handler, after the entry that it is at. */
   async unhandle(name: string): Promise<void> {
     const working = this.#handlers.get(name)
+    if (!working) return
     this.#handlers.delete(name)
-    await working?.loop.stop()
+    const ending = working.loop.stop().finally(() => this.#ending.delete(name))
+    this.#ending.set(name, ending)
+    await ending
   }
 
-  async #answer(handler: Handler, bell: Bell, receives: number) {
+  async #answer(handler: Handler, bell: Bell, receives: number, stopping: AbortSignal) {
     const { mirror, clock } = this.#parts
     const { report } = this.#options
     const { maxAttempts, onPoison, timeoutMs } = this.#settings.get(bell.pool) ?? DEFAULT_SETTINGS
@@ -219,7 +233,7 @@ export class Machine {
       timeoutMs,
       retryMs: RETRY_MS,
       retryMostMs: RETRY_MOST_MS,
-      stopping: this.#stopping.signal,
+      stopping,
     }
     return answerBell(bell, key, receives, clock.now() + BELL_MS, options)
   }
@@ -229,7 +243,7 @@ export class Machine {
     const doors = await Promise.allSettled([...this.#doors.values()].map(({ server }) => server))
     await Promise.all(doors.flatMap((door) => (door.status === 'fulfilled' ? [door.value.close()] : [])))
     this.#stopping.abort()
-    const loops = Promise.all([...this.#handlers.values()].map(({ loop }) => loop.stop()))
+    const loops = Promise.all([...[...this.#handlers.values()].map(({ loop }) => loop.stop()), ...this.#ending.values()])
     await this.#sidecar.stop()
     const finished = new AbortController()
     await Promise.race([loops, this.#parts.clock.sleep(CLOSE_MS, finished.signal)])

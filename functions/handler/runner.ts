@@ -23,6 +23,8 @@ export interface HandlerContext {
   ordinal: number
   /** posts under way: the entry is not finished before they are, though the handler may forget to await them */
   posts: Promise<unknown>[]
+  /** the entry is finished, though code that the handler began may still run: what it posts, nobody waits for */
+  ended: boolean
 }
 
 /** The handler that the current code runs in, however deep. */
@@ -161,7 +163,7 @@ async function run(
   options: RunnerOptions,
 ): Promise<{ thrown: unknown } | undefined> {
   const { handler, onTx, clock, timeoutMs } = options
-  const context: HandlerContext = { handler, cause: { key: pool.key, seq }, hops: entry.hops, ordinal: 0, posts: [] }
+  const context: HandlerContext = { handler, cause: { key: pool.key, seq }, hops: entry.hops, ordinal: 0, posts: [], ended: false }
   try {
     const returned = handlerContext.run(context, onTx, eventOf(pool, seq, entry))
     if (!isThenable(returned) && !context.posts.length) return undefined
@@ -178,13 +180,16 @@ async function run(
     return undefined
   } catch (thrown) {
     return { thrown }
+  } finally {
+    context.ended = true
+    context.posts.length = 0
   }
 }
 
 /** The handler's own end, and that of its posts. Whether a post failed is for the handler to see, and is reported where it failed. */
 async function finished(returned: unknown, { posts }: HandlerContext): Promise<void> {
   await returned
-  if (posts.length) await Promise.allSettled(posts)
+  while (posts.length) await Promise.allSettled(posts.splice(0)) // one may have led to the next
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
