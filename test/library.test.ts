@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises'
+import { setImmediate as turn } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { Script, Transaction } from '@bsv/sdk'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -53,6 +53,16 @@ async function codeOf(call: () => unknown): Promise<string> {
     return error instanceof OverpoolError ? error.code : `not ours: ${inspect(error)}`
   }
   return 'no error'
+}
+
+/** What a program prints until it ends, by itself; it has a `pool` in this folder. */
+async function saidBy(dir: string, program: string): Promise<string> {
+  const head = `
+    import { writeSync } from 'node:fs'
+    import { Overpool } from ${JSON.stringify(new URL('../index.ts', import.meta.url))}
+    const pool = new Overpool({ dir: ${JSON.stringify(dir)} })\n`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', head + program], { stdio: ['ignore', 'pipe', 'inherit'] })
+  return (await child.stdout.setEncoding('utf8').toArray()).join('')
 }
 
 describe('a pool', () => {
@@ -129,16 +139,13 @@ describe('a pool', () => {
 
   it('has a post durably when it says so: a kill -9 right after it loses nothing', async () => {
     const dir = newFolder()
-    const program = `
-      import { writeSync } from 'node:fs'
-      import { Overpool } from ${JSON.stringify(new URL('../index.ts', import.meta.url))}
-      const pool = new Overpool({ dir: ${JSON.stringify(dir)} })
-      pool.create({ path: 'mypool', port: false })
-      const { hash } = await pool.post({ path: 'mypool', payment: '${sampleTransaction('durable')}' })
-      writeSync(1, hash)
-      process.kill(process.pid, 'SIGKILL')`
-    const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
-    const hash = (await child.stdout.setEncoding('utf8').toArray()).join('')
+    const hash = await saidBy(
+      dir,
+      `pool.create({ path: 'mypool', port: false })
+       const { hash } = await pool.post({ path: 'mypool', payment: '${sampleTransaction('durable')}' })
+       writeSync(1, hash)
+       process.kill(process.pid, 'SIGKILL')`,
+    )
     expect(hash).toHaveLength(64)
     await using pool = await machine(dir)
     expect((await pool.get({ path: 'mypool', hash })).seq).toBe(0)
@@ -396,6 +403,19 @@ describe('handlers', () => {
     for (const e of out) expect(e).toMatchObject({ source: 'handler', hops: 1, cause: { key, seq: e.cause!.seq } })
   })
 
+  it('are not done with an entry before all that follows from its posts is posted, though they await none of it', async () => {
+    await using pool = await machine()
+    await pool.create({ path: 'out', port: false })
+    const atSecond = Promise.withResolvers<(string | undefined)[]>()
+    pool.on('tx', async (e) => {
+      if (e.path === 'mypool' && e.seq === 0)
+        void [1, 2, 3, 4, 5].reduce((before, n) => before.then(() => post(pool, `${n}`, 'out')), post(pool, '0', 'out'))
+      if (e.path === 'mypool' && e.seq === 1) atSecond.resolve(await textsIn(pool, 'out'))
+    })
+    await Promise.all([post(pool, 'first'), post(pool, 'second')])
+    expect(await atSecond.promise).toEqual(['0', '1', '2', '3', '4', '5'])
+  })
+
   it('may do with their event what a program does with an object of its own, and print it whole', async () => {
     await using pool = await machine()
     const events: TxEvent[] = []
@@ -578,36 +598,38 @@ describe('an Overpool', () => {
     const dir = newFolder()
     await (await machine(dir)).close()
     writeFileSync(folderLayout(dir).seed, '11'.repeat(32))
-    const pool = new Overpool({ dir })
-    const errors = errorsOf(pool)
-    for (let i = 0; i < 2; i++)
-      await expect(pool.create({ path: 'mypool', port: false })).rejects.toMatchObject({
-        code: 'BAD_CONFIG',
-        message: expect.stringContaining('seed'),
-      })
-    await wait(100)
-    expect(errors).toEqual([])
-    await pool.close()
+    const said = await saidBy(
+      dir,
+      `pool.on('error', (error) => writeSync(1, error.message))
+       for (let i = 0; i < 2; i++) await pool.create({ path: 'mypool', port: false }).catch((error) => writeSync(1, error.code + ' ' + error.message + '\\n'))`,
+    ) // and the program ends
+    expect(said).toMatch(/^(BAD_CONFIG the seed in .* is not the one that "mypool" was made with: .*\n){2}$/)
   })
 
   it('goes on whatever an error listener does, and what a listener posts is its own', async () => {
     await using pool = await machine()
     const { onTx, seqs, events } = keeper()
-    pool.on(
-      'error',
-      async ({ report }) => void (report.kind === 'failed' && (await post(pool, `${report.handler} failed at ${report.seq}`))),
-    )
+    pool.on('error', async ({ report }) => void (report.kind === 'post-failed' && (await post(pool, 'a post failed'))))
     pool.on('tx', onTx)
-    let failed = false
-    pool.on('tx', () => {
-      if (failed) return
-      failed = true
-      throw new Error('once')
-    })
+    pool.on('tx', (e) => (e.seq === 0 ? void pool.post({ path: 'none', payment: sampleTransaction('x') }).catch(() => {}) : undefined))
     await post(pool, 'a')
     await until(seqs, ({ length }) => length === 2)
     expect(events[1]).toMatchObject({ source: 'api', hops: 0 })
-    expect(textOf(events[1]!)).toBe('tx-2 failed at 0')
+    expect(textOf(events[1]!)).toBe('a post failed')
+
+    const said = await saidBy(
+      newFolder(),
+      `process.on('uncaughtException', (error) => writeSync(1, 'uncaught: ' + error.message + '\\n'))
+       pool.on('error', () => { throw new Error('the listener fails') })
+       pool.on('tx', (e) => {
+         writeSync(1, 'called\\n')
+         if (!globalThis.second) { globalThis.second = true; throw new Error('once') }
+         return pool.close()
+       })
+       await pool.create({ path: 'mypool', port: false })
+       await pool.post({ path: 'mypool', payment: '${sampleTransaction('a')}' })`,
+    )
+    expect(said).toBe('called\nuncaught: the listener fails\ncalled\n')
   })
 
   it('refuses what it cannot make sense of, by name', async () => {
