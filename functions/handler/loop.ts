@@ -12,8 +12,11 @@ const MAX_POOLS = 64
 export interface LoopOptions {
   queue: Queue
   clock: Clock
-  /** answers a bell; a throw means that the answer itself failed (the mirror was away), not the user's function */
-  answer: (bell: Bell, receives: number) => Promise<Answer>
+  /**
+   * Answers a bell; a throw means that the answer itself failed (the mirror was away), not the user's function.
+   * `stopping` is aborted when the loop is to stop: the entry under way is finished, and no further one is begun.
+   */
+  answer: (bell: Bell, receives: number, stopping: AbortSignal) => Promise<Answer>
   report: (error: unknown) => void
 }
 
@@ -65,8 +68,9 @@ export class HandlerLoop {
       const bell = messages
         .flatMap(({ body }) => this.#decoded(body))
         .reduce<Bell | undefined>((last, next) => (last && last.n > next.n ? last : next), undefined)
-      if (this.#stopped.signal.aborted) verdict = { done: false, againMs: 0 }
-      else verdict = bell ? await answer(bell, receives) : { done: true }
+      const { signal } = this.#stopped
+      if (signal.aborted) verdict = { done: false, againMs: 0 }
+      else verdict = bell ? await answer(bell, receives, signal) : { done: true }
     } catch (error) {
       report(error)
       verdict = { done: false, againMs: backoff(Math.min(receives, 10), 100, 30_000) }
@@ -85,7 +89,7 @@ export class HandlerLoop {
     }
   }
 
-  /** Takes no more bells, and waits for the handlers that run. */
+  /** Takes no more bells, and waits for the handlers that run, until the end of the entry that each is at. */
   async stop(): Promise<void> {
     this.#stopped.abort()
     await this.#receiving

@@ -7,6 +7,7 @@ import type { Bell } from '../../shared/ledger/messages.ts'
 import type { Cursor, Mirror, PoolControl } from '../../shared/mirror/port.ts'
 import { backoff } from '../../shared/retry.ts'
 import { eventOf, type TxEvent } from './event.ts'
+import type { RunnerReport } from './report.ts'
 
 /** An error text that is kept is cut to so many characters. */
 const MAX_ERROR = 1_000
@@ -22,16 +23,12 @@ export interface HandlerContext {
   ordinal: number
   /** posts under way: the entry is not finished before they are, though the handler may forget to await them */
   posts: Promise<unknown>[]
+  /** the entry is finished, though code that the handler began may still run: what it posts, nobody waits for */
+  ended: boolean
 }
 
 /** The handler that the current code runs in, however deep. */
 export const handlerContext = new AsyncLocalStorage<HandlerContext>()
-
-export type RunnerReport =
-  | { kind: 'failed'; handler: string; pool: string; seq: number; attempt: number; error: unknown }
-  | { kind: 'given-up'; handler: string; pool: string; seq: number; error: unknown }
-  | { kind: 'stopped'; handler: string; pool: string; seq: number; error: unknown }
-  | { kind: 'bad-block'; handler: string; pool: string; n: number; error: unknown }
 
 export interface RunnerOptions {
   /** the handler's name: its cursor, its dead letters and the ids of its posts go by it */
@@ -185,7 +182,7 @@ async function run(
   options: RunnerOptions,
 ): Promise<{ thrown: unknown } | undefined> {
   const { handler, onTx, clock, timeoutMs } = options
-  const context: HandlerContext = { handler, cause: { key: pool.key, seq }, hops: entry.hops, ordinal: 0, posts: [] }
+  const context: HandlerContext = { handler, cause: { key: pool.key, seq }, hops: entry.hops, ordinal: 0, posts: [], ended: false }
   try {
     const returned = handlerContext.run(context, onTx, eventOf(pool, seq, entry))
     if (!isThenable(returned) && !context.posts.length) return undefined
@@ -202,13 +199,16 @@ async function run(
     return undefined
   } catch (thrown) {
     return { thrown }
+  } finally {
+    context.ended = true
+    context.posts.length = 0
   }
 }
 
 /** The handler's own end, and that of its posts. Whether a post failed is for the handler to see, and is reported where it failed. */
 async function finished(returned: unknown, { posts }: HandlerContext): Promise<void> {
   await returned
-  if (posts.length) await Promise.allSettled(posts)
+  while (posts.length) await Promise.allSettled(posts.splice(0)) // one may have led to the next
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
