@@ -192,10 +192,13 @@ async function run(
   }
 }
 
-/** The handler's own end, and that of its posts. Whether a post failed is for the handler to see, and is reported where it failed. */
+/** The handler's own end, and that of its posts, and of those that come after them. Whether a post failed is for the handler to see, and is reported where it failed. */
 async function finished(returned: unknown, { posts }: HandlerContext): Promise<void> {
   await returned
-  if (posts.length) await Promise.allSettled(posts)
+  for (let known = 0; known < posts.length; ) {
+    known = posts.length
+    await Promise.allSettled(posts)
+  }
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
