@@ -100,6 +100,8 @@ export async function answerBell(bell: Bell, key: string, receives: number, dead
       isSuspect = false
       const error = tried > options.maxAttempts ? { thrown: new Error(NO_END) } : await run(pool, seq, entry, options)
       if (error === undefined) {
+        // an earlier attempt may have come as far as giving it up, and no further
+        if (receives > 1 && tried + 1 >= options.maxAttempts) await mirror.deleteDead(handler, pool.path, seq)
         await keep({ seq, block: block.n, attempts: 0 }, receives > 1)
         continue
       }
