@@ -62,8 +62,9 @@ export class Machine {
   readonly #settings = new Map<string, CheckedSettings>()
   readonly #keys = new Map<string, string>()
   readonly #handlers = new Map<string, WorkingHandler>()
+  /** handlers that were told to stop: resolves when they have */
+  readonly #ending = new Map<string, Promise<void>>()
   readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string> }>()
-  readonly #stopping = new AbortController()
 
   /** Opens a folder, alone: FOLDER_IN_USE while another machine runs in it. What was under way when an earlier one ended goes on. */
   static async open(options: MachineOptions): Promise<Machine> {
@@ -183,13 +184,19 @@ export class Machine {
   /** Sets a handler to work, from where one of this name stopped last; a new name begins with the first entry. */
   async handle(handler: Handler): Promise<void> {
     const { name } = handler
-    if (this.#handlers.has(name)) throw new OverpoolError('BAD_ARGUMENT', `there is a handler named "${name}" already`)
+    this.#checkFree(name)
+    await this.#ending.get(name) // or the two would run side by side
     const queue = await this.#parts.bells(name)
+    this.#checkFree(name)
     const { clock } = this.#parts
     const report = (error: unknown) => this.#options.report({ kind: 'retrying', pool: '', step: `handler ${name}`, error })
-    const loop = new HandlerLoop({ queue, clock, report, answer: (bell, receives) => this.#answer(handler, bell, receives) })
+    const loop = new HandlerLoop({ queue, clock, report, answer: (...bell) => this.#answer(handler, ...bell) })
     this.#handlers.set(name, { handler, queue, loop })
     await this.#sidecar.ringAgain()
+  }
+
+  #checkFree(name: string): void {
+    if (this.#handlers.has(name)) throw new OverpoolError('BAD_ARGUMENT', `there is a handler named "${name}" already`)
   }
 
   /** Rings for handlers whose pools have changed. */
@@ -200,11 +207,14 @@ export class Machine {
   /** Stops a handler, after the entry that it is at. */
   async unhandle(name: string): Promise<void> {
     const working = this.#handlers.get(name)
+    if (!working) return
     this.#handlers.delete(name)
-    await working?.loop.stop()
+    const ended = working.loop.stop()
+    this.#ending.set(name, ended)
+    await ended
   }
 
-  async #answer(handler: Handler, bell: Bell, receives: number) {
+  async #answer(handler: Handler, bell: Bell, receives: number, stopping: AbortSignal) {
     const { mirror, clock } = this.#parts
     const { report } = this.#options
     const { maxAttempts, onPoison, timeoutMs } = this.#settings.get(bell.pool) ?? DEFAULT_SETTINGS
@@ -221,7 +231,7 @@ export class Machine {
       timeoutMs,
       retryMs: RETRY_MS,
       retryMostMs: RETRY_MOST_MS,
-      stopping: this.#stopping.signal,
+      stopping,
     }
     return answerBell(bell, key, receives, clock.now() + BELL_MS, options)
   }
@@ -230,7 +240,6 @@ export class Machine {
   async close(): Promise<void> {
     const doors = await Promise.allSettled([...this.#doors.values()].map(({ server }) => server))
     await Promise.all(doors.flatMap((door) => (door.status === 'fulfilled' ? [door.value.close()] : [])))
-    this.#stopping.abort()
     const loops = Promise.all([...this.#handlers.values()].map(({ loop }) => loop.stop()))
     await this.#sidecar.stop()
     const finished = new AbortController()

@@ -12,8 +12,8 @@ const MAX_POOLS = 64
 export interface LoopOptions {
   queue: Queue
   clock: Clock
-  /** answers a bell; a throw means that the answer itself failed (the mirror was away), not the user's function */
-  answer: (bell: Bell, receives: number) => Promise<Answer>
+  /** answers a bell, and begins with no further entry when `stopping` is aborted; a throw means that the answer itself failed (the mirror was away), not the user's function */
+  answer: (bell: Bell, receives: number, stopping: AbortSignal) => Promise<Answer>
   report: (error: unknown) => void
 }
 
@@ -66,7 +66,7 @@ export class HandlerLoop {
         .flatMap(({ body }) => this.#decoded(body))
         .reduce<Bell | undefined>((last, next) => (last && last.n > next.n ? last : next), undefined)
       if (this.#stopped.signal.aborted) verdict = { done: false, againMs: 0 }
-      else verdict = bell ? await answer(bell, receives) : { done: true }
+      else verdict = bell ? await answer(bell, receives, this.#stopped.signal) : { done: true }
     } catch (error) {
       report(error)
       verdict = { done: false, againMs: backoff(Math.min(receives, 10), 100, 30_000) }
