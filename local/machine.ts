@@ -70,17 +70,21 @@ export class Machine {
   static async open(options: MachineOptions): Promise<Machine> {
     const lock = lockFolder(options.dir)
     let parts: Parts | undefined
+    let machine: Machine | undefined
     try {
       const isNew = !existsSync(folderLayout(options.dir).ledger)
       const seed = readSeed(options.dir, isNew)
       parts = await (options.parts ?? sqliteParts)(options.dir)
-      const machine = new Machine(options, lock, parts, seed)
+      machine = new Machine(options, lock, parts, seed)
       await machine.#recover()
       writeRunning(options.dir, { pid: process.pid, urls: [] })
       return machine
     } catch (error) {
-      await parts?.close()
-      lock.release()
+      if (machine) await machine.close()
+      else {
+        await parts?.close()
+        lock.release()
+      }
       throw error
     }
   }
