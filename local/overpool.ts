@@ -201,7 +201,8 @@ export class Overpool {
     const line = lineOf(report)
     if (line === undefined) return
     const error = Object.assign(new Error(line, { cause: 'error' in report ? report.error : undefined }), { report })
-    if (this.#errorListeners.size) for (const listener of this.#errorListeners) listener(error)
+    // A listener that throws is the program's affair: thrown in here, it would end the loop that had something to say.
+    if (this.#errorListeners.size) for (const listener of this.#errorListeners) queueMicrotask(() => listener(error))
     else console.error(`overpool: ${line}`)
   }
 }
