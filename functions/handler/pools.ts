@@ -68,7 +68,8 @@ export function asPoster<T>(
 /** The pools of a machine as programs and handlers use them: post, get, tail, read, prune; over the ports, wherever they lead. */
 export class Pools {
   readonly #deps: PoolsDeps
-  readonly #unsettled = new Set<string>()
+  /** pools that were posted to, and may not hold it yet: the last post of each */
+  readonly #unsettled = new Map<string, Posted>()
 
   constructor(deps: PoolsDeps) {
     this.#deps = deps
@@ -89,8 +90,9 @@ export class Pools {
     if (pool.halted) throw new OverpoolError('POOL_HALTED', `"${path}" takes no posts: ${pool.halted}`)
     const checked = checkPayment(paymentOf(payment))
     const { id, hash } = await accept({ path, ...settings(path) }, checked, poster, { ingress, now: clock.now })
-    this.#unsettled.add(path)
-    return { payment: { transaction: hex(checked.scanned.bytes), ...checked.fields }, hash, id }
+    const posted = { payment: { transaction: hex(checked.scanned.bytes), ...checked.fields }, hash, id }
+    this.#unsettled.set(path, posted)
+    return posted
   }
 
   /** The oldest entry of a transaction, or ENTRY_NOT_FOUND. */
@@ -128,7 +130,7 @@ export class Pools {
   async tail({ path, size = TAIL_SIZE }: { path: string; size?: number }): Promise<TxEvent[]> {
     const pool = await this.control(path)
     if (!isUint(size)) throw new OverpoolError('BAD_ARGUMENT', 'size is how many entries you want')
-    if (this.#unsettled.delete(path)) await this.#settle()
+    await this.#settleOwn(path)
     const length = await this.length(path)
     const events: TxEvent[] = []
     for await (const event of this.#events(pool, Math.max(pool.prunedBefore, length - size), length)) events.push(event)
@@ -147,14 +149,14 @@ export class Pools {
   }): AsyncGenerator<TxEvent, void> {
     const pool = await this.control(path)
     if (!isUint(from) || !isUint(to)) throw new OverpoolError('BAD_ARGUMENT', 'from and to are sequence numbers: 0, 1, 2 …')
-    if (this.#unsettled.delete(path)) await this.#settle()
+    await this.#settleOwn(path)
     yield* this.#events(pool, Math.max(pool.prunedBefore, from), to)
   }
 
   /** Archives what is there: `tail` and `read` begin after it, `get` still finds it. */
   async prune(path: string): Promise<void> {
     await this.control(path)
-    if (this.#unsettled.delete(path)) await this.#settle()
+    await this.#settleOwn(path)
     await this.#deps.mirror.updatePool(path, { prunedBefore: await this.length(path) })
   }
 
@@ -197,7 +199,15 @@ export class Pools {
     }
   }
 
-  /** Waits until what has been posted is in the ledger, for a while: reads come after one's own writes. */
+  /** Reads come after one's own writes, all of those that are made at once. */
+  async #settleOwn(path: string): Promise<void> {
+    const last = this.#unsettled.get(path)
+    if (!last) return
+    await this.#settle()
+    if (this.#unsettled.get(path) === last) this.#unsettled.delete(path)
+  }
+
+  /** Waits until what has been posted is in the ledger, for a while. */
   async #settle(): Promise<void> {
     const { ingress, clock } = this.#deps
     const end = clock.now() + SETTLE_MS
