@@ -133,7 +133,7 @@ export class SqliteQueue implements Queue {
 
   /** Takes back all that was given out: for a machine that starts and knows that it is alone, so that it need not wait for a dead one's messages. */
   async reclaim(): Promise<void> {
-    await this.#store.write(() => this.#store.run(`UPDATE ${this.#table} SET visible = 0`))
+    await this.#store.write(() => this.#store.run(`UPDATE ${this.#table} SET visible = 0 WHERE visible > 0`))
   }
 
   async close(): Promise<void> {} // the store belongs to who opened it
