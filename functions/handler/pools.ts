@@ -69,7 +69,7 @@ export function asPoster<T>(
 export class Pools {
   readonly #deps: PoolsDeps
   /** pools that were posted to, and may not hold it yet: the last post of each */
-  readonly #unsettled = new Map<string, Posted>()
+  readonly #unsettled = new Map<string, EntryId>()
 
   constructor(deps: PoolsDeps) {
     this.#deps = deps
@@ -90,9 +90,8 @@ export class Pools {
     if (pool.halted) throw new OverpoolError('POOL_HALTED', `"${path}" takes no posts: ${pool.halted}`)
     const checked = checkPayment(paymentOf(payment))
     const { id, hash } = await accept({ path, ...settings(path) }, checked, poster, { ingress, now: clock.now })
-    const posted = { payment: { transaction: hex(checked.scanned.bytes), ...checked.fields }, hash, id }
-    this.#unsettled.set(path, posted)
-    return posted
+    this.#unsettled.set(path, id)
+    return { payment: { transaction: hex(checked.scanned.bytes), ...checked.fields }, hash, id }
   }
 
   /** The oldest entry of a transaction, or ENTRY_NOT_FOUND. */
