@@ -86,7 +86,7 @@ export interface Mirror {
   createPool(pool: Pick<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>): Promise<PoolControl>
   readPool(path: string): Promise<PoolControl | undefined>
   listPools(): Promise<PoolControl[]>
-  /** Changes these fields and no others. `checkpoint` and `coreLength` never go back. */
+  /** Changes these fields and no others. `checkpoint` and `coreLength` never go back, and `treeHash` stays that of `coreLength`. */
   updatePool(path: string, patch: PoolPatch): Promise<void>
 
   readCursor(handler: string, pool: string): Promise<Cursor>

@@ -168,10 +168,15 @@ export class SqliteMirror implements Mirror {
   }
 
   async updatePool(path: string, patch: PoolPatch): Promise<void> {
+    const { coreLength, treeHash, ...rest } = patch
     await this.#store.write(() => {
-      for (const [field, value] of Object.entries(patch)) {
-        const next = field === 'checkpoint' || field === 'coreLength' ? `max(${field}, ?)` : '?'
+      for (const [field, value] of Object.entries(rest)) {
+        const next = field === 'checkpoint' ? 'max(checkpoint, ?)' : '?'
         this.#store.run(`UPDATE pools SET ${field} = ${next} WHERE path = ?`, value ?? null, path)
+      }
+      if (coreLength !== undefined) {
+        const sql = 'UPDATE pools SET coreLength = ?1, treeHash = ?2 WHERE path = ?3 AND coreLength <= ?1'
+        this.#store.run(sql, coreLength, treeHash ?? null, path)
       }
     })
   }
