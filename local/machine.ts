@@ -69,8 +69,8 @@ export class Machine {
   readonly #handlers = new Map<string, WorkingHandler>()
   /** handlers that have been stopped and are at their last entry */
   readonly #ending = new Map<string, Promise<void>>()
-  readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string> }>()
   readonly #stopping = new AbortController()
+  readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string> }>()
 
   /** Opens a folder, alone: FOLDER_IN_USE while another machine runs in it. What was under way when an earlier one ended goes on. */
   static async open(options: MachineOptions): Promise<Machine> {

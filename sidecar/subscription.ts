@@ -224,7 +224,7 @@ export class Subscription implements CoreState {
   async describe(): Promise<PoolPatch> {
     const coreLength = this.#core.length
     const signed = await this.#core.signed()
-    return { coreLength, ...(signed && signed.length <= this.#effects.done && { signed, treeHash: signed.treeHash }) }
+    return { coreLength, treeHash: await this.#core.treeHash(coreLength), ...(signed && signed.length <= this.#effects.done && { signed }) }
   }
 
   /** Rings for handlers whose cursor lags. */

@@ -1,7 +1,7 @@
 import type { Clock } from '../../shared/clock.ts'
 import { type Bell, decodeBell } from '../../shared/ledger/messages.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
-import { backoff } from '../../shared/retry.ts'
+import { backoff, untilDone } from '../../shared/retry.ts'
 import type { Answer } from './runner.ts'
 
 /** Bells taken at once: all of one pool are answered together, since the last covers the others. */
@@ -61,7 +61,7 @@ export class HandlerLoop {
 
   /** Answers the bells of one pool. */
   async #answer(messages: Message[]): Promise<void> {
-    const { queue, answer, report } = this.#options
+    const { queue, clock, answer, report } = this.#options
     const receives = Math.max(...messages.map((message) => message.receives))
     let verdict: Answer
     try {
@@ -75,8 +75,13 @@ export class HandlerLoop {
       report(error)
       verdict = { done: false, againMs: backoff(Math.min(receives, 10), 100, 30_000) }
     }
-    if (verdict.done) await queue.delete(messages)
-    else await queue.giveBack(messages, verdict.againMs)
+    // A bell that stays hidden holds up its pool until its visibility lapses.
+    await untilDone(
+      () => (verdict.done ? queue.delete(messages) : queue.giveBack(messages, verdict.againMs)),
+      clock,
+      report,
+      () => this.#stopped.signal.aborted,
+    )
   }
 
   /** A bell that cannot be read is named and dropped: the next one, or the sweep, says the same. */

@@ -7,6 +7,7 @@ import { isPeerPool } from '../../shared/ledger/capability.ts'
 import { type Cause, type EntryId, hex, isUint, kept, type PaymentFields } from '../../shared/ledger/entry.ts'
 import type { Mirror, PoolControl, Receipt } from '../../shared/mirror/port.ts'
 import type { Queue } from '../../shared/queue/port.ts'
+import { scanTransaction } from '../../shared/transaction/index.ts'
 import { accept, type Poster } from '../payments/accept.ts'
 import { eventOf, type Payment, type TxEvent } from './event.ts'
 import { handlerContext } from './runner.ts'
@@ -135,20 +136,33 @@ export class Pools {
     if (typeof hash !== 'string' || !/^[0-9a-fA-F]{64}$/.test(hash))
       throw new OverpoolError('BAD_ARGUMENT', 'hash is a txid of 64 hex characters')
     const txid = hash.toLowerCase()
-    const find = async () => (await this.#deps.mirror.receiptsOf(pool.path, txid))[0]
-    let receipt = await find()
-    if (!receipt) {
+    const find = async () => (await this.#deps.mirror.receiptsOf(pool.path, txid))[0]?.seq
+    let seq = await find()
+    if (seq === undefined) {
       await this.#settle(pool.path)
-      receipt = await find()
+      seq = await find()
     }
-    if (!receipt) {
+    if (seq === undefined) {
       await this.#drained() // a wallet's post, it may be
-      receipt = await find()
+      const { checkpoint } = await this.control(pool.path)
+      seq = (await find()) ?? (await this.#findFrom(checkpoint, pool.path, txid))
     }
-    if (!receipt) throw new OverpoolError('ENTRY_NOT_FOUND', `no transaction ${txid} in "${pool.path}"`)
-    const { seq } = receipt
+    if (seq === undefined) throw new OverpoolError('ENTRY_NOT_FOUND', `no transaction ${txid} in "${pool.path}"`)
     for await (const event of this.#events(pool, seq, seq + 1)) return event
     throw new OverpoolError('BAD_BLOCK', `the receipt of ${txid} in "${pool.path}" points to entry ${seq}, which is not there`)
+  }
+
+  /** The first entry of a transaction in the blocks from number `n` on: receipts come a moment after their block. */
+  async #findFrom(n: number, path: string, txid: string): Promise<number | undefined> {
+    const { mirror } = this.#deps
+    for (let blocks = await mirror.readBlocks(path, n); blocks.length; blocks = await mirror.readBlocks(path, n)) {
+      for (const block of blocks) {
+        const place = entriesOf(block).findIndex(({ tx }) => scanTransaction(tx).txid === txid)
+        if (place >= 0) return block.first + place
+      }
+      n += blocks.length
+    }
+    return undefined
   }
 
   /** The newest entries, oldest first. */

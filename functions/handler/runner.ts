@@ -13,6 +13,8 @@ import type { RunnerReport } from './report.ts'
 const MAX_ERROR = 1_000
 /** Stop before the time is up, so that the cursor can still be written, ms. */
 const MARGIN_MS = 1_000
+/** Why an entry is given up that no attempt has come to an end with. */
+const NO_END = 'the process ended while the handler ran, each time'
 
 /** Where a handler is while it runs: what it posts is posted as a consequence of this entry (Promise 3). */
 export interface HandlerContext {
@@ -74,7 +76,7 @@ export async function answerBell(
   const start = laterOf(await mirror.readCursor(handler, pool.path), begins)
   let at: Cursor = { seq: start.seq, block: start.block, attempts: start.attempts }
   if (start.redrive !== undefined) {
-    if (!(await rerunDead(pool, start.redrive, deadline, options))) return { done: false, againMs: 0 }
+    if (!(await rerunDead(pool, start.redrive, receives, deadline, options))) return { done: false, againMs: 0 }
     if (start.stopped !== undefined) at = { ...at, attempts: 0 } // it is tried anew, all attempts over
     await mirror.writeCursor(handler, pool.path, at)
     await mirror.endRedrive(handler, pool.path, start.redrive)
@@ -84,6 +86,8 @@ export async function answerBell(
     if (written) await mirror.writeCursor(handler, pool.path, at)
   }
 
+  // A process that dies in the handler leaves nobody to count it. A bell that has come so often may have seen that: its next attempt is counted before it is made.
+  let isSuspect = receives > options.maxAttempts
   for await (const block of blocksUpTo(bell, at.block, mirror)) {
     const entries = readable(block, pool.path, options)
     for (const [i, entry] of entries.entries()) {
@@ -95,12 +99,17 @@ export async function answerBell(
         await keep(at, true)
         return { done: false, againMs: 0 }
       }
-      const error = await run(pool, seq, entry, options)
+      const tried = at.attempts
+      if (isSuspect) await keep({ ...at, attempts: tried + 1 }, true)
+      isSuspect = false
+      const error = tried > options.maxAttempts ? { thrown: new Error(NO_END) } : await run(pool, seq, entry, options)
       if (error === undefined) {
+        // an earlier attempt may have come as far as giving it up, and no further
+        if (receives > 1 && tried + 1 >= options.maxAttempts) await mirror.deleteDead(handler, pool.path, seq)
         await keep({ seq, block: next, attempts: 0 }, receives > 1)
         continue
       }
-      const attempts = at.attempts + 1
+      const attempts = tried + 1
       if (attempts < options.maxAttempts) {
         options.report({ kind: 'failed', handler, pool: pool.path, seq, attempt: attempts, error: error.thrown })
         await keep({ ...at, attempts }, true)
@@ -130,23 +139,25 @@ function laterOf(cursor: Cursor, begins: PoolControl['begins']): Cursor {
  * Runs the dead letters again, each once since it was asked for at `asked`; those that work now are dead no more.
  * @returns false when the time was up before all had been run: the rest is left for the next time, which begins with it
  */
-async function rerunDead(pool: { path: string; key: string }, asked: number, deadline: number, options: RunnerOptions): Promise<boolean> {
+async function rerunDead(
+  pool: { path: string; key: string },
+  asked: number,
+  receives: number,
+  deadline: number,
+  options: RunnerOptions,
+): Promise<boolean> {
   const { handler, mirror, clock, stopping } = options
   const letters = (await mirror.listDead(handler, pool.path)).filter(({ at }) => at < asked)
   for (const [i, letter] of letters.entries()) {
     if (stopping?.aborted || (i > 0 && clock.now() >= deadline - MARGIN_MS)) return false
+    const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), asked) }
+    if (receives > 1) await mirror.putDead(handler, pool.path, tried) // the process may have died in it, and would again
     const block = await mirror.findBlock(pool.path, letter.seq)
     const entry = block && entriesOf(block)[letter.seq - block.first]
     if (!entry) continue
     const error = await run(pool, letter.seq, entry, options)
     if (error === undefined) await mirror.deleteDead(handler, pool.path, letter.seq)
-    else
-      await mirror.putDead(handler, pool.path, {
-        ...letter,
-        error: errorText(error.thrown),
-        attempts: letter.attempts + 1,
-        at: Math.max(clock.now(), asked),
-      })
+    else await mirror.putDead(handler, pool.path, { ...tried, error: errorText(error.thrown) })
   }
   return true
 }
@@ -205,7 +216,7 @@ async function run(
   }
 }
 
-/** The handler's own end, and that of its posts. Whether a post failed is for the handler to see, and is reported where it failed. */
+/** The handler's own end, and that of its posts, and of those that come after them. Whether a post failed is for the handler to see, and is reported where it failed. */
 async function finished(returned: unknown, { posts }: HandlerContext): Promise<void> {
   await returned
   while (posts.length) await Promise.allSettled(posts.splice(0)) // one may have led to the next
