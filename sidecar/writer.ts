@@ -213,8 +213,10 @@ export class PoolWriter {
     }
   }
 
+  /** Waits while too many effects do; not when the writer is to stop, since what they wait for may be away. */
   async #effectsKeepUp(): Promise<void> {
-    while (this.#effects.waiting > MAX_EFFECTS_WAITING && !this.#halted) await this.#options.clock.sleep(5)
+    const { clock, stopping } = this.#options
+    while (this.#effects.waiting > MAX_EFFECTS_WAITING && !this.#halted && !this.#stopping && !stopping?.aborted) await clock.sleep(5)
   }
 
   /** A look-up that is under way, or not yet acted on, may have begun before the newest receipts were there: it needs the ids since then. */
@@ -269,6 +271,7 @@ export class PoolWriter {
     try {
       for (let blocks = await mirror.readBlocks(path, this.#length); blocks.length; blocks = await mirror.readBlocks(path, this.#length)) {
         for (const block of blocks) this.#adopt(block, knownEntries(block))
+        await this.#effectsKeepUp()
       }
       this.#forget()
       await this.ringAgain()
