@@ -61,8 +61,13 @@ export class Sidecar {
       () => stopping.aborted,
     )
     if (!pool) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
-    const alarm = (what: string) =>
-      report({ kind: 'halted', pool: path, error: new OverpoolError('POOL_HALTED', `the hypercore of "${path}" reports ${what}`) })
+    const alarm = (what: string) => {
+      const error = new OverpoolError('POOL_HALTED', `the hypercore of "${path}" reports ${what}`)
+      this.#writers.get(path)?.then(
+        (writer) => writer.halt(error),
+        () => {},
+      )
+    }
     const core = await cores.open(path, alarm)
     const writer = await PoolWriter.open({
       path,

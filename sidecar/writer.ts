@@ -87,7 +87,7 @@ export class PoolWriter {
     // Where something is wrong nothing is followed, least of all by the core.
     const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
     const writer = new PoolWriter(options, from, wrong === undefined ? control.coreLength : core.length, last)
-    if (wrong !== undefined) writer.#halt(new OverpoolError('POOL_HALTED', wrong))
+    if (wrong !== undefined) writer.halt(new OverpoolError('POOL_HALTED', wrong))
     try {
       while (writer.#length < length && !writer.#halted) {
         for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length))) writer.#adopt(block, knownEntries(block))
@@ -99,7 +99,7 @@ export class PoolWriter {
         await writer.stop() // or it would go on in the background, beside the next one
         throw error
       }
-      writer.#halt(asHalt(error))
+      writer.halt(asHalt(error))
     }
     writer.#begin()
     return writer
@@ -126,7 +126,7 @@ export class PoolWriter {
       this.#lookEnded = true
       this.#putWake.wake()
     })
-    this.#loops = Promise.all([looking, this.#putLoop()]).catch((error) => this.#halt(asHalt(error)))
+    this.#loops = Promise.all([looking, this.#putLoop()]).catch((error) => this.halt(asHalt(error)))
   }
 
   /** Bytes of the posts in hand: received, and not yet in a block. */
@@ -315,12 +315,14 @@ export class PoolWriter {
     )
   }
 
-  #halt(error: OverpoolError): void {
+  /** Appends nothing any more, here or after a restart, until an operator acts. */
+  halt(error: OverpoolError): void {
     if (this.#halted || this.#stopping) return
     const { mirror, path, report } = this.#options
     this.#halted = error
     this.#bytes = 0
     this.#held.clear() // their messages come again when their visibility lapses
+    this.#follower.halt()
     report({ kind: 'halted', pool: path, error })
     mirror
       .updatePool(path, { halted: error.message })
