@@ -90,7 +90,8 @@ export class PoolWriter {
     if (wrong !== undefined) writer.halt(new OverpoolError('POOL_HALTED', wrong))
     try {
       while (writer.#length < length && !writer.#halted) {
-        for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length))) writer.#adopt(block, knownEntries(block))
+        for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length)))
+          writer.#adopt(block, knownEntries(block))
         await writer.#effectsKeepUp()
         writer.#forget()
       }
