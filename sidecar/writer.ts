@@ -66,6 +66,8 @@ export class PoolWriter {
   #lookEnded = false
   #stopping = false
   #halted: OverpoolError | undefined
+  /** resolves when the mirror says that the pool is halted */
+  #marked: Promise<void> | undefined
   /** blocks in the mirror, as far as we know, and the next sequence number */
   #length: number
   #next: number
@@ -325,9 +327,7 @@ export class PoolWriter {
     this.#held.clear() // their messages come again when their visibility lapses
     this.#follower.halt()
     report({ kind: 'halted', pool: path, error })
-    mirror
-      .updatePool(path, { halted: error.message })
-      .catch((cause) => report({ kind: 'retrying', pool: path, step: 'halt', error: cause }))
+    this.#marked = this.#untilDone('halt', () => mirror.updatePool(path, { halted: error.message })).catch(() => {}) // the next start sees it again
     this.#lookWake.wake()
     this.#putWake.wake()
   }
@@ -338,6 +338,7 @@ export class PoolWriter {
     this.#lookWake.wake()
     this.#putWake.wake()
     await this.#loops
+    await this.#marked
     await this.#follower.stop()
     await this.#effects.stop()
   }
