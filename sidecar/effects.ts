@@ -74,9 +74,9 @@ export class Effects {
     return this.#done
   }
 
-  /** Resolves when there is room for the next block's. */
-  async keepUp(): Promise<void> {
-    while (this.#queue.length > MAX_WAITING && !this.#stopping) await this.#options.clock.sleep(5)
+  /** Resolves when there is room for the next block's, or the wait has no sense any more. */
+  async keepUp(isOver: () => boolean): Promise<void> {
+    while (this.#queue.length > MAX_WAITING && !isOver()) await this.#options.clock.sleep(5)
   }
 
   /** A log that is followed from here on: what was before has no effects here. */

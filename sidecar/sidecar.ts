@@ -77,8 +77,13 @@ export class Sidecar {
       await cores.purge(path)
       await mirror.updatePool(path, { rebuild: undefined })
     }
-    const alarm = (what: string) =>
-      report({ kind: 'halted', pool: path, error: new OverpoolError('POOL_HALTED', `the hypercore of "${path}" reports ${what}`) })
+    const alarm = (what: string) => {
+      const error = new OverpoolError('POOL_HALTED', `the hypercore of "${path}" reports ${what}`)
+      this.#writers.get(path)?.then(
+        (writer) => writer.halt(error),
+        () => {},
+      )
+    }
     const core = await cores.open(path, { encrypted: pool.wanted?.encrypt, alarm })
     const writer = await PoolWriter.open({
       path,

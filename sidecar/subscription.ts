@@ -113,7 +113,7 @@ export class Subscription implements CoreState {
       const blocks = await this.#untilDone('open', () => mirror.readBlocks(this.key, n))
       if (!blocks.length) throw new OverpoolError('POOL_HALTED', `block ${n} of ${this.key} is missing in the mirror`)
       for (const block of blocks) {
-        await this.#effects.keepUp()
+        await this.#effects.keepUp(() => this.#stopping || this.#halted !== undefined)
         this.#effects.follow(block, checkPeerBlock(block.n, block.bytes, block.first, false).entries)
         n = block.n + 1
       }
@@ -197,7 +197,7 @@ export class Subscription implements CoreState {
       checked.push(one)
     }
     const blocks = checked.map(({ block }) => block)
-    await this.#effects.keepUp()
+    await this.#effects.keepUp(() => this.#stopping || this.#halted !== undefined)
     const stand = await this.#untilDone('put', () => mirror.putBlocks(this.key, blocks))
     for (const [i, { block, entries, problem }] of checked.entries()) {
       if (Buffer.compare(stand[i]!.bytes, block.bytes) !== 0)

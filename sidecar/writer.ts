@@ -62,6 +62,8 @@ export class PoolWriter {
   #lookEnded = false
   #stopping = false
   #halted: OverpoolError | undefined
+  /** resolves when the mirror says that the pool is halted */
+  #marked: Promise<void> | undefined
   /** blocks in the mirror, as far as we know, and the next sequence number */
   #length: number
   #next: number
@@ -83,12 +85,12 @@ export class PoolWriter {
     // Where something is wrong nothing is followed, least of all by the core.
     const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
     const writer = new PoolWriter(options, from, wrong === undefined ? control.coreLength : core.length, last)
-    if (wrong !== undefined) writer.#halt(new OverpoolError('POOL_HALTED', wrong))
+    if (wrong !== undefined) writer.halt(new OverpoolError('POOL_HALTED', wrong))
     try {
       while (writer.#length < length && !writer.#halted) {
         for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length)))
           writer.#adopt(block, knownEntries(entriesOf(block)))
-        await writer.#effects.keepUp()
+        await writer.#effectsKeepUp()
         writer.#forget()
       }
     } catch (error) {
@@ -96,7 +98,7 @@ export class PoolWriter {
         await writer.stop() // or it would go on in the background, beside the next one
         throw error
       }
-      writer.#halt(asHalt(error))
+      writer.halt(asHalt(error))
     }
     writer.#begin()
     return writer
@@ -123,7 +125,7 @@ export class PoolWriter {
       this.#lookEnded = true
       this.#putWake.wake()
     })
-    this.#loops = Promise.all([looking, this.#putLoop()]).catch((error) => this.#halt(asHalt(error)))
+    this.#loops = Promise.all([looking, this.#putLoop()]).catch((error) => this.halt(asHalt(error)))
   }
 
   /** Bytes of the posts in hand: received, and not yet in a block. */
@@ -204,10 +206,15 @@ export class PoolWriter {
         continue
       }
       if (batchMs && this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping) await clock.sleep(batchMs)
-      await this.#effects.keepUp()
+      await this.#effectsKeepUp()
       await this.#put(this.#takeLooked())
       this.#forget()
     }
+  }
+
+  /** Waits while too many effects do; not when the writer is to stop, since what they wait for may be away. */
+  #effectsKeepUp(): Promise<void> {
+    return this.#effects.keepUp(() => this.#halted !== undefined || this.#stopping || (this.#options.stopping?.aborted ?? false))
   }
 
   /** A look-up that is under way, or not yet acted on, may have begun before the newest receipts were there: it needs the ids since then. */
@@ -262,6 +269,7 @@ export class PoolWriter {
     try {
       for (let blocks = await mirror.readBlocks(path, this.#length); blocks.length; blocks = await mirror.readBlocks(path, this.#length)) {
         for (const block of blocks) this.#adopt(block, knownEntries(entriesOf(block)))
+        await this.#effectsKeepUp()
       }
       this.#forget()
       await this.ringAgain()
@@ -305,16 +313,16 @@ export class PoolWriter {
     )
   }
 
-  #halt(error: OverpoolError): void {
+  /** Appends nothing any more, here or after a restart, until an operator acts. */
+  halt(error: OverpoolError): void {
     if (this.#halted || this.#stopping) return
     const { mirror, path, report } = this.#options
     this.#halted = error
     this.#bytes = 0
     this.#held.clear() // their messages come again when their visibility lapses
+    this.#follower.halt()
     report({ kind: 'halted', pool: path, error })
-    mirror
-      .updatePool(path, { halted: error.message })
-      .catch((cause) => report({ kind: 'retrying', pool: path, step: 'halt', error: cause }))
+    this.#marked = this.#untilDone('halt', () => mirror.updatePool(path, { halted: error.message })).catch(() => {}) // the next start sees it again
     this.#lookWake.wake()
     this.#putWake.wake()
   }
@@ -325,6 +333,7 @@ export class PoolWriter {
     this.#lookWake.wake()
     this.#putWake.wake()
     await this.#loops
+    await this.#marked
     await this.#follower.stop()
     await this.#effects.stop()
   }
