@@ -96,10 +96,10 @@ export function decodeStrict(bytes: Uint8Array): unknown {
 }
 
 /**
- * A value as it comes back from CBOR. Text that is no Unicode (half of a surrogate pair) or begins with a byte order mark comes back as other
+ * A value as it comes back from CBOR, or BAD_PAYMENT. Text that is no Unicode (half of a surrogate pair) or begins with a byte order mark comes back as other
  * text; were it written as it is, two keys could come back as one, and nobody could decode a block with such a payment in it.
  */
-function kept(value: unknown, depth = 0): unknown {
+export function kept(value: unknown, depth = 0): unknown {
   if (typeof value === 'string') return keptText(value)
   if (typeof value === 'function' || typeof value === 'symbol' || typeof value === 'bigint') throw notKept(`a ${typeof value}`)
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value
