@@ -85,9 +85,8 @@ export class Pools {
   async postAs(poster: Poster, { path, payment }: PostOptions): Promise<Posted> {
     const { ingress, clock, settings } = this.#deps
     const pool = await this.control(path)
-    if (pool.halted) throw new OverpoolError('POOL_HALTED', `"${path}" takes no posts: ${pool.halted}`)
     const checked = checkPayment(paymentOf(payment))
-    const { id, hash } = await accept({ path, ...settings(path) }, checked, poster, { ingress, now: clock.now })
+    const { id, hash } = await accept({ path, ...settings(path), halted: pool.halted }, checked, poster, { ingress, now: clock.now })
     this.#unsettled.add(path)
     return { payment: { transaction: hex(checked.scanned.bytes), ...checked.fields }, hash, id }
   }
