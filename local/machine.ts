@@ -223,7 +223,7 @@ export class Machine {
   #app(open: ReadonlySet<string>) {
     const pool = (path: string): PoolDoor | undefined => {
       const settings = open.has(path) ? this.#settings.get(path) : undefined
-      return settings && { path, ...settings }
+      return settings && { path, ...settings, halted: this.#sidecar.halted(path)?.message }
     }
     const { ingress, clock } = this.#parts
     return paymentsApp({

@@ -102,6 +102,11 @@ export class Sidecar {
     return writer
   }
 
+  /** Why nothing is appended to a pool any more, if so. */
+  halted(path: string): OverpoolError | undefined {
+    return this.#open.find((writer) => writer.path === path)?.halted
+  }
+
   /** Rings for handlers whose cursor lags, one that has just begun among them. */
   async ringAgain(): Promise<void> {
     await Promise.all(this.#open.map((writer) => writer.ringAgain()))

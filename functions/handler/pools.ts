@@ -123,8 +123,8 @@ export class Pools {
         `${pool.path} is a peer's pool: only its publisher can post to it. Post to a pool of this machine, which they can subscribe to`,
       )
     }
-    if (pool.halted) throw new OverpoolError('POOL_HALTED', `"${pool.path}" takes no posts: ${pool.halted}`)
-    const { id, hash, key } = await accept({ path: pool.path, ...settings(pool.path) }, payment, poster, { ingress, now: clock.now })
+    const door = { path: pool.path, ...settings(pool.path), halted: pool.halted }
+    const { id, hash, key } = await accept(door, payment, poster, { ingress, now: clock.now })
     this.#note(pool.path, { key, id })
     return { payment: { transaction: hex(payment.scanned.bytes), ...payment.fields }, hash, id }
   }

@@ -24,6 +24,8 @@ const NONE = Symbol('no verdict')
 /** What the door knows of a pool. */
 export interface PoolDoor extends Pick<CheckedSettings, 'filter' | 'unique' | 'maxHops'> {
   path: string
+  /** why nothing is appended to it, until an operator acts */
+  halted?: string
 }
 
 /** Who posts: a wallet; a program, which may name its post; or a handler, on an entry. */
@@ -51,6 +53,7 @@ export async function accept(
   poster: Poster,
   { ingress, now }: AcceptDeps,
 ): Promise<Accepted> {
+  if (pool.halted !== undefined) throw new OverpoolError('POOL_HALTED', `"${pool.path}" takes no posts: ${pool.halted}`)
   const hops = poster.source === 'handler' ? poster.hops + 1 : 0
   if (hops > pool.maxHops) {
     throw new OverpoolError(

@@ -96,7 +96,7 @@ export function decodeStrict(bytes: Uint8Array): unknown {
 }
 
 /**
- * A copy of a value, as it comes back from CBOR. Text that is no Unicode (half of a surrogate pair) or begins with a byte order mark comes back as other
+ * A copy of a value as it comes back from CBOR, or BAD_PAYMENT. Text that is no Unicode (half of a surrogate pair) or begins with a byte order mark comes back as other
  * text; were it written as it is, two keys could come back as one, and nobody could decode a block with such a payment in it.
  */
 export function kept<T>(value: T): T {

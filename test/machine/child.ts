@@ -62,6 +62,7 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   dead: (path: string) => parts.mirror.listDead('main', path),
   redrive: async (path: string, skip: boolean) =>
     redrive('main', path, skip, { mirror: parts.mirror, bells: await parts.bells('main'), clock: parts.clock }),
+  rss: () => process.memoryUsage.rss() / 2 ** 20,
   close: () => machine.close(),
 }
 

@@ -35,6 +35,8 @@ interface Methods {
   cursor: (path: string) => Cursor
   dead: (path: string) => DeadLetter[]
   redrive: (path: string, skip: boolean) => Redriven
+  /** resident memory, MiB */
+  rss: () => number
   close: () => void
 }
 
