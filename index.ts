@@ -2,6 +2,7 @@ import '#node-version' // first of all, so that a Node that is too old fails her
 
 export type { Payment, TxEvent } from './functions/handler/event.ts'
 export type { OnTx, PaymentLike, Pools, Posted, PostOptions, TransactionLike } from './functions/handler/pools.ts'
+export type { PoolStatus } from './functions/handler/status.ts'
 export {
   type Created,
   type CreateOptions,
@@ -10,7 +11,19 @@ export {
   Overpool,
   Overpool as default,
   type OverpoolOptions,
+  type PubOptions,
+  type ReadyOptions,
+  type SubOptions,
 } from './local/overpool.ts'
-export { defineConfig, type Filter, type FilterPayment, type OverpoolConfig, type PoolConfig, type PoolSettings } from './shared/config.ts'
+export {
+  defineConfig,
+  type Filter,
+  type FilterPayment,
+  type NetworkSettings,
+  type OverpoolConfig,
+  type PoolConfig,
+  type PoolSettings,
+  type SubscriptionConfig,
+} from './shared/config.ts'
 export { type ErrorCode, OverpoolError } from './shared/errors.ts'
 export type { Parsed } from './shared/transaction/index.ts'

@@ -24,6 +24,12 @@ declare namespace Overpool {
   type PoolSettings = library.PoolSettings
   type Posted = library.Posted
   type PostOptions = library.PostOptions
+  type PoolStatus = library.PoolStatus
+  type PubOptions = library.PubOptions
+  type ReadyOptions = library.ReadyOptions
+  type SubOptions = library.SubOptions
+  type SubscriptionConfig = library.SubscriptionConfig
+  type NetworkSettings = library.NetworkSettings
   type TransactionLike = library.TransactionLike
   type TxEvent = library.TxEvent
 }

@@ -2,9 +2,11 @@ import { join, resolve } from 'node:path'
 import type { TxEvent } from '../functions/handler/event.ts'
 import { asPoster, checkPost, type OnTx, optionsOf, type Pools, type Posted, type PostOptions } from '../functions/handler/pools.ts'
 import { type HandlerContext, handlerContext } from '../functions/handler/runner.ts'
-import type { PoolSettings } from '../shared/config.ts'
+import { type PoolStatus, statusOf } from '../functions/handler/status.ts'
+import { checkNetwork, type NetworkSettings, type PoolSettings } from '../shared/config.ts'
 import { readEnv } from '../shared/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
+import type { PublishOptions, SubscribeOptions } from '../sidecar/wanted.ts'
 import { type Handler, Machine } from './machine.ts'
 import { lineOf, type MachineReport } from './report.ts'
 
@@ -18,6 +20,23 @@ export interface OverpoolOptions {
   dir?: string
   /** as in the original: the folder in which to make the machine's own */
   path?: string
+  /** how it takes part in the peer-to-peer network, once something is published or followed; default: by the public DHT */
+  network?: NetworkSettings
+}
+
+export interface PubOptions extends PublishOptions {
+  path: string
+}
+
+export interface SubOptions extends Omit<SubscribeOptions, 'byConfig'> {
+  /** what the publisher's `pub` gave */
+  path: string
+}
+
+export interface ReadyOptions {
+  path: string
+  /** until the network has taken the announcement of the published pool */
+  announced?: boolean
 }
 
 export interface CreateOptions extends PoolSettings {
@@ -27,6 +46,8 @@ export interface CreateOptions extends PoolSettings {
   port?: number | string | false
   /** default 127.0.0.1, this machine only */
   host?: string
+  /** its hypercore is encrypted: when it is published, who only has the public key cannot read it */
+  encrypt?: boolean
 }
 
 export interface Created {
@@ -57,6 +78,7 @@ interface Registered extends Handler {
  */
 export class Overpool {
   readonly #dir: string
+  readonly #network: NetworkSettings
   #machine: Promise<Machine> | undefined
   #closing: Promise<void> | undefined
   #closed = false
@@ -70,8 +92,9 @@ export class Overpool {
   readonly #errorListeners = new Set<ErrorListener>()
 
   constructor(options?: OverpoolOptions) {
-    const { dir, path } = optionsOf(options, 'new Overpool')
+    const { dir, path, network = {} } = optionsOf(options, 'new Overpool')
     const { OVERPOOL_DIR } = readEnv('local')
+    this.#network = checkNetwork(network)
     this.#dir = resolve(
       dir !== undefined ? folder(dir, 'dir') : path !== undefined ? join(folder(path, 'path'), DEFAULT_DIR) : (OVERPOOL_DIR ?? DEFAULT_DIR),
     )
@@ -126,9 +149,58 @@ export class Overpool {
     yield* (await this.#pools()).read(options)
   }
 
+  /** The entry of a transaction, the one whose handler posted it, and so on to where the loop began, or as far as this machine sees. */
+  async *trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void> {
+    yield* (await this.#pools()).trail(options)
+  }
+
   /** Archives what a pool holds: `tail` and `read` begin after it, `get` still finds it. */
   async prune(path: string | { path: string }): Promise<void> {
     return (await this.#pools()).prune(path)
+  }
+
+  /**
+   * Offers a pool to the network under its public key; resolves to what others subscribe to. The announcement goes on in the background (`ready`, `status`),
+   * and again after a restart.
+   */
+  async pub(options: PubOptions): Promise<string> {
+    const { path, ...publish } = optionsOf(options, 'pub')
+    return (await this.#created()).publish(path, publish)
+  }
+
+  /** Offers it no more. Who has entries of it keeps them. */
+  async unpub(options: { path: string }): Promise<void> {
+    return (await this.#created()).unpublish(optionsOf(options, 'unpub').path)
+  }
+
+  /** Follows a peer's pool: `tx` handlers run on its entries, `get`, `tail` and `read` know it by its public key. Resolves when that is durable. */
+  async sub(options: SubOptions): Promise<Created> {
+    const { path, ...subscribe } = optionsOf(options, 'sub')
+    const pool = await (await this.#created()).subscribe(path, subscribe)
+    return { path: pool.path, key: pool.key }
+  }
+
+  /** Follows it no more. What has come stays; `sub` goes on from there. */
+  async unsub(options: { path: string }): Promise<void> {
+    return (await this.#created()).unsubscribe(optionsOf(options, 'unsub').path)
+  }
+
+  /** Resolves when a pool is there; with `announced`, when others can find it. */
+  async ready(options: ReadyOptions): Promise<void> {
+    const { path, announced } = optionsOf(options, 'ready')
+    const machine = await this.#created()
+    const pool = await machine.pools.control(path)
+    if (announced) await machine.announced(pool)
+  }
+
+  /** The pools of this machine and those that it follows, with how they stand in the network. */
+  async status(): Promise<PoolStatus[]> {
+    return statusOf((await this.#created()).pools)
+  }
+
+  /** The public key by which other machines know this one, 64 hex: what they put into `allow`, `peer` and `peers`. */
+  async id(): Promise<string> {
+    return (await this.#open()).id
   }
 
   /** `tx`: calls the handler with every entry of every pool of this machine, in order within a pool. `error`: what otherwise goes to console.error. */
@@ -223,14 +295,18 @@ export class Overpool {
 
   /** The pools, when those that are being created are there. */
   async #pools(): Promise<Pools> {
+    return (await this.#created()).pools
+  }
+
+  async #created(): Promise<Machine> {
     if (this.#creating.size) await Promise.allSettled(this.#creating)
-    return (await this.#open()).pools
+    return this.#open()
   }
 
   #open(): Promise<Machine> {
     if (this.#closing) return Promise.reject(closed())
     if (!this.#machine) {
-      const machine = outside(() => Machine.open({ dir: this.#dir, report: (report) => this.#report(report) }))
+      const machine = outside(() => Machine.open({ dir: this.#dir, network: this.#network, report: (report) => this.#report(report) }))
       this.#machine = machine
       machine.then(
         () => this.#setHandlers(), // those that an earlier opening, which failed, left without work

@@ -22,6 +22,10 @@ export function lineOf(report: MachineReport): string | undefined {
       return `${report.pool ? `pool ${report.pool}: ` : ''}${report.step} failed and is tried again: ${reason(report.error)}`
     case 'halted':
       return `pool ${report.pool} is halted: ${reason(report.error)}`
+    case 'passed-over':
+      return `pool ${report.pool}: block ${report.n} of its publisher is passed over: ${report.problem}`
+    case 'no-network':
+      return `no network: ${reason(report.error)}`
     case 'post-differs':
       return `pool ${report.pool}: a handler that ran twice posted ${report.dropped} where it had posted ${report.kept}; the first stands. Make the handler deterministic, or name the post: post({ …, id })`
     case 'bad-message':

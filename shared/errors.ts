@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'OVERLOADED'
   | 'POOL_NOT_FOUND'
   | 'POOL_HALTED'
+  | 'POOL_READ_ONLY'
   | 'ENTRY_NOT_FOUND'
   | 'HANDLER_NOT_FOUND'
   | 'LOOP_TOO_DEEP'

@@ -109,10 +109,8 @@ export class SqliteStore extends EventEmitter<{ commit: [] }> {
       const timer = setTimeout(done, Math.min(ms, 2 ** 31 - 1))
       this.on('commit', done)
       signal?.addEventListener('abort', done)
-      if (this.#watchers++ === 0) {
-        this.#version = this.#dataVersion()
-        this.#watch = setInterval(() => this.#look(), WATCH_MS)
-      }
+      // What another process wrote since anybody looked last is told of at the first look: whoever waits may just have missed it.
+      if (this.#watchers++ === 0) this.#watch = setInterval(() => this.#look(), WATCH_MS)
     })
   }
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../../shared/clock.ts'
 import { type Bell, decodeBell } from '../../shared/ledger/messages.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
-import { backoff } from '../../shared/retry.ts'
+import { backoff, untilDone } from '../../shared/retry.ts'
 import type { Answer } from './runner.ts'
 
 /** Bells taken at once: all of one pool are answered together, since the last covers the others. */
@@ -24,7 +24,8 @@ export interface LoopOptions {
 export class HandlerLoop {
   readonly #options: LoopOptions
   readonly #stopped = new AbortController()
-  readonly #running = new Set<Promise<void>>()
+  /** the answer under way in each pool; a later one waits for it */
+  readonly #running = new Map<string | undefined, Promise<void>>()
   readonly #receiving: Promise<void>
 
   constructor(options: LoopOptions) {
@@ -37,14 +38,10 @@ export class HandlerLoop {
     const { signal } = this.#stopped
     for (let failures = 0; !signal.aborted; ) {
       try {
-        if (this.#running.size >= MAX_POOLS) await Promise.race(this.#running)
+        if (this.#running.size >= MAX_POOLS) await Promise.race(this.#running.values())
         const messages = await queue.receive({ max: RECEIVE_MAX, waitMs: 20_000, signal })
         failures = 0
-        for (const group of Map.groupBy(messages, (message) => message.group).values()) {
-          const task = this.#answer(group).catch(report)
-          this.#running.add(task)
-          void task.finally(() => this.#running.delete(task))
-        }
+        for (const [pool, bells] of Map.groupBy(messages, (message) => message.group)) this.#begin(pool, bells)
       } catch (error) {
         if (signal.aborted) return
         report(error)
@@ -53,9 +50,18 @@ export class HandlerLoop {
     }
   }
 
+  /** A bell comes again while it is still being answered if its visibility was too short, or the machine slept: then one after the other. */
+  #begin(pool: string | undefined, bells: Message[]): void {
+    const task = (this.#running.get(pool) ?? Promise.resolve()).then(() => this.#answer(bells)).catch(this.#options.report)
+    this.#running.set(pool, task)
+    void task.finally(() => {
+      if (this.#running.get(pool) === task) this.#running.delete(pool)
+    })
+  }
+
   /** Answers the bells of one pool. */
   async #answer(messages: Message[]): Promise<void> {
-    const { queue, answer, report } = this.#options
+    const { queue, clock, answer, report } = this.#options
     const receives = Math.max(...messages.map((message) => message.receives))
     let verdict: Answer
     try {
@@ -69,8 +75,13 @@ export class HandlerLoop {
       report(error)
       verdict = { done: false, againMs: backoff(Math.min(receives, 10), 100, 30_000) }
     }
-    if (verdict.done) await queue.delete(messages)
-    else await queue.giveBack(messages, verdict.againMs)
+    // A bell that stays hidden holds up its pool until its visibility lapses.
+    await untilDone(
+      () => (verdict.done ? queue.delete(messages) : queue.giveBack(messages, verdict.againMs)),
+      clock,
+      report,
+      () => this.#stopped.signal.aborted,
+    )
   }
 
   /** A bell that cannot be read is named and dropped: the next one, or the sweep, says the same. */
@@ -87,6 +98,6 @@ export class HandlerLoop {
   async stop(): Promise<void> {
     this.#stopped.abort()
     await this.#receiving
-    await Promise.all(this.#running)
+    await Promise.all(this.#running.values())
   }
 }

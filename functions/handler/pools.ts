@@ -2,10 +2,12 @@ import { type CheckedPayment, checkPayment } from '../../shared/bip270/payment.t
 import type { Clock } from '../../shared/clock.ts'
 import type { CheckedSettings } from '../../shared/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { decodeBlock } from '../../shared/ledger/block.ts'
-import { type EntryId, hex, isUint, kept, type PaymentFields } from '../../shared/ledger/entry.ts'
+import { entriesOf } from '../../shared/ledger/block.ts'
+import { isPeerPool } from '../../shared/ledger/capability.ts'
+import { type Cause, type EntryId, hex, isUint, kept, type PaymentFields } from '../../shared/ledger/entry.ts'
 import type { Mirror, PoolControl, Receipt } from '../../shared/mirror/port.ts'
 import type { Queue } from '../../shared/queue/port.ts'
+import { scanTransaction } from '../../shared/transaction/index.ts'
 import { accept, type Poster } from '../payments/accept.ts'
 import { eventOf, type Payment, type TxEvent } from './event.ts'
 import { handlerContext } from './runner.ts'
@@ -115,6 +117,12 @@ export class Pools {
   async postAs(poster: Poster, { path, payment }: CheckedPost): Promise<Posted> {
     const { ingress, clock, settings } = this.#deps
     const pool = await this.control(path)
+    if (isPeerPool(pool.path)) {
+      throw new OverpoolError(
+        'POOL_READ_ONLY',
+        `${pool.path} is a peer's pool: only its publisher can post to it. Post to a pool of this machine, which they can subscribe to`,
+      )
+    }
     if (pool.halted) throw new OverpoolError('POOL_HALTED', `"${pool.path}" takes no posts: ${pool.halted}`)
     const { id, hash, key } = await accept({ path: pool.path, ...settings(pool.path) }, payment, poster, { ingress, now: clock.now })
     this.#note(pool.path, { key, id })
@@ -128,20 +136,33 @@ export class Pools {
     if (typeof hash !== 'string' || !/^[0-9a-fA-F]{64}$/.test(hash))
       throw new OverpoolError('BAD_ARGUMENT', 'hash is a txid of 64 hex characters')
     const txid = hash.toLowerCase()
-    const find = async () => (await this.#deps.mirror.receiptsOf(pool.path, txid))[0]
-    let receipt = await find()
-    if (!receipt) {
+    const find = async () => (await this.#deps.mirror.receiptsOf(pool.path, txid))[0]?.seq
+    let seq = await find()
+    if (seq === undefined) {
       await this.#settle(pool.path)
-      receipt = await find()
+      seq = await find()
     }
-    if (!receipt) {
+    if (seq === undefined) {
       await this.#drained() // a wallet's post, it may be
-      receipt = await find()
+      const { checkpoint } = await this.control(pool.path)
+      seq = (await find()) ?? (await this.#findFrom(checkpoint, pool.path, txid))
     }
-    if (!receipt) throw new OverpoolError('ENTRY_NOT_FOUND', `no transaction ${txid} in "${pool.path}"`)
-    const { seq } = receipt
+    if (seq === undefined) throw new OverpoolError('ENTRY_NOT_FOUND', `no transaction ${txid} in "${pool.path}"`)
     for await (const event of this.#events(pool, seq, seq + 1)) return event
     throw new OverpoolError('BAD_BLOCK', `the receipt of ${txid} in "${pool.path}" points to entry ${seq}, which is not there`)
+  }
+
+  /** The first entry of a transaction in the blocks from number `n` on: receipts come a moment after their block. */
+  async #findFrom(n: number, path: string, txid: string): Promise<number | undefined> {
+    const { mirror } = this.#deps
+    for (let blocks = await mirror.readBlocks(path, n); blocks.length; blocks = await mirror.readBlocks(path, n)) {
+      for (const block of blocks) {
+        const place = entriesOf(block).findIndex(({ tx }) => scanTransaction(tx).txid === txid)
+        if (place >= 0) return block.first + place
+      }
+      n += blocks.length
+    }
+    return undefined
   }
 
   /** The newest entries, oldest first. */
@@ -163,6 +184,26 @@ export class Pools {
     if (!isUint(from) || !isUint(to)) throw new OverpoolError('BAD_ARGUMENT', 'from and to are sequence numbers: 0, 1, 2 …')
     await this.#settle(pool.path)
     yield* this.#events(pool, Math.max(pool.prunedBefore, from), to)
+  }
+
+  /**
+   * The entry of a transaction, then the one whose handler posted it, and so on to where the loop began; or as far as this machine sees: pools of its own, and
+   * peers' pools that it follows.
+   */
+  async *trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void> {
+    let event: TxEvent | undefined = await this.get(options)
+    while (event) {
+      yield event
+      const { cause }: TxEvent = event
+      event = cause && (await this.#at(cause))
+    }
+  }
+
+  async #at({ key, seq }: Cause): Promise<TxEvent | undefined> {
+    const pool = (await this.list()).find((each) => each.key === key)
+    if (!pool) return undefined
+    for await (const event of this.#events(pool, seq, seq + 1)) return event
+    return undefined
   }
 
   /** Archives what is there: `tail` and `read` begin after it, `get` still finds it. */
@@ -191,8 +232,12 @@ export class Pools {
 
   /** How many entries a pool has. */
   async length(path: string): Promise<number> {
+    return (await this.size(path)).entries
+  }
+
+  async size(path: string): Promise<{ blocks: number; entries: number }> {
     const last = await this.#deps.mirror.lastBlock(path)
-    return last ? last.first + last.count : 0
+    return last ? { blocks: last.n + 1, entries: last.first + last.count } : { blocks: 0, entries: 0 }
   }
 
   async *#events(pool: PoolControl, from: number, to: number): AsyncGenerator<TxEvent, void> {
@@ -202,7 +247,7 @@ export class Pools {
       const blocks = await mirror.readBlocks(pool.path, n)
       for (const block of blocks) {
         if (block.first >= to) return
-        for (const [i, entry] of decodeBlock(block.bytes).entries.entries()) {
+        for (const [i, entry] of entriesOf(block).entries()) {
           const seq = block.first + i
           if (seq >= from && seq < to) yield eventOf(pool, seq, entry)
         }
