@@ -35,7 +35,7 @@ const ATTRIBUTES: MessageSystemAttributeName[] = ['ApproximateReceiveCount', 'Me
 export interface SqsQueueOptions {
   /** made with `maxAttempts: 1`: retries are ours (shared/aws.ts) */
   client: SQSClient
-  /** a FIFO queue's ends with `.fifo`, as SQS demands */
+  /** of a queue whose messages may have 1 MiB; a FIFO queue's ends with `.fifo`, as SQS demands */
   url: string
   /** where messages lie that are too large */
   blobs: Blobs
@@ -136,10 +136,17 @@ export class SqsQueue implements Queue {
     const options = { ...this.#options, attemptMs: waitS * 1000 + ATTEMPT_MS, signal }
     const { Messages = [] } = await call('receiving', request, options)
     const read = await Promise.allSettled(Messages.map((message) => this.#read(message)))
-    const messages = read.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    // One whose blob cannot be read comes again when its visibility lapses, and with it what is behind it in its group.
+    const held = new Set<string | undefined>()
+    const messages = read.flatMap((one, i) => {
+      const group = Messages[i]!.Attributes?.MessageGroupId
+      if (one.status === 'fulfilled' && !(this.fifo && held.has(group))) return [one.value]
+      held.add(group)
+      return []
+    })
     const failed = read.find((one) => one.status === 'rejected')
     if (failed && !messages.length) throw failed.reason
-    return messages // one whose blob cannot be read comes again with its visibility
+    return messages
   }
 
   async #read({ Body = '', ReceiptHandle, Attributes = {} }: SqsMessage): Promise<Message> {
