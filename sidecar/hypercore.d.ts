@@ -14,6 +14,7 @@ declare module 'hypercore-crypto' {
   const crypto: {
     /** ed25519, from a seed of 32 bytes */
     keyPair(seed: Uint8Array): KeyPair
+    randomBytes(length: number): Buffer
     discoveryKey(key: Uint8Array): Buffer
     data(block: Uint8Array): Buffer
     parent(left: TreeNode, right: TreeNode): Buffer
@@ -29,12 +30,17 @@ declare module 'hypercore' {
     version: number
     signers: { publicKey: Uint8Array }[]
   }
+  /** what runs side by side over one connection */
+  export type Protomux = object
   export interface Peer {
     remotePublicKey: Buffer
     remoteLength: number
+    protomux: Protomux
+    channel: { close(): void }
   }
   export default class Hypercore {
     static key(manifest: Manifest): Buffer
+    static getProtocolMuxer(stream: Duplex): Protomux
     static createProtocolStream(stream: Duplex, options: { ondiscoverykey: (discoveryKey: Buffer) => void }): Duplex
     static DefaultEncryption: {
       PADDING: number
@@ -50,15 +56,22 @@ declare module 'hypercore' {
     readonly manifest: Manifest | null
     readonly peers: Peer[]
     readonly state: { signature: Buffer | null }
+    /** shared by all sessions of it */
+    readonly core: {
+      replicator: { detachFrom(protomux: Protomux): void }
+      storage: { core: object; store: { deleteCore(core: object): Promise<void> } }
+      hasSession(): boolean
+      close(): Promise<void>
+    }
     ready(): Promise<void>
     append(blocks: Uint8Array[], options: { keyPair: KeyPair }): Promise<{ length: number }>
+    truncate(length: number, options: { keyPair: KeyPair }): Promise<void>
     has(index: number): Promise<boolean>
     get(index: number): Promise<Buffer>
     update(options: { wait: boolean }): Promise<boolean>
     download(range: { start: number; end: number }): void
     treeHash(length?: number): Promise<Buffer>
     replicate(stream: Duplex): Duplex
-    purge(): Promise<void>
     on(event: 'conflict' | 'truncate' | 'verification-error' | 'close' | 'append' | 'peer-add' | 'peer-remove', listener: () => void): this
     close(): Promise<void>
   }
@@ -116,6 +129,16 @@ declare module 'hyperdht' {
   }
 }
 
+declare module 'hyperdht/testnet.js' {
+  import type DHT from 'hyperdht'
+  /** a DHT of so many nodes on loopback */
+  export default function createTestnet(size: number): Promise<{
+    bootstrap: { host: string; port: number }[]
+    createNode(): DHT
+    destroy(): Promise<void>
+  }>
+}
+
 declare module 'hyperswarm' {
   import type { EventEmitter } from 'node:events'
   import type { Duplex } from 'node:stream'
@@ -129,16 +152,28 @@ declare module 'hyperswarm' {
   }
   export interface PeerInfo {
     publicKey: Buffer
-    banned: boolean
+    /** what it was found by in the DHT */
+    topics: Buffer[]
+    /** it was named by `joinPeer` */
+    explicit: boolean
     ban(banned: boolean): void
   }
-  export type Connection = Duplex & { remotePublicKey: Buffer }
-  export default class Hyperswarm extends EventEmitter<{ connection: [Connection, PeerInfo]; update: [] }> {
+  export type Connection = Duplex & {
+    remotePublicKey: Buffer
+    destroying: boolean
+    /** UDP below it; its count has the acknowledgements, too */
+    rawStream: { packetsReceived?: number } | null
+    /** an empty message whenever nothing else was sent for so long */
+    setKeepAlive(ms: number): void
+  }
+  export default class Hyperswarm extends EventEmitter<{ connection: [Connection, PeerInfo]; ban: [PeerInfo]; update: [] }> {
     constructor(options: { dht: DHT; keyPair: KeyPair; firewall?: (remotePublicKey: Buffer) => boolean; maxPeers?: number })
+    readonly keyPair: KeyPair
     readonly connections: Set<Connection>
     readonly peers: Map<string, PeerInfo>
     join(topic: Uint8Array, options: { server: boolean; client: boolean }): Discovery
     joinPeer(publicKey: Uint8Array): void
+    leavePeer(publicKey: Uint8Array): void
     destroy(options?: { force?: boolean }): Promise<void>
   }
 }

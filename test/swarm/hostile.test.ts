@@ -1,0 +1,212 @@
+import { encode } from 'cborg'
+import { describe, expect, it } from 'vitest'
+import { MAX_PEER_BLOCK_BYTES } from '../../sidecar/peer-block.ts'
+import { until } from '../machine/machine.ts'
+import { type Machine, Peers } from './peers.ts'
+import { blockBytes, blockOf, entryBytes, newKeyPair, RawPeer } from './raw-peer.ts'
+
+async function statusOf({ pool }: Machine, path: string) {
+  return (await pool.status()).find((each) => each.path === path)!
+}
+
+function textOf({ payment }: { payment: { transaction: string } }): string {
+  return Buffer.from(payment.transaction.slice(36, -8), 'hex').toString()
+}
+
+describe('what a publisher signs that is no block', () => {
+  const entry = (changed: object) =>
+    encode({ id: new Uint8Array(32), at: 1, tx: Buffer.from('01000000000000000000', 'hex'), payment: {}, source: 'api', ...changed })
+
+  function nested(next: number, levels: number): Uint8Array {
+    const [text, bytes] = [encode('deep'), Buffer.from(entry({ payment: { merchantData: 'deep' } }))]
+    const at = bytes.indexOf(text)
+    const deep = Buffer.concat([Buffer.alloc(levels, 0x81), Buffer.of(0)])
+    return blockOf(next, [Buffer.concat([bytes.subarray(0, at), deep, bytes.subarray(at + text.length)])])
+  }
+
+  // What is signed where the entry `next` is to come, and what is said of it.
+  const WRONG: [what: string, bytes: (next: number) => Uint8Array, says: RegExp][] = [
+    ['no CBOR', () => Buffer.from('hello, this is no block'), /not CBOR/],
+    ['nothing', () => new Uint8Array(0), /not CBOR/],
+    ['a block that is cut', (next) => blockBytes(next, 'a').subarray(0, -1), /not CBOR/],
+    ['a block with something behind it', (next) => Buffer.concat([blockBytes(next, 'a'), Buffer.of(0)]), /not CBOR/],
+    ['a key twice', (next) => Buffer.concat([blockBytes(next, 'a').fill(0xa4, 0, 1), Buffer.of(0x61, 0x76, 0x01)]), /not CBOR/],
+    ['another version', (next) => encode({ v: 2, first: next, entries: [] }), /version 2/],
+    ['a version that is a long text', (next) => encode({ v: '\u001b[2J'.repeat(100_000), first: next, entries: [] }), /version nonsense/],
+    ['no entries', (next) => blockOf(next, []), /no entries/],
+    ['too many bytes', (next) => Buffer.concat([blockBytes(next, 'a'), Buffer.alloc(MAX_PEER_BLOCK_BYTES)]), /bytes/],
+    ['257 entries', (next) => blockBytes(next, ...Array.from({ length: 257 }, (_, i) => `${i}`)), /257 entries/],
+    ['a first entry before the next', (next) => blockBytes(next - 1, 'a'), /begins with entry \d+, and \d+ comes next/],
+    ['a first entry after the next', (next) => blockBytes(next + 7, 'a'), /begins with entry \d+, and \d+ comes next/],
+    ['entries that no number counts', () => encode({ v: 1, first: 2 ** 53 - 1, entries: [0] }), /no number can hold/],
+    ['a bad transaction', (next) => blockOf(next, [entry({}), entry({ tx: Buffer.from('01000000feffffffff', 'hex') })]), /bad transaction/],
+    ['an entry with half an id', (next) => blockOf(next, [entry({ id: new Uint8Array(16) })]), /id of 32 bytes/],
+    ['an entry of a day that no calendar has', (next) => blockOf(next, [entry({ at: 2 ** 53 - 1 })]), /time/],
+    ['a cause that is none', (next) => blockOf(next, [entry({ cause: [new Uint8Array(32), -1] })]), /cause/],
+    ['values nested deeper than any stack', (next) => nested(next, 100_000), /not CBOR/],
+    ['values nested deeper than a handler could post on', (next) => nested(next, 1_000), /nested/],
+    ['a number that JSON has not', (next) => blockOf(next, [entry({ payment: { merchantData: 2n ** 63n } })]), /bigint/],
+  ]
+
+  it('is named, counted and passed over, each of it, and all that is good arrives in order', async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const publisher = await mallory.publish(newKeyPair())
+    const bob = peers.machine().listen()
+    await publisher.append(blockBytes(0, 'good 0'), ...WRONG.flatMap(([, bytes], i) => [bytes(i + 1), blockBytes(i + 1, `good ${i + 1}`)]))
+    await bob.pool.sub({ path: publisher.key })
+    await until(
+      () => bob.seen(publisher.key),
+      (seqs) => seqs.length > WRONG.length,
+      60_000,
+    )
+    await publisher.append(blockBytes(WRONG.length + 1, 'one', 'more'))
+    await until(
+      () => bob.seen(publisher.key),
+      (seqs) => seqs.length > WRONG.length + 2,
+      60_000,
+    )
+    const good = WRONG.map((_, i) => [i + 1, `good ${i + 1}`])
+    expect(bob.events.map((event) => [event.seq, textOf(event)])).toEqual([
+      [0, 'good 0'],
+      ...good,
+      [WRONG.length + 1, 'one'],
+      [WRONG.length + 2, 'more'],
+    ])
+    const passedOver = bob.errors.map(({ report }) => report)
+    expect(passedOver).toEqual(
+      WRONG.map(([, , says], i) => ({ kind: 'passed-over', pool: publisher.key, n: 2 * i + 1, problem: expect.stringMatching(says) })),
+    )
+    const { network, halted, entries } = await until(
+      () => statusOf(bob, publisher.key),
+      ({ network }) => network?.skipped === WRONG.length,
+    )
+    expect({ halted, entries }).toEqual({ halted: undefined, entries: WRONG.length + 3 })
+    expect(network!.lastSkipped).toMatch(WRONG.at(-1)![2])
+    expect(network!.lastSkipped!.length).toBeLessThan(200)
+  })
+
+  it('leaves a gap over which everything can be read', async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const publisher = await mallory.publish(newKeyPair())
+    const bob = peers.machine().listen()
+    // Of the first 30 entries, and of those from 40 to 59, nobody knows: their blocks are none.
+    await publisher.append(
+      blockBytes(0, 'a').subarray(0, -1),
+      blockBytes(30, ...Array.from({ length: 10 }, (_, i) => `${30 + i}`)),
+      Buffer.from('none'),
+    )
+    await publisher.append(blockBytes(60, 'sixty'))
+    await bob.pool.sub({ path: publisher.key })
+    const seqs = [...Array.from({ length: 10 }, (_, i) => 30 + i), 60]
+    await until(
+      () => bob.seen(publisher.key),
+      ({ length }) => length >= seqs.length,
+    )
+    expect(bob.seen(publisher.key)).toEqual(seqs)
+    for (const from of [0, 30, 35, 40, 55, 60, 61]) {
+      const read = await Array.fromAsync(bob.pool.read({ path: publisher.key, from }))
+      expect(
+        read.map(({ seq }) => seq),
+        `from ${from}`,
+      ).toEqual(seqs.filter((seq) => seq >= from))
+    }
+    expect((await bob.pool.tail({ path: publisher.key })).map(({ seq }) => seq)).toEqual([60])
+    const found = await bob.pool.get({ path: publisher.key, hash: bob.events.at(-1)!.hash })
+    expect(found.seq).toBe(60)
+  })
+})
+
+describe('a publisher', () => {
+  it('that takes back what it has signed is followed no further, by name and over restarts; the other publishers are', async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    await using carol = new RawPeer(peers)
+    const [bad, good] = [await mallory.publish(newKeyPair()), await carol.publish(newKeyPair())]
+    const bob = peers.machine().listen()
+    await bad.append(blockBytes(0, 'a'), blockBytes(1, 'b'), blockBytes(2, 'c'))
+    await good.append(blockBytes(0, 'x'))
+    await bob.pool.sub({ path: bad.key })
+    await bob.pool.sub({ path: good.key })
+    await until(
+      () => bob.events,
+      ({ length }) => length === 4,
+    )
+    await bad.truncate(1)
+    await bad.append(blockBytes(1, 'd'), blockBytes(2, 'e'), blockBytes(3, 'f'))
+    const { halted } = await until(
+      () => statusOf(bob, bad.key),
+      ({ halted }) => halted !== undefined,
+    )
+    expect(halted).toMatch(/taken back what it had signed/)
+    expect(bob.errors.map(({ report }) => report.kind)).toEqual(['halted'])
+
+    await bob.restart()
+    bob.listen()
+    await good.append(blockBytes(1, 'y'))
+    await until(
+      () => bob.seen(good.key),
+      ({ length }) => length === 2,
+    )
+    expect((await statusOf(bob, bad.key)).halted).toBe(halted)
+    expect(bob.seen(bad.key)).toEqual([0, 1, 2])
+    // Tried anew, it is no better.
+    await bob.pool.sub({ path: bad.key })
+    await until(
+      () => bob.errors.length,
+      (length) => length === 2,
+    )
+    await until(
+      () => statusOf(bob, bad.key),
+      (status) => status.halted !== undefined,
+    )
+    expect(bob.seen(bad.key)).toEqual([0, 1, 2])
+    await good.append(blockBytes(2, 'z'))
+    await until(
+      () => bob.seen(good.key),
+      ({ length }) => length === 3,
+    )
+  })
+
+  it('that signs two ledgers under one key is followed no further; when it has found back to the one, `sub` goes on where it was', {
+    timeout: 180_000,
+  }, async () => {
+    await using peers = await Peers.start()
+    const key = newKeyPair()
+    const one = ['a', 'b', 'c', 'd', 'e'].map((text, i) => blockBytes(i, text))
+    const other = [one[0]!, blockBytes(1, 'another'), one[2]!, blockBytes(3, 'one'), blockBytes(4, 'too')]
+    const bob = peers.machine().listen()
+    const subscribed = async (blocks: Uint8Array[], settled: (path: string) => Promise<unknown>) => {
+      await using mallory = new RawPeer(peers)
+      const publisher = await mallory.publish(key)
+      await publisher.append(...blocks)
+      await bob.pool.sub({ path: publisher.key })
+      await settled(publisher.key)
+      return publisher.key
+    }
+    const received = (count: number) => (path: string) =>
+      until(
+        () => bob.seen(path),
+        ({ length }) => length === count,
+        60_000,
+      )
+    const halted = (why: RegExp) => (path: string) =>
+      until(
+        () => statusOf(bob, path),
+        (status) => why.test(status.halted ?? ''),
+        60_000,
+      )
+
+    const path = await subscribed(one.slice(0, 3), received(3))
+    // What two have signed is seen by hypercore at the first block that ours lacks.
+    await subscribed(other, halted(/two different ledgers under one key \(conflict\)/))
+    // Tried anew, what has come since is forgotten, and it is seen that the other's block 1 is not ours, though its block 2 is.
+    await subscribed(other, halted(/block 2, or one before it, is not the one that was received before/))
+    expect(bob.seen(path)).toEqual([0, 1, 2])
+    await subscribed(one, received(5))
+    expect(bob.events.map(textOf)).toEqual(['a', 'b', 'c', 'd', 'e'])
+    expect((await statusOf(bob, path)).halted).toBeUndefined()
+    expect(bob.errors.map(({ report }) => report.kind)).toEqual(['halted', 'halted'])
+  })
+})
