@@ -129,10 +129,18 @@ declare module 'hyperswarm' {
   }
   export interface PeerInfo {
     publicKey: Buffer
+    /** what was looked for in the DHT when this machine was found */
+    topics: Buffer[]
     banned: boolean
     ban(banned: boolean): void
   }
-  export type Connection = Duplex & { remotePublicKey: Buffer }
+  export type Connection = Duplex & {
+    remotePublicKey: Buffer
+    /** UDP below it; its count has the acknowledgements, too */
+    rawStream: { packetsReceived?: number } | null
+    /** an empty message whenever nothing else was sent for so long */
+    setKeepAlive(ms: number): void
+  }
   export default class Hyperswarm extends EventEmitter<{ connection: [Connection, PeerInfo]; update: [] }> {
     constructor(options: { dht: DHT; keyPair: KeyPair; firewall?: (remotePublicKey: Buffer) => boolean; maxPeers?: number })
     readonly connections: Set<Connection>

@@ -89,8 +89,7 @@ export class PoolNetwork {
     const core = await cores.replica(key)
     const subscription = isPeers ? await Subscription.open({ pool, mirror, cores, ringers: () => ringers(path), clock, report }) : undefined
     this.#members.set(path, { core, subscription, allow: JSON.stringify(wanted.allow) })
-    swarm.share({ core, announce: !isPeers, allow: wanted.allow })
-    if (wanted.peer) swarm.goTo(wanted.peer)
+    swarm.share({ core, announce: !isPeers, allow: wanted.allow, peer: wanted.peer })
   }
 
   async #leave(path: string, { core, subscription }: Member): Promise<void> {

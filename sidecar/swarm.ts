@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import Hypercore from 'hypercore'
 import type { KeyPair } from 'hypercore-crypto'
 import DHT from 'hyperdht'
@@ -12,6 +13,13 @@ import { backoff } from '../shared/retry.ts'
 const MAX_CONNECTIONS = 256
 /** A machine that asks for more pools than this that are none of its business is let go. */
 const MAX_STRANGE_ASKS = 1_000
+/** A machine that answers nothing for so long is taken for dead, ms: the transport by itself would wait for up to 18 s until its next process is seen. */
+const SILENT_MS = 4_000
+/** Between two looks whether connected machines still answer, and the longest time in which they are asked nothing, ms. */
+const PULSE_MS = 1_000
+/** A followed pool whose publisher is away is looked for after so long, ms, doubling up to the most. */
+const SEEK_MS = 500
+const SEEK_MOST_MS = 30_000
 /** Leaving takes about 30 ms a pool; after this time the rest is left to time-outs at the other side, ms. */
 const LEAVE_MS = 3_000
 
@@ -22,6 +30,8 @@ export interface Share {
   announce: boolean
   /** only these machines get it, by their public keys (64 hex) */
   allow?: string[]
+  /** a machine that has it, to go to straight: its public key (64 hex) */
+  peer?: string
 }
 
 interface Place extends Share {
@@ -40,6 +50,7 @@ export class Swarm {
   readonly #clock: Clock
   readonly #failed: (error: OverpoolError) => void
   readonly #places = new Map<string, Place>()
+  readonly #closed = new AbortController()
   #dht: DHT | undefined
   #swarm: Hyperswarm | undefined
 
@@ -54,13 +65,15 @@ export class Swarm {
   /** Shares a pool: on the connections that there are at once, and with those that find us from now on. The announcement goes on in the background. */
   share(share: Share): void {
     const swarm = this.#open()
-    const { core, announce } = share
+    const { core, announce, peer } = share
     const discovery = swarm.join(core.discoveryKey, { server: announce, client: !announce })
     const place: Place = { ...share, discovery, announced: false, left: new AbortController() }
     this.#places.set(hex(core.discoveryKey), place)
     for (const info of swarm.peers.values()) if (info.banned && !this.#refuses(info.publicKey)) info.ban(false) // it was refused for another pool's sake
     for (const connection of swarm.connections) if (allows(place, connection)) core.replicate(connection)
+    if (peer) this.#goTo(peer)
     void this.#announce(place)
+    if (!announce) void this.#seek(place)
   }
 
   /** Shares it no more. Connections on which it was replicated are closed; they come again for what else is shared. */
@@ -85,19 +98,22 @@ export class Swarm {
       this.#dht = createDht(this.#network)
       this.#dht.fullyBootstrapped().catch((cause) => this.#failed(noNetwork(this.#network, cause)))
       this.#swarm = new Hyperswarm({ dht: this.#dht, keyPair: this.#keyPair, firewall: (peer) => this.#refuses(peer) })
+      this.#swarm.setMaxListeners(0) // one a followed pool
       this.#swarm.on('connection', (connection) => this.#connected(connection))
-      for (const peer of this.#network.peers ?? []) this.goTo(peer)
+      for (const peer of this.#network.peers ?? []) this.#goTo(peer)
+      void this.#watch()
     }
     return this.#swarm
   }
 
   /** Connects to a machine straight, by its public key (64 hex), and again when the connection breaks. */
-  goTo(peer: string): void {
+  #goTo(peer: string): void {
     this.#open().joinPeer(Buffer.from(peer, 'hex'))
   }
 
   #connected(connection: Connection): void {
     connection.on('error', () => {}) // its close follows, and the swarm tries again
+    connection.setKeepAlive(PULSE_MS)
     if (this.#swarm!.connections.size > MAX_CONNECTIONS) return void connection.destroy()
     let strange = 0
     const asked = (discoveryKey: Uint8Array) => {
@@ -125,8 +141,52 @@ export class Swarm {
     }
   }
 
+  /**
+   * Looks for the publisher of a followed pool for as long as it is not connected: at once when it has gone, then less and less often. The swarm by itself gives
+   * up after 20 s, and asks the DHT again after ten minutes.
+   */
+  async #seek(place: Place): Promise<void> {
+    const { discovery, peer } = place
+    const { signal } = place.left
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      if (this.#isFound(place)) {
+        attempt = 0
+        await once(this.#swarm!, 'update', { signal }).catch(() => {})
+        continue
+      }
+      await discovery.refresh().catch(() => false)
+      if (peer) this.#goTo(peer)
+      await this.#clock.sleep(backoff(attempt, SEEK_MS, SEEK_MOST_MS), signal)
+    }
+  }
+
+  /** Whether a machine is connected that announces the pool, or the one that was named for it. */
+  #isFound({ core, peer }: Place): boolean {
+    const { connections, peers } = this.#swarm!
+    return [...connections].some(({ remotePublicKey }) => {
+      const name = hex(remotePublicKey)
+      return name === peer || peers.get(name)?.topics.some((topic) => Buffer.compare(topic, core.discoveryKey) === 0)
+    })
+  }
+
+  /** Lets go of machines that answer nothing any more. Looks are counted, not time: while this process itself was held up, nobody was silent. */
+  async #watch(): Promise<void> {
+    const heard = new WeakMap<Connection, { packets: number; silent: number }>()
+    while (!this.#closed.signal.aborted) {
+      await this.#clock.sleep(PULSE_MS, this.#closed.signal)
+      for (const connection of this.#swarm!.connections) {
+        const packets = connection.rawStream?.packetsReceived ?? Number.NaN
+        const before = heard.get(connection)
+        const silent = before?.packets === packets ? before.silent + 1 : 0
+        heard.set(connection, { packets, silent })
+        if (silent * PULSE_MS >= SILENT_MS) connection.destroy()
+      }
+    }
+  }
+
   /** Leaves the network; who follows us hears of it, if there is time. */
   async close(): Promise<void> {
+    this.#closed.abort()
     for (const place of this.#places.values()) place.left.abort()
     this.#places.clear()
     if (!this.#swarm) return
