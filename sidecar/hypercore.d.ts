@@ -29,6 +29,11 @@ declare module 'hypercore' {
     version: number
     signers: { publicKey: Uint8Array }[]
   }
+  export interface Download {
+    /** fails when the core is closed */
+    done(): Promise<void>
+    destroy(): void
+  }
   export interface Peer {
     remotePublicKey: Buffer
     remoteLength: number
@@ -46,6 +51,7 @@ declare module 'hypercore' {
     readonly key: Buffer
     readonly discoveryKey: Buffer
     readonly length: number
+    readonly byteLength: number
     readonly fork: number
     readonly manifest: Manifest | null
     readonly peers: Peer[]
@@ -55,7 +61,8 @@ declare module 'hypercore' {
     has(index: number): Promise<boolean>
     get(index: number): Promise<Buffer>
     update(options: { wait: boolean }): Promise<boolean>
-    download(range: { start: number; end: number }): void
+    /** @param range `end` -1: for ever */
+    download(range: { start: number; end: number }): Download
     treeHash(length?: number): Promise<Buffer>
     replicate(stream: Duplex): Duplex
     purge(): Promise<void>
@@ -83,7 +90,7 @@ declare module 'corestore' {
   export default class Corestore {
     constructor(folder: string, options?: { readOnly?: boolean })
     ready(): Promise<void>
-    get(options: { key: Uint8Array; manifest?: Manifest; encryption?: { key: Uint8Array } }): Hypercore
+    get(options: { key: Uint8Array; manifest?: Manifest; encryption?: { key: Uint8Array }; inflightRange?: [number, number] }): Hypercore
     close(): Promise<void>
   }
 }
