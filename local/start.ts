@@ -1,11 +1,12 @@
 import { existsSync, type FSWatcher, watch } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
+import type { OnTx } from '../functions/handler/pools.ts'
 import { checkConfig, type OverpoolConfig, type SubscriptionConfig } from '../shared/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { isPeerPool, parseCapability } from '../shared/ledger/capability.ts'
 import { folderLayout } from './folder.ts'
 import { load } from './load.ts'
-import { type Handler, Machine, type OnTx } from './machine.ts'
+import { type Handler, Machine } from './machine.ts'
 import type { Parts } from './parts.ts'
 import type { MachineReport } from './report.ts'
 

@@ -11,8 +11,8 @@ export interface FilterPayment extends PaymentFields {
 }
 
 /**
- * Says which payments a pool takes. The original's form calls back with an error to refuse; the new one may be async, and throws or returns
- * false. The reason reaches the wallet in `memo`.
+ * Says which payments a pool takes. The original's form, with two parameters, calls back with an error to refuse; the new one may be async, and throws or
+ * returns false. The reason reaches the wallet in `memo`. It has half a minute.
  */
 export type Filter = (payment: FilterPayment, callback: (error?: unknown, valid?: unknown) => void) => unknown
 
@@ -27,9 +27,9 @@ export interface PoolSettings {
   maxAttempts?: number
   /** then the pool goes on without it ('skip', the default), or stops there for this handler ('stop') */
   onPoison?: 'skip' | 'stop'
-  /** a handler's call that takes longer has failed, ms, default 60,000 */
+  /** a handler's call that takes longer has failed, ms, default 60,000, at most 300,000 */
   timeoutMs?: number
-  /** wait so long for a fuller, cheaper block, ms, default 0 */
+  /** wait so long for a fuller, cheaper block, ms, default 0, at most 60,000 */
   batchMs?: number
 }
 
@@ -83,9 +83,12 @@ export interface OverpoolConfig {
 export type CheckedSettings = Required<Omit<PoolSettings, 'filter'>> & Pick<PoolSettings, 'filter'>
 
 const DEFAULTS: CheckedSettings = { unique: 'payment', maxHops: 1_000, maxAttempts: 5, onPoison: 'skip', timeoutMs: 60_000, batchMs: 0 }
-const POOL_KEYS = new Set([...Object.keys(DEFAULTS), 'filter', 'handler', 'publish', 'encrypt'])
+const SETTING_KEYS = new Set([...Object.keys(DEFAULTS), 'filter'])
 const SUBSCRIPTION_KEYS = new Set(['key', 'handler', 'from', 'peer'])
 const NETWORK_KEYS = new Set(['bootstrap', 'port', 'host', 'announce', 'peers'])
+/** Whatever waits for a handler's entry (a bell's visibility, a function's time) is made for this, ms. */
+export const MAX_TIMEOUT_MS = 300_000
+const MAX_BATCH_MS = 60_000
 
 /** Types the config while it is written. */
 export function defineConfig(config: OverpoolConfig): OverpoolConfig {
@@ -104,13 +107,12 @@ export function checkConfig(value: unknown): OverpoolConfig {
     const where = `pools.${path}`
     checkPath(path)
     if (typeof pool !== 'object' || pool === null) throw wrong(`${where} is an object, {} at least`)
-    refuseUnknown(pool, POOL_KEYS, `${where}.`)
-    if (pool.handler !== undefined && typeof pool.handler !== 'string') throw wrong(`${where}.handler is the path of a file`)
-    if (pool.encrypt !== undefined && typeof pool.encrypt !== 'boolean') throw wrong(`${where}.encrypt is true or false`)
-    if (typeof pool.publish === 'object') checkMachines(pool.publish?.allow, `${where}.publish.allow`)
-    else if (pool.publish !== undefined && typeof pool.publish !== 'boolean')
-      throw wrong(`${where}.publish is true, false or { allow: [ … ] }`)
-    checkSettings(pool, where)
+    const { handler, publish, encrypt, ...settings } = pool
+    if (handler !== undefined && typeof handler !== 'string') throw wrong(`${where}.handler is the path of a file`)
+    if (encrypt !== undefined && typeof encrypt !== 'boolean') throw wrong(`${where}.encrypt is true or false`)
+    if (typeof publish === 'object') checkMachines(publish?.allow, `${where}.publish.allow`)
+    else if (publish !== undefined && typeof publish !== 'boolean') throw wrong(`${where}.publish is true, false or { allow: [ … ] }`)
+    checkSettings(settings, where)
   }
   if (config.subscribe !== undefined && !Array.isArray(config.subscribe)) throw wrong('`subscribe` is a list of what `pub` printed')
   for (const [i, subscription] of (config.subscribe ?? []).entries()) checkSubscription(subscription, `subscribe[${i}]`)
@@ -157,15 +159,17 @@ function checkMachines(keys: unknown, where: string): void {
 
 /** Fills in what is not said, or throws BAD_CONFIG. */
 export function checkSettings(settings: PoolSettings, where: string): CheckedSettings {
-  const said = Object.fromEntries(Object.entries(settings).filter(([key, value]) => value !== undefined && key in DEFAULTS))
-  const all: CheckedSettings = { ...DEFAULTS, ...said, ...(settings.filter && { filter: settings.filter }) }
-  for (const [key, least] of [
-    ['maxHops', 0],
-    ['maxAttempts', 1],
-    ['timeoutMs', 1],
-    ['batchMs', 0],
+  refuseUnknown(settings, SETTING_KEYS, `${where}.`)
+  const said = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined && value !== null))
+  const all: CheckedSettings = { ...DEFAULTS, ...said }
+  for (const [key, least, most] of [
+    ['maxHops', 0, Number.MAX_SAFE_INTEGER],
+    ['maxAttempts', 1, Number.MAX_SAFE_INTEGER],
+    ['timeoutMs', 1, MAX_TIMEOUT_MS],
+    ['batchMs', 0, MAX_BATCH_MS],
   ] as const) {
-    if (!Number.isSafeInteger(all[key]) || all[key] < least) throw wrong(`${where}.${key} is a whole number of at least ${least}`)
+    const isWithin = Number.isSafeInteger(all[key]) && all[key] >= least && all[key] <= most
+    if (!isWithin) throw wrong(`${where}.${key} is a whole number from ${least}${most < Number.MAX_SAFE_INTEGER ? ` to ${most}` : ' on'}`)
   }
   if (!['payment', 'transaction'].includes(all.unique)) throw wrong(`${where}.unique is 'payment' or 'transaction'`)
   if (!['skip', 'stop'].includes(all.onPoison)) throw wrong(`${where}.onPoison is 'skip' or 'stop'`)

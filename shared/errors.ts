@@ -20,7 +20,7 @@ export type ErrorCode =
   | 'BAD_MESSAGE'
   | 'PORT_IN_USE'
   | 'FOLDER_IN_USE'
-  | 'NODE_TOO_OLD'
+  | 'NODE_TOO_OLD' // thrown by node-version.cjs, which no old Node fails to read
   | 'CLOSED'
   | 'UNAVAILABLE'
 

@@ -10,6 +10,8 @@ import type { Report } from './report.ts'
 
 /** The checkpoint is written at most once in this time, ms: it may lag, that costs a redo and nothing else (Promise 4). */
 const CHECKPOINT_MS = 1_000
+/** A handler that has come to the end of the pool is not asked again for so long, ms, unless a block follows: an idle pool asks next to nothing. */
+const CAUGHT_UP_MS = 60_000
 
 /** Bytes of the blocks whose effects may be under way while the next one is put: the pipeline's depth. */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024
@@ -41,6 +43,8 @@ export interface EffectsOptions {
   checkpoint: number
   /** the newest of them */
   last: Block | undefined
+  /** length of the core, as last reported in the mirror */
+  coreLength: number
   core: CoreState
 }
 
@@ -61,17 +65,18 @@ export class Effects {
   readonly #running: Promise<void>
   #done: number
   #written: number
-  #writtenCore = 0
+  #writtenCore: number
   #last: Block | undefined
   #stopping = false
-  readonly #caughtUp = new Set<string>()
+  /** handlers that have come to the last block, and until when that is believed */
+  readonly #caughtUp = new Map<string, number>()
 
   constructor(options: EffectsOptions) {
     this.#options = options
     this.#done = options.checkpoint
     this.#written = options.checkpoint
     this.#last = options.last
-    this.#writtenCore = options.core.length
+    this.#writtenCore = options.coreLength
     this.#running = this.#run()
   }
 
@@ -80,9 +85,9 @@ export class Effects {
     return this.#done
   }
 
-  /** Resolves when there is room for the next block's. */
-  async keepUp(): Promise<void> {
-    while (this.#bytes > MAX_WAITING_BYTES && !this.#stopping) await this.#options.clock.sleep(5)
+  /** Resolves when there is room for the next block's, or the wait has no sense any more. */
+  async keepUp(isOver: () => boolean): Promise<void> {
+    while (this.#bytes > MAX_WAITING_BYTES && !isOver()) await this.#options.clock.sleep(5)
   }
 
   /** A log that is followed from here on: what was before has no effects here. */
@@ -105,7 +110,11 @@ export class Effects {
 
   async #run(): Promise<void> {
     const { clock } = this.#options
-    let due = 0
+    let due = clock.now()
+    const untilDue = () => {
+      const left = due - clock.now()
+      return left > CHECKPOINT_MS ? 0 : Math.max(0, left) // the clock was set back
+    }
     while (true) {
       const next = this.#together()
       if (next.length) {
@@ -115,9 +124,9 @@ export class Effects {
       } else if (this.#stopping) {
         break
       } else {
-        await this.#wake.sleep(clock, this.#hasNews() ? Math.max(0, due - clock.now()) : undefined)
+        await this.#wake.sleep(clock, this.#hasNews() ? untilDue() : undefined)
       }
-      if (this.#hasNews() && clock.now() >= due) {
+      if (this.#hasNews() && untilDue() === 0) {
         due = clock.now() + CHECKPOINT_MS
         await this.#checkpoint()
       }
@@ -161,11 +170,11 @@ export class Effects {
     const last = this.#last
     if (this.#queue.length || !last) return
     for (const ringer of ringers()) {
-      if (this.#caughtUp.has(ringer.handler)) continue
+      if ((this.#caughtUp.get(ringer.handler) ?? 0) > clock.now()) continue
       const cursor = await mirror.readCursor(ringer.handler, path)
-      const lags = cursor.redrive || (cursor.stopped === undefined && cursor.seq < last.first + last.count - 1)
+      const lags = cursor.redrive !== undefined || (cursor.stopped === undefined && cursor.seq < last.first + last.count - 1)
       if (lags) await this.#ring(ringer, [last], `:again:${clock.now()}`)
-      else this.#caughtUp.add(ringer.handler) // until the next block: an idle pool asks nothing of anybody
+      else if (last === this.#last) this.#caughtUp.set(ringer.handler, clock.now() + CAUGHT_UP_MS)
     }
   }
 
@@ -173,8 +182,10 @@ export class Effects {
     const { path, mirror, core } = this.#options
     const checkpoint = this.#done
     const coreLength = core.length
-    const patch: PoolPatch = coreLength ? { checkpoint, ...(await core.describe()) } : { checkpoint }
-    await this.#untilDone('checkpoint', () => mirror.updatePool(path, patch))
+    await this.#untilDone('checkpoint', async () => {
+      const patch: PoolPatch = coreLength ? { checkpoint, ...(await core.describe()) } : { checkpoint }
+      await mirror.updatePool(path, patch)
+    })
     this.#written = checkpoint
     this.#writtenCore = coreLength
   }

@@ -157,3 +157,13 @@ declare module 'hyperswarm' {
     destroy(options?: { force?: boolean }): Promise<void>
   }
 }
+
+declare module 'hyperdht/testnet.js' {
+  import type DHT from 'hyperdht'
+  import type { DhtOptions } from 'hyperdht'
+  export default function createTestnet(size: number): Promise<{
+    bootstrap: { host: string; port: number }[]
+    createNode(options?: DhtOptions): DHT
+    destroy(): Promise<void>
+  }>
+}

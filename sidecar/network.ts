@@ -10,6 +10,9 @@ import type { Sidecar } from './sidecar.ts'
 import { Subscription } from './subscription.ts'
 import type { Swarm } from './swarm.ts'
 
+/** How often handlers whose cursor lags in a followed pool are looked for, ms. A writer does so for its own pool. */
+const SWEEP_MS = 5_000
+
 export interface PoolNetworkOptions {
   mirror: Mirror
   cores: CoreStore
@@ -45,8 +48,12 @@ export class PoolNetwork {
 
   async #run(): Promise<void> {
     const { clock, lookMs = 1_000 } = this.#options
-    while (!this.#stopped.signal.aborted) {
+    for (let swept = clock.now(); !this.#stopped.signal.aborted; ) {
       await this.look()
+      if (clock.now() - swept >= SWEEP_MS || clock.now() < swept) {
+        swept = clock.now()
+        await this.ringAgain() // a bell can get lost
+      }
       await clock.sleep(lookMs, this.#stopped.signal)
     }
   }

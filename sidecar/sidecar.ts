@@ -4,7 +4,7 @@ import { isPeerPool } from '../shared/ledger/capability.ts'
 import { decodeIngress, type IngressMessage } from '../shared/ledger/messages.ts'
 import type { Mirror } from '../shared/mirror/port.ts'
 import type { Message, Queue } from '../shared/queue/port.ts'
-import { backoff } from '../shared/retry.ts'
+import { backoff, untilDone } from '../shared/retry.ts'
 import type { CoreStore } from './core.ts'
 import type { Ringer } from './effects.ts'
 import type { Report } from './report.ts'
@@ -64,14 +64,26 @@ export class Sidecar {
 
   async #openWriter(path: string): Promise<PoolWriter> {
     const { mirror, ingress, cores, ringers, clock, report, batchMs, sweepMs } = this.#options
-    const pool = await mirror.readPool(path)
+    const stopping = this.#stopped.signal
+    const retrying = (error: unknown) => report({ kind: 'retrying', pool: path, step: 'open', error })
+    const pool = await untilDone(
+      () => mirror.readPool(path),
+      clock,
+      retrying,
+      () => stopping.aborted,
+    )
     if (!pool || isPeerPool(path)) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" of ours in this ledger`)
     if (pool.rebuild) {
       await cores.purge(path)
       await mirror.updatePool(path, { rebuild: undefined })
     }
-    const alarm = (what: string) =>
-      report({ kind: 'halted', pool: path, error: new OverpoolError('POOL_HALTED', `the hypercore of "${path}" reports ${what}`) })
+    const alarm = (what: string) => {
+      const error = new OverpoolError('POOL_HALTED', `the hypercore of "${path}" reports ${what}`)
+      this.#writers.get(path)?.then(
+        (writer) => writer.halt(error),
+        () => {},
+      )
+    }
     const core = await cores.open(path, { encrypted: pool.wanted?.encrypt, alarm })
     const writer = await PoolWriter.open({
       path,
@@ -83,10 +95,16 @@ export class Sidecar {
       ringers: () => ringers(path),
       batchMs: batchMs?.(path),
       sweepMs,
+      stopping,
     })
     this.#open.push(writer)
     await writer.ringAgain()
     return writer
+  }
+
+  /** Why nothing is appended to a pool any more, if so. */
+  halted(path: string): OverpoolError | undefined {
+    return this.#open.find((writer) => writer.path === path)?.halted
   }
 
   /** Rings for handlers whose cursor lags, one that has just begun among them. */
@@ -121,12 +139,19 @@ export class Sidecar {
       post = decodeIngress(message.body)
       writer = await this.writer(post.pool)
     } catch (error) {
+      if (this.#stopped.signal.aborted) return this.#giveBack(message, 0)
       // Not ours, or for a pool that is not there: kept, since a person may know more.
       this.#options.report({ kind: 'bad-message', error })
-      return this.#options.ingress.giveBack([message], SET_ASIDE_MS)
+      return this.#giveBack(message, SET_ASIDE_MS)
     }
-    if (writer.halted) return this.#options.ingress.giveBack([message], SET_ASIDE_MS)
+    if (writer.halted) return this.#giveBack(message, SET_ASIDE_MS)
     writer.accept(post, message)
+  }
+
+  /** One that cannot be given back comes again by itself; those that were received with it are handed over all the same. */
+  async #giveBack(message: Message, delayMs: number): Promise<void> {
+    const { ingress, report } = this.#options
+    await ingress.giveBack([message], delayMs).catch((error) => report({ kind: 'retrying', pool: '', step: 'give back', error }))
   }
 
   /** Receives no more, puts what is in hand, lets the effects go out. What remains is redone by the next start. */

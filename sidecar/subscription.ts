@@ -73,7 +73,17 @@ export class Subscription implements CoreState {
     this.#skipped = pool.network?.skipped ?? 0
     this.#lastSkipped = pool.network?.lastSkipped
     const checkpoint = Math.max(pool.checkpoint, pool.begins?.block ?? 0)
-    this.#effects = new Effects({ path: this.key, mirror, ringers, clock, report, checkpoint, last, core: this })
+    this.#effects = new Effects({
+      path: this.key,
+      mirror,
+      ringers,
+      clock,
+      report,
+      checkpoint,
+      last,
+      coreLength: pool.coreLength,
+      core: this,
+    })
     this.#running = this.#run(checkpoint).catch((error) => {
       if (!this.#stopping) this.#halt(error instanceof Error ? error.message : String(error), error)
     })
@@ -109,7 +119,7 @@ export class Subscription implements CoreState {
       const blocks = await this.#untilDone('open', () => mirror.readBlocks(this.key, n))
       if (!blocks.length) throw new OverpoolError('POOL_HALTED', `block ${n} of ${this.key} is missing in the mirror`)
       for (const block of blocks) {
-        await this.#effects.keepUp()
+        await this.#effects.keepUp(() => this.#stopping || this.#halted !== undefined)
         this.#effects.follow(block, checkPeerBlock(block.n, block.bytes, block.first, false).entries)
         n = block.n + 1
       }
@@ -205,7 +215,7 @@ export class Subscription implements CoreState {
       checked.push(one)
     }
     const blocks = checked.map(({ block }) => block)
-    await this.#effects.keepUp()
+    await this.#effects.keepUp(() => this.#stopping || this.#halted !== undefined)
     const stand = await this.#untilDone('put', () => mirror.putBlocks(this.key, blocks))
     for (const [i, { block, entries, problem }] of checked.entries()) {
       if (Buffer.compare(stand[i]!.bytes, block.bytes) !== 0)
@@ -232,7 +242,7 @@ export class Subscription implements CoreState {
   async describe(): Promise<PoolPatch> {
     const coreLength = this.#core.length
     const signed = await this.#core.signed()
-    return { coreLength, ...(signed && signed.length <= this.#effects.done && { signed, treeHash: signed.treeHash }) }
+    return { coreLength, treeHash: await this.#core.treeHash(coreLength), ...(signed && signed.length <= this.#effects.done && { signed }) }
   }
 
   /** Rings for handlers whose cursor lags. */

@@ -17,9 +17,10 @@ const MAX_STRANGE_ASKS = 1_000
 const SILENT_MS = 4_000
 /** Between two looks whether connected machines still answer, and the longest time in which they are asked nothing, ms. */
 const PULSE_MS = 1_000
-/** A followed pool whose publisher is away is looked for after so long, ms, doubling up to the most. */
-const SEEK_MS = 500
-const SEEK_MOST_MS = 30_000
+const LOOKS_UNTIL_PEERS = 30
+/** A followed pool whose publisher is not connected is looked for again after this time, ms; then after twice as long, and so on to the most. */
+const LOOK_MS = 500
+const LOOK_MOST_MS = 30_000
 /** Leaving takes about 30 ms a pool; after this time the rest is left to time-outs at the other side, ms. */
 const LEAVE_MS = 3_000
 
@@ -72,8 +73,7 @@ export class Swarm {
     for (const info of swarm.peers.values()) if (info.banned && !this.#refuses(info.publicKey)) info.ban(false) // it was refused for another pool's sake
     for (const connection of swarm.connections) if (allows(place, connection)) core.replicate(connection)
     if (peer) this.#goTo(peer)
-    void this.#announce(place)
-    if (!announce) void this.#seek(place)
+    void (announce ? this.#announce(place) : this.#lookFor(place))
   }
 
   /** Shares it no more. Connections on which it was replicated are closed; they come again for what else is shared. */
@@ -142,21 +142,22 @@ export class Swarm {
   }
 
   /**
-   * Looks for the publisher of a followed pool for as long as it is not connected: at once when it has gone, then less and less often. The swarm by itself gives
-   * up after 20 s, and asks the DHT again after ten minutes.
+   * Looks for the publisher of a followed pool for as long as it is not connected: at once when it has gone, then less and less often. By itself the swarm gives
+   * up after 20 s, and asks the network again every ten minutes. Others who follow the pool may be connected for it; they do not make up for its publisher.
    */
-  async #seek(place: Place): Promise<void> {
-    const { discovery, peer } = place
-    const { signal } = place.left
+  async #lookFor(place: Place): Promise<void> {
+    const { discovery, left, peer } = place
+    const { signal } = left
     for (let attempt = 1; !signal.aborted; attempt++) {
-      if (this.#isFound(place)) {
+      await discovery.refresh().catch(() => false)
+      if (signal.aborted) return
+      if (peer) this.#goTo(peer)
+      place.announced = this.#dht!.toArray({ limit: 1 }).length > 0
+      await this.#clock.sleep(backoff(attempt, LOOK_MS, LOOK_MOST_MS), signal)
+      while (!signal.aborted && this.#isFound(place)) {
         attempt = 0
         await once(this.#swarm!, 'update', { signal }).catch(() => {})
-        continue
       }
-      await discovery.refresh().catch(() => false)
-      if (peer) this.#goTo(peer)
-      await this.#clock.sleep(backoff(attempt, SEEK_MS, SEEK_MOST_MS), signal)
     }
   }
 
@@ -169,11 +170,15 @@ export class Swarm {
     })
   }
 
-  /** Lets go of machines that answer nothing any more. Looks are counted, not time: while this process itself was held up, nobody was silent. */
+  /**
+   * Lets go of machines that answer nothing any more, and goes again to those that are to be connected. Looks are counted, not time: while this process itself was
+   * held up, nobody was silent.
+   */
   async #watch(): Promise<void> {
     const heard = new WeakMap<Connection, { packets: number; silent: number }>()
-    while (!this.#closed.signal.aborted) {
+    for (let look = 1; !this.#closed.signal.aborted; look++) {
       await this.#clock.sleep(PULSE_MS, this.#closed.signal)
+      if (look % LOOKS_UNTIL_PEERS === 0) for (const peer of this.#network.peers ?? []) this.#goTo(peer) // the swarm by itself: every ten minutes
       for (const connection of this.#swarm!.connections) {
         const packets = connection.rawStream?.packetsReceived ?? Number.NaN
         const before = heard.get(connection)

@@ -80,7 +80,7 @@ export async function unpublish({ path, wanted = {} }: PoolControl, mirror: Mirr
  * @throws OverpoolError BAD_ARGUMENT
  */
 export async function subscribe(
-  published: string,
+  published: unknown,
   { from, peer, byConfig }: SubscribeOptions,
   mirror: Mirror,
   now: number,

@@ -25,6 +25,8 @@ export interface WriterOptions {
   batchMs?: number
   /** how long a pool is idle until it looks for blocks of another writer and for lost bells, ms (default 5,000) */
   sweepMs?: number
+  /** aborted: `open` is given up when it fails next */
+  stopping?: AbortSignal
 }
 
 /** A post between its receive from the ingress queue and its deletion there. A redelivery joins it. */
@@ -56,57 +58,74 @@ export class PoolWriter {
   #lookingSince: number | undefined
   readonly #lookWake = new Wake()
   readonly #putWake = new Wake()
-  readonly #loops: Promise<unknown>
+  #loops: Promise<unknown> = Promise.resolve()
   #lookEnded = false
   #stopping = false
   #halted: OverpoolError | undefined
+  /** resolves when the mirror says that the pool is halted */
+  #marked: Promise<void> | undefined
   /** blocks in the mirror, as far as we know, and the next sequence number */
   #length: number
   #next: number
 
   /** Reads what the mirror and the core hold, appends what the core lacks and redoes the effects after the checkpoint. */
   static async open(options: WriterOptions): Promise<PoolWriter> {
-    const { path, mirror, core, clock, report } = options
+    const { path, mirror, core, clock, report, stopping } = options
     const patiently = <T>(step: string, work: () => Promise<T>) =>
       untilDone(
         work,
         clock,
         (error) => report({ kind: 'retrying', pool: path, step, error }),
-        () => false,
+        () => stopping?.aborted ?? false,
       )
     const [control, last] = await patiently('open', () => Promise.all([mirror.readPool(path), mirror.lastBlock(path)]))
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
     const length = last ? last.n + 1 : 0
     const wrong = control.halted ?? (await patiently('open', () => disagreement(mirror, core, path, length)))
-    const writer = new PoolWriter(options, Math.min(control.checkpoint, length), last)
-    if (wrong) writer.#halt(new OverpoolError('POOL_HALTED', wrong))
-    while (writer.#length < length && !wrong) {
-      for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length)))
-        writer.#adopt(block, knownEntries(entriesOf(block)))
-      await writer.#effects.keepUp()
-      writer.#forget()
+    // Where something is wrong nothing is followed, least of all by the core.
+    const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
+    const writer = new PoolWriter(options, from, wrong === undefined ? control.coreLength : core.length, last)
+    if (wrong !== undefined) writer.halt(new OverpoolError('POOL_HALTED', wrong))
+    try {
+      while (writer.#length < length && !writer.#halted) {
+        for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length)))
+          writer.#adopt(block, knownEntries(entriesOf(block)))
+        await writer.#effectsKeepUp()
+        writer.#forget()
+      }
+    } catch (error) {
+      if (stopping?.aborted) {
+        await writer.stop() // or it would go on in the background, beside the next one
+        throw error
+      }
+      writer.halt(asHalt(error))
     }
+    writer.#begin()
     return writer
   }
 
-  private constructor(options: WriterOptions, checkpoint: number, last: Block | undefined) {
+  /** @param from the number of the first block that has not had its effects */
+  private constructor(options: WriterOptions, from: number, coreLength: number, last: Block | undefined) {
     this.#options = options
     this.path = options.path
-    this.#length = checkpoint
-    this.#next = 0
+    this.#length = from
+    this.#next = last && last.n + 1 === from ? last.first + last.count : 0
     const { path, mirror, core, clock, ringers, report } = options
     const retrying = (step: string) => (error: unknown) => report({ kind: 'retrying', pool: path, step, error })
-    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint, last, core: stateOf(core) })
+    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint: from, last, coreLength, core: stateOf(core) })
     this.#follower = new CoreFollower(
       { path, mirror, core, clock, appended: () => this.#effects.coreGrew(), retrying: retrying('append') },
-      checkpoint,
+      from,
     )
-    if (last && last.n + 1 === checkpoint) this.#next = last.first + last.count
+  }
+
+  /** Sets the loops to work, when nothing is left to be adopted from an earlier process: a sweep meanwhile would adopt it twice. */
+  #begin(): void {
     const looking = this.#lookLoop().finally(() => {
       this.#lookEnded = true
       this.#putWake.wake()
     })
-    this.#loops = Promise.all([looking, this.#putLoop()]).catch((error) => this.#halt(asHalt(error)))
+    this.#loops = Promise.all([looking, this.#putLoop()]).catch((error) => this.halt(asHalt(error)))
   }
 
   /** Bytes of the posts in hand: received, and not yet in a block. */
@@ -187,10 +206,15 @@ export class PoolWriter {
         continue
       }
       if (batchMs && this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping) await clock.sleep(batchMs)
-      await this.#effects.keepUp()
+      await this.#effectsKeepUp()
       await this.#put(this.#takeLooked())
       this.#forget()
     }
+  }
+
+  /** Waits while too many effects do; not when the writer is to stop, since what they wait for may be away. */
+  #effectsKeepUp(): Promise<void> {
+    return this.#effects.keepUp(() => this.#halted !== undefined || this.#stopping || (this.#options.stopping?.aborted ?? false))
   }
 
   /** A look-up that is under way, or not yet acted on, may have begun before the newest receipts were there: it needs the ids since then. */
@@ -245,6 +269,7 @@ export class PoolWriter {
     try {
       for (let blocks = await mirror.readBlocks(path, this.#length); blocks.length; blocks = await mirror.readBlocks(path, this.#length)) {
         for (const block of blocks) this.#adopt(block, knownEntries(entriesOf(block)))
+        await this.#effectsKeepUp()
       }
       this.#forget()
       await this.ringAgain()
@@ -288,16 +313,16 @@ export class PoolWriter {
     )
   }
 
-  #halt(error: OverpoolError): void {
+  /** Appends nothing any more, here or after a restart, until an operator acts. */
+  halt(error: OverpoolError): void {
     if (this.#halted || this.#stopping) return
     const { mirror, path, report } = this.#options
     this.#halted = error
     this.#bytes = 0
     this.#held.clear() // their messages come again when their visibility lapses
+    this.#follower.halt()
     report({ kind: 'halted', pool: path, error })
-    mirror
-      .updatePool(path, { halted: error.message })
-      .catch((cause) => report({ kind: 'retrying', pool: path, step: 'halt', error: cause }))
+    this.#marked = this.#untilDone('halt', () => mirror.updatePool(path, { halted: error.message })).catch(() => {}) // the next start sees it again
     this.#lookWake.wake()
     this.#putWake.wake()
   }
@@ -308,6 +333,7 @@ export class PoolWriter {
     this.#lookWake.wake()
     this.#putWake.wake()
     await this.#loops
+    await this.#marked
     await this.#follower.stop()
     await this.#effects.stop()
   }

@@ -15,6 +15,8 @@ export interface PoolStatus {
   encrypted?: boolean
   /** machines that may have it, if not all */
   allow?: string[]
+  /** a peer's pool that is not followed from its first entry: where it begins */
+  begins?: { block: number; seq: number }
   /** as last seen by the machine, at `at` */
   network?: Network
   /** blocks that its publisher has signed and that are not here, as far as we have heard */
@@ -24,7 +26,7 @@ export interface PoolStatus {
 
 export async function statusOf(pools: Pools): Promise<PoolStatus[]> {
   return Promise.all(
-    (await pools.list()).map(async ({ path, key, wanted = {}, network, halted }) => {
+    (await pools.list()).map(async ({ path, key, wanted = {}, network, begins, halted }) => {
       const { blocks, entries } = await pools.size(path)
       const isPeers = isPeerPool(path)
       return {
@@ -34,6 +36,7 @@ export async function statusOf(pools: Pools): Promise<PoolStatus[]> {
         ...(isPeers ? { subscribed: wanted.subscribe ?? false } : { published: wanted.publish ?? false }),
         ...((wanted.encrypt ?? wanted.secret) && { encrypted: true }),
         ...(wanted.allow && { allow: wanted.allow }),
+        ...(begins && { begins }),
         ...(network && { network }),
         ...(network?.remoteLength !== undefined && { behind: Math.max(0, network.remoteLength - blocks) }),
         ...(halted !== undefined && { halted }),

@@ -1,11 +1,8 @@
-import type { IncomingMessage } from 'node:http'
-import { type Context, Hono } from 'hono'
+import { Hono } from 'hono'
 import { dialectOf, readPayment } from '../../shared/bip270/payment.ts'
 import { type ErrorCode, OverpoolError } from '../../shared/errors.ts'
 import { type AcceptDeps, accept, type PoolDoor } from './accept.ts'
-
-/** Bytes of messages that are being read at one time, all connections together: more are told to come again. */
-const MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024
+import { BodyReader, letGo, type NodeBindings } from './body.ts'
 
 export interface PaymentsDeps extends AcceptDeps {
   pool: (path: string) => PoolDoor | undefined | Promise<PoolDoor | undefined>
@@ -15,7 +12,7 @@ export interface PaymentsDeps extends AcceptDeps {
   log: (error: unknown) => void
 }
 
-type Env = { Bindings: { incoming?: IncomingMessage } }
+type Env = { Bindings: NodeBindings }
 
 const CORS = {
   'access-control-allow-origin': '*',
@@ -39,7 +36,7 @@ export function paymentsApp(deps: PaymentsDeps): Hono<Env> {
     const pool = await deps.pool(c.req.param('pool'))
     if (!pool) throw new OverpoolError('POOL_NOT_FOUND', 'no pool of this name takes payments here')
     const dialect = dialectOf(c.req.header('content-type'))
-    const payment = readPayment(await body.read(c), dialect)
+    const payment = readPayment(await body.read(c.req.raw, c.req.header('content-length'), c.env ?? {}), dialect)
     await accept(pool, payment, { source: 'http' }, deps)
     const { scanned, fields } = payment
     const copy = {
@@ -51,9 +48,12 @@ export function paymentsApp(deps: PaymentsDeps): Hono<Env> {
   app.all('/:pool', () => {
     throw new OverpoolError('METHOD_NOT_ALLOWED', 'a pool takes a POST with a BIP270 Payment')
   })
-  app.notFound(() => refusal(new OverpoolError('POOL_NOT_FOUND', 'payments are posted to /{pool}')))
-  app.onError((error) => {
-    if (!(error instanceof OverpoolError) || statusOf(error.code) >= 500) deps.log(error)
+  app.notFound(() => {
+    throw new OverpoolError('POOL_NOT_FOUND', 'payments are posted to /{pool}')
+  })
+  app.onError(async (error, c) => {
+    if (isOurFault(error)) deps.log(error)
+    await letGo(c.env ?? {})
     return refusal(error)
   })
   return app
@@ -61,14 +61,25 @@ export function paymentsApp(deps: PaymentsDeps): Hono<Env> {
 
 /** A failure as the wallet sees it: a status and a PaymentACK, since one wallet reads only the status and another only `error`. */
 function refusal(error: unknown): Response {
-  const ours = error instanceof OverpoolError && statusOf(error.code) !== 500
-  const status = ours ? statusOf(error.code) : 500
-  const memo = ours ? error.message : 'The payment could not be taken; nothing was recorded. Please try again.'
+  const code = error instanceof OverpoolError ? error.code : undefined
+  const status = code ? statusOf(code) : 500
   const headers: Record<string, string> = { ...JSON_HEADERS }
   if (status === 405) headers.allow = 'POST, OPTIONS'
   if (status === 503) headers['retry-after'] = '1'
-  if (status === 413) headers.connection = 'close' // the rest of it is not read
-  return new Response(JSON.stringify({ memo, error: 1, ...(ours && { code: error.code }) }), { status, headers })
+  return new Response(JSON.stringify({ memo: sentence(error, status), error: 1, ...(status !== 500 && { code }) }), { status, headers })
+}
+
+/** Too much work, or a halted pool that has said so before, would fill the log at every post. */
+function isOurFault(error: unknown): boolean {
+  return !(error instanceof OverpoolError) || (statusOf(error.code) >= 500 && !['OVERLOADED', 'POOL_HALTED', 'CLOSED'].includes(error.code))
+}
+
+/** What the wallet did is named; what is the matter with us is for the log. */
+function sentence(error: unknown, status: number): string {
+  if (error instanceof OverpoolError && (status < 500 || error.code === 'OVERLOADED')) return error.message
+  if (error instanceof OverpoolError && error.code === 'POOL_HALTED')
+    return 'This pool takes no payments at this moment. Please try again later.'
+  return 'The payment could not be taken. Please send it again: it is recorded once, however often it is sent.'
 }
 
 function statusOf(code: ErrorCode): number {
@@ -89,65 +100,11 @@ function statusOf(code: ErrorCode): number {
     case 'BAD_TRANSACTION':
       return 422
     case 'OVERLOADED':
+    case 'POOL_HALTED':
     case 'UNAVAILABLE':
     case 'CLOSED':
       return 503
     default:
       return 500
-  }
-}
-
-/** Reads bodies within bounds: of each, and of all together. */
-class BodyReader {
-  readonly #max: number
-  #inFlight = 0
-
-  constructor(max: number) {
-    this.#max = max
-  }
-
-  async read(c: Context<Env>): Promise<Uint8Array> {
-    const announced = Number(c.req.header('content-length') ?? 0)
-    if (announced > this.#max) throw this.#tooLarge()
-    const incoming = c.env?.incoming
-    if (incoming) return this.#readIncoming(incoming)
-    const body = new Uint8Array(await c.req.arrayBuffer())
-    if (body.length > this.#max) throw this.#tooLarge()
-    return body
-  }
-
-  /** Straight from Node's request: a web stream in between takes as long as all the rest of a post. */
-  #readIncoming(incoming: IncomingMessage): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      const chunks: Buffer[] = []
-      let size = 0
-      const done = () => {
-        this.#inFlight -= size
-        incoming.off('data', take).off('end', whole).off('error', broken).off('close', broken)
-      }
-      const fail = (error: OverpoolError) => {
-        done()
-        incoming.on('error', () => {}).resume() // what still comes is let go
-        reject(error)
-      }
-      const take = (chunk: Buffer) => {
-        size += chunk.length
-        this.#inFlight += chunk.length
-        if (size > this.#max) fail(this.#tooLarge())
-        else if (this.#inFlight > MAX_BYTES_IN_FLIGHT)
-          fail(new OverpoolError('OVERLOADED', 'too much is being sent at this moment; please try again', { retryable: true }))
-        else chunks.push(chunk)
-      }
-      const whole = () => {
-        done()
-        resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
-      }
-      const broken = () => fail(new OverpoolError('MALFORMED_PAYMENT', 'the message broke off'))
-      incoming.on('data', take).on('end', whole).on('error', broken).on('close', broken)
-    })
-  }
-
-  #tooLarge(): OverpoolError {
-    return new OverpoolError('PAYMENT_TOO_LARGE', `a Payment may have ${this.#max} bytes`)
   }
 }

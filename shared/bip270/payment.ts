@@ -1,5 +1,5 @@
 import { OverpoolError } from '../errors.ts'
-import type { PaymentFields } from '../ledger/entry.ts'
+import { kept, type PaymentFields } from '../ledger/entry.ts'
 import { type ScannedTransaction, transactionFromHex } from '../transaction/index.ts'
 
 /** Longest transaction, hex characters (BIP270: a Payment over 10,000,000 bytes is refused by the host). */
@@ -15,9 +15,9 @@ export const MAX_PAYMENT_BYTES = MAX_TRANSACTION_HEX + 6 * (MAX_MERCHANT_DATA + 
 /** Lambda takes 6 MB, and a body that is not text arrives as base64, a third longer: so 4.5 MB of what the wallet sent. */
 export const MAX_PAYMENT_BYTES_ON_LAMBDA = 4_500_000
 
-/** Brackets and commas that a Payment can have at most: its strings are this long, and an honest one has six. */
+/** Marks (brackets and commas, or the `&` and `+` of a form) that a Payment can have at most: its strings are this long, and an honest one has six. */
 const MAX_STRUCTURE = MAX_MERCHANT_DATA + MAX_REFUND_TO + MAX_MEMO + 100
-/** Below this many bytes JSON.parse can do no harm. */
+/** Below this many bytes no parser can do harm. */
 const SMALL = 64 * 1024
 
 /** A Payment that has been checked: its transaction's bytes were scanned, its other fields are within their limits. */
@@ -48,12 +48,14 @@ export function dialectOf(contentType: string | undefined): Dialect {
 /** Reads a Payment message, or throws MALFORMED_PAYMENT, BAD_PAYMENT or BAD_TRANSACTION. */
 export function readPayment(body: Uint8Array, dialect: Dialect): CheckedPayment {
   const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
-  return checkPayment(dialect === 'json' ? parseJson(text) : Object.fromEntries(new URLSearchParams(text.toString('utf8'))))
+  return checkPayment(dialect === 'json' ? parseJson(text) : parseForm(text))
 }
 
+// JSON.parse of ten million brackets takes gigabytes, and URLSearchParams a minute for a million fields: count first, which costs nothing for an
+// honest message.
+
 function parseJson(text: Buffer): unknown {
-  // JSON.parse of ten million brackets takes gigabytes: count first, which costs nothing for an honest message.
-  if (text.length > SMALL && structure(text) > MAX_STRUCTURE) throw malformed('the message is nested too deeply or has too many fields')
+  if (text.length > SMALL && marks(text, '[{,') > MAX_STRUCTURE) throw malformed('the message is nested too deeply or has too many fields')
   try {
     return JSON.parse(text.toString('utf8'))
   } catch (cause) {
@@ -61,9 +63,14 @@ function parseJson(text: Buffer): unknown {
   }
 }
 
-function structure(text: Buffer): number {
+function parseForm(text: Buffer): unknown {
+  if (text.length > SMALL && marks(text, '&+') > MAX_STRUCTURE) throw malformed('the message has too many fields')
+  return Object.fromEntries(new URLSearchParams(text.toString('utf8')))
+}
+
+function marks(text: Buffer, which: string): number {
   let count = 0
-  for (const mark of [0x5b, 0x7b, 0x2c]) {
+  for (const mark of Buffer.from(which)) {
     for (let at = text.indexOf(mark); at >= 0 && count <= MAX_STRUCTURE; at = text.indexOf(mark, at + 1)) count++
   }
   return count
@@ -99,7 +106,7 @@ function present(value: unknown): boolean {
 }
 
 function within(value: unknown, field: string, limit: number): unknown {
-  const length = (typeof value === 'string' ? value : JSON.stringify(value)).length
+  const length = (typeof value === 'string' ? value : JSON.stringify(kept(value))).length // an older wallet's object: no deeper than can be kept
   if (length > limit) throw bad(`"${field}" may have ${limit} characters, not ${length}`)
   return value
 }

@@ -78,7 +78,7 @@ export interface PoolControl {
   halted?: string
   wanted?: Wanted
   /** its hypercore, which nobody else has seen, has to be made again from the mirror: encrypted, or in clear */
-  rebuild?: boolean
+  rebuild?: true
   network?: Network
   /** a peer's pool: what its publisher has signed of what is in the mirror */
   signed?: Signed
@@ -86,20 +86,23 @@ export interface PoolControl {
   begins?: { block: number; seq: number }
 }
 
+/** Fields of a pool's control item that are kept as JSON. */
+export const AS_JSON: ReadonlySet<string> = new Set<keyof PoolControl>(['wanted', 'rebuild', 'network', 'signed', 'begins'])
+
 export type PoolPatch = Partial<Omit<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>>
 
 /** How far a handler has come in a pool. */
 export interface Cursor {
   /** the last entry it has finished, -1 for none */
   seq: number
-  /** the block where the next entry is looked for: the one that holds `seq`, 0 for none */
+  /** the block where the next entry is looked for: the one that holds `seq`, or the next when that was its last; 0 for none */
   block: number
   /** failed attempts at the next entry */
   attempts: number
   /** the pool stops here (`onPoison: 'stop'`): why */
   stopped?: string
-  /** the operator wants the dead letters tried again; set by `askRedrive`, not by `writeCursor` */
-  redrive?: boolean
+  /** when the operator asked to have the dead letters tried again, ms since 1970: those that were last tried before; not written by `writeCursor` */
+  redrive?: number
 }
 
 /** An entry that a handler gave up on. */
@@ -108,6 +111,7 @@ export interface DeadLetter {
   block: number
   error: string
   attempts: number
+  /** when it was last tried, ms since 1970 */
   at: number
 }
 
@@ -141,13 +145,16 @@ export interface Mirror {
   createPool(pool: Pick<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>): Promise<PoolControl>
   readPool(path: string): Promise<PoolControl | undefined>
   listPools(): Promise<PoolControl[]>
-  /** Changes these fields and no others. `checkpoint` and `coreLength` never go back. */
+  /** Changes these fields and no others. `checkpoint` and `coreLength` never go back, and `treeHash` stays with its `coreLength`. */
   updatePool(path: string, patch: PoolPatch): Promise<void>
 
   readCursor(handler: string, pool: string): Promise<Cursor>
   /** Moves the cursor forward, or changes the attempts where it stands; one that is behind what is stored is ignored. Leaves `redrive` alone. */
   writeCursor(handler: string, pool: string, cursor: Cursor): Promise<void>
-  askRedrive(handler: string, pool: string, wanted: boolean): Promise<void>
+  /** Asks at `at` to have the dead letters tried again; the latest asking stands. */
+  askRedrive(handler: string, pool: string, at: number): Promise<void>
+  /** All that was asked for at `at` has been tried; a later asking stands. */
+  endRedrive(handler: string, pool: string, at: number): Promise<void>
   /** Names of the handlers that have a cursor in this pool. */
   listHandlers(pool: string): Promise<string[]>
 
@@ -163,3 +170,9 @@ export interface Mirror {
 }
 
 export const NO_CURSOR: Cursor = { seq: -1, block: 0, attempts: 0 }
+
+/** `readBlocks` stops after this many bytes, so that a page of large blocks fits into memory. */
+export const PAGE_BYTES = 4 * 1024 * 1024
+
+/** `receiptsOf` gives at most so many of one transaction: a wallet can post the same one with any number of memos. */
+export const MAX_RECEIPTS = 100

@@ -3,13 +3,18 @@ import { OverpoolError } from '../errors.ts'
 import { type Block, entriesOf } from '../ledger/block.ts'
 import type { SqliteStore } from '../sqlite.ts'
 import { scanTransaction } from '../transaction/index.ts'
-import { type Cursor, type DeadLetter, type Mirror, NO_CURSOR, type PoolControl, type PoolPatch, type Receipt } from './port.ts'
-
-/** `readBlocks` stops after this many bytes, so that a page of large blocks fits into memory. */
-const PAGE_BYTES = 4 * 1024 * 1024
-
-/** `receiptsOf` gives at most so many of one transaction: a wallet can post the same one with any number of memos. */
-const MAX_RECEIPTS = 100
+import {
+  AS_JSON,
+  type Cursor,
+  type DeadLetter,
+  MAX_RECEIPTS,
+  type Mirror,
+  NO_CURSOR,
+  PAGE_BYTES,
+  type PoolControl,
+  type PoolPatch,
+  type Receipt,
+} from './port.ts'
 
 interface Place {
   seq: number
@@ -179,8 +184,10 @@ export class SqliteMirror implements Mirror {
 
   async updatePool(path: string, patch: PoolPatch): Promise<void> {
     await this.#store.write(() => {
+      const isBehind = patch.coreLength !== undefined && patch.coreLength < (this.#pool(path)?.coreLength ?? 0)
       for (const [field, value] of Object.entries(patch)) {
-        const next = field === 'checkpoint' || field === 'coreLength' ? `max(${field}, ?)` : '?'
+        if (isBehind && (field === 'coreLength' || field === 'treeHash')) continue // the tree hash goes with its length
+        const next = field === 'checkpoint' ? `max(${field}, ?)` : '?'
         this.#store.run(`UPDATE pools SET ${field} = ${next} WHERE path = ?`, columnOf(value), path)
       }
     })
@@ -194,7 +201,7 @@ export class SqliteMirror implements Mirror {
     )
     if (!row) return NO_CURSOR
     const { stopped, redrive, ...cursor } = row
-    return { ...cursor, ...(stopped !== null && { stopped }), ...(redrive && { redrive: true }) }
+    return { ...cursor, ...(stopped !== null && { stopped }), ...(redrive && { redrive }) }
   }
 
   async writeCursor(handler: string, pool: string, { seq, block, attempts, stopped }: Cursor): Promise<void> {
@@ -212,14 +219,20 @@ export class SqliteMirror implements Mirror {
     )
   }
 
-  async askRedrive(handler: string, pool: string, wanted: boolean): Promise<void> {
+  async askRedrive(handler: string, pool: string, at: number): Promise<void> {
     await this.#store.write(() =>
       this.#store.run(
-        'INSERT INTO cursors (handler, pool, redrive) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET redrive = excluded.redrive',
+        'INSERT INTO cursors (handler, pool, redrive) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET redrive = max(redrive, excluded.redrive)',
         handler,
         pool,
-        Number(wanted),
+        at,
       ),
+    )
+  }
+
+  async endRedrive(handler: string, pool: string, at: number): Promise<void> {
+    await this.#store.write(() =>
+      this.#store.run('UPDATE cursors SET redrive = 0 WHERE handler = ? AND pool = ? AND redrive <= ?', handler, pool, at),
     )
   }
 
@@ -267,9 +280,6 @@ export class SqliteMirror implements Mirror {
 function prefixOf(key: string): number {
   return Number.parseInt(key.slice(0, 12), 16)
 }
-
-/** Fields that are kept as JSON. */
-const AS_JSON: ReadonlySet<string> = new Set<keyof PoolControl>(['wanted', 'rebuild', 'network', 'signed', 'begins'])
 
 function columnOf(value: PoolPatch[keyof PoolPatch]): string | number | null {
   return typeof value === 'object' || typeof value === 'boolean' ? JSON.stringify(value) : (value ?? null)

@@ -5,6 +5,8 @@ import { type Parts, sqliteParts } from '../../local/parts.ts'
 import { lineOf } from '../../local/report.ts'
 import type { NetworkSettings, PoolSettings } from '../../shared/config.ts'
 import type { PublishOptions, SubscribeOptions } from '../../sidecar/wanted.ts'
+import type { AwsPlace } from '../aws/clients.ts'
+import type { AwsPartsOptions } from './aws-parts.ts'
 import { handlerOf } from './handler.ts'
 
 // A machine in a process of its own, so that it can be killed: it is told what to do over IPC. See ./machine.ts, its other end.
@@ -12,6 +14,8 @@ import { handlerOf } from './handler.ts'
 export interface ChildOptions {
   dir: string
   side: 'sqlite' | 'aws'
+  /** of side aws: where it is, and how its parts are set */
+  aws?: AwsPlace & AwsPartsOptions
   pools: Record<string, PoolSettings>
   runsFile: string
   /** no handler works */
@@ -29,7 +33,7 @@ const machine = await Machine.open({
   dir: options.dir,
   network: options.network,
   async parts(dir) {
-    parts = options.side === 'sqlite' ? await sqliteParts(dir) : await (await import('./aws-parts.ts')).awsParts(dir)
+    parts = options.side === 'sqlite' ? await sqliteParts(dir) : await (await import('./aws-parts.ts')).awsParts(options.aws!, options.aws)
     return parts
   },
   report(report) {
@@ -69,6 +73,7 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   dead: (path: string) => parts.mirror.listDead('main', path),
   redrive: async (path: string, skip: boolean) =>
     redrive('main', path, skip, { mirror: parts.mirror, bells: await parts.bells('main'), clock: parts.clock }),
+  rss: () => process.memoryUsage.rss() / 2 ** 20,
   close: () => machine.close(),
 }
 

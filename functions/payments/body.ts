@@ -1,0 +1,107 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { OverpoolError } from '../../shared/errors.ts'
+
+/** Messages up to this size are always read: those who send large ones, and let them lie, keep no other wallet out. */
+const SMALL = 32 * 1024
+/** Bytes of larger messages in hand at one time, each from its arrival until its answer has been taken: more large ones are told to come again. */
+const MAX_LARGE_BYTES = 32 * 1024 * 1024
+/** A large message's sender has this long to take the answer, ms. */
+const ANSWER_MS = 60_000
+/** What still comes of a refused message is let go by before the answer, up to so many bytes and ms. */
+const LET_GO_BYTES = 20_000_000
+const LET_GO_MS = 5_000
+
+/** Node's own request and answer, where the door stands on Node's server. */
+export interface NodeBindings {
+  incoming?: IncomingMessage
+  outgoing?: ServerResponse
+}
+
+/** Reads bodies within bounds: of each, and of all large ones together. */
+export class BodyReader {
+  readonly #max: number
+  #largeBytes = 0
+
+  /** @param max longest message, bytes */
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  /** The body of a request, or PAYMENT_TOO_LARGE, OVERLOADED, MALFORMED_PAYMENT when it breaks off. */
+  async read(request: Request, announced: string | undefined, { incoming, outgoing }: NodeBindings): Promise<Uint8Array> {
+    if (Number(announced ?? 0) > this.#max) throw this.#tooLarge()
+    if (incoming && outgoing) return this.#readIncoming(incoming, outgoing)
+    const body = new Uint8Array(await request.arrayBuffer())
+    if (body.length > this.#max) throw this.#tooLarge()
+    return body
+  }
+
+  /** Straight from Node's request: a web stream in between takes as long as all the rest of a post. */
+  #readIncoming(incoming: IncomingMessage, outgoing: ServerResponse): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      const chunks: Buffer[] = []
+      let size = 0
+      let held = 0
+      const done = () => incoming.off('data', take).off('end', whole).off('error', broken).off('close', broken)
+      const fail = (error: OverpoolError) => {
+        done()
+        chunks.length = 0
+        reject(error)
+      }
+      const take = (chunk: Buffer) => {
+        size += chunk.length
+        if (size > this.#max) return fail(this.#tooLarge())
+        if (size > SMALL) {
+          if (held === 0) outgoing.once('close', () => (this.#largeBytes -= held))
+          this.#largeBytes += size - held
+          held = size
+          if (this.#largeBytes > MAX_LARGE_BYTES)
+            return fail(new OverpoolError('OVERLOADED', 'too much is being sent at this moment; please try again', { retryable: true }))
+        }
+        chunks.push(chunk)
+      }
+      const whole = () => {
+        done()
+        if (held) endAfter(outgoing, ANSWER_MS)
+        resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
+      }
+      const broken = () => fail(new OverpoolError('MALFORMED_PAYMENT', 'the message broke off'))
+      incoming.on('data', take).on('end', whole).on('error', broken).on('close', broken)
+      if (incoming.destroyed) broken() // while the pool was looked up
+    })
+  }
+
+  #tooLarge(): OverpoolError {
+    return new OverpoolError('PAYMENT_TOO_LARGE', `a Payment may have ${this.#max} bytes`)
+  }
+}
+
+/**
+ * Lets the rest of a message that is refused go by, for a while. Most clients listen only when they have said all; were they answered, and cut off,
+ * before that, they would never hear why.
+ */
+export function letGo({ incoming }: NodeBindings): Promise<void> | undefined {
+  if (!incoming || incoming.readableEnded || incoming.destroyed) return undefined
+  return new Promise((resolve) => {
+    let size = 0
+    const count = (chunk: Buffer) => (size += chunk.length) > LET_GO_BYTES && done()
+    const timer = setTimeout(() => done(), LET_GO_MS)
+    const done = () => {
+      clearTimeout(timer)
+      incoming.off('data', count).off('end', done).off('close', done)
+      resolve()
+    }
+    incoming
+      .on('error', () => {})
+      .on('data', count)
+      .on('end', done)
+      .on('close', done)
+      .resume()
+  })
+}
+
+/** Ends the connection of an answer that is not taken in time. */
+function endAfter(outgoing: ServerResponse, ms: number): void {
+  const timer = setTimeout(() => outgoing.destroy(), ms).unref()
+  outgoing.once('close', () => clearTimeout(timer))
+}

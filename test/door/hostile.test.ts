@@ -1,0 +1,193 @@
+import { once } from 'node:events'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { largePayment, payment, TestMachine, until } from '../machine/machine.ts'
+import { attacked, REFUSED, repeatedly, status, TAKEN } from './attacked.ts'
+import { postBytes, Wire } from './wire.ts'
+
+describe('the door stays open for others, and small, when somebody sends', { timeout: 100_000 }, () => {
+  it('the nine bytes that make other parsers allocate until they die', () =>
+    attacked(REFUSED, async (machine) => {
+      for (let round = 0; round < 20; round++) {
+        const answers = await Promise.all(repeatedly(20, () => status(machine, JSON.stringify({ transaction: '01000000feffffffff' }))))
+        expect(new Set(answers)).toEqual(new Set([422]))
+      }
+    }))
+
+  it('ten million brackets, or a million fields', () =>
+    attacked(REFUSED, async (machine) => {
+      const deep = '['.repeat(10_000_000)
+      const form = Array.from({ length: 1_200_000 }, (_, i) => `k${i}`)
+        .join('&')
+        .slice(0, 10_000_000)
+      for (let round = 0; round < 3; round++) {
+        expect(await status(machine, deep)).toBe(400)
+        expect(await status(machine, `{"transaction":${deep}`)).toBe(400)
+        expect(await status(machine, '{"a":'.repeat(2_000_000))).toBe(400)
+        expect(await status(machine, form, 'application/x-www-form-urlencoded')).toBe(400)
+      }
+    }))
+
+  it('a hundred megabytes, announced or in chunks without end', () =>
+    attacked(REFUSED, async (machine) => {
+      for (let round = 0; round < 3; round++) {
+        expect(await status(machine, new Uint8Array(100_000_000).fill(0x20))).toBe(413)
+        let left = 100_000_000
+        const chunks = new ReadableStream({
+          pull(controller) {
+            if ((left -= 65_536) > 0) controller.enqueue(new Uint8Array(65_536).fill(0x30))
+            else controller.close()
+          },
+        })
+        expect(await status(machine, chunks)).toBe(413)
+      }
+    }))
+
+  it('many large payments at once, and never takes an answer', () =>
+    attacked(TAKEN, async (machine) => {
+      const { transaction } = largePayment(4_900_000)
+      const body = postBytes('mypool', JSON.stringify({ transaction }))
+      const wires = repeatedly(20, () => new Wire(machine.url))
+      for (const wire of wires) {
+        wire.socket.pause()
+        wire.say(body)
+      }
+      // Some are taken and some told to come again, at an answer that nobody reads; then another wallet's large one is told so, or taken.
+      await until(
+        () => wires.every(({ socket }) => socket.writableLength === 0),
+        (sent) => sent,
+        60_000,
+      )
+      expect([200, 503]).toContain(await status(machine, JSON.stringify(largePayment(1_000_000))))
+      for (const wire of wires) wire[Symbol.dispose]()
+      await until(
+        () => status(machine, JSON.stringify(largePayment(4_800_000))),
+        (answer) => answer === 200,
+      )
+    }))
+
+  it('thousands of posts without ever listening', () =>
+    attacked(TAKEN, async (machine) => {
+      const many = repeatedly(1_000, (i) => postBytes('mypool', JSON.stringify(payment(`pipelined ${i}`)))).join('')
+      const wires = repeatedly(20, () => new Wire(machine.url))
+      for (const wire of wires) {
+        wire.socket.pause()
+        wire.say(many)
+      }
+      await until(
+        () => machine.call('length', 'mypool'),
+        (length) => length >= 1_000,
+        60_000,
+      )
+      for (const wire of wires) wire[Symbol.dispose]()
+    }))
+
+  // Linux alone has more than one loopback address without being told.
+  it.runIf(process.platform === 'linux')('nothing on thousands of connections', () =>
+    attacked(REFUSED, async (machine) => {
+      const wires: Wire[] = []
+      const open = async (count: number, text: string) => {
+        while (count > 0) {
+          const some = repeatedly(100, () => new Wire(machine.url, '127.0.0.2').say(text))
+          await Promise.all(some.map(({ socket }) => once(socket, 'connect')))
+          wires.push(...some)
+          count -= some.length
+        }
+      }
+      const closed = () => wires.filter((wire) => wire.closed).length
+      await open(3_000, '')
+      await until(closed, (count) => count >= 1_000)
+      // Those that have asked something once are no better.
+      await open(3_000, 'GET /_/health HTTP/1.1\r\nhost: localhost\r\n\r\n')
+      await until(closed, (count) => count >= 4_000)
+      for (const wire of wires) wire[Symbol.dispose]()
+    }),
+  )
+})
+
+describe('on one connection', () => {
+  it('a thousand posts at once are answered in their order', async () => {
+    await using machine = await TestMachine.start({ mypool: {} })
+    const memos = repeatedly(1_000, (i) => `the ${i}th`)
+    using wire = new Wire(machine.url)
+    wire.say(memos.map((memo) => postBytes('mypool', JSON.stringify({ ...payment('pipelined'), memo }))).join(''))
+    await until(
+      () => wire.statuses.length,
+      (answers) => answers === memos.length,
+    )
+    expect(new Set(wire.statuses)).toEqual(new Set([200]))
+    expect([...wire.heard.matchAll(/"memo":"(the \d+th)"/g)].map(([, memo]) => memo)).toEqual(memos)
+  })
+
+  it('a post that breaks off is no payment, and the next one on another connection is', async () => {
+    await using machine = await TestMachine.start({ mypool: {} })
+    const body = JSON.stringify(payment('broken off'))
+    for (let length = 1; length < body.length; length += 7) {
+      using wire = new Wire(machine.url)
+      wire.say(postBytes('mypool', body.slice(0, length), { 'content-length': String(body.length) }))
+      wire.socket.end()
+      await once(wire.socket, 'close')
+    }
+    expect((await machine.post('mypool', payment('whole'))).status).toBe(200)
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.length > 0,
+    )
+    expect(await machine.call('length', 'mypool')).toBe(1)
+  })
+})
+
+/** One message, and within it or behind it another that a proxy before us may have taken for a part of the first. */
+const hidden = postBytes('mypool', JSON.stringify(payment('hidden')))
+const framed = (headers: string, body: string) =>
+  `POST /mypool HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n${headers}\r\n${body}`
+const SMUGGLED: [what: string, bytes: string][] = [
+  ['a length and chunks', framed('content-length: 5\r\ntransfer-encoding: chunked\r\n', `0\r\n\r\n${hidden}`)],
+  ['chunks and a length', framed('transfer-encoding: chunked\r\ncontent-length: 5\r\n', `0\r\n\r\n${hidden}`)],
+  ['two lengths', framed(`content-length: 0\r\ncontent-length: ${hidden.length}\r\n`, hidden)],
+  ['a list of lengths', framed(`content-length: 0, ${hidden.length}\r\n`, hidden)],
+  ['a length with a sign', framed('content-length: +0\r\n', hidden)],
+  ['a length in hex', framed('content-length: 0x0\r\n', hidden)],
+  ['a negative length', framed('content-length: -1\r\n', hidden)],
+  ['a length too long for any number', framed(`content-length: ${'9'.repeat(40)}\r\n`, hidden)],
+  ['a length behind a space', framed('content-length : 0\r\n', hidden)],
+  ['chunks that are not the last coding', framed('transfer-encoding: chunked, identity\r\n', `0\r\n\r\n${hidden}`)],
+  ['chunks in an unknown coding', framed('transfer-encoding: xchunked\r\n', `0\r\n\r\n${hidden}`)],
+  ['chunks behind a space', framed('transfer-encoding : chunked\r\n', `0\r\n\r\n${hidden}`)],
+  ['chunks in a folded line', framed('transfer-encoding:\r\n chunked\r\ncontent-length: 0\r\n', `0\r\n\r\n${hidden}`)],
+  ['a chunk whose size is no number', framed('transfer-encoding: chunked\r\n', `0x0\r\n\r\n${hidden}`)],
+  ['a chunk whose size is too large for any number', framed('transfer-encoding: chunked\r\n', `${'f'.repeat(40)}\r\n${hidden}`)],
+  ['a chunk longer than it says', framed('transfer-encoding: chunked\r\n', `1\r\n{}\r\n0\r\n\r\n${hidden}`)],
+  ['a header with a bare line feed', framed('x: y\nz: a\r\ncontent-length: 0\r\n', hidden)],
+  ['a header with a zero byte', framed('x: \0\r\ncontent-length: 0\r\n', hidden)],
+  ['a name with a space', framed('x y: z\r\ncontent-length: 0\r\n', hidden)],
+  ['no Host', hidden.replace('host: localhost\r\n', '')],
+  ['another protocol', hidden.replace('HTTP/1.1', 'HTTP/3.7')],
+  ['the preface of HTTP/2', `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${hidden}`],
+  ['the beginning of a TLS connection', `\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03${hidden}`],
+  ['headers without end', `POST /mypool HTTP/1.1\r\nhost: localhost\r\nx: ${'y'.repeat(20_000)}\r\n\r\n${hidden}`],
+]
+
+describe('a request that can be read in two ways', () => {
+  let machine: TestMachine
+  beforeAll(async () => {
+    machine = await TestMachine.start({ mypool: {} }, { idle: true })
+  })
+  afterAll(() => machine[Symbol.asyncDispose]())
+
+  it.each(SMUGGLED)('is refused, and its connection ended: %s', async (what, bytes) => {
+    using wire = new Wire(machine.url)
+    wire.say(Buffer.from(bytes, 'latin1'))
+    await until(
+      () => wire.closed,
+      (closed) => closed,
+    )
+    expect(wire.statuses.filter((status) => status < 400)).toEqual([])
+    expect(wire.statuses.length).toBeLessThanOrEqual(1)
+    expect((await machine.post('mypool', { ...payment('seen'), memo: what })).status).toBe(200)
+    const events = await until(
+      () => machine.call('read', { path: 'mypool' }),
+      (all) => all.some((event) => event.payment.memo === what),
+    )
+    expect(new Set(events.map((event) => event.payment.transaction))).toEqual(new Set([payment('seen').transaction]))
+  })
+})

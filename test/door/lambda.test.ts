@@ -1,0 +1,197 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { handle } from 'hono/aws-lambda'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { PoolDoor } from '../../functions/payments/accept.ts'
+import { paymentsApp } from '../../functions/payments/app.ts'
+import { folderLayout } from '../../local/folder.ts'
+import { type LedgerFile, openLedgerFile } from '../../local/parts.ts'
+import { MAX_PAYMENT_BYTES_ON_LAMBDA } from '../../shared/bip270/payment.ts'
+import { checkSettings } from '../../shared/config.ts'
+import { decodeEntry } from '../../shared/ledger/entry.ts'
+import { decodeIngress } from '../../shared/ledger/messages.ts'
+import { largePayment, payment } from '../machine/machine.ts'
+
+// The door behind a Lambda function URL, with events as AWS sends them, over a real ingress queue.
+
+let dir: string
+let ledger: LedgerFile
+let log: unknown[]
+const pools = new Map<string, PoolDoor>([
+  ['mypool', { path: 'mypool', ...checkSettings({}, '') }],
+  ['halted', { path: 'halted', ...checkSettings({}, ''), halted: 'block 7 of the hypercore is not that of the mirror' }],
+])
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'overpool-lambda-'))
+  ledger = openLedgerFile(dir)
+  log = []
+})
+afterEach(() => {
+  ledger.close()
+  rmSync(dir, { recursive: true })
+})
+
+/** What a function URL calls the function with (payload format 2.0), and what it makes of the answer. */
+async function invoke(
+  body: string | undefined,
+  { method = 'POST', path = '/mypool', base64 = false, headers = {} as Record<string, string> } = {},
+) {
+  const handler = handle(
+    paymentsApp({
+      ingress: ledger.ingress,
+      now: Date.now,
+      maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,
+      log: (error) => log.push(error),
+      async pool(path) {
+        if (path === 'broken') throw new Error('arn:aws:dynamodb:eu-west-1:123456789012:table/Mirror is not there')
+        return pools.get(path)
+      },
+    }),
+  )
+  const host = 'abcdefghijklmnopqrstuvwxyz012345.lambda-url.eu-west-1.on.aws'
+  const event = {
+    version: '2.0',
+    routeKey: '$default',
+    rawPath: path,
+    rawQueryString: '',
+    headers: {
+      host,
+      accept: 'application/bitcoinsv-paymentack',
+      'user-agent': 'ElectrumSV/1.3.16',
+      'x-amzn-trace-id': 'Root=1-6b1f2c3d-0123456789abcdef01234567',
+      'x-forwarded-for': '203.0.113.7',
+      'x-forwarded-port': '443',
+      'x-forwarded-proto': 'https',
+      ...(body !== undefined && { 'content-length': String(Buffer.byteLength(body)) }),
+      ...headers,
+    },
+    requestContext: {
+      accountId: 'anonymous',
+      apiId: 'abcdefghijklmnopqrstuvwxyz012345',
+      domainName: host,
+      domainPrefix: 'abcdefghijklmnopqrstuvwxyz012345',
+      http: { method, path, protocol: 'HTTP/1.1', sourceIp: '203.0.113.7', userAgent: 'ElectrumSV/1.3.16' },
+      requestId: '0f0e0d0c-0b0a-0908-0706-050403020100',
+      routeKey: '$default',
+      stage: '$default',
+      time: '24/Nov/2026:08:00:00 +0000',
+      timeEpoch: 1_795_507_200_000,
+      authentication: null,
+      authorizer: null as never,
+    },
+    ...(body !== undefined && { body: base64 ? Buffer.from(body).toString('base64') : body }),
+    isBase64Encoded: base64,
+  }
+  const answer = await handler(event as unknown as Parameters<typeof handler>[0])
+  if (!('headers' in answer)) throw new Error('a function URL reads `headers`')
+  return {
+    status: answer.statusCode,
+    headers: answer.headers!,
+    base64: answer.isBase64Encoded,
+    text: answer.body,
+    body: answer.body ? JSON.parse(answer.body) : {},
+  }
+}
+
+async function taken() {
+  const messages = await ledger.ingress.receive({ max: 10, waitMs: 0 })
+  return messages.map(({ body }) => decodeIngress(body)).map(({ pool, entry }) => ({ pool, ...decodeEntry(entry) }))
+}
+
+describe('the door behind a function URL', () => {
+  it.each([
+    ['as text, which application/json is', false, { 'content-type': 'application/json' }],
+    ['in base64, as application/bitcoinsv-payment arrives', true, { 'content-type': 'application/bitcoinsv-payment' }],
+    ['in base64, as a message without a type arrives', true, {}],
+  ])('takes a payment that comes %s', async (_, base64, headers) => {
+    const sent = { merchantData: '{"order":7}', ...payment('over Lambda'), memo: 'tea ☕' }
+    const answer = await invoke(JSON.stringify(sent), { base64, headers })
+    expect(answer).toMatchObject({ status: 200, base64: false, body: { payment: sent, error: 0, success: true } })
+    expect(answer.headers).toMatchObject({ 'content-type': 'application/json', 'access-control-allow-origin': '*' })
+    const entries = await taken()
+    expect(entries).toMatchObject([{ pool: 'mypool', source: 'http', payment: { memo: 'tea ☕', merchantData: '{"order":7}' } }])
+    expect(Buffer.from(entries[0]!.tx).toString('hex')).toBe(sent.transaction)
+  })
+
+  it('takes a form that comes in base64', async () => {
+    const { transaction } = payment('a form')
+    const answer = await invoke(`transaction=${transaction}&memo=a+b`, {
+      base64: true,
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    })
+    expect(answer).toMatchObject({ status: 200, body: { payment: { transaction, memo: 'a b' } } })
+  })
+
+  it('takes a message of 4.5 MB and refuses one byte more, in base64 or not', async () => {
+    const { transaction } = largePayment(2_200_000)
+    for (const base64 of [false, true]) {
+      const padded = (length: number) => JSON.stringify({ transaction }).padEnd(length)
+      expect((await invoke(padded(MAX_PAYMENT_BYTES_ON_LAMBDA), { base64 })).status).toBe(200)
+      const refused = await invoke(padded(MAX_PAYMENT_BYTES_ON_LAMBDA + 1), { base64 })
+      expect(refused).toMatchObject({
+        status: 413,
+        body: { error: 1, code: 'PAYMENT_TOO_LARGE', memo: 'a Payment may have 4500000 bytes' },
+      })
+      expect(refused.text.length).toBeLessThan(200)
+    }
+    expect(await taken()).toHaveLength(2)
+  })
+
+  it('does not believe a length that the wallet announces', async () => {
+    const body = JSON.stringify(payment('short')).padEnd(MAX_PAYMENT_BYTES_ON_LAMBDA + 1)
+    expect((await invoke(body, { headers: { 'content-length': '10' } })).status).toBe(413)
+    expect((await invoke(JSON.stringify(payment('short')), { headers: { 'content-length': 'many' } })).status).toBe(200)
+  })
+
+  it.each([
+    ['without a body', undefined, {}, 400],
+    ['with a body that is no JSON', '{', {}, 400],
+    ['for a pool that is not there', '{}', { path: '/nopool' }, 404],
+    ['with a GET', undefined, { method: 'GET' }, 405],
+    ['of a type that is none', '{}', { headers: { 'content-type': 'text/plain' } }, 415],
+    ['with the nine bytes', '{"transaction":"01000000feffffffff"}', { base64: true }, 422],
+  ])('refuses a request %s', async (_, body, options, status) => {
+    expect(await invoke(body, options)).toMatchObject({ status, body: { error: 1 } })
+    expect(await taken()).toEqual([])
+  })
+
+  it('answers a preflight', async () => {
+    expect(await invoke(undefined, { method: 'OPTIONS', headers: { origin: 'https://wallet.example' } })).toMatchObject({
+      status: 204,
+      text: '',
+      headers: { 'access-control-allow-origin': '*' },
+    })
+  })
+})
+
+describe('what is the matter with us is not for wallets', () => {
+  const sent = JSON.stringify(payment('while we are ill'))
+  const SENTENCE = 'The payment could not be taken. Please send it again: it is recorded once, however often it is sent.'
+
+  it('a failure that nobody foresaw is 500 with one fixed sentence; what it was is in the log', async () => {
+    const answer = await invoke(sent, { path: '/broken' })
+    expect(answer).toMatchObject({ status: 500, body: { memo: SENTENCE, error: 1 } })
+    expect(answer.text).not.toMatch(/arn|Error|at /)
+    expect(String(log[0])).toContain('arn:aws:dynamodb')
+  })
+
+  it('an ingress queue that cannot be written is 503, to be tried again', async () => {
+    const other = new DatabaseSync(folderLayout(dir).ledger)
+    other.exec('DROP TABLE "queue ingress"')
+    other.close()
+    const answer = await invoke(sent)
+    expect(answer).toMatchObject({ status: 503, headers: { 'retry-after': '1' }, body: { memo: SENTENCE, error: 1, code: 'UNAVAILABLE' } })
+    expect(log).toHaveLength(1)
+  })
+
+  it('a halted pool is 503, and only says that it takes nothing', async () => {
+    const answer = await invoke(sent, { path: '/halted' })
+    expect(answer).toMatchObject({ status: 503, body: { error: 1, code: 'POOL_HALTED' } })
+    expect(answer.text).not.toContain('hypercore')
+    expect(await taken()).toEqual([])
+    expect(log).toEqual([])
+  })
+})

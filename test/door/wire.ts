@@ -1,0 +1,40 @@
+import { connect, type Socket } from 'node:net'
+
+/** A connection on which a test says whatever it likes, HTTP or not. */
+export class Wire implements Disposable {
+  readonly socket: Socket
+  /** what has come back */
+  heard = ''
+  /** the other side has ended the connection */
+  closed = false
+
+  constructor(url: string, localAddress?: string) {
+    const { hostname, port } = new URL(url)
+    this.socket = connect({ port: Number(port), host: hostname, localAddress })
+    this.socket
+      .on('data', (chunk) => (this.heard += chunk.toString('latin1')))
+      .on('error', () => {})
+      .on('close', () => (this.closed = true))
+  }
+
+  say(text: string | Uint8Array): this {
+    if (!this.socket.destroyed) this.socket.write(text)
+    return this
+  }
+
+  /** The statuses of the answers until now. */
+  get statuses(): number[] {
+    return [...this.heard.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
+  }
+
+  [Symbol.dispose](): void {
+    this.socket.destroy()
+  }
+}
+
+/** A POST as bytes; `headers` besides Host, and Content-Length unless they name a length of their own. */
+export function postBytes(pool: string, body: string, headers: Record<string, string> = {}): string {
+  const all = { host: 'localhost', 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)), ...headers }
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `POST /${pool} HTTP/1.1\r\n${lines.join('')}\r\n${body}`
+}
