@@ -58,9 +58,16 @@ const RULES: LeftOut[] = [
   {
     rule: 'the checkpoint comes after the effects',
     file: 'sidecar/effects.ts',
-    from: '        await this.#goOut(next.block, next.entries)\n        this.#done = next.block.n + 1\n',
-    to: '        this.#done = next.block.n + 1\n        await this.#checkpoint()\n        await this.#goOut(next.block, next.entries)\n',
+    from: '        await this.#goOut(next)\n        this.#done = next.at(-1)!.block.n + 1\n',
+    to: '        this.#done = next.at(-1)!.block.n + 1\n        await this.#checkpoint()\n        await this.#goOut(next)\n',
     law: /^the checkpoint of \w+ is past/,
+  },
+  {
+    rule: 'the receipts come before the bells',
+    file: 'sidecar/effects.ts',
+    from: "    await this.#untilDone('receipts',",
+    to: "    void this.#untilDone('receipts',",
+    law: /^a bell for block \d+ of \w+ went out before/,
   },
   {
     rule: 'a message leaves the ingress queue after its block is in the mirror',

@@ -8,9 +8,9 @@ import { answerBell } from '../../functions/handler/runner.ts'
 import { accept } from '../../functions/payments/accept.ts'
 import { checkPayment } from '../../shared/bip270/payment.ts'
 import { type CheckedSettings, checkSettings } from '../../shared/config.ts'
-import { decodeIngress } from '../../shared/ledger/messages.ts'
+import { decodeBell, decodeIngress } from '../../shared/ledger/messages.ts'
 import type { Mirror } from '../../shared/mirror/port.ts'
-import type { Queue } from '../../shared/queue/port.ts'
+import type { Outgoing, Queue } from '../../shared/queue/port.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import type { PoolCore } from '../../sidecar/core.ts'
 import type { SidecarReport } from '../../sidecar/report.ts'
@@ -134,8 +134,13 @@ export class World {
           this.break(`a message left the ingress queue before its entry was in ${pool}`)
       },
     })
+    const sent = ({ body, dedupe }: Outgoing) => {
+      const { pool, n } = decodeBell(body)
+      if (!dedupe?.startsWith(`${pool}:redrive:`) && !this.mirror.hasReceipts(pool, n + 1))
+        this.break(`a bell for block ${n} of ${pool} went out before the receipts`)
+    }
     for (const handler of ALL_HANDLERS)
-      this.bells.set(handler, new MemoryQueue(scheduler, { fifo: true, visibilityMs: BELL_VISIBILITY_MS }))
+      this.bells.set(handler, new MemoryQueue(scheduler, { fifo: true, visibilityMs: BELL_VISIBILITY_MS, sent }))
     for (const path of this.paths) {
       const key = createHash('sha256').update(path).digest('hex')
       this.mirror.createPool({ path, key, discoveryKey: key, createdAt: scheduler.now })
