@@ -202,7 +202,7 @@ export class PoolWriter {
       if (!this.#looked.length) {
         if (this.#stopping && this.#lookEnded) return
         const left = Math.min(sweepMs, idleSince + sweepMs - clock.now())
-        if (left > 0 || this.#stopping) await this.#putWake.sleep(clock, left)
+        if (left > 0 || this.#stopping) await this.#putWake.sleep(clock, this.#stopping ? undefined : left)
         else {
           await this.#sweep()
           idleSince = clock.now()

@@ -42,6 +42,7 @@ it('a read after a post waits for a while and no longer, though the clock is set
   let now = 1_700_000_000_000
   const sleep = async (ms: number) => {
     now += ms - 3_600_000
+    await systemClock.sleep(1)
   }
   const pools = poolsOf(ledger, { now: () => now, sleep })
   await pools.post({ path: 'a', payment: sampleTransaction('nobody takes it') })
