@@ -171,6 +171,7 @@ declare module 'hyperswarm' {
     readonly keyPair: KeyPair
     readonly connections: Set<Connection>
     readonly peers: Map<string, PeerInfo>
+    readonly stats: { connects: { client: { opened: number; closed: number } } }
     join(topic: Uint8Array, options: { server: boolean; client: boolean }): Discovery
     joinPeer(publicKey: Uint8Array): void
     leavePeer(publicKey: Uint8Array): void

@@ -1,5 +1,7 @@
 import { encode } from 'cborg'
+import type Hypercore from 'hypercore'
 import { describe, expect, it } from 'vitest'
+import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { MAX_PEER_BLOCK_BYTES } from '../../sidecar/peer-block.ts'
 import { until } from '../machine/machine.ts'
 import { type Machine, Peers } from './peers.ts'
@@ -209,4 +211,177 @@ describe('a publisher', () => {
     expect((await statusOf(bob, path)).halted).toBeUndefined()
     expect(bob.errors.map(({ report }) => report.kind)).toEqual(['halted', 'halted'])
   })
+})
+
+describe('a pool of ours', () => {
+  async function create({ pool }: Machine, path: string, entries: number): Promise<string> {
+    const { key } = await pool.create({ path, port: false })
+    for (let i = 0; i < entries; i++) await pool.post({ path, payment: sampleTransaction(`${path} ${i}`) })
+    await until(
+      () => pool.tail({ path }),
+      ({ length }) => length === entries,
+    )
+    return key
+  }
+
+  /** Publishes it; resolves when others can find it. */
+  async function pub({ pool }: Machine, path: string, allow?: string[]): Promise<string> {
+    const key = await pool.pub({ path, allow })
+    await pool.ready({ path, announced: true })
+    return key
+  }
+
+  /** All that a peer has asked for before has been seen by the machine when this resolves: it answers in order. */
+  async function roundTrip({ pool }: Machine, path: string, replica: Hypercore): Promise<void> {
+    await pool.post({ path, payment: sampleTransaction('round trip') })
+    await until(
+      () => replica.length,
+      (length) => length > 0,
+    )
+    await replica.get(replica.length - 1)
+    const { length } = replica
+    await pool.post({ path, payment: sampleTransaction(`round trip ${length}`) })
+    await until(
+      () => replica.length,
+      (now) => now > length,
+    )
+    await replica.get(length)
+  }
+
+  it('that is not published is not offered to a peer that knows its key, whenever it asks', async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const alice = peers.machine()
+    await create(alice, 'open', 1)
+    const secret = await create(alice, 'secret', 3)
+    const wasOpen = await create(alice, 'was-open', 3)
+    await pub(alice, 'was-open')
+    const open = await mallory.ask(await pub(alice, 'open'))
+    await mallory.connectionTo(await alice.pool.id())
+    await alice.pool.unpub({ path: 'was-open' })
+
+    // Connected for the one pool, it asks for the others on the same connection.
+    const replicas = [await mallory.ask(secret, { look: false }), await mallory.ask(wasOpen, { look: false })]
+    await roundTrip(alice, 'open', open)
+    expect(replicas.map(({ length, peers }) => [length, peers.length])).toEqual([
+      [0, 0],
+      [0, 0],
+    ])
+    // And on a new one.
+    for (const connection of mallory.swarm.connections) connection.destroy()
+    await until(
+      () => open.peers.length,
+      (count) => count === 0,
+    )
+    await mallory.connectionTo(await alice.pool.id())
+    await roundTrip(alice, 'open', open)
+    expect(replicas.map(({ length, peers }) => [length, peers.length])).toEqual([
+      [0, 0],
+      [0, 0],
+    ])
+    // It would have got them: published, they come.
+    await alice.pool.pub({ path: 'secret' })
+    await until(
+      () => replicas[0]!.length,
+      (length) => length === 3,
+    )
+  })
+
+  it('is offered no more from unpub on, on a connection that goes on for another pool', async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const alice = peers.machine()
+    await create(alice, 'open', 1)
+    await create(alice, 'closed', 2)
+    const open = await mallory.ask(await pub(alice, 'open'))
+    const closed = await mallory.ask(await pub(alice, 'closed'))
+    await until(
+      () => closed.length,
+      (length) => length === 2,
+    )
+    const connection = await mallory.connectionTo(await alice.pool.id())
+    await alice.pool.unpub({ path: 'closed' })
+    await alice.pool.post({ path: 'closed', payment: sampleTransaction('one more') })
+    await until(
+      () => alice.pool.tail({ path: 'closed' }),
+      ({ length }) => length === 3,
+    )
+    await roundTrip(alice, 'open', open)
+    expect([closed.length, closed.peers.length]).toEqual([2, 0])
+    await expect(Promise.race([closed.get(1), roundTrip(alice, 'open', open)])).resolves.toBeUndefined()
+    expect(connection.destroyed).toBe(false)
+  })
+
+  it('is for the machines that `allow` names, and what it says now is what counts', async () => {
+    await using peers = await Peers.start()
+    await using bob = new RawPeer(peers)
+    await using mallory = new RawPeer(peers)
+    const alice = peers.machine()
+    const key = await create(alice, 'consortium', 2)
+    await create(alice, 'open', 1)
+    await pub(alice, 'consortium', [bob.id])
+    const open = await mallory.ask(await pub(alice, 'open'))
+    await roundTrip(alice, 'open', open)
+    const [bobs, mallorys] = [await bob.ask(key), await mallory.ask(key)]
+    await until(
+      () => bobs.length,
+      (length) => length === 2,
+    )
+    await roundTrip(alice, 'open', open)
+    expect([mallorys.length, mallorys.peers.length]).toEqual([0, 0])
+
+    await alice.pool.pub({ path: 'consortium', allow: [mallory.id] })
+    await until(
+      () => mallorys.length,
+      (length) => length === 2,
+    )
+    await until(
+      () => bobs.peers.length,
+      (count) => count === 0,
+    )
+    await alice.pool.post({ path: 'consortium', payment: sampleTransaction('not for bob') })
+    await until(
+      () => mallorys.length,
+      (length) => length === 3,
+    )
+    expect(bobs.length).toBe(2)
+
+    await alice.pool.pub({ path: 'consortium' })
+    expect((await statusOf(alice, 'consortium')).allow).toBeUndefined()
+    await until(
+      () => bobs.length,
+      (length) => length === 3,
+    )
+  })
+
+  it('is the only one, and for others: then a machine does not get as far as a connection, until it is allowed', async () => {
+    await using peers = await Peers.start()
+    await using bob = new RawPeer(peers)
+    await using carol = new RawPeer(peers)
+    const alice = peers.machine()
+    const key = await create(alice, 'consortium', 2)
+    await pub(alice, 'consortium', [bob.id])
+    const [bobs, carols] = [await bob.ask(key), await carol.ask(key)]
+    await until(
+      () => bobs.length,
+      (length) => length === 2,
+    )
+    const tried = await until(
+      () => carol.swarm.stats.connects.client,
+      ({ closed }) => closed > 0,
+      60_000,
+    )
+    expect(tried.opened).toBe(0)
+    // Those that are connected are let go when it is no more for them.
+    await alice.pool.pub({ path: 'consortium', allow: [carol.id] })
+    await until(
+      () => bob.swarm.connections.size,
+      (count) => count === 0,
+    )
+    await until(
+      () => carol.lookAgain(carols).then(() => carols.length),
+      (length) => length === 2,
+      60_000,
+    )
+  }, 120_000)
 })
