@@ -109,6 +109,8 @@ declare module 'corestore' {
 }
 
 declare module 'hyperdht' {
+  import type { KeyPair } from 'hypercore-crypto'
+  import type { Connection } from 'hyperswarm'
   export interface DhtOptions {
     /** `host:port` of nodes to begin with */
     bootstrap?: string[]
@@ -129,6 +131,7 @@ declare module 'hyperdht' {
     constructor(options?: DhtOptions)
     /** fails if the port cannot be had */
     fullyBootstrapped(): Promise<void>
+    connect(publicKey: Uint8Array, options: { keyPair: KeyPair }): Connection
     /** the nodes that it knows */
     toArray(options: { limit: number }): { host: string; port: number }[]
     address(): { host: string; port: number }
@@ -169,15 +172,19 @@ declare module 'hyperswarm' {
     remotePublicKey: Buffer
     destroying: boolean
     /** UDP below it; its count has the acknowledgements, too */
-    rawStream: { packetsReceived?: number } | null
+    rawStream: { packetsReceived?: number; write(bytes: Uint8Array): boolean } | null
+    /** resolves to whether it has been opened */
+    opened: Promise<boolean>
     /** an empty message whenever nothing else was sent for so long */
     setKeepAlive(ms: number): void
   }
   export default class Hyperswarm extends EventEmitter<{ connection: [Connection, PeerInfo]; ban: [PeerInfo]; update: [] }> {
     constructor(options: { dht: DHT; keyPair: KeyPair; firewall?: (remotePublicKey: Buffer) => boolean; maxPeers?: number })
+    readonly dht: DHT
     readonly keyPair: KeyPair
     readonly connections: Set<Connection>
     readonly peers: Map<string, PeerInfo>
+    readonly stats: { connects: { client: { opened: number; closed: number } } }
     join(topic: Uint8Array, options: { server: boolean; client: boolean }): Discovery
     joinPeer(publicKey: Uint8Array): void
     leavePeer(publicKey: Uint8Array): void

@@ -49,6 +49,11 @@ export class RawPeer {
     return core
   }
 
+  /** Hyperswarm itself does so after ten minutes. */
+  async lookAgain(core: Hypercore): Promise<void> {
+    await this.swarm.join(core.discoveryKey, { server: false, client: true }).refresh()
+  }
+
   offer(core: Hypercore): void {
     this.swarm.on('connection', (connection) => core.replicate(connection))
     for (const connection of this.swarm.connections) core.replicate(connection)
