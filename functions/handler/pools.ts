@@ -278,10 +278,10 @@ export class Pools {
     const { mirror, clock } = this.#deps
     const posts = this.#unsettled.get(path)
     if (!posts) return
-    const end = clock.now() + SETTLE_MS
+    const begin = clock.now()
     for (let asked = [...posts]; asked.length; asked = asked.filter((post) => posts.has(post))) {
       const found = await mirror.findReceipts(path, asked)
-      const late = clock.now() >= end
+      const late = isOver(begin, clock)
       for (const [i, post] of asked.entries()) if (found[i] || late) posts.delete(post)
       if (found.includes(undefined) && !late) await clock.sleep(LOOK_MS)
     }
@@ -296,14 +296,18 @@ export class Pools {
   /** Waits until nothing is on its way into the ledger, for a while. */
   async #drained(): Promise<void> {
     const { ingress, clock } = this.#deps
-    const begin = clock.now()
-    // no longer, though the clock be set back meanwhile
-    for (let waited = 0; waited >= 0 && waited < SETTLE_MS; waited = clock.now() - begin) {
+    for (const begin = clock.now(); !isOver(begin, clock); ) {
       const { waiting, inFlight } = await ingress.depth()
       if (waiting + inFlight === 0) return
       await clock.sleep(LOOK_MS)
     }
   }
+}
+
+/** Whether a read has waited long enough; a clock that was set back meanwhile has, too. */
+function isOver(begin: number, clock: Clock): boolean {
+  const waited = clock.now() - begin
+  return waited < 0 || waited >= SETTLE_MS
 }
 
 function listed(names: string[]): string {
