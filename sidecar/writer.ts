@@ -201,8 +201,9 @@ export class PoolWriter {
     while (!this.#halted) {
       if (!this.#looked.length) {
         if (this.#stopping && this.#lookEnded) return
-        const left = Math.min(sweepMs, idleSince + sweepMs - clock.now())
-        if (left > 0 || this.#stopping) await this.#putWake.sleep(clock, this.#stopping ? undefined : left)
+        const left = idleSince + sweepMs - clock.now() // more than all of it: the clock was set back
+        if (this.#stopping) await this.#putWake.sleep(clock)
+        else if (left > 0 && left <= sweepMs) await this.#putWake.sleep(clock, left)
         else {
           await this.#sweep()
           idleSince = clock.now()
