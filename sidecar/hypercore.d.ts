@@ -159,6 +159,8 @@ declare module 'hyperswarm' {
     topics: Buffer[]
     /** it was named by `joinPeer` */
     explicit: boolean
+    /** to connect, since it was last connected for some time */
+    attempts: number
     ban(banned: boolean): void
   }
   export type Connection = Duplex & {
