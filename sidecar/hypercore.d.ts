@@ -94,7 +94,7 @@ declare module 'corestore' {
   import type Hypercore from 'hypercore'
   import type { Manifest } from 'hypercore'
   export default class Corestore {
-    constructor(folder: string, options?: { readOnly?: boolean })
+    constructor(folder: string, options?: { readOnly?: boolean; allowBackup?: boolean })
     ready(): Promise<void>
     get(options: { key: Uint8Array; manifest?: Manifest; encryption?: { key: Uint8Array } }): Hypercore
     close(): Promise<void>
