@@ -1,7 +1,7 @@
 import type { Clock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type Block, decodeBlock, isBlockHead } from '../shared/ledger/block.ts'
-import type { Mirror, Network, PoolControl, PoolPatch } from '../shared/mirror/port.ts'
+import type { Mirror, Network, PoolControl, PoolPatch, Signed } from '../shared/mirror/port.ts'
 import { untilDone } from '../shared/retry.ts'
 import { Wake } from '../shared/wake.ts'
 import type { CoreStore, PeerCore } from './core.ts'
@@ -29,6 +29,12 @@ export interface SubscriptionOptions {
   report: Report
 }
 
+interface CoreDescription {
+  coreLength: number
+  treeHash: string
+  signed: Signed | undefined
+}
+
 /**
  * Follows a peer's pool: each block that its publisher has signed goes into the mirror and has its effects, as a block of ours does, but nothing is appended
  * (steps 1 and 3 of a payment's way). It goes on where the mirror ends, so whenever it dies nothing is skipped and nothing comes twice.
@@ -51,6 +57,10 @@ export class Subscription implements CoreState {
   #lastSkipped: string | undefined
   #stopping = false
   #halted: OverpoolError | undefined
+  /** how the core was when it was closed */
+  #last: CoreDescription | undefined
+  /** length of what is kept of the publisher's signatures */
+  #signedLength: number
 
   static async open(options: SubscriptionOptions): Promise<Subscription> {
     const { pool, mirror, cores } = options
@@ -73,6 +83,7 @@ export class Subscription implements CoreState {
     this.#next = last ? last.first + last.count : this.#length === 0 ? 0 : undefined
     this.#gap = last?.count === 0
     this.#isFirst = !last
+    this.#signedLength = pool.signed?.length ?? 0
     this.#skipped = pool.network?.skipped ?? 0
     this.#lastSkipped = pool.network?.lastSkipped
     const checkpoint = Math.max(pool.checkpoint, pool.begins?.block ?? 0)
@@ -269,14 +280,21 @@ export class Subscription implements CoreState {
 
   /** Blocks that the publisher has signed, as far as we have heard. */
   get length(): number {
-    return this.#core.length
+    return this.#last?.coreLength ?? this.#core.length
   }
 
-  /** What the publisher has signed is kept when all of it is in the mirror. */
+  /** What the publisher has signed is kept when all of it is in the mirror; of a log that is followed no more, what was kept before stands. */
   async describe(): Promise<PoolPatch> {
-    const coreLength = this.#core.length
-    const signed = await this.#core.signed()
-    return { coreLength, treeHash: await this.#core.treeHash(coreLength), ...(signed && signed.length <= this.#effects.done && { signed }) }
+    if (this.#halted) return {}
+    const { signed, ...core } = this.#last ?? (await this.#coreState())
+    if (!signed || signed.length > this.#effects.done || signed.length < this.#signedLength) return core
+    this.#signedLength = signed.length
+    return { ...core, signed }
+  }
+
+  async #coreState(): Promise<CoreDescription> {
+    const { length } = this.#core
+    return { coreLength: length, treeHash: await this.#core.treeHash(length), signed: await this.#core.signed() }
   }
 
   /** Rings for handlers whose cursor lags. */
@@ -307,6 +325,7 @@ export class Subscription implements CoreState {
   async stop(): Promise<void> {
     this.#stopping = true
     this.#wake.wake()
+    this.#last = await this.#coreState().catch(() => undefined) // the last effects are still to go out, and it can be asked no more then
     await this.#core.close() // ends the wait for a block
     await this.#running
     await this.#effects.stop()

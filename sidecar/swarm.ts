@@ -119,7 +119,7 @@ export class Swarm {
     return { announced: this.#places.get(hex(core.discoveryKey))?.announced ?? false, peers: core.peers.length }
   }
 
-  async #open(): Promise<void> {
+  async #open(attempt = 1): Promise<void> {
     const dht = createDht(this.#network)
     const firewall = (peer: Uint8Array) => this.#refuses(hex(peer))
     // Hyperswarm's own bound, 64, counts those who come to us and then lets us go to nobody any more.
@@ -139,18 +139,17 @@ export class Swarm {
       this.#opened.resolve()
       void this.#watch()
     } catch (cause) {
-      await this.#openLater(noNetwork(this.#network, cause as NodeJS.ErrnoException))
+      if (attempt === 1 && !this.#closed.signal.aborted) this.#failed(noNetwork(this.#network, cause as NodeJS.ErrnoException))
+      await this.#openLater(attempt)
     }
   }
 
-  /** There is no network to be had with these settings: perhaps there is one later, when the port is free. */
-  async #openLater(error: OverpoolError): Promise<void> {
+  /** Perhaps there is a network later, when the port is free. */
+  async #openLater(attempt: number): Promise<void> {
     const { signal } = this.#closed
-    if (signal.aborted) return
-    this.#failed(error)
     await within(LEAVE_MS, this.#swarm!.destroy({ force: true }))
-    await this.#clock.sleep(TRY_MOST_MS, signal)
-    if (!signal.aborted) await this.#open()
+    await this.#clock.sleep(backoff(attempt, TRY_MS, TRY_MOST_MS), signal)
+    if (!signal.aborted) await this.#open(attempt + 1)
   }
 
   /** Goes to a machine straight, and again whenever it is not connected. */
@@ -305,7 +304,7 @@ function noNetwork({ port, host }: NetworkSettings, cause: NodeJS.ErrnoException
     cause.code === 'EADDRINUSE'
       ? `UDP port ${port} is taken by another program`
       : `no UDP port can be had${host ? ` on ${host}` : ''}: ${cause.code ?? cause.message}`
-  return new OverpoolError('UNAVAILABLE', `${why}; change \`network\`, until then nothing is published or followed`, { cause })
+  return new OverpoolError('UNAVAILABLE', `${why}; it is tried again, and until then nothing is published or followed`, { cause })
 }
 
 /** Whether it is over in time; a failure counts as over. */
