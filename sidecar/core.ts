@@ -100,7 +100,7 @@ export class CoreStore {
 
   /**
    * Opens the core of one of our pools.
-   * @param alarm is told of what must never happen to a core: conflict, truncation, a failed verification
+   * @param alarm is told of what must never happen to a core and what nobody can do who has not its key: conflict, truncation
    */
   async open(
     path: string,
@@ -108,7 +108,7 @@ export class CoreStore {
   ): Promise<PoolCore> {
     const { key, manifest, keyPair, secret } = poolKeys(this.#seed, path)
     const core = this.#get(key, encrypted ? secret : undefined, manifest)
-    for (const event of ['conflict', 'truncate', 'verification-error'] as const) core.on(event, () => alarm(event))
+    for (const event of ['conflict', 'truncate'] as const) core.on(event, () => alarm(event))
     await core.ready()
     return new OurCore(core, path, keyPair)
   }
@@ -139,12 +139,19 @@ export class CoreStore {
     return core
   }
 
-  /** Removes the blocks of one of our pools, which nobody may have seen: it is made again from the mirror. */
-  async purge(path: string): Promise<void> {
-    const { key, manifest } = poolKeys(this.#seed, path)
-    const core = this.#get(key, undefined, manifest)
-    await core.ready()
-    await core.purge()
+  /**
+   * Removes a hypercore that is to be made again: one of ours, which nobody may have seen, from the mirror; a peer's, from the network. All who had it open have
+   * closed it. (Hypercore's own `purge` calls a method that its version 11 has lost.)
+   */
+  async purge(key: string): Promise<void> {
+    const session = this.#get(key)
+    await session.ready()
+    const { core } = session
+    const { storage } = core
+    await session.close()
+    if (core.hasSession()) throw new OverpoolError('UNAVAILABLE', `the hypercore ${key} is still open`, { retryable: true })
+    await core.close() // the store would keep it in memory for some seconds more
+    await storage.store.deleteCore(storage.core)
   }
 
   #get(key: string, secret?: string, manifest?: Manifest): Hypercore {

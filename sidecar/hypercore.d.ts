@@ -14,6 +14,7 @@ declare module 'hypercore-crypto' {
   const crypto: {
     /** ed25519, from a seed of 32 bytes */
     keyPair(seed: Uint8Array): KeyPair
+    randomBytes(length: number): Buffer
     discoveryKey(key: Uint8Array): Buffer
     data(block: Uint8Array): Buffer
     parent(left: TreeNode, right: TreeNode): Buffer
@@ -29,6 +30,8 @@ declare module 'hypercore' {
     version: number
     signers: { publicKey: Uint8Array }[]
   }
+  /** what runs side by side over one connection */
+  export type Protomux = object
   export interface Download {
     /** fails when the core is closed */
     done(): Promise<void>
@@ -37,9 +40,12 @@ declare module 'hypercore' {
   export interface Peer {
     remotePublicKey: Buffer
     remoteLength: number
+    protomux: Protomux
+    channel: { close(): void }
   }
   export default class Hypercore {
     static key(manifest: Manifest): Buffer
+    static getProtocolMuxer(stream: Duplex): Protomux
     static createProtocolStream(stream: Duplex, options: { ondiscoverykey: (discoveryKey: Buffer) => void }): Duplex
     static DefaultEncryption: {
       PADDING: number
@@ -56,8 +62,16 @@ declare module 'hypercore' {
     readonly manifest: Manifest | null
     readonly peers: Peer[]
     readonly state: { signature: Buffer | null }
+    /** shared by all sessions of it */
+    readonly core: {
+      replicator: { detachFrom(protomux: Protomux): void }
+      storage: { core: object; store: { deleteCore(core: object): Promise<void> } }
+      hasSession(): boolean
+      close(): Promise<void>
+    }
     ready(): Promise<void>
     append(blocks: Uint8Array[], options: { keyPair: KeyPair }): Promise<{ length: number }>
+    truncate(length: number, options: { keyPair: KeyPair }): Promise<void>
     has(index: number): Promise<boolean>
     get(index: number): Promise<Buffer>
     update(options: { wait: boolean }): Promise<boolean>
@@ -65,7 +79,6 @@ declare module 'hypercore' {
     download(range: { start: number; end: number }): Download
     treeHash(length?: number): Promise<Buffer>
     replicate(stream: Duplex): Duplex
-    purge(): Promise<void>
     on(event: 'conflict' | 'truncate' | 'verification-error' | 'close' | 'append' | 'peer-add' | 'peer-remove', listener: () => void): this
     close(): Promise<void>
   }
@@ -96,6 +109,8 @@ declare module 'corestore' {
 }
 
 declare module 'hyperdht' {
+  import type { KeyPair } from 'hypercore-crypto'
+  import type { Connection } from 'hyperswarm'
   export interface DhtOptions {
     /** `host:port` of nodes to begin with */
     bootstrap?: string[]
@@ -116,11 +131,22 @@ declare module 'hyperdht' {
     constructor(options?: DhtOptions)
     /** fails if the port cannot be had */
     fullyBootstrapped(): Promise<void>
+    connect(publicKey: Uint8Array, options: { keyPair: KeyPair }): Connection
     /** the nodes that it knows */
     toArray(options: { limit: number }): { host: string; port: number }[]
     address(): { host: string; port: number }
     destroy(options?: { force?: boolean }): Promise<void>
   }
+}
+
+declare module 'hyperdht/testnet.js' {
+  import type DHT from 'hyperdht'
+  /** a DHT of so many nodes on loopback */
+  export default function createTestnet(size: number): Promise<{
+    bootstrap: { host: string; port: number }[]
+    createNode(): DHT
+    destroy(): Promise<void>
+  }>
 }
 
 declare module 'hyperswarm' {
@@ -136,24 +162,32 @@ declare module 'hyperswarm' {
   }
   export interface PeerInfo {
     publicKey: Buffer
-    /** what was looked for in the DHT when this machine was found */
+    /** what it was found by in the DHT */
     topics: Buffer[]
-    banned: boolean
+    /** it was named by `joinPeer` */
+    explicit: boolean
     ban(banned: boolean): void
   }
   export type Connection = Duplex & {
     remotePublicKey: Buffer
+    destroying: boolean
     /** UDP below it; its count has the acknowledgements, too */
-    rawStream: { packetsReceived?: number } | null
+    rawStream: { packetsReceived?: number; write(bytes: Uint8Array): boolean } | null
+    /** resolves to whether it has been opened */
+    opened: Promise<boolean>
     /** an empty message whenever nothing else was sent for so long */
     setKeepAlive(ms: number): void
   }
-  export default class Hyperswarm extends EventEmitter<{ connection: [Connection, PeerInfo]; update: [] }> {
+  export default class Hyperswarm extends EventEmitter<{ connection: [Connection, PeerInfo]; ban: [PeerInfo]; update: [] }> {
     constructor(options: { dht: DHT; keyPair: KeyPair; firewall?: (remotePublicKey: Buffer) => boolean; maxPeers?: number })
+    readonly dht: DHT
+    readonly keyPair: KeyPair
     readonly connections: Set<Connection>
     readonly peers: Map<string, PeerInfo>
+    readonly stats: { connects: { client: { opened: number; closed: number } } }
     join(topic: Uint8Array, options: { server: boolean; client: boolean }): Discovery
     joinPeer(publicKey: Uint8Array): void
+    leavePeer(publicKey: Uint8Array): void
     destroy(options?: { force?: boolean }): Promise<void>
   }
 }

@@ -5,7 +5,7 @@ import { decodeIngress, type IngressMessage } from '../shared/ledger/messages.ts
 import type { Mirror } from '../shared/mirror/port.ts'
 import type { Message, Queue } from '../shared/queue/port.ts'
 import { backoff, untilDone } from '../shared/retry.ts'
-import type { CoreStore } from './core.ts'
+import type { CoreStore, PoolCore } from './core.ts'
 import type { Ringer } from './effects.ts'
 import type { Report } from './report.ts'
 import { PoolWriter } from './writer.ts'
@@ -31,7 +31,7 @@ export interface SidecarOptions {
 export class Sidecar {
   readonly #options: SidecarOptions
   readonly #writers = new Map<string, Promise<PoolWriter>>()
-  readonly #open: PoolWriter[] = []
+  readonly #open = new Map<PoolWriter, PoolCore>()
   readonly #stopped = new AbortController()
   readonly #receiving: Promise<void>
 
@@ -47,10 +47,10 @@ export class Sidecar {
 
   /** Closes the writer of a pool and opens it again: its core is to be made anew. */
   async reopen(path: string): Promise<void> {
+    if (this.#stopped.signal.aborted) throw new OverpoolError('CLOSED', 'the machine is closed')
     const before = this.writer(path)
     const again = before.then(async (writer) => {
-      this.#open.splice(this.#open.indexOf(writer), 1)
-      await writer.stop()
+      await this.#close(writer)
       return this.#openWriter(path)
     })
     await this.#opening(path, again)
@@ -74,11 +74,14 @@ export class Sidecar {
     )
     if (!pool || isPeerPool(path)) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" of ours in this ledger`)
     if (pool.rebuild) {
-      await cores.purge(path)
+      await cores.purge(pool.key)
       await mirror.updatePool(path, { rebuild: undefined })
     }
     const alarm = (what: string) => {
-      const error = new OverpoolError('POOL_HALTED', `the hypercore of "${path}" reports ${what}`)
+      const error = new OverpoolError(
+        'POOL_HALTED',
+        `the hypercore of "${path}" reports ${what}: its key has signed another ledger, on another machine with this seed`,
+      )
       this.#writers.get(path)?.then(
         (writer) => writer.halt(error),
         () => {},
@@ -97,19 +100,25 @@ export class Sidecar {
       sweepMs,
       stopping,
     })
-    this.#open.push(writer)
+    this.#open.set(writer, core)
     await writer.ringAgain()
     return writer
   }
 
+  async #close(writer: PoolWriter): Promise<void> {
+    await writer.stop()
+    await this.#open.get(writer)?.close()
+    this.#open.delete(writer)
+  }
+
   /** Why nothing is appended to a pool any more, if so. */
   halted(path: string): OverpoolError | undefined {
-    return this.#open.find((writer) => writer.path === path)?.halted
+    return [...this.#open.keys()].find((writer) => writer.path === path)?.halted
   }
 
   /** Rings for handlers whose cursor lags, one that has just begun among them. */
   async ringAgain(): Promise<void> {
-    await Promise.all(this.#open.map((writer) => writer.ringAgain()))
+    await Promise.all([...this.#open.keys()].map((writer) => writer.ringAgain()))
   }
 
   async #receive(): Promise<void> {
@@ -117,7 +126,7 @@ export class Sidecar {
     const signal = this.#stopped.signal
     for (let failures = 0; !signal.aborted; ) {
       try {
-        if (this.#open.reduce((sum, { bytesInHand }) => sum + bytesInHand, 0) >= MAX_BYTES_IN_HAND) {
+        if (this.#bytesInHand() >= MAX_BYTES_IN_HAND) {
           await clock.sleep(5, signal)
           continue
         }
@@ -130,6 +139,12 @@ export class Sidecar {
         await clock.sleep(backoff(++failures, 50, 5_000), signal)
       }
     }
+  }
+
+  #bytesInHand(): number {
+    let bytes = 0
+    for (const { bytesInHand } of this.#open.keys()) bytes += bytesInHand
+    return bytes
   }
 
   async #handOver(message: Message): Promise<void> {
@@ -159,6 +174,6 @@ export class Sidecar {
     this.#stopped.abort()
     await this.#receiving
     const writers = await Promise.allSettled(this.#writers.values())
-    await Promise.all(writers.flatMap((writer) => (writer.status === 'fulfilled' ? [writer.value.stop()] : [])))
+    await Promise.all(writers.flatMap((writer) => (writer.status === 'fulfilled' ? [this.#close(writer.value)] : [])))
   }
 }

@@ -8,10 +8,13 @@ import type { CoreStore, PeerCore } from './core.ts'
 import { type CoreState, Effects, type Ringer } from './effects.ts'
 import { type CheckedBlock, checkPeerBlock } from './peer-block.ts'
 import type { Report } from './report.ts'
+import { TreeHash } from './signed.ts'
 
 /** Blocks, and about so many bytes, that are put into the mirror at once at most. */
 const PAGE_BLOCKS = 512
 const PAGE_BYTES = 4 * 1024 * 1024
+/** A subscription from now on looks at so many of the newest blocks for the sequence number. */
+const MAX_TRIES = 16
 /** Blocks that are read from the disk at once: each may be large. */
 const READ_BLOCKS = 16
 /** Far behind, it is waited so long for a fuller page, ms: a commit for many costs little more than one for a few. */
@@ -126,18 +129,36 @@ export class Subscription implements CoreState {
     }
   }
 
-  /** The publisher's log must go on from what it was: never another block in the place of one that we have. */
+  /**
+   * The publisher's log must go on from what it was: never another block in the place of one that we have. Where the hypercore has been removed, the newest of
+   * ours is fetched again for that: its proof tells the tree hash of all before it.
+   */
   async #compare(): Promise<void> {
+    const core = this.#core
+    if (core.fork > 0) throw new OverpoolError('POOL_HALTED', 'the publisher has taken back what it had signed (fork)')
     const n = this.#length - 1
-    if (this.#core.fork > 0) throw new OverpoolError('POOL_HALTED', 'the publisher has taken back what it had signed (fork)')
-    if (n < 0 || !(await this.#core.has(n))) return
-    const [block] = await this.#untilDone('open', () => this.#options.mirror.readBlocks(this.key, n, 1))
-    if (block && Buffer.compare(block.bytes, await this.#core.get(n)) !== 0) {
-      throw new OverpoolError(
-        'POOL_HALTED',
-        `block ${n} is not the one that was received before: the publisher has signed two ledgers under one key, or the mirror was changed`,
-      )
+    const [block] = n < 0 ? [] : await this.#untilDone('open', () => this.#options.mirror.readBlocks(this.key, n, 1))
+    if (!block) return
+    const isNew = !(await core.has(n))
+    const isSame = Buffer.compare(block.bytes, await core.get(n)) === 0
+    if (isSame && (!isNew || this.#options.pool.begins || (await core.treeHash(n + 1)) === (await this.#treeHash()))) return
+    throw new OverpoolError(
+      'POOL_HALTED',
+      `block ${n}, or one before it, is not the one that was received before: the publisher has signed two ledgers under one key, or the mirror was changed`,
+    )
+  }
+
+  /** Of what is in the mirror. */
+  async #treeHash(): Promise<string> {
+    const { mirror, pool } = this.#options
+    const tree = new TreeHash({ key: this.key, secret: pool.wanted?.secret })
+    for (let n = 0; n < this.#length; ) {
+      for (const { bytes } of await this.#untilDone('open', () => mirror.readBlocks(this.key, n))) {
+        tree.add(bytes)
+        n++
+      }
     }
+    return tree.value
   }
 
   /** Finds the first block, where the subscription does not begin with the pool's own. False if it was stopped meanwhile. */
@@ -154,11 +175,14 @@ export class Subscription implements CoreState {
     return true
   }
 
+  /** Behind the newest block. The newest of its last ones that can be read says which entry comes next, or one before it. */
   async #end(): Promise<{ block: number; seq: number }> {
     const block = this.#core.length
-    if (block === 0) return { block, seq: 0 }
-    const { first, entries } = await this.#decoded(block - 1)
-    return { block, seq: first + entries.length }
+    for (let n = block - 1; n >= Math.max(0, block - MAX_TRIES); n--) {
+      const decoded = await this.#decoded(n)
+      if (decoded) return { block, seq: decoded.first + decoded.entries.length }
+    }
+    return { block, seq: 0 }
   }
 
   /** The last block that begins with `seq` or before. */
@@ -166,16 +190,26 @@ export class Subscription implements CoreState {
     let low = 0
     for (let high = this.#core.length; high - low > 1; ) {
       const middle = (low + high) >> 1
-      if ((await this.#decoded(middle)).first <= seq) low = middle
+      const decoded = await this.#decoded(middle)
+      if (!decoded)
+        throw new OverpoolError(
+          'POOL_HALTED',
+          `block ${middle} of the publisher is none, so entry ${seq} cannot be found: subscribe from 'start' or 'now'`,
+        )
+      if (decoded.first <= seq) low = middle
       else high = middle
     }
     return { block: low, seq }
   }
 
-  async #decoded(n: number) {
+  async #decoded(n: number): Promise<ReturnType<typeof decodeBlock> | undefined> {
     const bytes = await this.#core.get(n)
-    if (!isBlockHead(bytes)) throw unreadable(this.#options.pool)
-    return decodeBlock(bytes)
+    if (!isBlockHead(bytes) && this.#isFirst) throw unreadable(this.#options.pool)
+    try {
+      return decodeBlock(bytes)
+    } catch {
+      return undefined
+    }
   }
 
   /** The next block when it has come, and those after it that are here already. */

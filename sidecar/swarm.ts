@@ -9,7 +9,7 @@ import { OverpoolError } from '../shared/errors.ts'
 import { hex } from '../shared/ledger/entry.ts'
 import { backoff } from '../shared/retry.ts'
 
-/** Machines connected at once at most; those beyond are let go, and come again. */
+/** Machines connected at once at most. Those beyond are let go, unless one that has nothing to do with us can go in their place. */
 const MAX_CONNECTIONS = 256
 /** A machine that asks for more pools than this that are none of its business is let go. */
 const MAX_STRANGE_ASKS = 1_000
@@ -17,12 +17,11 @@ const MAX_STRANGE_ASKS = 1_000
 const SILENT_MS = 4_000
 /** Between two looks whether connected machines still answer, and the longest time in which they are asked nothing, ms. */
 const PULSE_MS = 1_000
-const LOOKS_UNTIL_PEERS = 30
-/** A followed pool whose publisher is not connected is looked for again after this time, ms; then after twice as long, and so on to the most. */
-const LOOK_MS = 500
-const LOOK_MOST_MS = 30_000
 /** Leaving takes about 30 ms a pool; after this time the rest is left to time-outs at the other side, ms. */
 const LEAVE_MS = 3_000
+/** What is not there (a network, a publisher, a machine) is tried again after so long, ms, doubling up to the most. */
+const TRY_MS = 500
+const TRY_MOST_MS = 30_000
 
 /** A pool that is shared with the network. */
 export interface Share {
@@ -31,12 +30,13 @@ export interface Share {
   announce: boolean
   /** only these machines get it, by their public keys (64 hex) */
   allow?: string[]
-  /** a machine that has it, to go to straight: its public key (64 hex) */
+  /** a machine to go to straight for it, by its public key (64 hex) */
   peer?: string
 }
 
 interface Place extends Share {
-  discovery: Discovery
+  /** undefined until there is a network */
+  discovery?: Discovery
   announced: boolean
   left: AbortController
 }
@@ -54,6 +54,8 @@ export class Swarm {
   readonly #closed = new AbortController()
   #dht: DHT | undefined
   #swarm: Hyperswarm | undefined
+  /** when there is a network, or at the end */
+  readonly #opened = Promise.withResolvers<void>()
 
   /** @param failed is told when there is no network to be had with these settings */
   constructor(keyPair: KeyPair, network: NetworkSettings, clock: Clock, failed: (error: OverpoolError) => void) {
@@ -65,27 +67,51 @@ export class Swarm {
 
   /** Shares a pool: on the connections that there are at once, and with those that find us from now on. The announcement goes on in the background. */
   share(share: Share): void {
-    const swarm = this.#open()
-    const { core, announce, peer } = share
-    const discovery = swarm.join(core.discoveryKey, { server: announce, client: !announce })
-    const place: Place = { ...share, discovery, announced: false, left: new AbortController() }
-    this.#places.set(hex(core.discoveryKey), place)
-    for (const info of swarm.peers.values()) if (info.banned && !this.#refuses(info.publicKey)) info.ban(false) // it was refused for another pool's sake
-    for (const connection of swarm.connections) if (allows(place, connection)) core.replicate(connection)
-    if (peer) this.#goTo(peer)
-    void (announce ? this.#announce(place) : this.#lookFor(place))
+    const place: Place = { ...share, announced: false, left: new AbortController() }
+    this.#places.set(hex(share.core.discoveryKey), place)
+    if (!this.#swarm) {
+      void this.#open()
+      for (const peer of this.#network.peers ?? []) void this.#goTo(peer, this.#closed.signal)
+    }
+    void this.#enter(place)
   }
 
-  /** Shares it no more. Connections on which it was replicated are closed; they come again for what else is shared. */
+  async #enter(place: Place): Promise<void> {
+    await this.#opened.promise
+    const { core, announce, peer, left } = place
+    if (left.signal.aborted) return
+    const discovery = this.#swarm!.join(core.discoveryKey, { server: announce, client: !announce })
+    place.discovery = discovery
+    this.#review()
+    if (peer !== undefined) void this.#goTo(peer, left.signal)
+    if (announce) await this.#announce(place, discovery)
+    else
+      await this.#insist(
+        () => this.#hasPublisher(place),
+        () => discovery.refresh(),
+        left.signal,
+      )
+  }
+
+  /** Shares a pool with these machines only from now on, or with all. Who has blocks of it keeps them. */
+  restrict(core: Hypercore, allow: string[] | undefined): void {
+    const place = this.#places.get(hex(core.discoveryKey))
+    if (!place) return
+    place.allow = allow
+    this.#review()
+  }
+
+  /** Shares it no more. What else goes over the connections goes on. */
   async leave(core: Hypercore): Promise<void> {
     const name = hex(core.discoveryKey)
     const place = this.#places.get(name)
     if (!place) return
     this.#places.delete(name)
     place.left.abort()
-    const had = new Set(core.peers.map(({ remotePublicKey }) => hex(remotePublicKey)))
-    for (const connection of this.#swarm!.connections) if (had.has(hex(connection.remotePublicKey))) connection.destroy()
-    await within(LEAVE_MS, place.discovery.destroy())
+    for (const connection of this.#swarm!.connections) withhold(core, connection)
+    if (place.peer !== undefined && !this.#isNamed(place.peer)) this.#swarm!.leavePeer(Buffer.from(place.peer, 'hex'))
+    this.#review()
+    if (place.discovery) await within(LEAVE_MS, place.discovery.destroy())
   }
 
   /** How a shared pool stands. */
@@ -93,28 +119,52 @@ export class Swarm {
     return { announced: this.#places.get(hex(core.discoveryKey))?.announced ?? false, peers: core.peers.length }
   }
 
-  #open(): Hyperswarm {
-    if (!this.#swarm) {
-      this.#dht = createDht(this.#network)
-      this.#dht.fullyBootstrapped().catch((cause) => this.#failed(noNetwork(this.#network, cause)))
-      this.#swarm = new Hyperswarm({ dht: this.#dht, keyPair: this.#keyPair, firewall: (peer) => this.#refuses(peer) })
-      this.#swarm.setMaxListeners(0) // one a followed pool
-      this.#swarm.on('connection', (connection) => this.#connected(connection))
-      for (const peer of this.#network.peers ?? []) this.#goTo(peer)
+  async #open(): Promise<void> {
+    const dht = createDht(this.#network)
+    const firewall = (peer: Uint8Array) => this.#refuses(hex(peer))
+    // Hyperswarm's own bound, 64, counts those who come to us and then lets us go to nobody any more.
+    const swarm = new Hyperswarm({ dht, keyPair: this.#keyPair, firewall, maxPeers: 4 * MAX_CONNECTIONS })
+    swarm.setMaxListeners(0) // one a followed pool
+    swarm.on('connection', (connection) => this.#connected(connection))
+    swarm.on('ban', (info) => {
+      // It would be refused for ever, and kept in memory for ever: what our firewall says of it may change.
+      info.ban(false)
+      if (!info.explicit) swarm.leavePeer(info.publicKey)
+    })
+    this.#dht = dht
+    this.#swarm = swarm
+    try {
+      // A connection that is begun while the node finds out which of its sockets can be reached may hang for 15 s.
+      await dht.fullyBootstrapped()
+      this.#opened.resolve()
       void this.#watch()
+    } catch (cause) {
+      await this.#openLater(noNetwork(this.#network, cause as NodeJS.ErrnoException))
     }
-    return this.#swarm
   }
 
-  /** Connects to a machine straight, by its public key (64 hex), and again when the connection breaks. */
-  #goTo(peer: string): void {
-    this.#open().joinPeer(Buffer.from(peer, 'hex'))
+  /** There is no network to be had with these settings: perhaps there is one later, when the port is free. */
+  async #openLater(error: OverpoolError): Promise<void> {
+    const { signal } = this.#closed
+    if (signal.aborted) return
+    this.#failed(error)
+    await within(LEAVE_MS, this.#swarm!.destroy({ force: true }))
+    await this.#clock.sleep(TRY_MOST_MS, signal)
+    if (!signal.aborted) await this.#open()
+  }
+
+  /** Goes to a machine straight, and again whenever it is not connected. */
+  async #goTo(peer: string, signal: AbortSignal): Promise<void> {
+    await this.#opened.promise
+    const join = () => this.#swarm!.joinPeer(Buffer.from(peer, 'hex'))
+    if (!signal.aborted) join()
+    await this.#insist(() => this.#isConnected((name) => name === peer), join, signal)
   }
 
   #connected(connection: Connection): void {
     connection.on('error', () => {}) // its close follows, and the swarm tries again
     connection.setKeepAlive(PULSE_MS)
-    if (this.#swarm!.connections.size > MAX_CONNECTIONS) return void connection.destroy()
+    if (this.#connections().length > MAX_CONNECTIONS && !this.#makeRoom(connection)) return void connection.destroy()
     let strange = 0
     const asked = (discoveryKey: Uint8Array) => {
       const place = this.#places.get(hex(discoveryKey))
@@ -125,61 +175,89 @@ export class Swarm {
     for (const place of this.#places.values()) if (allows(place, connection)) place.core.replicate(connection)
   }
 
+  #connections(): Connection[] {
+    return [...this.#swarm!.connections].filter(({ destroying }) => !destroying)
+  }
+
+  /** Lets the oldest machine go that shares no pool with us; for one that we have named, any that we have not. */
+  #makeRoom(newcomer: Connection): boolean {
+    const busy = new Set([...this.#places.values()].flatMap(({ core }) => core.peers.map(({ remotePublicKey }) => hex(remotePublicKey))))
+    const others = this.#connections().filter((other) => other !== newcomer && !this.#isNamed(hex(other.remotePublicKey)))
+    const idle = others.find(({ remotePublicKey }) => !busy.has(hex(remotePublicKey)))
+    const goes = idle ?? (this.#isNamed(hex(newcomer.remotePublicKey)) ? others[0] : undefined)
+    goes?.destroy()
+    return goes !== undefined
+  }
+
+  #isNamed(peer: string): boolean {
+    const { peers = [] } = this.#network
+    return peers.includes(peer) || [...this.#places.values()].some((place) => place.peer === peer || place.allow?.includes(peer))
+  }
+
   /** A machine that none of our pools is for does not get as far as a connection. */
-  #refuses(peer: Uint8Array): boolean {
-    const places = [...this.#places.values()]
-    return places.length > 0 && places.every(({ announce, allow }) => announce && allow && !allow.includes(hex(peer)))
+  #refuses(peer: string): boolean {
+    return [...this.#places.values()].every(({ announce, allow }) => announce && allow && !allow.includes(peer))
   }
 
-  // Without a network the query ends too, having asked nobody: an announcement is one that some node has taken.
-  async #announce(place: Place): Promise<void> {
-    for (let attempt = 1; !place.left.signal.aborted; attempt++) {
-      const answered = await (attempt === 1 ? place.discovery.flushed() : place.discovery.refresh()).catch(() => false)
-      place.announced = answered && this.#dht!.toArray({ limit: 1 }).length > 0
-      if (place.announced) return
-      await this.#clock.sleep(backoff(attempt, 1_000, 30_000), place.left.signal)
-    }
-  }
-
-  /**
-   * Looks for the publisher of a followed pool for as long as it is not connected: at once when it has gone, then less and less often. By itself the swarm gives
-   * up after 20 s, and asks the network again every ten minutes. Others who follow the pool may be connected for it; they do not make up for its publisher.
-   */
-  async #lookFor(place: Place): Promise<void> {
-    const { discovery, left, peer } = place
-    const { signal } = left
-    for (let attempt = 1; !signal.aborted; attempt++) {
-      await discovery.refresh().catch(() => false)
-      if (signal.aborted) return
-      if (peer) this.#goTo(peer)
-      place.announced = this.#dht!.toArray({ limit: 1 }).length > 0
-      await this.#clock.sleep(backoff(attempt, LOOK_MS, LOOK_MOST_MS), signal)
-      while (!signal.aborted && this.#isFound(place)) {
-        attempt = 0
-        await once(this.#swarm!, 'update', { signal }).catch(() => {})
+  /** Makes the connections that there are follow what is shared now. */
+  #review(): void {
+    for (const connection of this.#connections()) {
+      if (this.#refuses(hex(connection.remotePublicKey))) {
+        connection.destroy()
+        continue
+      }
+      for (const place of this.#places.values()) {
+        if (allows(place, connection)) place.core.replicate(connection)
+        else withhold(place.core, connection)
       }
     }
   }
 
-  /** Whether a machine is connected that announces the pool, or the one that was named for it. */
-  #isFound({ core, peer }: Place): boolean {
-    const { connections, peers } = this.#swarm!
-    return [...connections].some(({ remotePublicKey }) => {
-      const name = hex(remotePublicKey)
-      return name === peer || peers.get(name)?.topics.some((topic) => Buffer.compare(topic, core.discoveryKey) === 0)
-    })
+  // Without a network the query ends too, having asked nobody: an announcement is one that some node has taken.
+  async #announce(place: Place, discovery: Discovery): Promise<void> {
+    const { signal } = place.left
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      const answered = await (attempt === 1 ? discovery.flushed() : discovery.refresh()).catch(() => false)
+      place.announced = answered && this.#dht!.toArray({ limit: 1 }).length > 0
+      if (place.announced) return
+      await this.#clock.sleep(backoff(attempt, TRY_MS, TRY_MOST_MS), signal)
+    }
+  }
+
+  /** Whether a machine is connected that announces this pool, or is named for it. Others that have it may be behind. */
+  #hasPublisher({ core, peer }: Place): boolean {
+    const announces = (name: string) => this.#swarm!.peers.get(name)?.topics.some((topic) => hex(topic) === hex(core.discoveryKey))
+    return this.#isConnected((name) => name === peer || announces(name))
+  }
+
+  #isConnected(wanted: (peer: string) => boolean | undefined): boolean {
+    return this.#connections().some(({ remotePublicKey }) => wanted(hex(remotePublicKey)))
   }
 
   /**
-   * Lets go of machines that answer nothing any more, and goes again to those that are to be connected. Looks are counted, not time: while this process itself was
-   * held up, nobody was silent.
+   * Tries for as long as it is not there: at once when it has gone, then less and less often. The swarm by itself gives up after 20 s, and asks the DHT again after
+   * ten minutes.
    */
+  async #insist(there: () => boolean, tryAgain: () => unknown, signal: AbortSignal): Promise<void> {
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      if (there()) {
+        attempt = 0
+        await once(this.#swarm!, 'update', { signal }).catch(() => {})
+        continue
+      }
+      await this.#clock.sleep(backoff(attempt, TRY_MS, TRY_MOST_MS), signal)
+      try {
+        if (!signal.aborted && !there()) await tryAgain()
+      } catch {} // there is no network: it is tried again
+    }
+  }
+
+  /** Lets go of machines that answer nothing any more. Looks are counted, not time: while this process itself was held up, nobody was silent. */
   async #watch(): Promise<void> {
     const heard = new WeakMap<Connection, { packets: number; silent: number }>()
-    for (let look = 1; !this.#closed.signal.aborted; look++) {
+    while (!this.#closed.signal.aborted) {
       await this.#clock.sleep(PULSE_MS, this.#closed.signal)
-      if (look % LOOKS_UNTIL_PEERS === 0) for (const peer of this.#network.peers ?? []) this.#goTo(peer) // the swarm by itself: every ten minutes
-      for (const connection of this.#swarm!.connections) {
+      for (const connection of this.#connections()) {
         const packets = connection.rawStream?.packetsReceived ?? Number.NaN
         const before = heard.get(connection)
         const silent = before?.packets === packets ? before.silent + 1 : 0
@@ -192,6 +270,7 @@ export class Swarm {
   /** Leaves the network; who follows us hears of it, if there is time. */
   async close(): Promise<void> {
     this.#closed.abort()
+    this.#opened.resolve()
     for (const place of this.#places.values()) place.left.abort()
     this.#places.clear()
     if (!this.#swarm) return
@@ -201,6 +280,16 @@ export class Swarm {
 
 function allows({ allow }: Place, { remotePublicKey }: Connection): boolean {
   return !allow || allow.includes(hex(remotePublicKey))
+}
+
+/**
+ * Stops replicating a core on a connection, and answers no later wish for it there. Hypercore offers this only for the whole connection, which others need:
+ * so we do what its replicator does when it closes.
+ */
+function withhold(core: Hypercore, connection: Connection): void {
+  const muxer = Hypercore.getProtocolMuxer(connection)
+  core.core.replicator.detachFrom(muxer)
+  for (const { protomux, channel } of [...core.peers]) if (protomux === muxer) channel.close()
 }
 
 /** A node of the DHT. With an address to announce it does not find out for itself whether it can be reached. */

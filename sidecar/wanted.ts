@@ -98,10 +98,11 @@ export async function subscribe(
     subscribe: true,
     from: from ?? before.from ?? 'start',
     peer: peer ?? before.peer,
-    secret: secret ?? before.secret,
+    secret: secret ?? (pool.halted === undefined ? before.secret : undefined), // perhaps it was the wrong one
     byConfig: byConfig ?? before.byConfig,
   }
-  await mirror.updatePool(key, { wanted, halted: undefined })
+  const halted = pool.halted !== undefined
+  await mirror.updatePool(key, { wanted, ...(halted && { halted: undefined, rebuild: true }) })
   return { ...pool, wanted }
 }
 

@@ -2,7 +2,7 @@ import { type CheckedPayment, checkPayment } from '../../shared/bip270/payment.t
 import type { Clock } from '../../shared/clock.ts'
 import type { CheckedSettings } from '../../shared/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { entriesOf } from '../../shared/ledger/block.ts'
+import { type Block, entriesOf } from '../../shared/ledger/block.ts'
 import { isPeerPool } from '../../shared/ledger/capability.ts'
 import { type Cause, type EntryId, hex, isUint, kept, type PaymentFields } from '../../shared/ledger/entry.ts'
 import type { Mirror, PoolControl, Receipt } from '../../shared/mirror/port.ts'
@@ -242,7 +242,7 @@ export class Pools {
 
   async *#events(pool: PoolControl, from: number, to: number): AsyncGenerator<TxEvent, void> {
     const { mirror } = this.#deps
-    let n = from < to ? (await mirror.findBlock(pool.path, from))?.n : undefined
+    let n = from < to ? await this.#blockOf(pool, from) : undefined
     while (n !== undefined) {
       const blocks = await mirror.readBlocks(pool.path, n)
       for (const block of blocks) {
@@ -254,6 +254,23 @@ export class Pools {
       }
       n = blocks.length ? n + blocks.length : undefined
     }
+  }
+
+  /** The first block that has this entry or a later one. In a peer's log entries may be missing: before the subscription's first, and where a block was passed over. */
+  async #blockOf({ path, begins }: PoolControl, seq: number): Promise<number | undefined> {
+    const { mirror } = this.#deps
+    const block = await mirror.findBlock(path, seq)
+    if (block) return block.n
+    const last = await mirror.lastBlock(path)
+    if (!last || last.first + last.count <= seq) return undefined
+    let low = begins?.block ?? 0
+    for (let high = last.n; low < high; ) {
+      const middle = (low + high) >> 1
+      const [{ first, count }] = (await mirror.readBlocks(path, middle, 1)) as [Block]
+      if (first + count > seq) high = middle
+      else low = middle + 1
+    }
+    return low
   }
 
   /** Waits until what was posted from here is in the ledger, for a while: reads come after one's own writes, whatever others write. */
@@ -279,8 +296,9 @@ export class Pools {
   /** Waits until nothing is on its way into the ledger, for a while. */
   async #drained(): Promise<void> {
     const { ingress, clock } = this.#deps
-    const end = clock.now() + SETTLE_MS
-    while (clock.now() < end) {
+    const begin = clock.now()
+    // no longer, though the clock be set back meanwhile
+    for (let waited = 0; waited >= 0 && waited < SETTLE_MS; waited = clock.now() - begin) {
       const { waiting, inFlight } = await ingress.depth()
       if (waiting + inFlight === 0) return
       await clock.sleep(LOOK_MS)

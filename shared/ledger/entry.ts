@@ -38,6 +38,9 @@ export interface Entry {
 
 const SOURCES: ReadonlySet<unknown> = new Set<Source>(['http', 'api', 'handler'])
 
+/** The last ms since 1970 that a Date can hold. */
+const MAX_TIME = 8_640_000_000_000_000
+
 /** A payment may nest its values so deep: a reader with less stack than the writer could not decode the block. */
 const MAX_DEPTH = 64
 
@@ -69,7 +72,7 @@ export function entryOf(value: unknown): Entry {
   const map = asMap(value, 'an entry')
   const { id, at, tx, payment, source, cause, hops, ...unknown } = map
   if (!(id instanceof Uint8Array) || id.length !== 32) throw badBlock('an entry without an id of 32 bytes')
-  if (!isUint(at)) throw badBlock('an entry without a time')
+  if (!isUint(at) || at > MAX_TIME) throw badBlock('an entry without a time')
   if (!(tx instanceof Uint8Array)) throw badBlock('an entry without a transaction')
   if (!SOURCES.has(source)) throw badBlock('an entry of an unknown source')
   if (hops !== undefined && !isUint(hops)) throw badBlock('an entry whose hops are no number')

@@ -98,6 +98,8 @@ export class World {
   readonly #posts: Post[] = []
   #processes = 0
   #failedAnswers = 0
+  /** entries whose handler did not look whether its post failed, and one did */
+  readonly #failedPosts = new Set<string>()
   /** when all is quiet, the writer that makes the so-manieth put dies after it; if there is another, that one must find the block */
   #lastBlow: number
 
@@ -359,7 +361,7 @@ export class World {
     const text = `${event.key.slice(0, 8)} ${event.seq} ${wish.how === 'fickle' ? this.scheduler.below(1_000) : ''}`
     const payment = { transaction: sampleTransaction(text), memo: JSON.stringify(next) }
     const posting = pools.post({ path: wish.loop!, payment, id: wish.how === 'name' ? text : undefined })
-    if (wish.how === 'forget') posting.catch(() => {})
+    if (wish.how === 'forget') posting.catch(() => this.#failedPosts.add(`${event.path} ${event.seq}`))
     else await posting
   }
 
@@ -368,7 +370,7 @@ export class World {
     const entry = this.mirror.pool(path).entries[seq]!
     const wish = JSON.parse(entry.payment.memo!) as Wish
     if (wish.loop === undefined || entry.hops >= MAX_HOPS) return { exactly: true, count: 0 }
-    const isSure = this.ended.has(`main ${path} ${seq}`) && wish.how !== 'forget'
+    const isSure = this.ended.has(`main ${path} ${seq}`) && !this.#failedPosts.has(`${path} ${seq}`)
     return { exactly: isSure, count: 1 }
   }
 
