@@ -1,10 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs'
 import type { TxEvent } from '../functions/handler/event.ts'
 import { type Redriven, redrive } from '../functions/handler/redrive.ts'
-import { isRunning } from '../local/folder.ts'
+import { isRunning, readSeed } from '../local/folder.ts'
 import { systemClock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
+import { isPeerPool } from '../shared/ledger/capability.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
+import { poolKeys } from '../sidecar/core.ts'
 import { verifyPool } from '../sidecar/verify.ts'
 import { type Folder, withFolder } from './folder.ts'
 import type { Out } from './out.ts'
@@ -110,15 +112,18 @@ async function handlerState({ mirror }: Folder, handler: string, pool: string, e
 export async function verify(path: string, { dir, out }: Common): Promise<boolean> {
   return withFolder(dir, async ({ pools, mirror, cores }) => {
     const pool = await pools.control(path)
+    const secret = isPeerPool(path) ? pool.wanted?.secret : pool.wanted?.encrypt ? poolKeys(readSeed(dir, false), path).secret : undefined
     const store = cores()
     try {
-      const verified = await verifyPool(pool, mirror, await store?.open(path))
-      const { blocks, entries, bytes, receipts, coreLength, treeHash, problems, listed } = verified
+      const verified = await verifyPool(pool, mirror, await store?.read(pool.key, secret), secret)
+      const { blocks, entries, bytes, receipts, coreLength, passedOver, treeHash, signedBlocks, problems, listed } = verified
       const lines = [
         `${path}: ${count(entries, 'entry', 'entries')} in ${count(blocks, 'block', 'blocks')}, ${bytes} bytes`,
         `receipts   ${receipts} of ${entries}`,
         `hypercore  ${count(coreLength, 'block', 'blocks')}${coreLength < blocks ? ' (it is behind, and catches up while the machine runs)' : ''}`,
         `tree hash  ${treeHash ?? 'none yet'}`,
+        `signed     ${signedBlocks ? `the first ${count(signedBlocks, 'block', 'blocks')}, by ${pool.key}` : 'nothing that is all here yet'}`,
+        ...(passedOver ? [`${count(passedOver, 'block', 'blocks')} passed over`] : []),
         ...listed,
         problems ? `${count(problems, 'problem', 'problems')} found` : 'all of it agrees',
       ]

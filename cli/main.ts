@@ -4,6 +4,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { readEnv } from '../shared/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import * as commands from './commands.ts'
+import * as network from './network.ts'
 import { outOf } from './out.ts'
 import { run } from './start.ts'
 
@@ -77,6 +78,56 @@ program
   .option('--skip', 'where a handler stopped, pass over that entry instead')
   .action((pool, flags) => commands.redrivePool(pool, flags, common()))
 
+program.commandsGroup('The network:')
+
+program
+  .command('pub <pool>')
+  .description('offer a pool to the network; prints what others follow it with')
+  .option('--encrypt', 'encrypt it: the public key alone does not open it. Only for a pool that has not been published in clear')
+  .option('--allow <machine...>', 'only for these machines: the public keys that `overpool id` prints there')
+  .action((pool, flags) => network.pub(pool, flags, common()))
+
+program
+  .command('unpub <pool>')
+  .description('offer a pool no more')
+  .action((pool) => network.unpub(pool, common()))
+
+program
+  .command('sub <key>')
+  .description('follow a peer’s pool: the handlers run on its entries')
+  .option('--from <where>', 'the first entry: start, now, or a sequence number', from)
+  .option('--peer <machine>', 'go to this machine straight: the public key that `overpool id` prints there')
+  .action((key, flags) => network.sub(key, flags, common()))
+
+program
+  .command('unsub <key>')
+  .description('follow it no more')
+  .action((key) => network.unsub(key, common()))
+
+program
+  .command('status')
+  .description('show pools, peers, and how far the followed pools have come')
+  .option('-w, --watch', 'go on showing it')
+  .action((flags) => network.status(flags, common(), interrupted.signal))
+
+program
+  .command('trail <pool> <txid>')
+  .description('show what an entry was posted for, step by step, back to where the loop began')
+  .action((pool, txid) => network.trail(pool, txid, common()))
+
+program
+  .command('id')
+  .description('print the public key by which other machines know this one')
+  .action(() => network.id(common()))
+
+program
+  .command('dht')
+  .description('run a DHT node for a network of one’s own')
+  .option('-p, --port <number>', 'UDP port', port, 49737)
+  .option('--host <address>', 'IPv4 address under which the others reach it', '127.0.0.1')
+  .option('--bootstrap <node...>', 'host:port of other nodes of this network')
+  .action((flags) => network.dht(flags, common(), interrupted.signal))
+
 try {
   await program.parseAsync()
 } catch (error) {
@@ -101,6 +152,10 @@ function port(text: string): number {
   const number = Number(text)
   if (/^\d+$/.test(text) && number <= 65_535) return number
   throw new InvalidArgumentError('a port is a number from 0 to 65535')
+}
+
+function from(text: string): 'start' | 'now' | number {
+  return text === 'start' || text === 'now' ? text : whole(text)
 }
 
 function whole(text: string): number {

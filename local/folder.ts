@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { OverpoolError } from '../shared/errors.ts'
 
+const SQLITE_BUSY = 5
+
 /** What lies in a machine's folder. The ledger and the seed are what matters; the cores are made again from them (Promise 1). */
 export function folderLayout(dir: string) {
   return {
@@ -27,13 +29,19 @@ export interface Running {
  * back when the process dies in whatever way, so that nothing has to be cleaned up after a kill -9.
  */
 export function lockFolder(dir: string): { release: () => void } {
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
-  const lock: DatabaseSync = new DatabaseSync(folderLayout(dir).lock, { timeout: 0 })
+  let lock: DatabaseSync
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
+    lock = new DatabaseSync(folderLayout(dir).lock, { timeout: 0 })
+  } catch (cause) {
+    throw noFolder(dir, cause)
+  }
   try {
     lock.exec('BEGIN EXCLUSIVE')
   } catch (cause) {
     lock.close()
+    if ((cause as { errcode?: number }).errcode !== SQLITE_BUSY) throw noFolder(dir, cause)
     const other = readRunning(dir)
     throw new OverpoolError(
       'FOLDER_IN_USE',
@@ -49,14 +57,24 @@ export function lockFolder(dir: string): { release: () => void } {
   }
 }
 
+function noFolder(dir: string, cause: unknown): OverpoolError {
+  return new OverpoolError(
+    'BAD_ARGUMENT',
+    `${dir} cannot be the folder of a machine: ${cause instanceof Error ? cause.message : String(cause)}`,
+    {
+      cause,
+    },
+  )
+}
+
 /** Whether a machine runs in this folder at this moment. */
 export function isRunning(dir: string): boolean {
   if (!existsSync(folderLayout(dir).lock)) return false
   try {
     lockFolder(dir).release()
     return false
-  } catch {
-    return true
+  } catch (error) {
+    return error instanceof OverpoolError && error.code === 'FOLDER_IN_USE'
   }
 }
 

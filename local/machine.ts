@@ -1,18 +1,22 @@
 import { existsSync } from 'node:fs'
 import type { TxEvent } from '../functions/handler/event.ts'
 import { HandlerLoop } from '../functions/handler/loop.ts'
-import { Pools } from '../functions/handler/pools.ts'
+import { type OnTx, Pools } from '../functions/handler/pools.ts'
 import { answerBell } from '../functions/handler/runner.ts'
 import type { PoolDoor } from '../functions/payments/accept.ts'
 import { paymentsApp } from '../functions/payments/app.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
-import { type CheckedSettings, checkPath, checkSettings, type PoolSettings } from '../shared/config.ts'
+import { type CheckedSettings, checkPath, checkSettings, type NetworkSettings, type PoolSettings } from '../shared/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
+import { isPeerPool, parseCapability } from '../shared/ledger/capability.ts'
 import type { Bell } from '../shared/ledger/messages.ts'
 import type { PoolControl } from '../shared/mirror/port.ts'
 import type { Queue } from '../shared/queue/port.ts'
-import { CoreStore, poolKeys } from '../sidecar/core.ts'
+import { CoreStore, machineKeyPair, poolKeys } from '../sidecar/core.ts'
+import { PoolNetwork } from '../sidecar/network.ts'
 import { Sidecar } from '../sidecar/sidecar.ts'
+import { Swarm } from '../sidecar/swarm.ts'
+import { encryption, type PublishOptions, publish, type SubscribeOptions, subscribe, unpublish, unsubscribe } from '../sidecar/wanted.ts'
 import { folderLayout, lockFolder, readSeed, writeRunning } from './folder.ts'
 import { BELL_MS, type Parts, sqliteParts } from './parts.ts'
 import type { MachineReport } from './report.ts'
@@ -23,8 +27,6 @@ const RETRY_MS = 200
 const RETRY_MOST_MS = 30_000
 /** Handlers that run when the machine is closed have this long to finish, ms; what they do not, they do again. */
 const CLOSE_MS = 10_000
-
-export type OnTx = (event: TxEvent, pool: Pools) => unknown
 
 /** A handler at work. `onTx` may be replaced: an entry under way finishes on the old code. */
 export interface Handler {
@@ -44,6 +46,8 @@ export interface MachineOptions {
   /** the machine's folder */
   dir: string
   report: (report: MachineReport) => void
+  /** how it takes part in the peer-to-peer network, once something is published or followed */
+  network?: NetworkSettings
   /** what to stand on, default the SQLite file in the folder */
   parts?: (dir: string) => Promise<Parts>
 }
@@ -59,27 +63,31 @@ export class Machine {
   readonly #lock: { release: () => void }
   readonly #cores: CoreStore
   readonly #sidecar: Sidecar
+  readonly #network: PoolNetwork
   readonly #settings = new Map<string, CheckedSettings>()
   readonly #keys = new Map<string, string>()
   readonly #handlers = new Map<string, WorkingHandler>()
-  readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string> }>()
+  /** handlers that have been stopped and are at their last entry */
+  readonly #ending = new Map<string, Promise<void>>()
   readonly #stopping = new AbortController()
+  readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string> }>()
 
   /** Opens a folder, alone: FOLDER_IN_USE while another machine runs in it. What was under way when an earlier one ended goes on. */
   static async open(options: MachineOptions): Promise<Machine> {
-    const lock = lockFolder(options.dir)
-    let parts: Parts | undefined
+    const { dir } = options
+    const lock = lockFolder(dir)
+    let close = async () => lock.release()
     try {
-      const isNew = !existsSync(folderLayout(options.dir).ledger)
-      const seed = readSeed(options.dir, isNew)
-      parts = await (options.parts ?? sqliteParts)(options.dir)
+      const isNew = !existsSync(folderLayout(dir).ledger)
+      const seed = readSeed(dir, isNew)
+      const parts = await (options.parts ?? sqliteParts)(dir)
       const machine = new Machine(options, lock, parts, seed)
+      close = () => machine.close()
       await machine.#recover()
-      writeRunning(options.dir, { pid: process.pid, urls: [] })
+      writeRunning(dir, { pid: process.pid, urls: [] })
       return machine
     } catch (error) {
-      await parts?.close()
-      lock.release()
+      await close()
       throw error
     }
   }
@@ -93,23 +101,28 @@ export class Machine {
     const settings = (path: string) => this.#settings.get(path) ?? DEFAULT_SETTINGS
     this.pools = new Pools({ mirror, ingress, clock, settings, postFailed: (error) => options.report({ kind: 'post-failed', error }) })
     this.#cores = new CoreStore(folderLayout(options.dir).cores, seed)
+    const ringers = (pool: string) =>
+      [...this.#handlers.values()]
+        .filter(({ handler }) => handler.takes(pool))
+        .map(({ handler, queue }) => ({ handler: handler.name, queue, carryBytes }))
     this.#sidecar = new Sidecar({
       mirror,
       ingress,
       cores: this.#cores,
       clock,
       report: options.report,
-      ringers: (pool) =>
-        [...this.#handlers.values()]
-          .filter(({ handler }) => handler.takes(pool))
-          .map(({ handler, queue }) => ({ handler: handler.name, queue, carryBytes })),
+      ringers,
       batchMs: (pool) => settings(pool).batchMs,
     })
+    const noNetwork = (error: OverpoolError) => options.report({ kind: 'no-network', error })
+    const swarm = new Swarm(machineKeyPair(seed), options.network ?? {}, clock, noNetwork)
+    this.#network = new PoolNetwork({ mirror, cores: this.#cores, swarm, sidecar: this.#sidecar, ringers, clock, report: options.report })
   }
 
   /** Opens every pool's writer, in the background: what an earlier process left half done is done now. */
   async #recover(): Promise<void> {
     for (const pool of await this.pools.list()) {
+      if (isPeerPool(pool.path)) continue
       this.#checkKey(pool)
       this.#sidecar.writer(pool.path).catch((error) => this.#options.report({ kind: 'retrying', pool: pool.path, step: 'open', error }))
     }
@@ -125,14 +138,55 @@ export class Machine {
   }
 
   /** Makes a pool if there is none, or gives an existing one these settings. */
-  async create(path: string, settings: PoolSettings = {}): Promise<PoolControl> {
-    const checked = checkSettings(settings, `pools.${checkPath(path)}`)
+  async create(path: string, settings: PoolSettings & { encrypt?: boolean } = {}): Promise<PoolControl> {
+    const { encrypt, ...others } = settings
+    const checked = checkSettings(others, `pools.${checkPath(path)}`)
     const { key, discoveryKey } = poolKeys(this.#seed, path)
     const pool = await this.#parts.mirror.createPool({ path, key, discoveryKey, createdAt: this.#parts.clock.now() })
     this.#checkKey(pool)
     this.#settings.set(path, checked)
-    await this.#sidecar.writer(path)
+    const changed = encryption(pool, encrypt)
+    if (changed) await this.#parts.mirror.updatePool(path, changed)
+    await (changed ? this.#sidecar.reopen(path) : this.#sidecar.writer(path))
+    return { ...pool, ...changed }
+  }
+
+  /** Offers a pool to the network; resolves to what others subscribe to when that is durably wanted, and the rest goes on in the background. */
+  async publish(path: unknown, options: PublishOptions = {}): Promise<string> {
+    const pool = await this.pools.control(path)
+    const capability = await publish(pool, poolKeys(this.#seed, pool.path).secret, options, this.#parts.mirror)
+    void this.#network.look()
+    return capability
+  }
+
+  /** Offers it no more. Who has blocks of it keeps them. */
+  async unpublish(path: unknown): Promise<void> {
+    await unpublish(await this.pools.control(path), this.#parts.mirror)
+    await this.#network.look()
+  }
+
+  /** Follows a peer's pool: handlers run on its entries from now on. */
+  async subscribe(published: unknown, options: SubscribeOptions = {}): Promise<PoolControl> {
+    const pool = await subscribe(published, options, this.#parts.mirror, this.#parts.clock.now())
+    void this.#network.look()
     return pool
+  }
+
+  /** Follows it no more. What has come stays. */
+  async unsubscribe(published: unknown): Promise<void> {
+    await unsubscribe(await this.pools.control(parseCapability(published).key), this.#parts.mirror)
+    await this.#network.look()
+  }
+
+  /** Resolves when the network has taken the announcement of a published pool. */
+  async announced({ path, wanted }: PoolControl): Promise<void> {
+    if (!wanted?.publish) throw new OverpoolError('BAD_ARGUMENT', `"${path}" is not published: call pub({ path: '${path}' }) first`)
+    await this.#network.announced(path, this.#stopping.signal)
+  }
+
+  /** The public key by which other machines know this one, 64 hex. */
+  get id(): string {
+    return machineKeyPair(this.#seed).publicKey.toString('hex')
   }
 
   /** Opens the HTTP door for pools that were created here. Pools that ask for the same host and port share it; port 0 takes a free one. */
@@ -146,8 +200,14 @@ export class Machine {
     const open = new Set(paths)
     const server = listen(this.#app(open), port, host)
     this.#doors.set(place, { server, paths: open })
-    server.catch(() => this.#doors.delete(place))
-    await server
+    const others = [...this.#doors.keys()].filter((other) => other !== place && port && other.endsWith(`:${port}`))
+    await server.catch((error) => {
+      this.#doors.delete(place)
+      if (!others.length) throw error
+      throw new OverpoolError('PORT_IN_USE', `${place} cannot be opened beside ${others.join(', ')}: give the pools of one port one host`, {
+        cause: error,
+      })
+    })
     writeRunning(this.#options.dir, { pid: process.pid, urls: await this.#urls() })
     return server
   }
@@ -184,31 +244,37 @@ export class Machine {
   async handle(handler: Handler): Promise<void> {
     const { name } = handler
     if (this.#handlers.has(name)) throw new OverpoolError('BAD_ARGUMENT', `there is a handler named "${name}" already`)
+    await this.#ending.get(name) // the two would run side by side: a queue that is opened gives out again what is in flight
     const queue = await this.#parts.bells(name)
+    if (this.#stopping.signal.aborted) return
     const { clock } = this.#parts
     const report = (error: unknown) => this.#options.report({ kind: 'retrying', pool: '', step: `handler ${name}`, error })
-    const loop = new HandlerLoop({ queue, clock, report, answer: (bell, receives) => this.#answer(handler, bell, receives) })
+    const loop = new HandlerLoop({ queue, clock, report, answer: (...bell) => this.#answer(handler, ...bell) })
     this.#handlers.set(name, { handler, queue, loop })
-    await this.#sidecar.ringAgain()
+    await this.ringAgain()
   }
 
   /** Rings for handlers whose pools have changed. */
   async ringAgain(): Promise<void> {
-    await this.#sidecar.ringAgain()
+    await Promise.all([this.#sidecar.ringAgain(), this.#network.ringAgain()])
   }
 
   /** Stops a handler, after the entry that it is at. */
   async unhandle(name: string): Promise<void> {
     const working = this.#handlers.get(name)
+    if (!working) return
     this.#handlers.delete(name)
-    await working?.loop.stop()
+    const ending = working.loop.stop().finally(() => this.#ending.delete(name))
+    this.#ending.set(name, ending)
+    await ending
   }
 
-  async #answer(handler: Handler, bell: Bell, receives: number) {
+  async #answer(handler: Handler, bell: Bell, receives: number, stopping: AbortSignal) {
     const { mirror, clock } = this.#parts
     const { report } = this.#options
     const { maxAttempts, onPoison, timeoutMs } = this.#settings.get(bell.pool) ?? DEFAULT_SETTINGS
-    const key = this.#keys.get(bell.pool) ?? (await this.pools.control(bell.pool)).key
+    const key = this.#keys.get(bell.pool)
+    const pool = key === undefined ? await this.pools.control(bell.pool) : { key }
     const onTx = (event: TxEvent) => handler.onTx(event, this.pools)
     const options = {
       handler: handler.name,
@@ -221,9 +287,9 @@ export class Machine {
       timeoutMs,
       retryMs: RETRY_MS,
       retryMostMs: RETRY_MOST_MS,
-      stopping: this.#stopping.signal,
+      stopping,
     }
-    return answerBell(bell, key, receives, clock.now() + BELL_MS, options)
+    return answerBell(bell, pool, receives, clock.now() + BELL_MS, options)
   }
 
   /** Stops in the order of a payment's way: doors, sidecar, handlers, files. What is under way is finished, or goes on at the next start. */
@@ -231,8 +297,9 @@ export class Machine {
     const doors = await Promise.allSettled([...this.#doors.values()].map(({ server }) => server))
     await Promise.all(doors.flatMap((door) => (door.status === 'fulfilled' ? [door.value.close()] : [])))
     this.#stopping.abort()
-    const loops = Promise.all([...this.#handlers.values()].map(({ loop }) => loop.stop()))
+    const loops = Promise.all([...[...this.#handlers.values()].map(({ loop }) => loop.stop()), ...this.#ending.values()])
     await this.#sidecar.stop()
+    await this.#network.stop()
     const finished = new AbortController()
     await Promise.race([loops, this.#parts.clock.sleep(CLOSE_MS, finished.signal)])
     finished.abort()

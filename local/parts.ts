@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from '../shared/clock.ts'
+import { MAX_TIMEOUT_MS } from '../shared/config.ts'
 import type { Mirror } from '../shared/mirror/port.ts'
 import { SqliteMirror } from '../shared/mirror/sqlite.ts'
 import type { Queue } from '../shared/queue/port.ts'
@@ -8,9 +9,9 @@ import { folderLayout } from './folder.ts'
 
 /** A post that is in nobody's hands any more comes again after this time, ms. Within a machine's life only a failure brings it there. */
 const INGRESS_VISIBILITY_MS = 60_000
-/** A bell stays hidden longer than any run of handlers that answers it (`BELL_MS`), so that two never run side by side (Promise 4). */
-export const BELL_VISIBILITY_MS = 15 * 60_000
+/** A bell's answer begins no entry after this time, ms; then it stays hidden for as long as the last one may take, and a while, so that two never run side by side (Promise 4). */
 export const BELL_MS = 10 * 60_000
+export const BELL_VISIBILITY_MS = BELL_MS + MAX_TIMEOUT_MS + 60_000
 
 /** What a machine stands on: the two ports and the time. The machine does not know which side they are. */
 export interface Parts {

@@ -1,4 +1,4 @@
-import type { RunnerReport } from '../functions/handler/runner.ts'
+import type { RunnerReport } from '../functions/handler/report.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import type { SidecarReport } from '../sidecar/report.ts'
 
@@ -10,6 +10,8 @@ export type MachineReport =
   | { kind: 'post-failed'; error: unknown }
   /** the door answered 5xx */
   | { kind: 'door'; error: unknown }
+  /** a handler was registered, and the machine could not be opened; the next call tries again */
+  | { kind: 'not-open'; error: unknown }
 
 /** A report as a line for people; undefined where all is well. */
 export function lineOf(report: MachineReport): string | undefined {
@@ -20,6 +22,10 @@ export function lineOf(report: MachineReport): string | undefined {
       return `${report.pool ? `pool ${report.pool}: ` : ''}${report.step} failed and is tried again: ${reason(report.error)}`
     case 'halted':
       return `pool ${report.pool} is halted: ${reason(report.error)}`
+    case 'passed-over':
+      return `pool ${report.pool}: block ${report.n} of its publisher is passed over: ${report.problem}`
+    case 'no-network':
+      return `no network: ${reason(report.error)}`
     case 'post-differs':
       return `pool ${report.pool}: a handler that ran twice posted ${report.dropped} where it had posted ${report.kept}; the first stands. Make the handler deterministic, or name the post: post({ …, id })`
     case 'bad-message':
@@ -36,6 +42,8 @@ export function lineOf(report: MachineReport): string | undefined {
       return `a post inside a handler failed: ${reason(report.error)}`
     case 'door':
       return `a payment could not be taken: ${stack(report.error)}`
+    case 'not-open':
+      return `the handler does not work: ${stack(report.error)}`
   }
 }
 

@@ -1,10 +1,12 @@
 import { existsSync, type FSWatcher, watch } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
-import { checkConfig, type OverpoolConfig } from '../shared/config.ts'
+import type { OnTx } from '../functions/handler/pools.ts'
+import { checkConfig, type OverpoolConfig, type SubscriptionConfig } from '../shared/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
+import { isPeerPool, parseCapability } from '../shared/ledger/capability.ts'
 import { folderLayout } from './folder.ts'
 import { load } from './load.ts'
-import { type Handler, Machine, type OnTx } from './machine.ts'
+import { type Handler, Machine } from './machine.ts'
 import type { Parts } from './parts.ts'
 import type { MachineReport } from './report.ts'
 
@@ -31,10 +33,19 @@ export interface Started {
   close: () => Promise<void>
 }
 
+interface PlannedHandler {
+  file: string
+  onTx: OnTx
+  /** the pools that the config gives it */
+  pools: Set<string>
+  /** it has every peer's pool besides, but not these */
+  notPeers?: Set<string> | undefined
+}
+
 /** Everything that a config says, loaded: nothing of it is applied while a part of it is wrong. */
 interface Plan {
   config: OverpoolConfig
-  handlers: Map<string, { file: string; onTx: OnTx; pools: Set<string> }>
+  handlers: Map<string, PlannedHandler>
   files: string[]
 }
 
@@ -42,31 +53,44 @@ interface Plan {
 export async function start(options: StartOptions): Promise<Started> {
   const { dir, say } = options
   let plan = await readPlan(options)
-  const machine = await Machine.open({ dir, report: options.report, parts: options.parts })
-  const handlers = new Map<string, { onTx: OnTx; pools: Set<string> }>()
+  const machine = await Machine.open({ dir, network: plan.config.network, report: options.report, parts: options.parts })
+  const handlers = new Map<string, PlannedHandler>()
   const watchers: FSWatcher[] = []
   let pending: NodeJS.Timeout | undefined
   let reloading = Promise.resolve()
 
   const apply = async (next: Plan) => {
-    for (const [path, { handler: _, ...settings }] of Object.entries(next.config.pools)) await machine.create(path, settings)
+    for (const [path, { handler: _, publish, ...settings }] of Object.entries(next.config.pools)) {
+      await machine.create(path, settings)
+      if (publish) await machine.publish(path, publish === true ? {} : publish)
+      else if (publish === false) await machine.unpublish(path)
+    }
     machine.serveOnly(Object.keys(next.config.pools))
+    await follow(subscriptionsOf(next.config))
     for (const name of handlers.keys()) {
       if (next.handlers.has(name)) continue
       handlers.delete(name)
       await machine.unhandle(name)
     }
-    for (const [name, { onTx, pools }] of next.handlers) {
+    for (const [name, planned] of next.handlers) {
       const working = handlers.get(name)
-      if (working) Object.assign(working, { onTx, pools })
+      if (working) Object.assign(working, planned)
       else {
-        const fresh = { onTx, pools }
-        handlers.set(name, fresh)
-        await machine.handle(handlerOf(name, fresh))
+        handlers.set(name, planned)
+        await machine.handle(handlerOf(name, planned))
       }
     }
     await machine.ringAgain()
     plan = next
+  }
+
+  /** Follows these peers' pools; those that an earlier config named, and this one does not, no more. */
+  const follow = async (subscriptions: SubscriptionConfig[]) => {
+    const keys = new Set(subscriptions.map(({ key }) => parseCapability(key).key))
+    for (const { path, wanted } of await machine.pools.list()) {
+      if (wanted?.subscribe && wanted.byConfig && !keys.has(path)) await machine.unsubscribe(path)
+    }
+    for (const { key, from, peer } of subscriptions) await machine.subscribe(key, { from, peer, byConfig: true })
   }
 
   const reload = async () => {
@@ -76,10 +100,10 @@ export async function start(options: StartOptions): Promise<Started> {
     } catch (error) {
       say(`not reloaded, the last good version goes on: ${error instanceof Error ? error.message : String(error)}`)
     }
-    follow()
+    watchFiles()
   }
 
-  const follow = () => {
+  const watchFiles = () => {
     for (const watcher of watchers.splice(0)) watcher.close()
     const files = new Set(plan.files)
     for (const folder of new Set(plan.files.map((file) => dirname(file)))) {
@@ -96,7 +120,7 @@ export async function start(options: StartOptions): Promise<Started> {
   try {
     const { url } = await machine.listen(Object.keys(plan.config.pools), options.port, options.host)
     await apply(plan)
-    follow()
+    watchFiles()
     const pools = Object.entries(plan.config.pools).map(([path, pool]) => ({ path, handler: pool.handler ?? plan.config.handler }))
     return { url, machine, pools, close }
   } catch (error) {
@@ -112,8 +136,14 @@ export async function start(options: StartOptions): Promise<Started> {
   }
 }
 
-function handlerOf(name: string, working: { onTx: OnTx; pools: Set<string> }): Handler {
-  return { name, onTx: (event, pool) => working.onTx(event, pool), takes: (pool) => working.pools.has(pool) }
+function handlerOf(name: string, working: PlannedHandler): Handler {
+  const takes = (pool: string) =>
+    working.pools.has(pool) || (working.notPeers !== undefined && isPeerPool(pool) && !working.notPeers.has(pool))
+  return { name, onTx: (event, pool) => working.onTx(event, pool), takes }
+}
+
+function subscriptionsOf({ subscribe = [] }: OverpoolConfig): SubscriptionConfig[] {
+  return subscribe.map((one) => (typeof one === 'string' ? { key: one } : one))
 }
 
 /** Loads the config and every handler file that it names. */
@@ -128,24 +158,28 @@ async function readPlan({ config: file, dir }: StartOptions): Promise<Plan> {
   const loaded = await load(file, outDir)
   const config = checkConfig(loaded.exports.default)
   const plan: Plan = { config, handlers: new Map(), files: loaded.files }
-  for (const [path, pool] of Object.entries(config.pools)) {
-    const named = pool.handler ?? config.handler
-    if (named === undefined) continue
-    const handlerFile = resolve(dirname(file), named)
-    const name = handlerName(handlerFile)
-    const there = plan.handlers.get(name)
-    if (there && there.file !== handlerFile)
+  const named: [pool: string, handler: string | undefined][] = Object.entries(config.pools).map(([path, { handler }]) => [path, handler])
+  for (const { key, handler } of subscriptionsOf(config)) named.push([parseCapability(key).key, handler])
+
+  const handlerAt = async (name: string): Promise<PlannedHandler> => {
+    const handlerFile = resolve(dirname(file), name)
+    const there = plan.handlers.get(handlerName(handlerFile))
+    if (there?.file === handlerFile) return there
+    if (there) {
       throw new OverpoolError(
         'BAD_CONFIG',
         `${there.file} and ${handlerFile} have one name; a handler's place in the pools is kept under it: rename one`,
       )
-    if (there) there.pools.add(path)
-    else {
-      const { onTx, files } = await loadHandler(handlerFile, named, outDir)
-      plan.handlers.set(name, { file: handlerFile, onTx, pools: new Set([path]) })
-      plan.files.push(...files)
     }
+    const { onTx, files } = await loadHandler(handlerFile, name, outDir)
+    const fresh = { file: handlerFile, onTx, pools: new Set<string>(), notPeers: undefined }
+    plan.handlers.set(handlerName(handlerFile), fresh)
+    plan.files.push(...files)
+    return fresh
   }
+  for (const [path, handler = config.handler] of named) if (handler !== undefined) (await handlerAt(handler)).pools.add(path)
+  // Peers' pools that are followed without the config's doing (`overpool sub`) are the config's own handler's.
+  if (config.handler !== undefined) (await handlerAt(config.handler)).notPeers = new Set(named.map(([path]) => path))
   return plan
 }
 

@@ -102,6 +102,11 @@ const PASSING_CODES: ReadonlySet<unknown> = new Set(
   ['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN'], // of Node's sockets and resolver
 )
 
+/** Whether an error of this name passes by itself: AWS's words for throttling. */
+export function passesByName(name: string): boolean {
+  return PASSING_NAMES.test(name)
+}
+
 function isPassing(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const { code, $retryable, $metadata } = error as {
@@ -116,6 +121,6 @@ function isPassing(error: unknown): boolean {
     status === 429 ||
     $metadata?.clockSkewCorrected === true ||
     PASSING_CODES.has(code) ||
-    PASSING_NAMES.test(error.name)
+    passesByName(error.name)
   )
 }

@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'OVERLOADED'
   | 'POOL_NOT_FOUND'
   | 'POOL_HALTED'
+  | 'POOL_READ_ONLY'
   | 'ENTRY_NOT_FOUND'
   | 'HANDLER_NOT_FOUND'
   | 'LOOP_TOO_DEEP'
@@ -19,7 +20,7 @@ export type ErrorCode =
   | 'BAD_MESSAGE'
   | 'PORT_IN_USE'
   | 'FOLDER_IN_USE'
-  | 'NODE_TOO_OLD'
+  | 'NODE_TOO_OLD' // thrown by node-version.cjs, which no old Node fails to read
   | 'CLOSED'
   | 'UNAVAILABLE'
 

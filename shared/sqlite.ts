@@ -60,7 +60,7 @@ export class SqliteStore extends EventEmitter<{ commit: [] }> {
   /** Runs `work` in the next transaction; resolves to what it returned when that is durable. If it throws, only its own changes are undone. */
   write<T>(work: () => T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      if (this.#closed) return reject(new OverpoolError('CLOSED', 'the machine is closed'))
+      if (this.#closed) return reject(closed())
       this.#waiting.push({ work, resolve, reject })
       this.#flush ??= setImmediate(() => this.#commit())
     })
@@ -109,10 +109,8 @@ export class SqliteStore extends EventEmitter<{ commit: [] }> {
       const timer = setTimeout(done, Math.min(ms, 2 ** 31 - 1))
       this.on('commit', done)
       signal?.addEventListener('abort', done)
-      if (this.#watchers++ === 0) {
-        this.#version = this.#dataVersion()
-        this.#watch = setInterval(() => this.#look(), WATCH_MS)
-      }
+      // What another process wrote since anybody looked last is told of at the first look: whoever waits may just have missed it.
+      if (this.#watchers++ === 0) this.#watch = setInterval(() => this.#look(), WATCH_MS)
     })
   }
 
@@ -129,6 +127,7 @@ export class SqliteStore extends EventEmitter<{ commit: [] }> {
   }
 
   #statement(sql: string): StatementSync {
+    if (this.#closed) throw closed()
     let statement = this.#statements.get(sql)
     if (!statement) this.#statements.set(sql, (statement = this.#db.prepare(sql)))
     return statement
@@ -145,4 +144,8 @@ export class SqliteStore extends EventEmitter<{ commit: [] }> {
     clearInterval(this.#watch)
     this.#db.close()
   }
+}
+
+function closed(): OverpoolError {
+  return new OverpoolError('CLOSED', 'the machine is closed')
 }

@@ -3,16 +3,45 @@ import Corestore from 'corestore'
 import Hypercore, { type Manifest } from 'hypercore'
 import crypto, { type KeyPair } from 'hypercore-crypto'
 import { OverpoolError } from '../shared/errors.ts'
+import type { Signed } from '../shared/mirror/port.ts'
 
-/** The signed log of one pool. It follows the mirror: block n of the core and item n of the mirror are the same bytes (Promise 1). */
-export interface PoolCore {
+/** A hypercore, to be read. */
+export interface ReadCore {
+  /** blocks that its publisher has signed, as far as we have heard */
   readonly length: number
-  /** Appends blocks, the first of which is number `from`; refuses any other place than the end. */
-  append(from: number, blocks: Uint8Array[]): Promise<void>
+  /** whether block n is here */
+  has(n: number): Promise<boolean>
+  /** Block n; of a peer's core, when it has come. It fails when the core is closed. */
   get(n: number): Promise<Uint8Array>
   /** 64 hex */
   treeHash(length?: number): Promise<string>
+  /** What the publisher has signed of the whole log as it stands here, if it has blocks. */
+  signed(): Promise<Signed | undefined>
   close(): Promise<void>
+}
+
+/** The signed log of one pool of ours. It follows the mirror: block n of the core and item n of the mirror are the same bytes (Promise 1). */
+export interface PoolCore extends Pick<ReadCore, 'length' | 'get' | 'treeHash' | 'close'> {
+  /** Appends blocks, the first of which is number `from`; refuses any other place than the end. */
+  append(from: number, blocks: Uint8Array[]): Promise<void>
+}
+
+/** The log of a pool that somebody else signs, as far as it has come here. */
+export interface PeerCore extends ReadCore {
+  /** how often the publisher has taken blocks back: never, if it keeps its promises */
+  readonly fork: number
+  /** Resolves when somebody who has it has told us how long it is; false if it was closed meanwhile. */
+  heard(): Promise<boolean>
+  /** Fetches every block from number `start` as it comes: a live tail without it is one round trip a block. */
+  download(start: number): void
+}
+
+/** What may happen to a core that somebody else signs. */
+export interface PeerCoreEvents {
+  /** the publisher has signed more */
+  grew: () => void
+  /** what must never happen: conflict, truncation, a closed core */
+  alarm: (what: string) => void
 }
 
 /** The keys of a pool, made from the machine's seed and the pool's name: the same seed gives the same pool again on an empty disk. */
@@ -20,16 +49,33 @@ export interface PoolKeys {
   /** 64 hex, what others subscribe to */
   key: string
   discoveryKey: string
+  /** 64 hex, what an encrypted pool's subscribers need besides */
+  secret: string
   manifest: Manifest
   keyPair: KeyPair
 }
 
 /** @param seed 32 bytes, the machine's one secret */
 export function poolKeys(seed: Uint8Array, path: string): PoolKeys {
-  const keyPair = crypto.keyPair(createHmac('sha256', seed).update(`overpool pool\0${path}`).digest())
+  const keyPair = crypto.keyPair(derived(seed, `overpool pool\0${path}`))
   const manifest = { version: 1, signers: [{ publicKey: keyPair.publicKey }] }
   const key = Hypercore.key(manifest)
-  return { key: key.toString('hex'), discoveryKey: crypto.discoveryKey(key).toString('hex'), manifest, keyPair }
+  const secret = derived(seed, `overpool encryption\0${path}`).toString('hex')
+  return { key: key.toString('hex'), discoveryKey: discoveryKeyOf(key.toString('hex')), secret, manifest, keyPair }
+}
+
+/** The key pair by which other machines know this one: the same seed gives the same. */
+export function machineKeyPair(seed: Uint8Array): KeyPair {
+  return crypto.keyPair(derived(seed, 'overpool machine'))
+}
+
+/** What a pool is looked for by in the network: it does not tell the key. Both 64 hex. */
+export function discoveryKeyOf(key: string): string {
+  return crypto.discoveryKey(Buffer.from(key, 'hex')).toString('hex')
+}
+
+function derived(seed: Uint8Array, purpose: string): Buffer {
+  return createHmac('sha256', seed).update(purpose).digest()
 }
 
 /** All hypercores of a machine, in one folder. It holds no secret: blocks are signed with keys that stay in memory. */
@@ -42,28 +88,147 @@ export class CoreStore {
     this.#seed = seed
   }
 
-  /** @param alarm is told of what must never happen to a core: conflict, truncation, a failed verification */
-  async open(path: string, alarm: (what: string) => void = () => {}): Promise<PoolCore> {
-    const { key, manifest, keyPair } = poolKeys(this.#seed, path)
-    const core = this.#store.get({ key: Buffer.from(key, 'hex'), manifest })
+  /**
+   * Opens the core of one of our pools.
+   * @param alarm is told of what must never happen to a core: conflict, truncation, a failed verification
+   */
+  async open(
+    path: string,
+    { encrypted = false, alarm = () => {} }: { encrypted?: boolean; alarm?: (what: string) => void } = {},
+  ): Promise<PoolCore> {
+    const { key, manifest, keyPair, secret } = poolKeys(this.#seed, path)
+    const core = this.#get(key, encrypted ? secret : undefined, manifest)
     for (const event of ['conflict', 'truncate', 'verification-error'] as const) core.on(event, () => alarm(event))
     await core.ready()
-    return {
-      get length() {
-        return core.length
-      },
-      async append(from, blocks) {
-        if (from !== core.length)
-          throw new OverpoolError('POOL_HALTED', `the core of ${path} has ${core.length} blocks; block ${from} cannot follow`)
-        await core.append(blocks, { keyPair })
-      },
-      get: (n) => core.get(n),
-      treeHash: async (length) => (await core.treeHash(length)).toString('hex'),
-      close: () => core.close(),
-    }
+    return new OurCore(core, path, keyPair)
+  }
+
+  /** Opens the core of a peer's pool. */
+  async follow(key: string, secret: string | undefined, { grew, alarm }: PeerCoreEvents): Promise<PeerCore> {
+    const core = this.#get(key, secret)
+    const opened = new TheirCore(core)
+    core.on('append', grew)
+    core.on('conflict', () => alarm('the publisher has signed two different ledgers under one key (conflict)'))
+    core.on('truncate', () => alarm('the publisher has taken back what it had signed (truncate)'))
+    core.on('close', () => opened.closing || alarm('its hypercore was closed'))
+    await core.ready()
+    return opened
+  }
+
+  /** Opens a core to read what is here of it. */
+  async read(key: string, secret: string | undefined): Promise<ReadCore> {
+    const core = this.#get(key, secret)
+    await core.ready()
+    return new OpenCore(core)
+  }
+
+  /** A core as the swarm replicates it: a session of its own, to be closed by who asked. */
+  async replica(key: string): Promise<Hypercore> {
+    const core = this.#get(key)
+    await core.ready()
+    return core
+  }
+
+  /** Removes the blocks of one of our pools, which nobody may have seen: it is made again from the mirror. */
+  async purge(path: string): Promise<void> {
+    const { key, manifest } = poolKeys(this.#seed, path)
+    const core = this.#get(key, undefined, manifest)
+    await core.ready()
+    await core.purge()
+  }
+
+  #get(key: string, secret?: string, manifest?: Manifest): Hypercore {
+    return this.#store.get({
+      key: Buffer.from(key, 'hex'),
+      manifest,
+      ...(secret !== undefined && { encryption: { key: Buffer.from(secret, 'hex') } }),
+    })
   }
 
   close(): Promise<void> {
     return this.#store.close()
+  }
+}
+
+class OpenCore implements ReadCore {
+  protected readonly core: Hypercore
+
+  constructor(core: Hypercore) {
+    this.core = core
+  }
+
+  get length(): number {
+    return this.core.length
+  }
+
+  has(n: number): Promise<boolean> {
+    return this.core.has(n)
+  }
+
+  get(n: number): Promise<Uint8Array> {
+    return this.core.get(n)
+  }
+
+  async treeHash(length?: number): Promise<string> {
+    return (await this.core.treeHash(length)).toString('hex')
+  }
+
+  async signed(): Promise<Signed | undefined> {
+    const { length, manifest, state } = this.core
+    const { signature } = state // of this length, read in the same moment
+    const signer = manifest?.signers[0]?.publicKey
+    if (!length || !signature || !signer) return undefined
+    return {
+      length,
+      treeHash: await this.treeHash(length),
+      signature: signature.toString('hex'),
+      signer: Buffer.from(signer).toString('hex'),
+    }
+  }
+
+  close(): Promise<void> {
+    return this.core.close()
+  }
+}
+
+class OurCore extends OpenCore implements PoolCore {
+  readonly #path: string
+  readonly #keyPair: KeyPair
+
+  constructor(core: Hypercore, path: string, keyPair: KeyPair) {
+    super(core)
+    this.#path = path
+    this.#keyPair = keyPair
+  }
+
+  async append(from: number, blocks: Uint8Array[]): Promise<void> {
+    const { length } = this.core
+    if (from !== length)
+      throw new OverpoolError('POOL_HALTED', `the core of ${this.#path} has ${length} blocks; block ${from} cannot follow`)
+    await this.core.append(blocks, { keyPair: this.#keyPair })
+  }
+}
+
+class TheirCore extends OpenCore implements PeerCore {
+  closing = false
+
+  get fork(): number {
+    return this.core.fork
+  }
+
+  async heard(): Promise<boolean> {
+    const { core } = this
+    if (!core.peers.length && !core.length) await new Promise<void>((resolve) => core.on('peer-add', resolve).on('close', resolve))
+    await core.update({ wait: true }).catch(() => {})
+    return !this.closing
+  }
+
+  download(start: number): void {
+    this.core.download({ start, end: -1 })
+  }
+
+  override close(): Promise<void> {
+    this.closing = true
+    return super.close()
   }
 }

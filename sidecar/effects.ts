@@ -5,12 +5,16 @@ import type { Mirror, PoolPatch, Receipt } from '../shared/mirror/port.ts'
 import type { Queue } from '../shared/queue/port.ts'
 import { untilDone } from '../shared/retry.ts'
 import { Wake } from '../shared/wake.ts'
-import type { PoolCore } from './core.ts'
 import type { KnownEntry } from './known.ts'
 import type { Report } from './report.ts'
 
 /** The checkpoint is written at most once in this time, ms: it may lag, that costs a redo and nothing else (Promise 4). */
 const CHECKPOINT_MS = 1_000
+/** A handler that has come to the end of the pool is not asked again for so long, ms, unless a block follows: an idle pool asks next to nothing. */
+const CAUGHT_UP_MS = 60_000
+
+/** Blocks whose effects may be under way while the next one is put: the pipeline's depth. */
+const MAX_WAITING = 32
 
 /** A handler that is to hear of this pool's blocks. */
 export interface Ringer {
@@ -18,6 +22,13 @@ export interface Ringer {
   queue: Queue
   /** a bell carries its block inside up to this many bytes, which saves the handler a read of the mirror */
   carryBytes: number
+}
+
+/** The core beside the mirror, as the checkpoint tells of it. */
+export interface CoreState {
+  readonly length: number
+  /** what is to be written of a core that has blocks */
+  describe(): Promise<PoolPatch>
 }
 
 export interface EffectsOptions {
@@ -30,7 +41,9 @@ export interface EffectsOptions {
   checkpoint: number
   /** the newest of them */
   last: Block | undefined
-  core: Pick<PoolCore, 'length' | 'treeHash'>
+  /** length of the core, as last reported in the mirror */
+  coreLength: number
+  core: CoreState
 }
 
 /** What follows a block: its receipts, then the bells, then the checkpoint; in the order of blocks, and all of it repeatable (Promise 4). */
@@ -41,17 +54,18 @@ export class Effects {
   readonly #running: Promise<void>
   #done: number
   #written: number
-  #writtenCore = 0
+  #writtenCore: number
   #last: Block | undefined
   #stopping = false
-  readonly #caughtUp = new Set<string>()
+  /** handlers that have come to the last block, and until when that is believed */
+  readonly #caughtUp = new Map<string, number>()
 
   constructor(options: EffectsOptions) {
     this.#options = options
     this.#done = options.checkpoint
     this.#written = options.checkpoint
     this.#last = options.last
-    this.#writtenCore = options.core.length
+    this.#writtenCore = options.coreLength
     this.#running = this.#run()
   }
 
@@ -60,9 +74,14 @@ export class Effects {
     return this.#done
   }
 
-  /** Blocks whose effects have not gone out. */
-  get waiting(): number {
-    return this.#queue.length
+  /** Resolves when there is room for the next block's. */
+  async keepUp(): Promise<void> {
+    while (this.#queue.length > MAX_WAITING && !this.#stopping) await this.#options.clock.sleep(5)
+  }
+
+  /** A log that is followed from here on: what was before has no effects here. */
+  beginAt(block: number): void {
+    this.#done = Math.max(this.#done, block)
   }
 
   /** The core has followed: its length and tree hash are written with the next checkpoint, or for their own sake. */
@@ -79,7 +98,11 @@ export class Effects {
 
   async #run(): Promise<void> {
     const { clock } = this.#options
-    let due = 0
+    let due = clock.now()
+    const untilDue = () => {
+      const left = due - clock.now()
+      return left > CHECKPOINT_MS ? 0 : Math.max(0, left) // the clock was set back
+    }
     while (true) {
       const next = this.#queue[0]
       if (next) {
@@ -89,9 +112,9 @@ export class Effects {
       } else if (this.#stopping) {
         break
       } else {
-        await this.#wake.sleep(clock, this.#hasNews() ? Math.max(0, due - clock.now()) : undefined)
+        await this.#wake.sleep(clock, this.#hasNews() ? untilDue() : undefined)
       }
-      if (this.#hasNews() && clock.now() >= due) {
+      if (this.#hasNews() && untilDue() === 0) {
         due = clock.now() + CHECKPOINT_MS
         await this.#checkpoint()
       }
@@ -125,11 +148,11 @@ export class Effects {
     const last = this.#last
     if (this.#queue.length || !last) return
     for (const ringer of ringers()) {
-      if (this.#caughtUp.has(ringer.handler)) continue
+      if ((this.#caughtUp.get(ringer.handler) ?? 0) > clock.now()) continue
       const cursor = await mirror.readCursor(ringer.handler, path)
-      const lags = cursor.redrive || (cursor.stopped === undefined && cursor.seq < last.first + last.count - 1)
+      const lags = cursor.redrive !== undefined || (cursor.stopped === undefined && cursor.seq < last.first + last.count - 1)
       if (lags) await this.#ring(ringer, last, `${path}:${last.n}:again:${clock.now()}`)
-      else this.#caughtUp.add(ringer.handler) // until the next block: an idle pool asks nothing of anybody
+      else if (last === this.#last) this.#caughtUp.set(ringer.handler, clock.now() + CAUGHT_UP_MS)
     }
   }
 
@@ -137,8 +160,10 @@ export class Effects {
     const { path, mirror, core } = this.#options
     const checkpoint = this.#done
     const coreLength = core.length
-    const patch: PoolPatch = coreLength ? { checkpoint, coreLength, treeHash: await core.treeHash(coreLength) } : { checkpoint }
-    await this.#untilDone('checkpoint', () => mirror.updatePool(path, patch))
+    await this.#untilDone('checkpoint', async () => {
+      const patch: PoolPatch = coreLength ? { checkpoint, ...(await core.describe()) } : { checkpoint }
+      await mirror.updatePool(path, patch)
+    })
     this.#written = checkpoint
     this.#writtenCore = coreLength
   }

@@ -5,30 +5,76 @@ declare module 'hypercore-crypto' {
     publicKey: Buffer
     secretKey: Buffer
   }
+  /** a node of the Merkle tree; `index` in flat-tree numbering */
+  export interface TreeNode {
+    index: number
+    size: number
+    hash: Buffer
+  }
   const crypto: {
     /** ed25519, from a seed of 32 bytes */
     keyPair(seed: Uint8Array): KeyPair
     discoveryKey(key: Uint8Array): Buffer
+    data(block: Uint8Array): Buffer
+    parent(left: TreeNode, right: TreeNode): Buffer
+    tree(roots: TreeNode[]): Buffer
   }
   export default crypto
 }
 
 declare module 'hypercore' {
+  import type { Duplex } from 'node:stream'
   import type { KeyPair } from 'hypercore-crypto'
   export interface Manifest {
     version: number
     signers: { publicKey: Uint8Array }[]
   }
+  export interface Peer {
+    remotePublicKey: Buffer
+    remoteLength: number
+  }
   export default class Hypercore {
     static key(manifest: Manifest): Buffer
+    static createProtocolStream(stream: Duplex, options: { ondiscoverykey: (discoveryKey: Buffer) => void }): Duplex
+    static DefaultEncryption: {
+      PADDING: number
+      new (
+        key: Uint8Array,
+        hypercoreKey: Uint8Array,
+      ): { encrypt(n: number, padded: Uint8Array, fork: number, core: { compat: boolean }): void }
+    }
+    readonly key: Buffer
+    readonly discoveryKey: Buffer
     readonly length: number
+    readonly fork: number
+    readonly manifest: Manifest | null
+    readonly peers: Peer[]
+    readonly state: { signature: Buffer | null }
     ready(): Promise<void>
     append(blocks: Uint8Array[], options: { keyPair: KeyPair }): Promise<{ length: number }>
+    has(index: number): Promise<boolean>
     get(index: number): Promise<Buffer>
+    update(options: { wait: boolean }): Promise<boolean>
+    download(range: { start: number; end: number }): void
     treeHash(length?: number): Promise<Buffer>
-    on(event: 'conflict' | 'truncate' | 'verification-error' | 'close', listener: (...details: unknown[]) => void): this
+    replicate(stream: Duplex): Duplex
+    purge(): Promise<void>
+    on(event: 'conflict' | 'truncate' | 'verification-error' | 'close' | 'append' | 'peer-add' | 'peer-remove', listener: () => void): this
     close(): Promise<void>
   }
+}
+
+declare module 'hypercore/lib/verifier.js' {
+  import type { Manifest } from 'hypercore'
+  export default class Verifier {
+    static createManifest(manifest: Manifest): Manifest
+    constructor(manifestHash: Uint8Array, manifest: Manifest)
+    verify(tree: { length: number; fork: number; signable(manifestHash: Uint8Array): Uint8Array }, signature: Uint8Array): boolean
+  }
+}
+
+declare module 'hypercore/lib/caps.js' {
+  export function treeSignable(manifestHash: Uint8Array, treeHash: Uint8Array, length: number, fork: number): Buffer
 }
 
 declare module 'corestore' {
@@ -37,7 +83,72 @@ declare module 'corestore' {
   export default class Corestore {
     constructor(folder: string, options?: { readOnly?: boolean })
     ready(): Promise<void>
-    get(options: { key: Uint8Array; manifest?: Manifest }): Hypercore
+    get(options: { key: Uint8Array; manifest?: Manifest; encryption?: { key: Uint8Array } }): Hypercore
     close(): Promise<void>
   }
+}
+
+declare module 'hyperdht' {
+  export interface DhtOptions {
+    /** `host:port` of nodes to begin with */
+    bootstrap?: string[]
+    /** UDP port to bind to */
+    port?: number
+    /** false: that port or none */
+    anyPort?: boolean
+    /** address to bind to */
+    host?: string
+    ephemeral?: boolean
+    firewalled?: boolean
+  }
+  export default class DHT {
+    /** the nodes of the public DHT */
+    static BOOTSTRAP: string[]
+    /** a node that others can begin with, or one that knows its public address */
+    static bootstrapper(port: number, host: string, options?: DhtOptions): DHT
+    constructor(options?: DhtOptions)
+    /** fails if the port cannot be had */
+    fullyBootstrapped(): Promise<void>
+    /** the nodes that it knows */
+    toArray(options: { limit: number }): { host: string; port: number }[]
+    address(): { host: string; port: number }
+    destroy(options?: { force?: boolean }): Promise<void>
+  }
+}
+
+declare module 'hyperswarm' {
+  import type { EventEmitter } from 'node:events'
+  import type { Duplex } from 'node:stream'
+  import type { KeyPair } from 'hypercore-crypto'
+  import type DHT from 'hyperdht'
+  export interface Discovery {
+    /** asks the DHT again; false if it did not answer */
+    refresh(): Promise<boolean>
+    flushed(): Promise<boolean>
+    destroy(): Promise<void>
+  }
+  export interface PeerInfo {
+    publicKey: Buffer
+    banned: boolean
+    ban(banned: boolean): void
+  }
+  export type Connection = Duplex & { remotePublicKey: Buffer }
+  export default class Hyperswarm extends EventEmitter<{ connection: [Connection, PeerInfo]; update: [] }> {
+    constructor(options: { dht: DHT; keyPair: KeyPair; firewall?: (remotePublicKey: Buffer) => boolean; maxPeers?: number })
+    readonly connections: Set<Connection>
+    readonly peers: Map<string, PeerInfo>
+    join(topic: Uint8Array, options: { server: boolean; client: boolean }): Discovery
+    joinPeer(publicKey: Uint8Array): void
+    destroy(options?: { force?: boolean }): Promise<void>
+  }
+}
+
+declare module 'hyperdht/testnet.js' {
+  import type DHT from 'hyperdht'
+  import type { DhtOptions } from 'hyperdht'
+  export default function createTestnet(size: number): Promise<{
+    bootstrap: { host: string; port: number }[]
+    createNode(options?: DhtOptions): DHT
+    destroy(): Promise<void>
+  }>
 }

@@ -1,10 +1,16 @@
-import type { EntryId } from '../shared/ledger/entry.ts'
+import type { Entry, EntryId } from '../shared/ledger/entry.ts'
+import { scanTransaction } from '../shared/transaction/index.ts'
 
 /** What the writer knows of an entry that is in the ledger. */
 export interface KnownEntry {
   id: EntryId
   txid: string
   named: boolean
+}
+
+/** How a block's entries are known when all we have is the block. Their ids' kind is not in it, so all but wallets' posts count as named. */
+export function knownEntries(entries: Entry[]): KnownEntry[] {
+  return entries.map(({ id, tx, source }) => ({ id, txid: scanTransaction(tx).txid, named: source !== 'http' }))
 }
 
 /** The ids of the newest blocks, for as long as their receipts may not be in the mirror (Promise 3). */

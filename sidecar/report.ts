@@ -10,6 +10,10 @@ export type SidecarReport =
   | { kind: 'post-differs'; pool: string; id: string; kept: string; dropped: string }
   /** a message in the ingress queue that this program did not write, or for a pool that is not there */
   | { kind: 'bad-message'; error: unknown }
+  /** what a peer signed as a block is none: it has no entries, and the next one is taken */
+  | { kind: 'passed-over'; pool: string; n: number; problem: string }
+  /** there is no network to be had with the settings that were given */
+  | { kind: 'no-network'; error: OverpoolError }
   | { kind: 'block'; pool: string; n: number; entries: number }
 
 export type Report = (report: SidecarReport) => void

@@ -1,9 +1,10 @@
 import type { Clock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
+import { isPeerPool } from '../shared/ledger/capability.ts'
 import { decodeIngress, type IngressMessage } from '../shared/ledger/messages.ts'
 import type { Mirror } from '../shared/mirror/port.ts'
 import type { Message, Queue } from '../shared/queue/port.ts'
-import { backoff } from '../shared/retry.ts'
+import { backoff, untilDone } from '../shared/retry.ts'
 import type { CoreStore } from './core.ts'
 import type { Ringer } from './effects.ts'
 import type { Report } from './report.ts'
@@ -18,7 +19,7 @@ const SET_ASIDE_MS = 60_000
 export interface SidecarOptions {
   mirror: Mirror
   ingress: Queue
-  cores: Pick<CoreStore, 'open'>
+  cores: Pick<CoreStore, 'open' | 'purge'>
   ringers: (pool: string) => Ringer[]
   clock: Clock
   report: Report
@@ -41,21 +42,44 @@ export class Sidecar {
 
   /** Opens the writer of a pool, if it is not open: recovers what an earlier process left (Promise 4). */
   writer(path: string): Promise<PoolWriter> {
-    let writer = this.#writers.get(path)
-    if (!writer) {
-      writer = this.#openWriter(path)
-      this.#writers.set(path, writer)
-      writer.catch(() => this.#writers.delete(path)) // so that the next call tries again
-    }
+    return this.#writers.get(path) ?? this.#opening(path, this.#openWriter(path))
+  }
+
+  /** Closes the writer of a pool and opens it again: its core is to be made anew. */
+  async reopen(path: string): Promise<void> {
+    const before = this.writer(path)
+    const again = before.then(async (writer) => {
+      this.#open.splice(this.#open.indexOf(writer), 1)
+      await writer.stop()
+      return this.#openWriter(path)
+    })
+    await this.#opening(path, again)
+  }
+
+  #opening(path: string, writer: Promise<PoolWriter>): Promise<PoolWriter> {
+    this.#writers.set(path, writer)
+    writer.catch(() => this.#writers.delete(path)) // so that the next call tries again
     return writer
   }
 
   async #openWriter(path: string): Promise<PoolWriter> {
     const { mirror, ingress, cores, ringers, clock, report, batchMs, sweepMs } = this.#options
-    if (!(await mirror.readPool(path))) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
+    const stopping = this.#stopped.signal
+    const retrying = (error: unknown) => report({ kind: 'retrying', pool: path, step: 'open', error })
+    const pool = await untilDone(
+      () => mirror.readPool(path),
+      clock,
+      retrying,
+      () => stopping.aborted,
+    )
+    if (!pool || isPeerPool(path)) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" of ours in this ledger`)
+    if (pool.rebuild) {
+      await cores.purge(path)
+      await mirror.updatePool(path, { rebuild: undefined })
+    }
     const alarm = (what: string) =>
       report({ kind: 'halted', pool: path, error: new OverpoolError('POOL_HALTED', `the hypercore of "${path}" reports ${what}`) })
-    const core = await cores.open(path, alarm)
+    const core = await cores.open(path, { encrypted: pool.wanted?.encrypt, alarm })
     const writer = await PoolWriter.open({
       path,
       mirror,
@@ -66,6 +90,7 @@ export class Sidecar {
       ringers: () => ringers(path),
       batchMs: batchMs?.(path),
       sweepMs,
+      stopping,
     })
     this.#open.push(writer)
     await writer.ringAgain()
@@ -109,12 +134,19 @@ export class Sidecar {
       post = decodeIngress(message.body)
       writer = await this.writer(post.pool)
     } catch (error) {
+      if (this.#stopped.signal.aborted) return this.#giveBack(message, 0)
       // Not ours, or for a pool that is not there: kept, since a person may know more.
       this.#options.report({ kind: 'bad-message', error })
-      return this.#options.ingress.giveBack([message], SET_ASIDE_MS)
+      return this.#giveBack(message, SET_ASIDE_MS)
     }
-    if (writer.halted) return this.#options.ingress.giveBack([message], SET_ASIDE_MS)
+    if (writer.halted) return this.#giveBack(message, SET_ASIDE_MS)
     writer.accept(post, message)
+  }
+
+  /** One that cannot be given back comes again by itself; those that were received with it are handed over all the same. */
+  async #giveBack(message: Message, delayMs: number): Promise<void> {
+    const { ingress, report } = this.#options
+    await ingress.giveBack([message], delayMs).catch((error) => report({ kind: 'retrying', pool: '', step: 'give back', error }))
   }
 
   /** Receives no more, puts what is in hand, lets the effects go out. What remains is redone by the next start. */

@@ -1,8 +1,9 @@
-import { decodeBlock } from '../shared/ledger/block.ts'
+import { type Block, entriesOf } from '../shared/ledger/block.ts'
 import type { Entry } from '../shared/ledger/entry.ts'
-import type { Mirror, PoolControl } from '../shared/mirror/port.ts'
+import type { Mirror, PoolControl, Signed } from '../shared/mirror/port.ts'
 import { scanTransaction } from '../shared/transaction/index.ts'
-import type { PoolCore } from './core.ts'
+import type { ReadCore } from './core.ts'
+import { isSignedBy, TreeHash } from './signed.ts'
 
 /** Problems are listed up to this number; all are counted. */
 const MAX_LISTED = 20
@@ -19,24 +20,40 @@ export interface Verified {
   receipts: number
   /** blocks in the hypercore; fewer than in the mirror when it has not caught up, which is no problem */
   coreLength: number
+  /** blocks of a peer's that have no entries, because they are no blocks */
+  passedOver: number
   /** of the hypercore, 64 hex, if it has blocks */
   treeHash?: string
+  /** so many blocks, as they are in the mirror, are proved to be what the pool's key has signed */
+  signedBlocks: number
   problems: number
   /** the first of them, in words */
   listed: string[]
 }
 
-/** Reads a pool from its first block to its last, and compares mirror, hypercore and receipts (Promise 1). */
-export async function verifyPool(pool: PoolControl, mirror: Mirror, core: PoolCore | undefined): Promise<Verified> {
+/**
+ * Reads a pool from its first block to its last: do mirror, hypercore and receipts agree, and has the pool's key signed what is in the mirror (Promise 1)?
+ * @param core undefined if there is none yet
+ * @param secret the encryption key of an encrypted pool
+ */
+export async function verifyPool(
+  pool: PoolControl,
+  mirror: Mirror,
+  core: ReadCore | undefined,
+  secret: string | undefined,
+): Promise<Verified> {
+  const { path, key, begins } = pool
   const coreLength = core?.length ?? 0
   const verified: Verified = {
-    pool: pool.path,
-    key: pool.key,
+    pool: path,
+    key,
     blocks: 0,
     entries: 0,
     bytes: 0,
     receipts: 0,
     coreLength,
+    passedOver: 0,
+    signedBlocks: 0,
     problems: 0,
     listed: [],
   }
@@ -44,49 +61,53 @@ export async function verifyPool(pool: PoolControl, mirror: Mirror, core: PoolCo
     if (verified.problems++ < MAX_LISTED) verified.listed.push(what)
   }
   if (pool.halted) problem(`the pool is halted: ${pool.halted}`)
+  const signed = pool.signed ?? (await core?.signed())
+  const tree = new TreeHash({ key, secret })
 
-  for (
-    let blocks = await mirror.readBlocks(pool.path, 0, PAGE);
-    blocks.length;
-    blocks = await mirror.readBlocks(pool.path, verified.blocks, PAGE)
-  ) {
+  let next = begins ? undefined : 0
+  let n = begins?.block ?? 0
+  for (let blocks = await mirror.readBlocks(path, n, PAGE); blocks.length; blocks = await mirror.readBlocks(path, n, PAGE)) {
     for (const block of blocks) {
-      const n = verified.blocks++
+      n = block.n + 1
+      verified.blocks++
       verified.bytes += block.bytes.length
-      if (block.first !== verified.entries) problem(`block ${n} begins with entry ${block.first}, and ${verified.entries} comes next`)
-      if (core && n < coreLength && Buffer.compare(await core.get(n), block.bytes) !== 0)
-        problem(`block ${n} of the hypercore is not that of the mirror`)
-      const entries = entriesOf(block.bytes, block.first, (what) => problem(`block ${n} ${what}`))
-      if (entries.length !== block.count) problem(`block ${n} holds ${entries.length} entries, and its item says ${block.count}`)
-      verified.receipts += await countReceipts(pool, block.n, block.first, entries, mirror, problem)
-      verified.entries = block.first + block.count
+      if (next !== undefined && block.first !== next) problem(`block ${block.n} begins with entry ${block.first}, and ${next} comes next`)
+      if (core && block.n < coreLength && (await core.has(block.n)) && Buffer.compare(await core.get(block.n), block.bytes) !== 0) {
+        problem(`block ${block.n} of the hypercore is not that of the mirror`)
+      }
+      if (!begins) tree.add(block.bytes)
+      if (!begins && n === signed?.length) checkSigned(key, signed, tree, verified, problem)
+      if (block.count) verified.receipts += await checkEntries(pool, block, mirror, problem)
+      else verified.passedOver++
+      verified.entries += block.count
+      next = block.count ? block.first + block.count : undefined // nobody knows how many entries a block had that is none
     }
   }
-  if (coreLength > verified.blocks) problem(`the hypercore has ${coreLength} blocks, the mirror only ${verified.blocks}`)
+  if (coreLength > n && !pool.wanted?.subscribe) problem(`the hypercore has ${coreLength} blocks, the mirror only ${n}`)
   if (core && coreLength) verified.treeHash = await core.treeHash(coreLength)
   return verified
 }
 
-function entriesOf(bytes: Uint8Array, first: number, problem: (what: string) => void): Entry[] {
-  try {
-    const block = decodeBlock(bytes)
-    if (block.first !== first) problem(`says that it begins with ${block.first}, and its item says ${first}`)
-    return block.entries
-  } catch (error) {
-    problem(`cannot be read: ${error instanceof Error ? error.message : String(error)}`)
-    return []
-  }
+function checkSigned(key: string, signed: Signed, tree: TreeHash, verified: Verified, problem: (what: string) => void): void {
+  if (tree.value !== signed.treeHash)
+    problem(
+      `the first ${signed.length} blocks in the mirror are not those that were signed: their tree hash is ${tree.value}, and ${signed.treeHash} was signed`,
+    )
+  else if (!isSignedBy(key, signed)) problem(`the signature over the first ${signed.length} blocks is not one of the pool's key`)
+  else verified.signedBlocks = signed.length
 }
 
-/** Receipts of the newest blocks may still be on their way: those after the checkpoint are counted, and none is missed. */
-async function countReceipts(
-  pool: PoolControl,
-  n: number,
-  first: number,
-  entries: Entry[],
-  mirror: Mirror,
-  problem: (what: string) => void,
-): Promise<number> {
+/** @returns how many receipts there are. Those of the newest blocks may still be on their way: after the checkpoint none is missed */
+async function checkEntries(pool: PoolControl, block: Block, mirror: Mirror, problem: (what: string) => void): Promise<number> {
+  const { n, first, count } = block
+  let entries: Entry[]
+  try {
+    entries = entriesOf(block)
+  } catch (error) {
+    problem(`block ${n} cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+    return 0
+  }
+  if (entries.length !== count) problem(`block ${n} holds ${entries.length} entries, and its item says ${count}`)
   const wanted = entries.map(({ id, tx }) => ({ key: scanTransaction(tx).txid as string, id }))
   const found = await mirror.findReceipts(pool.path, wanted)
   found.forEach((receipt, i) => {

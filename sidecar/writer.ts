@@ -1,20 +1,16 @@
 import type { Clock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { type Block, decodeBlock, encodeBlock, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../shared/ledger/block.ts'
+import { type Block, encodeBlock, entriesOf, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../shared/ledger/block.ts'
 import type { IngressMessage } from '../shared/ledger/messages.ts'
 import type { Mirror } from '../shared/mirror/port.ts'
 import type { Message, Queue } from '../shared/queue/port.ts'
 import { untilDone } from '../shared/retry.ts'
-import { scanTransaction } from '../shared/transaction/index.ts'
 import { Wake } from '../shared/wake.ts'
 import type { PoolCore } from './core.ts'
-import { Effects, type Ringer } from './effects.ts'
+import { type CoreState, Effects, type Ringer } from './effects.ts'
 import { CoreFollower } from './follower.ts'
-import { type KnownEntry, KnownIds } from './known.ts'
+import { type KnownEntry, KnownIds, knownEntries } from './known.ts'
 import type { Report } from './report.ts'
-
-/** Blocks whose effects may be under way while the next one is put: the pipeline's depth. */
-const MAX_EFFECTS_WAITING = 32
 
 export interface WriterOptions {
   path: string
@@ -29,6 +25,8 @@ export interface WriterOptions {
   batchMs?: number
   /** how long a pool is idle until it looks for blocks of another writer and for lost bells, ms (default 5,000) */
   sweepMs?: number
+  /** aborted: `open` is given up when it fails next */
+  stopping?: AbortSignal
 }
 
 /** A post between its receive from the ingress queue and its deletion there. A redelivery joins it. */
@@ -60,7 +58,7 @@ export class PoolWriter {
   #lookingSince: number | undefined
   readonly #lookWake = new Wake()
   readonly #putWake = new Wake()
-  readonly #loops: Promise<unknown>
+  #loops: Promise<unknown> = Promise.resolve()
   #lookEnded = false
   #stopping = false
   #halted: OverpoolError | undefined
@@ -70,41 +68,57 @@ export class PoolWriter {
 
   /** Reads what the mirror and the core hold, appends what the core lacks and redoes the effects after the checkpoint. */
   static async open(options: WriterOptions): Promise<PoolWriter> {
-    const { path, mirror, core, clock, report } = options
+    const { path, mirror, core, clock, report, stopping } = options
     const patiently = <T>(step: string, work: () => Promise<T>) =>
       untilDone(
         work,
         clock,
         (error) => report({ kind: 'retrying', pool: path, step, error }),
-        () => false,
+        () => stopping?.aborted ?? false,
       )
     const [control, last] = await patiently('open', () => Promise.all([mirror.readPool(path), mirror.lastBlock(path)]))
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
     const length = last ? last.n + 1 : 0
     const wrong = control.halted ?? (await patiently('open', () => disagreement(mirror, core, path, length)))
-    const writer = new PoolWriter(options, Math.min(control.checkpoint, length), last)
-    if (wrong) writer.#halt(new OverpoolError('POOL_HALTED', wrong))
-    while (writer.#length < length && !wrong) {
-      for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length))) writer.#adopt(block, knownEntries(block))
-      await writer.#effectsKeepUp()
-      writer.#forget()
+    // Where something is wrong nothing is followed, least of all by the core.
+    const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
+    const writer = new PoolWriter(options, from, wrong === undefined ? control.coreLength : core.length, last)
+    if (wrong !== undefined) writer.#halt(new OverpoolError('POOL_HALTED', wrong))
+    try {
+      while (writer.#length < length && !writer.#halted) {
+        for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length)))
+          writer.#adopt(block, knownEntries(entriesOf(block)))
+        await writer.#effects.keepUp()
+        writer.#forget()
+      }
+    } catch (error) {
+      if (stopping?.aborted) {
+        await writer.stop() // or it would go on in the background, beside the next one
+        throw error
+      }
+      writer.#halt(asHalt(error))
     }
+    writer.#begin()
     return writer
   }
 
-  private constructor(options: WriterOptions, checkpoint: number, last: Block | undefined) {
+  /** @param from the number of the first block that has not had its effects */
+  private constructor(options: WriterOptions, from: number, coreLength: number, last: Block | undefined) {
     this.#options = options
     this.path = options.path
-    this.#length = checkpoint
-    this.#next = 0
+    this.#length = from
+    this.#next = last && last.n + 1 === from ? last.first + last.count : 0
     const { path, mirror, core, clock, ringers, report } = options
     const retrying = (step: string) => (error: unknown) => report({ kind: 'retrying', pool: path, step, error })
-    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint, last, core })
+    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint: from, last, coreLength, core: stateOf(core) })
     this.#follower = new CoreFollower(
       { path, mirror, core, clock, appended: () => this.#effects.coreGrew(), retrying: retrying('append') },
-      checkpoint,
+      from,
     )
-    if (last && last.n + 1 === checkpoint) this.#next = last.first + last.count
+  }
+
+  /** Sets the loops to work, when nothing is left to be adopted from an earlier process: a sweep meanwhile would adopt it twice. */
+  #begin(): void {
     const looking = this.#lookLoop().finally(() => {
       this.#lookEnded = true
       this.#putWake.wake()
@@ -190,14 +204,10 @@ export class PoolWriter {
         continue
       }
       if (batchMs && this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping) await clock.sleep(batchMs)
-      await this.#effectsKeepUp()
+      await this.#effects.keepUp()
       await this.#put(this.#takeLooked())
       this.#forget()
     }
-  }
-
-  async #effectsKeepUp(): Promise<void> {
-    while (this.#effects.waiting > MAX_EFFECTS_WAITING && !this.#halted) await this.#options.clock.sleep(5)
   }
 
   /** A look-up that is under way, or not yet acted on, may have begun before the newest receipts were there: it needs the ids since then. */
@@ -232,7 +242,7 @@ export class PoolWriter {
         return
       }
       // Another writer was first. Its block is the ledger's now, and ours as well; what of ours is not in it comes next.
-      this.#adopt(stands, knownEntries(stands))
+      this.#adopt(stands, knownEntries(entriesOf(stands)))
       fresh = this.#stillNew(fresh)
     }
   }
@@ -251,7 +261,7 @@ export class PoolWriter {
     const { mirror, path, report } = this.#options
     try {
       for (let blocks = await mirror.readBlocks(path, this.#length); blocks.length; blocks = await mirror.readBlocks(path, this.#length)) {
-        for (const block of blocks) this.#adopt(block, knownEntries(block))
+        for (const block of blocks) this.#adopt(block, knownEntries(entriesOf(block)))
       }
       this.#forget()
       await this.ringAgain()
@@ -320,9 +330,16 @@ export class PoolWriter {
   }
 }
 
-/** How a block's entries are known when all we have is the block. Their ids' kind is not in it, so all but wallets' posts count as named. */
-function knownEntries(block: Block): KnownEntry[] {
-  return decodeBlock(block.bytes).entries.map(({ id, tx, source }) => ({ id, txid: scanTransaction(tx).txid, named: source !== 'http' }))
+function stateOf(core: PoolCore): CoreState {
+  return {
+    get length() {
+      return core.length
+    },
+    async describe() {
+      const coreLength = core.length
+      return { coreLength, treeHash: await core.treeHash(coreLength) }
+    },
+  }
 }
 
 /** In what way the core is not a prefix of the mirror, if it is not: appending to it would fork it. */

@@ -30,9 +30,13 @@ export interface TxEvent {
   parsed: Parsed
 }
 
-/** The event of an entry. `hash`, `payment` and `parsed` are computed when first read, and shown by console.log and JSON.stringify like the rest. */
+/**
+ * The event of an entry. `hash`, `payment` and `parsed` are computed when first read; else they are like the rest, to console.log and to JSON.stringify, and
+ * to a program that writes into its event, as it could in the original.
+ */
 export function eventOf(pool: { path: string; key: string }, seq: number, entry: Entry): TxEvent {
   let scanned: ScannedTransaction | undefined
+  let hash: string | undefined
   let payment: Payment | undefined
   let parsed: Parsed | undefined
   const scan = () => (scanned ??= scanTransaction(entry.tx))
@@ -40,7 +44,10 @@ export function eventOf(pool: { path: string; key: string }, seq: number, entry:
     path: pool.path,
     key: pool.key,
     get hash() {
-      return scan().txid
+      return (hash ??= scan().txid)
+    },
+    set hash(value) {
+      hash = value
     },
     seq,
     id: entry.id,
@@ -51,8 +58,14 @@ export function eventOf(pool: { path: string; key: string }, seq: number, entry:
     get payment() {
       return (payment ??= { transaction: hex(entry.tx), ...entry.payment })
     },
+    set payment(value) {
+      payment = value
+    },
     get parsed() {
       return (parsed ??= parseTransaction(scan()))
+    },
+    set parsed(value) {
+      parsed = value
     },
   }
   return Object.defineProperty(event, inspect.custom, { value: show })

@@ -1,7 +1,7 @@
 import type { Clock } from '../../shared/clock.ts'
 import { type Bell, decodeBell } from '../../shared/ledger/messages.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
-import { backoff } from '../../shared/retry.ts'
+import { backoff, untilDone } from '../../shared/retry.ts'
 import type { Answer } from './runner.ts'
 
 /** Bells taken at once: all of one pool are answered together, since the last covers the others. */
@@ -12,8 +12,11 @@ const MAX_POOLS = 64
 export interface LoopOptions {
   queue: Queue
   clock: Clock
-  /** answers a bell; a throw means that the answer itself failed (the mirror was away), not the user's function */
-  answer: (bell: Bell, receives: number) => Promise<Answer>
+  /**
+   * Answers a bell; a throw means that the answer itself failed (the mirror was away), not the user's function.
+   * `stopping` is aborted when the loop is to stop: the entry under way is finished, and no further one is begun.
+   */
+  answer: (bell: Bell, receives: number, stopping: AbortSignal) => Promise<Answer>
   report: (error: unknown) => void
 }
 
@@ -21,7 +24,8 @@ export interface LoopOptions {
 export class HandlerLoop {
   readonly #options: LoopOptions
   readonly #stopped = new AbortController()
-  readonly #running = new Set<Promise<void>>()
+  /** the answer under way in each pool; a later one waits for it */
+  readonly #running = new Map<string | undefined, Promise<void>>()
   readonly #receiving: Promise<void>
 
   constructor(options: LoopOptions) {
@@ -34,14 +38,10 @@ export class HandlerLoop {
     const { signal } = this.#stopped
     for (let failures = 0; !signal.aborted; ) {
       try {
-        if (this.#running.size >= MAX_POOLS) await Promise.race(this.#running)
+        if (this.#running.size >= MAX_POOLS) await Promise.race(this.#running.values())
         const messages = await queue.receive({ max: RECEIVE_MAX, waitMs: 20_000, signal })
         failures = 0
-        for (const group of Map.groupBy(messages, (message) => message.group).values()) {
-          const task = this.#answer(group).catch(report)
-          this.#running.add(task)
-          void task.finally(() => this.#running.delete(task))
-        }
+        for (const [pool, bells] of Map.groupBy(messages, (message) => message.group)) this.#begin(pool, bells)
       } catch (error) {
         if (signal.aborted) return
         report(error)
@@ -50,23 +50,38 @@ export class HandlerLoop {
     }
   }
 
+  /** A bell comes again while it is still being answered if its visibility was too short, or the machine slept: then one after the other. */
+  #begin(pool: string | undefined, bells: Message[]): void {
+    const task = (this.#running.get(pool) ?? Promise.resolve()).then(() => this.#answer(bells)).catch(this.#options.report)
+    this.#running.set(pool, task)
+    void task.finally(() => {
+      if (this.#running.get(pool) === task) this.#running.delete(pool)
+    })
+  }
+
   /** Answers the bells of one pool. */
   async #answer(messages: Message[]): Promise<void> {
-    const { queue, answer, report } = this.#options
+    const { queue, clock, answer, report } = this.#options
     const receives = Math.max(...messages.map((message) => message.receives))
     let verdict: Answer
     try {
       const bell = messages
         .flatMap(({ body }) => this.#decoded(body))
         .reduce<Bell | undefined>((last, next) => (last && last.n > next.n ? last : next), undefined)
-      if (this.#stopped.signal.aborted) verdict = { done: false, againMs: 0 }
-      else verdict = bell ? await answer(bell, receives) : { done: true }
+      const { signal } = this.#stopped
+      if (signal.aborted) verdict = { done: false, againMs: 0 }
+      else verdict = bell ? await answer(bell, receives, signal) : { done: true }
     } catch (error) {
       report(error)
       verdict = { done: false, againMs: backoff(Math.min(receives, 10), 100, 30_000) }
     }
-    if (verdict.done) await queue.delete(messages)
-    else await queue.giveBack(messages, verdict.againMs)
+    // A bell that stays hidden holds up its pool until its visibility lapses.
+    await untilDone(
+      () => (verdict.done ? queue.delete(messages) : queue.giveBack(messages, verdict.againMs)),
+      clock,
+      report,
+      () => this.#stopped.signal.aborted,
+    )
   }
 
   /** A bell that cannot be read is named and dropped: the next one, or the sweep, says the same. */
@@ -79,10 +94,10 @@ export class HandlerLoop {
     }
   }
 
-  /** Takes no more bells, and waits for the handlers that run. */
+  /** Takes no more bells, and waits for the handlers that run, until the end of the entry that each is at. */
   async stop(): Promise<void> {
     this.#stopped.abort()
     await this.#receiving
-    await Promise.all(this.#running)
+    await Promise.all(this.#running.values())
   }
 }

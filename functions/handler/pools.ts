@@ -1,22 +1,30 @@
-import { checkPayment } from '../../shared/bip270/payment.ts'
+import { type CheckedPayment, checkPayment } from '../../shared/bip270/payment.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { CheckedSettings } from '../../shared/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { decodeBlock } from '../../shared/ledger/block.ts'
-import { type EntryId, hex, isUint, type PaymentFields } from '../../shared/ledger/entry.ts'
-import type { Mirror, PoolControl } from '../../shared/mirror/port.ts'
+import { entriesOf } from '../../shared/ledger/block.ts'
+import { isPeerPool } from '../../shared/ledger/capability.ts'
+import { type Cause, type EntryId, hex, isUint, kept, type PaymentFields } from '../../shared/ledger/entry.ts'
+import type { Mirror, PoolControl, Receipt } from '../../shared/mirror/port.ts'
 import type { Queue } from '../../shared/queue/port.ts'
+import { scanTransaction } from '../../shared/transaction/index.ts'
 import { accept, type Poster } from '../payments/accept.ts'
 import { eventOf, type Payment, type TxEvent } from './event.ts'
 import { handlerContext } from './runner.ts'
 
 /** How long a read waits for posts that are on their way into the ledger, ms. */
 const SETTLE_MS = 1_000
+/** How often it looks, ms. */
+const LOOK_MS = 5
+/** It waits for so many of the newest posts to a pool. */
+const MAX_UNSETTLED = 100
+/** Pools that an error names. */
+const MAX_LISTED = 50
 /** `tail` gives ten entries unless told otherwise. */
 const TAIL_SIZE = 10
 
-/** What `post` takes for a transaction: its hex, or a transaction object such as that of @bsv/sdk. */
-export type TransactionLike = string | { toHex(): string }
+/** What `post` takes for a transaction: its hex, or an object that has it, such as a Transaction of @bsv/sdk (`toHex`) or of bsv 1 (`toString`). */
+export type TransactionLike = string | { toHex(): string } | { toString(): string; toBuffer(): Uint8Array }
 /** What `post` takes for a payment: a BIP270 Payment, or its transaction alone. */
 export type PaymentLike = TransactionLike | ({ transaction: TransactionLike } & PaymentFields)
 
@@ -34,6 +42,9 @@ export interface Posted {
   id: EntryId
 }
 
+/** A `tx` handler. */
+export type OnTx = (event: TxEvent, pool: Pools) => unknown
+
 export interface PoolsDeps {
   mirror: Mirror
   ingress: Queue
@@ -41,6 +52,26 @@ export interface PoolsDeps {
   settings: (path: string) => CheckedSettings
   /** told of a post inside a handler that failed, since the handler may not look */
   postFailed: (error: unknown) => void
+}
+
+/** A post whose payment has been read: nothing that the program does to its objects from now on changes it. */
+export interface CheckedPost {
+  path: unknown
+  payment: CheckedPayment
+}
+
+/** @throws OverpoolError BAD_ARGUMENT, BAD_TRANSACTION, BAD_PAYMENT, PAYMENT_TOO_LARGE */
+export function checkPost(options: PostOptions): CheckedPost {
+  const { path, payment } = optionsOf(options, 'post')
+  const { scanned, fields } = checkPayment(paymentOf(payment))
+  return { path, payment: { scanned, fields: kept(fields) } }
+}
+
+/** The options of a call, none for none, or BAD_ARGUMENT. */
+export function optionsOf<T extends object>(options: T | undefined, method: string): Partial<T> {
+  if (typeof options === 'object') return options ?? {}
+  if (options === undefined) return {}
+  throw new OverpoolError('BAD_ARGUMENT', `${method} takes an object, not a ${typeof options}`)
 }
 
 /**
@@ -59,7 +90,7 @@ export function asPoster<T>(
   if (!context) return post({ source: 'api', name })
   const { handler, cause, hops } = context
   const posting = post({ source: 'handler', handler, cause, hops, ordinal: context.ordinal++, name })
-  context.posts.push(posting)
+  if (!context.ended) context.posts.push(posting)
   posting.catch(failed)
   return posting
 }
@@ -67,7 +98,8 @@ export function asPoster<T>(
 /** The pools of a machine as programs and handlers use them: post, get, tail, read, prune; over the ports, wherever they lead. */
 export class Pools {
   readonly #deps: PoolsDeps
-  readonly #unsettled = new Set<string>()
+  /** posts of each pool that may be on their way into the ledger, the newest of them */
+  readonly #unsettled = new Map<string, Set<Pick<Receipt, 'key' | 'id'>>>()
 
   constructor(deps: PoolsDeps) {
     this.#deps = deps
@@ -79,67 +111,105 @@ export class Pools {
    * @throws OverpoolError BAD_TRANSACTION, BAD_PAYMENT, POOL_NOT_FOUND, FILTER_REFUSED, LOOP_TOO_DEEP, UNAVAILABLE
    */
   post(options: PostOptions): Promise<Posted> {
-    return asPoster(options, (poster) => this.postAs(poster, options), this.#deps.postFailed)
+    return asPoster(options, async (poster) => this.postAs(poster, checkPost(options)), this.#deps.postFailed)
   }
 
-  async postAs(poster: Poster, { path, payment }: PostOptions): Promise<Posted> {
+  async postAs(poster: Poster, { path, payment }: CheckedPost): Promise<Posted> {
     const { ingress, clock, settings } = this.#deps
     const pool = await this.control(path)
-    const checked = checkPayment(paymentOf(payment))
-    const { id, hash } = await accept({ path, ...settings(path), halted: pool.halted }, checked, poster, { ingress, now: clock.now })
-    this.#unsettled.add(path)
-    return { payment: { transaction: hex(checked.scanned.bytes), ...checked.fields }, hash, id }
+    if (isPeerPool(pool.path)) {
+      throw new OverpoolError(
+        'POOL_READ_ONLY',
+        `${pool.path} is a peer's pool: only its publisher can post to it. Post to a pool of this machine, which they can subscribe to`,
+      )
+    }
+    const door = { path: pool.path, ...settings(pool.path), halted: pool.halted }
+    const { id, hash, key } = await accept(door, payment, poster, { ingress, now: clock.now })
+    this.#note(pool.path, { key, id })
+    return { payment: { transaction: hex(payment.scanned.bytes), ...payment.fields }, hash, id }
   }
 
   /** The oldest entry of a transaction, or ENTRY_NOT_FOUND. */
-  async get({ path, hash }: { path: string; hash: string }): Promise<TxEvent> {
+  async get(options: { path: string; hash: string }): Promise<TxEvent> {
+    const { path, hash } = optionsOf(options, 'get')
     const pool = await this.control(path)
     if (typeof hash !== 'string' || !/^[0-9a-fA-F]{64}$/.test(hash))
       throw new OverpoolError('BAD_ARGUMENT', 'hash is a txid of 64 hex characters')
     const txid = hash.toLowerCase()
-    const find = async () => (await this.#deps.mirror.receiptsOf(path, txid))[0]
-    let receipt = await find()
-    if (!receipt) {
-      await this.#settle()
-      receipt = await find()
+    const find = async () => (await this.#deps.mirror.receiptsOf(pool.path, txid))[0]?.seq
+    let seq = await find()
+    if (seq === undefined) {
+      await this.#settle(pool.path)
+      seq = await find()
     }
-    if (!receipt) throw new OverpoolError('ENTRY_NOT_FOUND', `no transaction ${txid} in "${path}"`)
-    const { seq } = receipt
+    if (seq === undefined) {
+      await this.#drained() // a wallet's post, it may be
+      const { checkpoint } = await this.control(pool.path)
+      seq = (await find()) ?? (await this.#findFrom(checkpoint, pool.path, txid))
+    }
+    if (seq === undefined) throw new OverpoolError('ENTRY_NOT_FOUND', `no transaction ${txid} in "${pool.path}"`)
     for await (const event of this.#events(pool, seq, seq + 1)) return event
-    throw new OverpoolError('BAD_BLOCK', `the receipt of ${txid} in "${path}" points to entry ${seq}, which is not there`)
+    throw new OverpoolError('BAD_BLOCK', `the receipt of ${txid} in "${pool.path}" points to entry ${seq}, which is not there`)
+  }
+
+  /** The first entry of a transaction in the blocks from number `n` on: receipts come a moment after their block. */
+  async #findFrom(n: number, path: string, txid: string): Promise<number | undefined> {
+    const { mirror } = this.#deps
+    for (let blocks = await mirror.readBlocks(path, n); blocks.length; blocks = await mirror.readBlocks(path, n)) {
+      for (const block of blocks) {
+        const place = entriesOf(block).findIndex(({ tx }) => scanTransaction(tx).txid === txid)
+        if (place >= 0) return block.first + place
+      }
+      n += blocks.length
+    }
+    return undefined
   }
 
   /** The newest entries, oldest first. */
-  async tail({ path, size = TAIL_SIZE }: { path: string; size?: number }): Promise<TxEvent[]> {
+  async tail(options: { path: string; size?: number }): Promise<TxEvent[]> {
+    const { path, size = TAIL_SIZE } = optionsOf(options, 'tail')
     const pool = await this.control(path)
     if (!isUint(size)) throw new OverpoolError('BAD_ARGUMENT', 'size is how many entries you want')
-    if (this.#unsettled.delete(path)) await this.#settle()
-    const length = await this.length(path)
+    await this.#settle(pool.path)
+    const length = await this.length(pool.path)
     const events: TxEvent[] = []
     for await (const event of this.#events(pool, Math.max(pool.prunedBefore, length - size), length)) events.push(event)
     return events
   }
 
   /** The entries from `from` (default: the first) up to, and without, `to` (default: the end as it is when reached). */
-  async *read({
-    path,
-    from = 0,
-    to = Number.MAX_SAFE_INTEGER,
-  }: {
-    path: string
-    from?: number
-    to?: number
-  }): AsyncGenerator<TxEvent, void> {
+  async *read(options: { path: string; from?: number; to?: number }): AsyncGenerator<TxEvent, void> {
+    const { path, from = 0, to = Number.MAX_SAFE_INTEGER } = optionsOf(options, 'read')
     const pool = await this.control(path)
     if (!isUint(from) || !isUint(to)) throw new OverpoolError('BAD_ARGUMENT', 'from and to are sequence numbers: 0, 1, 2 …')
-    if (this.#unsettled.delete(path)) await this.#settle()
+    await this.#settle(pool.path)
     yield* this.#events(pool, Math.max(pool.prunedBefore, from), to)
   }
 
+  /**
+   * The entry of a transaction, then the one whose handler posted it, and so on to where the loop began; or as far as this machine sees: pools of its own, and
+   * peers' pools that it follows.
+   */
+  async *trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void> {
+    let event: TxEvent | undefined = await this.get(options)
+    while (event) {
+      yield event
+      const { cause }: TxEvent = event
+      event = cause && (await this.#at(cause))
+    }
+  }
+
+  async #at({ key, seq }: Cause): Promise<TxEvent | undefined> {
+    const pool = (await this.list()).find((each) => each.key === key)
+    if (!pool) return undefined
+    for await (const event of this.#events(pool, seq, seq + 1)) return event
+    return undefined
+  }
+
   /** Archives what is there: `tail` and `read` begin after it, `get` still finds it. */
-  async prune(path: string): Promise<void> {
-    await this.control(path)
-    if (this.#unsettled.delete(path)) await this.#settle()
+  async prune(pool: string | { path: string }): Promise<void> {
+    const { path } = await this.control(typeof pool === 'string' ? pool : optionsOf(pool, 'prune').path)
+    await this.#settle(path)
     await this.#deps.mirror.updatePool(path, { prunedBefore: await this.length(path) })
   }
 
@@ -152,7 +222,7 @@ export class Pools {
     const named = typeof path === 'string' ? `no pool named "${path.slice(0, 80)}"` : 'say which pool: { path: … }'
     throw new OverpoolError(
       'POOL_NOT_FOUND',
-      `${named}; ${there.length ? `this machine has: ${there.join(', ')}` : 'this machine has none yet: make one with create({ path })'}`,
+      `${named}; ${there.length ? `this machine has: ${listed(there)}` : 'this machine has none yet: make one with create({ path })'}`,
     )
   }
 
@@ -162,8 +232,12 @@ export class Pools {
 
   /** How many entries a pool has. */
   async length(path: string): Promise<number> {
+    return (await this.size(path)).entries
+  }
+
+  async size(path: string): Promise<{ blocks: number; entries: number }> {
     const last = await this.#deps.mirror.lastBlock(path)
-    return last ? last.first + last.count : 0
+    return last ? { blocks: last.n + 1, entries: last.first + last.count } : { blocks: 0, entries: 0 }
   }
 
   async *#events(pool: PoolControl, from: number, to: number): AsyncGenerator<TxEvent, void> {
@@ -173,7 +247,7 @@ export class Pools {
       const blocks = await mirror.readBlocks(pool.path, n)
       for (const block of blocks) {
         if (block.first >= to) return
-        for (const [i, entry] of decodeBlock(block.bytes).entries.entries()) {
+        for (const [i, entry] of entriesOf(block).entries()) {
           const seq = block.first + i
           if (seq >= from && seq < to) yield eventOf(pool, seq, entry)
         }
@@ -182,24 +256,59 @@ export class Pools {
     }
   }
 
-  /** Waits until what has been posted is in the ledger, for a while: reads come after one's own writes. */
-  async #settle(): Promise<void> {
+  /** Waits until what was posted from here is in the ledger, for a while: reads come after one's own writes, whatever others write. */
+  async #settle(path: string): Promise<void> {
+    const { mirror, clock } = this.#deps
+    const posts = this.#unsettled.get(path)
+    if (!posts) return
+    const end = clock.now() + SETTLE_MS
+    for (let asked = [...posts]; asked.length; asked = asked.filter((post) => posts.has(post))) {
+      const found = await mirror.findReceipts(path, asked)
+      const late = clock.now() >= end
+      for (const [i, post] of asked.entries()) if (found[i] || late) posts.delete(post)
+      if (found.includes(undefined) && !late) await clock.sleep(LOOK_MS)
+    }
+  }
+
+  #note(path: string, post: Pick<Receipt, 'key' | 'id'>): void {
+    const posts = this.#unsettled.get(path) ?? new Set()
+    this.#unsettled.set(path, posts.add(post))
+    for (const oldest of posts) if (posts.size > MAX_UNSETTLED) posts.delete(oldest)
+  }
+
+  /** Waits until nothing is on its way into the ledger, for a while. */
+  async #drained(): Promise<void> {
     const { ingress, clock } = this.#deps
     const end = clock.now() + SETTLE_MS
     while (clock.now() < end) {
       const { waiting, inFlight } = await ingress.depth()
       if (waiting + inFlight === 0) return
-      await clock.sleep(5)
+      await clock.sleep(LOOK_MS)
     }
   }
 }
 
-function paymentOf(payment: PaymentLike): unknown {
-  if (typeof payment !== 'object' || payment === null) return { transaction: payment }
-  if (isTransaction(payment)) return { transaction: payment.toHex() }
-  return isTransaction(payment.transaction) ? { ...payment, transaction: payment.transaction.toHex() } : payment
+function listed(names: string[]): string {
+  const more = names.length - MAX_LISTED
+  return names.slice(0, MAX_LISTED).join(', ') + (more > 0 ? ` and ${more} more` : '')
 }
 
-function isTransaction(value: unknown): value is { toHex(): string } {
-  return typeof (value as { toHex?: unknown } | null | undefined)?.toHex === 'function'
+function paymentOf(payment: unknown): unknown {
+  if (typeof payment !== 'object' || payment === null) return { transaction: payment }
+  const { transaction } = payment as { transaction?: unknown }
+  if (typeof transaction === 'object') return { ...payment, transaction: hexOf(transaction) }
+  const hex = transaction === undefined ? hexOf(payment) : payment
+  return hex === payment ? payment : { transaction: hex }
+}
+
+/** A transaction object as its hex, anything else as it is. `toString` gives it in the library of the original's time. */
+function hexOf(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  const object = value as { toHex?: unknown; toString(): string }
+  try {
+    if (typeof object.toHex === 'function') return object.toHex()
+    return object.toString === Object.prototype.toString ? value : object.toString()
+  } catch (cause) {
+    throw new OverpoolError('BAD_PAYMENT', 'the transaction object could not be turned into hex', { cause })
+  }
 }

@@ -39,7 +39,8 @@ export async function redrive(
     await mirror.writeCursor(handler, pool, { seq: seq + 1, block, attempts: 0 })
   } else {
     if (stopped === undefined && !letters.length) return nothing
-    await mirror.askRedrive(handler, pool, true)
+    // later than all of them, though the clock that they were written by may be ahead of this one
+    await mirror.askRedrive(handler, pool, Math.max(clock.now(), ...letters.map(({ at }) => at + 1)))
   }
   await bells.send([{ body: encodeBell({ pool, n: last.n }), group: pool, dedupe: `${pool}:redrive:${clock.now()}` }])
   return {

@@ -1,17 +1,20 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Clock } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { type Block, decodeBlock } from '../../shared/ledger/block.ts'
+import { type Block, entriesOf } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/entry.ts'
 import type { Bell } from '../../shared/ledger/messages.ts'
-import type { Cursor, Mirror } from '../../shared/mirror/port.ts'
+import type { Cursor, Mirror, PoolControl } from '../../shared/mirror/port.ts'
 import { backoff } from '../../shared/retry.ts'
 import { eventOf, type TxEvent } from './event.ts'
+import type { RunnerReport } from './report.ts'
 
 /** An error text that is kept is cut to so many characters. */
 const MAX_ERROR = 1_000
 /** Stop before the time is up, so that the cursor can still be written, ms. */
 const MARGIN_MS = 1_000
+/** Why an entry is given up that no attempt has come to an end with. */
+const NO_END = 'the process ended while the handler ran, each time'
 
 /** Where a handler is while it runs: what it posts is posted as a consequence of this entry (Promise 3). */
 export interface HandlerContext {
@@ -22,16 +25,12 @@ export interface HandlerContext {
   ordinal: number
   /** posts under way: the entry is not finished before they are, though the handler may forget to await them */
   posts: Promise<unknown>[]
+  /** the entry is finished, though code that the handler began may still run: what it posts, nobody waits for */
+  ended: boolean
 }
 
 /** The handler that the current code runs in, however deep. */
 export const handlerContext = new AsyncLocalStorage<HandlerContext>()
-
-export type RunnerReport =
-  | { kind: 'failed'; handler: string; pool: string; seq: number; attempt: number; error: unknown }
-  | { kind: 'given-up'; handler: string; pool: string; seq: number; error: unknown }
-  | { kind: 'stopped'; handler: string; pool: string; seq: number; error: unknown }
-  | { kind: 'bad-block'; handler: string; pool: string; n: number; error: unknown }
 
 export interface RunnerOptions {
   /** the handler's name: its cursor, its dead letters and the ids of its posts go by it */
@@ -65,38 +64,52 @@ const DONE: Answer = { done: true }
  * @param receives how often this bell was given out: from the second time the cursor is written after each entry, so that a slow batch moves on
  * @param deadline ms since 1970; what does not fit is left for the next time
  */
-export async function answerBell(bell: Bell, key: string, receives: number, deadline: number, options: RunnerOptions): Promise<Answer> {
+export async function answerBell(
+  bell: Bell,
+  { key, begins }: Pick<PoolControl, 'key' | 'begins'>,
+  receives: number,
+  deadline: number,
+  options: RunnerOptions,
+): Promise<Answer> {
   const { handler, mirror, clock } = options
   const pool = { path: bell.pool, key }
-  const start = await mirror.readCursor(handler, pool.path)
+  const start = laterOf(await mirror.readCursor(handler, pool.path), begins)
   let at: Cursor = { seq: start.seq, block: start.block, attempts: start.attempts }
-  if (start.redrive) {
-    await rerunDead(pool, options)
+  if (start.redrive !== undefined) {
+    if (!(await rerunDead(pool, start.redrive, receives, deadline, options))) return { done: false, againMs: 0 }
     if (start.stopped !== undefined) at = { ...at, attempts: 0 } // it is tried anew, all attempts over
     await mirror.writeCursor(handler, pool.path, at)
-    await mirror.askRedrive(handler, pool.path, false)
+    await mirror.endRedrive(handler, pool.path, start.redrive)
   } else if (start.stopped !== undefined) return DONE
   const keep = async (cursor: Cursor, written: boolean) => {
     at = cursor
     if (written) await mirror.writeCursor(handler, pool.path, at)
   }
 
+  // A process that dies in the handler leaves nobody to count it. A bell that has come so often may have seen that: its next attempt is counted before it is made.
+  let isSuspect = receives > options.maxAttempts
   for await (const block of blocksUpTo(bell, at.block, mirror)) {
-    const entries = entriesOf(block, pool.path, options)
+    const entries = readable(block, pool.path, options)
     for (const [i, entry] of entries.entries()) {
       const seq = block.first + i
       if (seq <= at.seq) continue
+      const next = i + 1 < entries.length ? block.n : block.n + 1
       const late = clock.now() >= deadline - MARGIN_MS && (at.seq !== start.seq || receives > 1)
       if (late || options.stopping?.aborted) {
         await keep(at, true)
         return { done: false, againMs: 0 }
       }
-      const error = await run(pool, seq, entry, options)
+      const tried = at.attempts
+      if (isSuspect) await keep({ ...at, attempts: tried + 1 }, true)
+      isSuspect = false
+      const error = tried > options.maxAttempts ? { thrown: new Error(NO_END) } : await run(pool, seq, entry, options)
       if (error === undefined) {
-        await keep({ seq, block: block.n, attempts: 0 }, receives > 1)
+        // an earlier attempt may have come as far as giving it up, and no further
+        if (receives > 1 && tried + 1 >= options.maxAttempts) await mirror.deleteDead(handler, pool.path, seq)
+        await keep({ seq, block: next, attempts: 0 }, receives > 1)
         continue
       }
-      const attempts = at.attempts + 1
+      const attempts = tried + 1
       if (attempts < options.maxAttempts) {
         options.report({ kind: 'failed', handler, pool: pool.path, seq, attempt: attempts, error: error.thrown })
         await keep({ ...at, attempts }, true)
@@ -110,48 +123,62 @@ export async function answerBell(bell: Bell, key: string, receives: number, dead
       }
       options.report({ kind: 'given-up', handler, pool: pool.path, seq, error: error.thrown })
       await mirror.putDead(handler, pool.path, { seq, block: block.n, error: text, attempts, at: clock.now() })
-      await keep({ seq, block: block.n, attempts: 0 }, true)
+      await keep({ seq, block: next, attempts: 0 }, true)
     }
   }
   if (at.seq > start.seq) await mirror.writeCursor(handler, pool.path, at)
   return DONE
 }
 
-/** Runs the dead letters again, each once; those that work now are dead no more. */
-async function rerunDead(pool: { path: string; key: string }, options: RunnerOptions): Promise<void> {
-  const { handler, mirror, clock } = options
-  for (const letter of await mirror.listDead(handler, pool.path)) {
+/** A pool that is not followed from its first entry has nothing before that for a handler to do. */
+function laterOf(cursor: Cursor, begins: PoolControl['begins']): Cursor {
+  return begins && cursor.seq < begins.seq - 1 ? { ...cursor, seq: begins.seq - 1, block: begins.block } : cursor
+}
+
+/**
+ * Runs the dead letters again, each once since it was asked for at `asked`; those that work now are dead no more.
+ * @returns false when the time was up before all had been run: the rest is left for the next time, which begins with it
+ */
+async function rerunDead(
+  pool: { path: string; key: string },
+  asked: number,
+  receives: number,
+  deadline: number,
+  options: RunnerOptions,
+): Promise<boolean> {
+  const { handler, mirror, clock, stopping } = options
+  const letters = (await mirror.listDead(handler, pool.path)).filter(({ at }) => at < asked)
+  for (const [i, letter] of letters.entries()) {
+    if (stopping?.aborted || (i > 0 && clock.now() >= deadline - MARGIN_MS)) return false
+    const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), asked) }
+    if (receives > 1) await mirror.putDead(handler, pool.path, tried) // the process may have died in it, and would again
     const block = await mirror.findBlock(pool.path, letter.seq)
-    const entry = block && decodeBlock(block.bytes).entries[letter.seq - block.first]
+    const entry = block && entriesOf(block)[letter.seq - block.first]
     if (!entry) continue
     const error = await run(pool, letter.seq, entry, options)
     if (error === undefined) await mirror.deleteDead(handler, pool.path, letter.seq)
-    else
-      await mirror.putDead(handler, pool.path, {
-        ...letter,
-        error: errorText(error.thrown),
-        attempts: letter.attempts + 1,
-        at: clock.now(),
-      })
+    else await mirror.putDead(handler, pool.path, { ...tried, error: errorText(error.thrown) })
   }
+  return true
 }
 
 /** The blocks from number `from` to the bell's, which is not read where the bell carries it. */
 async function* blocksUpTo(bell: Bell, from: number, mirror: Mirror): AsyncGenerator<Block> {
-  for (let n = from; n <= bell.n; ) {
-    if (n === bell.n && bell.block) return yield bell.block
-    const blocks = await mirror.readBlocks(bell.pool, n, Math.min(64, bell.n - n + 1))
+  const last = bell.block ? bell.n - 1 : bell.n
+  for (let n = from; n <= last; ) {
+    const blocks = await mirror.readBlocks(bell.pool, n, Math.min(64, last - n + 1))
     if (blocks.length === 0)
       throw new OverpoolError('UNAVAILABLE', `block ${n} of "${bell.pool}" is not in the mirror`, { retryable: true })
     yield* blocks
     n += blocks.length
   }
+  if (bell.block && from <= bell.n) yield bell.block
 }
 
 /** A block that does not decode is named, counted, and passed over: it must not hold up what follows. */
-function entriesOf(block: Block, pool: string, { handler, report }: RunnerOptions): Entry[] {
+function readable(block: Block, pool: string, { handler, report }: RunnerOptions): Entry[] {
   try {
-    return decodeBlock(block.bytes).entries
+    return entriesOf(block)
   } catch (error) {
     report({ kind: 'bad-block', handler, pool, n: block.n, error })
     return []
@@ -166,7 +193,7 @@ async function run(
   options: RunnerOptions,
 ): Promise<{ thrown: unknown } | undefined> {
   const { handler, onTx, clock, timeoutMs } = options
-  const context: HandlerContext = { handler, cause: { key: pool.key, seq }, hops: entry.hops, ordinal: 0, posts: [] }
+  const context: HandlerContext = { handler, cause: { key: pool.key, seq }, hops: entry.hops, ordinal: 0, posts: [], ended: false }
   try {
     const returned = handlerContext.run(context, onTx, eventOf(pool, seq, entry))
     if (!isThenable(returned) && !context.posts.length) return undefined
@@ -183,13 +210,16 @@ async function run(
     return undefined
   } catch (thrown) {
     return { thrown }
+  } finally {
+    context.ended = true
+    context.posts.length = 0
   }
 }
 
-/** The handler's own end, and that of its posts. Whether a post failed is for the handler to see, and is reported where it failed. */
+/** The handler's own end, and that of its posts, and of those that come after them. Whether a post failed is for the handler to see, and is reported where it failed. */
 async function finished(returned: unknown, { posts }: HandlerContext): Promise<void> {
   await returned
-  if (posts.length) await Promise.allSettled(posts)
+  while (posts.length) await Promise.allSettled(posts.splice(0)) // one may have led to the next
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

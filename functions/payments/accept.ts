@@ -17,6 +17,10 @@ import { encodeIngress } from '../../shared/ledger/messages.ts'
 import type { Queue } from '../../shared/queue/port.ts'
 import { parseTransaction } from '../../shared/transaction/index.ts'
 
+/** A wallet waits for the filter, so this is all that a filter has, ms. */
+const FILTER_MS = 30_000
+const NONE = Symbol('no verdict')
+
 /** What the door knows of a pool. */
 export interface PoolDoor extends Pick<CheckedSettings, 'filter' | 'unique' | 'maxHops'> {
   path: string
@@ -33,6 +37,8 @@ export type Poster =
 export interface Accepted {
   id: EntryId
   hash: string
+  /** by which its receipt is found */
+  key: string
 }
 
 export interface AcceptDeps {
@@ -69,7 +75,7 @@ export async function accept(
   }
   const named = poster.source === 'handler' || (poster.source === 'api' && poster.name !== undefined)
   await ingress.send([{ body: encodeIngress({ pool: pool.path, id, txid: scanned.txid, named, entry: encodeEntry(entry) }) }])
-  return { id, hash: scanned.txid }
+  return { id, hash: scanned.txid, key: named ? id : scanned.txid }
 }
 
 function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFields, poster: Poster): EntryId {
@@ -79,16 +85,28 @@ function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFi
   return randomBytes(32).toString('hex') as EntryId // each call is an entry of its own
 }
 
-/** Runs either kind of filter; throws FILTER_REFUSED with its reason. */
+/** Runs either kind of filter; throws FILTER_REFUSED with its reason, or UNAVAILABLE if it does not answer. */
 async function runFilter(filter: Filter, payment: FilterPayment): Promise<void> {
   let verdict: unknown
   try {
-    if (filter.length < 2) verdict = await filter(payment, () => {})
-    else verdict = await new Promise((resolve, reject) => filter(payment, (error, valid) => (error ? reject(error) : resolve(valid))))
+    verdict = await verdictOf(filter, payment)
   } catch (reason) {
     throw refused(reasonText(reason), reason)
   }
   if (verdict === false) throw refused('this pool does not take such a payment')
+  if (verdict === NONE)
+    throw new OverpoolError('UNAVAILABLE', 'the filter of this pool has not answered; please try again', { retryable: true })
+}
+
+function verdictOf(filter: Filter, payment: FilterPayment): Promise<unknown> {
+  let timer: NodeJS.Timeout
+  return new Promise<unknown>((resolve, reject) => {
+    timer = setTimeout(() => resolve(NONE), FILTER_MS)
+    const returned = filter(payment, (error, valid) => (error ? reject(error) : resolve(valid)))
+    if (filter.length < 2) resolve(returned)
+    // The original's form answers by its callback, whatever it returns; but an async one that throws, or says something in the end, has answered, too.
+    else if (returned instanceof Promise) returned.then((said) => said !== undefined && resolve(said), reject)
+  }).finally(() => clearTimeout(timer))
 }
 
 function reasonText(reason: unknown): string {

@@ -1,5 +1,5 @@
 import { OverpoolError } from '../errors.ts'
-import { kept, type PaymentFields } from '../ledger/entry.ts'
+import type { PaymentFields } from '../ledger/entry.ts'
 import { type ScannedTransaction, transactionFromHex } from '../transaction/index.ts'
 
 /** Longest transaction, hex characters (BIP270: a Payment over 10,000,000 bytes is refused by the host). */
@@ -106,9 +106,19 @@ function present(value: unknown): boolean {
 }
 
 function within(value: unknown, field: string, limit: number): unknown {
-  const length = (typeof value === 'string' ? value : JSON.stringify(kept(value))).length // an older wallet's object: no deeper than can be kept
+  const length = (typeof value === 'string' ? value : asJson(value, field)).length
   if (length > limit) throw bad(`"${field}" may have ${limit} characters, not ${length}`)
   return value
+}
+
+/** A program can hand in what no wallet can send: a function, a bigint, an object that holds itself. */
+function asJson(value: unknown, field: string): string {
+  let text: string | undefined
+  try {
+    text = JSON.stringify(value)
+  } catch {}
+  if (text === undefined) throw bad(`"${field}" is nothing that JSON could say`)
+  return text
 }
 
 function malformed(message: string, cause?: unknown): OverpoolError {

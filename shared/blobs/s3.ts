@@ -37,7 +37,8 @@ export class S3Blobs implements Blobs {
   }
 
   async get(sha256: string): Promise<Uint8Array> {
-    const bytes = await call('getting a blob', (options) => this.#read(sha256, options), this.#options).catch((error) => {
+    const object = this.#object(sha256)
+    const bytes = await call('getting a blob', (options) => this.#read(object, options), this.#options).catch((error) => {
       if (error instanceof OverpoolError && isNoSuchKey(error.cause)) throw noBlob(sha256, error.cause)
       throw error
     })
@@ -45,8 +46,8 @@ export class S3Blobs implements Blobs {
   }
 
   // The body is read inside the attempt: a connection that breaks halfway is tried again too.
-  async #read(sha256: string, options: { abortSignal: AbortSignal }): Promise<Uint8Array> {
-    const { Body } = await this.#client.send(new GetObjectCommand(this.#object(sha256)), options)
+  async #read(object: { Bucket: string; Key: string }, options: { abortSignal: AbortSignal }): Promise<Uint8Array> {
+    const { Body } = await this.#client.send(new GetObjectCommand(object), options)
     return Body!.transformToByteArray()
   }
 

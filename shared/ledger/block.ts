@@ -9,6 +9,7 @@ export const MAX_BLOCK_BYTES = 256 * 1024
 export interface Block {
   n: number
   first: number
+  /** 0 if what a peer signed as its block n is none: it keeps its place and has no entries */
   count: number
   bytes: Uint8Array
 }
@@ -22,6 +23,16 @@ const ENTRIES = Uint8Array.of(0x67, 0x65, 0x6e, 0x74, 0x72, 0x69, 0x65, 0x73) //
 export function encodeBlock(n: number, first: number, entries: Uint8Array[]): Block {
   const bytes = Buffer.concat([HEAD, encode(first), ENTRIES, arrayHead(entries.length), ...entries])
   return { n, first, count: entries.length, bytes }
+}
+
+/** Whether bytes begin as every block does: what was encrypted with another key does not. */
+export function isBlockHead(bytes: Uint8Array): boolean {
+  return Buffer.compare(bytes.subarray(0, HEAD.length), HEAD) === 0
+}
+
+/** The entries of a block that is in the mirror; none of one that was passed over (`checkPeerBlock`). */
+export function entriesOf({ count, bytes }: Pick<Block, 'count' | 'bytes'>): Entry[] {
+  return count ? decodeBlock(bytes).entries : []
 }
 
 /** The entries of a block, or BAD_BLOCK. `bytes` may come from anybody. */

@@ -96,16 +96,20 @@ export function decodeStrict(bytes: Uint8Array): unknown {
 }
 
 /**
- * A value as it comes back from CBOR, or BAD_PAYMENT. Text that is no Unicode (half of a surrogate pair) or begins with a byte order mark comes back as other
+ * A copy of a value, as it comes back from CBOR, or BAD_PAYMENT. Text that is no Unicode (half of a surrogate pair) or begins with a byte order mark comes back as other
  * text; were it written as it is, two keys could come back as one, and nobody could decode a block with such a payment in it.
  */
-export function kept(value: unknown, depth = 0): unknown {
+export function kept<T>(value: T): T {
+  return keptAt(value, 0) as T
+}
+
+function keptAt(value: unknown, depth: number): unknown {
   if (typeof value === 'string') return keptText(value)
   if (typeof value === 'function' || typeof value === 'symbol' || typeof value === 'bigint') throw notKept(`a ${typeof value}`)
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value
   if (depth > MAX_DEPTH) throw notKept(`values nested deeper than ${MAX_DEPTH}`)
-  if (Array.isArray(value)) return value.map((item) => kept(item, depth + 1))
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [keptText(key), kept(item, depth + 1)]))
+  if (Array.isArray(value)) return value.map((item) => keptAt(item, depth + 1))
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [keptText(key), keptAt(item, depth + 1)]))
 }
 
 function keptText(text: string): string {

@@ -14,6 +14,52 @@ export interface Receipt {
   block: number
 }
 
+/** What callers want of the network for a pool. They write it; the sidecar does it, now or when it runs again. */
+export interface Wanted {
+  /** our pool is offered to the network */
+  publish?: boolean
+  /** and only to these machines, by their public keys (64 hex) */
+  allow?: string[]
+  /** its hypercore is encrypted */
+  encrypt?: boolean
+  /** it has been offered so before: once somebody may hold blocks of it, that cannot be changed */
+  publishedAs?: 'clear' | 'encrypted'
+  /** the peer's pool is followed */
+  subscribe?: boolean
+  /** the first entry that is followed; 'now': what comes after the publisher's newest */
+  from?: 'start' | 'now' | number
+  /** the encryption key of the peer's pool, 64 hex: what it opens lies beside it in clear */
+  secret?: string
+  /** public key of a machine to go to straight, 64 hex */
+  peer?: string
+  /** said by the config, which may unsay it */
+  byConfig?: boolean
+}
+
+/** What a publisher has signed: a log of this length and tree hash. All hex. */
+export interface Signed {
+  length: number
+  treeHash: string
+  signature: string
+  /** the public key that made the signature; the pool's key is a hash over it */
+  signer: string
+}
+
+/** How a pool stands in the network, as last seen by the sidecar. */
+export interface Network {
+  /** when this was written, ms since 1970 */
+  at: number
+  /** the DHT has taken our announcement */
+  announced: boolean
+  /** machines that are connected for this pool */
+  peers: number
+  /** blocks that the publisher has signed, as far as we have heard */
+  remoteLength?: number
+  /** blocks of the publisher's that were passed over because they are no blocks, and what was wrong with the last of them */
+  skipped?: number
+  lastSkipped?: string
+}
+
 /** What is known of a pool beside its blocks. */
 export interface PoolControl {
   path: string
@@ -30,7 +76,18 @@ export interface PoolControl {
   prunedBefore: number
   /** why nothing is appended to this pool any more, until an operator acts */
   halted?: string
+  wanted?: Wanted
+  /** its hypercore, which nobody else has seen, has to be made again from the mirror: encrypted, or in clear */
+  rebuild?: true
+  network?: Network
+  /** a peer's pool: what its publisher has signed of what is in the mirror */
+  signed?: Signed
+  /** a peer's pool that is not followed from its first entry: where it begins */
+  begins?: { block: number; seq: number }
 }
+
+/** Fields of a pool's control item that are kept as JSON. */
+export const AS_JSON: ReadonlySet<string> = new Set<keyof PoolControl>(['wanted', 'rebuild', 'network', 'signed', 'begins'])
 
 export type PoolPatch = Partial<Omit<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>>
 
@@ -38,14 +95,14 @@ export type PoolPatch = Partial<Omit<PoolControl, 'path' | 'key' | 'discoveryKey
 export interface Cursor {
   /** the last entry it has finished, -1 for none */
   seq: number
-  /** the block where the next entry is looked for: the one that holds `seq`, 0 for none */
+  /** the block where the next entry is looked for: the one that holds `seq`, or the next when that was its last; 0 for none */
   block: number
   /** failed attempts at the next entry */
   attempts: number
   /** the pool stops here (`onPoison: 'stop'`): why */
   stopped?: string
-  /** the operator wants the dead letters tried again; set by `askRedrive`, not by `writeCursor` */
-  redrive?: boolean
+  /** when the operator asked to have the dead letters tried again, ms since 1970: those that were last tried before; not written by `writeCursor` */
+  redrive?: number
 }
 
 /** An entry that a handler gave up on. */
@@ -54,6 +111,7 @@ export interface DeadLetter {
   block: number
   error: string
   attempts: number
+  /** when it was last tried, ms since 1970 */
   at: number
 }
 
@@ -67,6 +125,8 @@ export interface Mirror {
    * The caller's n is the pool's length as it knows it, so no gap can appear.
    */
   putBlock(pool: string, block: Block): Promise<Block>
+  /** Puts consecutive blocks, in their order: when it fails, those that are there are the first of them. Answers with the blocks that stand there. */
+  putBlocks(pool: string, blocks: Block[]): Promise<Block[]>
   /** Consecutive blocks from number `from`, in order: at least one if there is one, at most `limit` (default 64), fewer if they are large. */
   readBlocks(pool: string, from: number, limit?: number): Promise<Block[]>
   /** The newest block: the pool's length is its `n + 1`, its next sequence number `first + count`. */
@@ -85,13 +145,16 @@ export interface Mirror {
   createPool(pool: Pick<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>): Promise<PoolControl>
   readPool(path: string): Promise<PoolControl | undefined>
   listPools(): Promise<PoolControl[]>
-  /** Changes these fields and no others. `checkpoint` and `coreLength` never go back. */
+  /** Changes these fields and no others. `checkpoint` and `coreLength` never go back, and `treeHash` stays with its `coreLength`. */
   updatePool(path: string, patch: PoolPatch): Promise<void>
 
   readCursor(handler: string, pool: string): Promise<Cursor>
   /** Moves the cursor forward, or changes the attempts where it stands; one that is behind what is stored is ignored. Leaves `redrive` alone. */
   writeCursor(handler: string, pool: string, cursor: Cursor): Promise<void>
-  askRedrive(handler: string, pool: string, wanted: boolean): Promise<void>
+  /** Asks at `at` to have the dead letters tried again; the latest asking stands. */
+  askRedrive(handler: string, pool: string, at: number): Promise<void>
+  /** All that was asked for at `at` has been tried; a later asking stands. */
+  endRedrive(handler: string, pool: string, at: number): Promise<void>
   /** Names of the handlers that have a cursor in this pool. */
   listHandlers(pool: string): Promise<string[]>
 
@@ -107,3 +170,9 @@ export interface Mirror {
 }
 
 export const NO_CURSOR: Cursor = { seq: -1, block: 0, attempts: 0 }
+
+/** `readBlocks` stops after this many bytes, so that a page of large blocks fits into memory. */
+export const PAGE_BYTES = 4 * 1024 * 1024
+
+/** `receiptsOf` gives at most so many of one transaction: a wallet can post the same one with any number of memos. */
+export const MAX_RECEIPTS = 100

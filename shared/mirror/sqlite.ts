@@ -1,14 +1,19 @@
 import { OverpoolError } from '../errors.ts'
-import { type Block, decodeBlock } from '../ledger/block.ts'
+import { type Block, entriesOf } from '../ledger/block.ts'
 import type { SqliteStore } from '../sqlite.ts'
 import { scanTransaction } from '../transaction/index.ts'
-import { type Cursor, type DeadLetter, type Mirror, NO_CURSOR, type PoolControl, type PoolPatch, type Receipt } from './port.ts'
-
-/** `readBlocks` stops after this many bytes, so that a page of large blocks fits into memory. */
-const PAGE_BYTES = 4 * 1024 * 1024
-
-/** `receiptsOf` gives at most so many of one transaction: a wallet can post the same one with any number of memos. */
-const MAX_RECEIPTS = 100
+import {
+  AS_JSON,
+  type Cursor,
+  type DeadLetter,
+  MAX_RECEIPTS,
+  type Mirror,
+  NO_CURSOR,
+  PAGE_BYTES,
+  type PoolControl,
+  type PoolPatch,
+  type Receipt,
+} from './port.ts'
 
 interface Place {
   seq: number
@@ -17,7 +22,8 @@ interface Place {
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS pools (
     path TEXT PRIMARY KEY, key TEXT NOT NULL, discoveryKey TEXT NOT NULL, createdAt INTEGER NOT NULL, checkpoint INTEGER NOT NULL DEFAULT 0,
-    coreLength INTEGER NOT NULL DEFAULT 0, treeHash TEXT, prunedBefore INTEGER NOT NULL DEFAULT 0, halted TEXT);
+    coreLength INTEGER NOT NULL DEFAULT 0, treeHash TEXT, prunedBefore INTEGER NOT NULL DEFAULT 0, halted TEXT,
+    wanted TEXT, rebuild TEXT, network TEXT, signed TEXT, begins TEXT);
   CREATE TABLE IF NOT EXISTS blocks (pool TEXT NOT NULL, n INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, bytes BLOB NOT NULL);
   CREATE UNIQUE INDEX IF NOT EXISTS blocks_n ON blocks (pool, n, first);
   CREATE INDEX IF NOT EXISTS blocks_first ON blocks (pool, first);
@@ -47,12 +53,18 @@ export class SqliteMirror implements Mirror {
   }
 
   putBlock(pool: string, block: Block): Promise<Block> {
-    return this.#store.write(() => {
-      const stands = this.#block('n = ?', pool, block.n)
-      if (stands) return stands
-      this.#store.run('INSERT INTO blocks VALUES (?, ?, ?, ?, ?)', pool, block.n, block.first, block.count, block.bytes)
-      return block
-    })
+    return this.#store.write(() => this.#put(pool, block))
+  }
+
+  putBlocks(pool: string, blocks: Block[]): Promise<Block[]> {
+    return this.#store.write(() => blocks.map((block) => this.#put(pool, block)))
+  }
+
+  #put(pool: string, block: Block): Block {
+    const stands = this.#block('n = ?', pool, block.n)
+    if (stands) return stands
+    this.#store.run('INSERT INTO blocks VALUES (?, ?, ?, ?, ?)', pool, block.n, block.first, block.count, block.bytes)
+    return block
   }
 
   async readBlocks(pool: string, from: number, limit = 64): Promise<Block[]> {
@@ -76,7 +88,7 @@ export class SqliteMirror implements Mirror {
 
   #holding(pool: string, seq: number): Block | undefined {
     const block = this.#store.get<Block>(
-      'SELECT n, first, count, bytes FROM blocks WHERE pool = ? AND first <= ? ORDER BY first DESC LIMIT 1',
+      'SELECT n, first, count, bytes FROM blocks WHERE pool = ? AND first <= ? ORDER BY first DESC, n DESC LIMIT 1',
       pool,
       seq,
     )
@@ -125,7 +137,7 @@ export class SqliteMirror implements Mirror {
     return places.flatMap(({ seq }) => {
       const block = this.#holding(pool, seq)
       if (!block) return []
-      const entry = decodeBlock(block.bytes).entries[seq - block.first]!
+      const entry = entriesOf(block)[seq - block.first]!
       const txid = scanTransaction(entry.tx).txid
       return txid === key || entry.id === key ? [{ key, id: entry.id, txid, seq, block: block.n }] : []
     })
@@ -169,9 +181,11 @@ export class SqliteMirror implements Mirror {
 
   async updatePool(path: string, patch: PoolPatch): Promise<void> {
     await this.#store.write(() => {
+      const isBehind = patch.coreLength !== undefined && patch.coreLength < (this.#pool(path)?.coreLength ?? 0)
       for (const [field, value] of Object.entries(patch)) {
-        const next = field === 'checkpoint' || field === 'coreLength' ? `max(${field}, ?)` : '?'
-        this.#store.run(`UPDATE pools SET ${field} = ${next} WHERE path = ?`, value ?? null, path)
+        if (isBehind && (field === 'coreLength' || field === 'treeHash')) continue // the tree hash goes with its length
+        const next = field === 'checkpoint' ? `max(${field}, ?)` : '?'
+        this.#store.run(`UPDATE pools SET ${field} = ${next} WHERE path = ?`, columnOf(value), path)
       }
     })
   }
@@ -184,7 +198,7 @@ export class SqliteMirror implements Mirror {
     )
     if (!row) return NO_CURSOR
     const { stopped, redrive, ...cursor } = row
-    return { ...cursor, ...(stopped !== null && { stopped }), ...(redrive && { redrive: true }) }
+    return { ...cursor, ...(stopped !== null && { stopped }), ...(redrive && { redrive }) }
   }
 
   async writeCursor(handler: string, pool: string, { seq, block, attempts, stopped }: Cursor): Promise<void> {
@@ -202,14 +216,20 @@ export class SqliteMirror implements Mirror {
     )
   }
 
-  async askRedrive(handler: string, pool: string, wanted: boolean): Promise<void> {
+  async askRedrive(handler: string, pool: string, at: number): Promise<void> {
     await this.#store.write(() =>
       this.#store.run(
-        'INSERT INTO cursors (handler, pool, redrive) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET redrive = excluded.redrive',
+        'INSERT INTO cursors (handler, pool, redrive) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET redrive = max(redrive, excluded.redrive)',
         handler,
         pool,
-        Number(wanted),
+        at,
       ),
+    )
+  }
+
+  async endRedrive(handler: string, pool: string, at: number): Promise<void> {
+    await this.#store.write(() =>
+      this.#store.run('UPDATE cursors SET redrive = 0 WHERE handler = ? AND pool = ? AND redrive <= ?', handler, pool, at),
     )
   }
 
@@ -258,6 +278,13 @@ function prefixOf(key: string): number {
   return Number.parseInt(key.slice(0, 12), 16)
 }
 
+function columnOf(value: PoolPatch[keyof PoolPatch]): string | number | null {
+  return typeof value === 'object' || typeof value === 'boolean' ? JSON.stringify(value) : (value ?? null)
+}
+
 function poolOf(row: object): PoolControl {
-  return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null)) as unknown as PoolControl
+  const present = Object.entries(row).filter(([, value]) => value !== null)
+  return Object.fromEntries(
+    present.map(([field, value]) => [field, AS_JSON.has(field) ? JSON.parse(value) : value]),
+  ) as unknown as PoolControl
 }

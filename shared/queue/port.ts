@@ -1,7 +1,7 @@
 /** A message on its way into a queue. */
 export interface Outgoing {
   body: Uint8Array
-  /** FIFO queues: messages of a group keep their order, and none is given out while an earlier one is in flight */
+  /** FIFO queues want one: messages of a group keep their order, and none is given out while an earlier one is in flight */
   group?: string
   /** FIFO queues: a second message with this id within 5 minutes is dropped */
   dedupe?: string
@@ -19,9 +19,9 @@ export interface Message {
 
 export interface ReceiveOptions {
   max: number
-  /** how long to wait for a first message, ms */
+  /** how long to wait for a first message, ms; on AWS whole seconds, 20 at most */
   waitMs: number
-  /** ends the wait early; what has arrived is still given */
+  /** ends the wait early; what has arrived is still given, and what was on its way comes again when its visibility lapses */
   signal?: AbortSignal
 }
 
@@ -36,7 +36,7 @@ export interface Queue {
   send(messages: Outgoing[]): Promise<void>
   receive(options: ReceiveOptions): Promise<Message[]>
   delete(messages: Message[]): Promise<void>
-  /** Makes them visible again after `delayMs` (0: at once). */
+  /** Makes them visible again after `delayMs` (0: at once; on AWS whole seconds, rounded up). */
   giveBack(messages: Message[], delayMs: number): Promise<void>
   /** Messages that wait, and messages given out and not yet deleted. On AWS an estimate. */
   depth(): Promise<{ waiting: number; inFlight: number }>

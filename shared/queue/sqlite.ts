@@ -39,12 +39,13 @@ export class SqliteQueue implements Queue {
     store.exec(`CREATE INDEX IF NOT EXISTS "visible ${name.replaceAll('"', '""')}" ON ${this.#table} (visible)`) // finds the groups in flight
   }
 
+  // What waits is visible since ever, not since a moment: a clock that is set back must not hide it.
   async send(messages: Outgoing[]): Promise<void> {
     await this.#store.write(() => {
       const now = this.#now()
       for (const { body, group, dedupe } of messages) {
         if (this.fifo && dedupe && !this.#isNew(dedupe, now)) continue
-        this.#store.run(`INSERT INTO ${this.#table} (visible, receives, grp, body) VALUES (?, 0, ?, ?)`, now, group ?? null, body)
+        this.#store.run(`INSERT INTO ${this.#table} (visible, receives, grp, body) VALUES (0, 0, ?, ?)`, group ?? null, body)
       }
     })
   }
@@ -116,7 +117,7 @@ export class SqliteQueue implements Queue {
 
   async giveBack(messages: Message[], delayMs: number): Promise<void> {
     await this.#store.write(() => {
-      const visible = this.#now() + delayMs
+      const visible = delayMs > 0 ? this.#now() + delayMs : 0
       for (const { handle } of messages)
         this.#store.run(`UPDATE ${this.#table} SET visible = ? WHERE id = ? AND receives = ?`, visible, ...idAndReceives(handle))
     })
@@ -132,7 +133,7 @@ export class SqliteQueue implements Queue {
 
   /** Takes back all that was given out: for a machine that starts and knows that it is alone, so that it need not wait for a dead one's messages. */
   async reclaim(): Promise<void> {
-    await this.#store.write(() => this.#store.run(`UPDATE ${this.#table} SET visible = ?1 WHERE visible > ?1`, this.#now()))
+    await this.#store.write(() => this.#store.run(`UPDATE ${this.#table} SET visible = 0 WHERE visible > 0`))
   }
 
   async close(): Promise<void> {} // the store belongs to who opened it

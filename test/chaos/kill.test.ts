@@ -13,7 +13,7 @@ it(`loses nothing and does nothing twice through ${ROUNDS} rounds of kill -9 und
   timeout: ROUNDS * 10_000 + 120_000,
 }, async () => {
   console.log(`${ROUNDS} rounds of kill -9, seed ${seed}`)
-  await using machine = await TestMachine.start(Object.fromEntries(POOLS.map((pool) => [pool, {}])), { side: 'sqlite' })
+  await using machine = await TestMachine.start(Object.fromEntries(POOLS.map((pool) => [pool, {}])))
   const acknowledged = new Set<string>()
   const loops = new Set<string>()
   let posted = 0

@@ -3,6 +3,8 @@ import { Machine } from '../../local/machine.ts'
 import { type Parts, sqliteParts } from '../../local/parts.ts'
 import { lineOf } from '../../local/report.ts'
 import type { PoolSettings } from '../../shared/config.ts'
+import type { AwsPlace } from '../aws/clients.ts'
+import type { AwsPartsOptions } from './aws-parts.ts'
 import { handlerOf } from './handler.ts'
 
 // A machine in a process of its own, so that it can be killed: it is told what to do over IPC. See ./machine.ts, its other end.
@@ -10,6 +12,8 @@ import { handlerOf } from './handler.ts'
 export interface ChildOptions {
   dir: string
   side: 'sqlite' | 'aws'
+  /** of side aws: where it is, and how its parts are set */
+  aws?: AwsPlace & AwsPartsOptions
   pools: Record<string, PoolSettings>
   runsFile: string
   /** no handler works */
@@ -25,7 +29,7 @@ let parts: Parts
 const machine = await Machine.open({
   dir: options.dir,
   async parts(dir) {
-    parts = options.side === 'sqlite' ? await sqliteParts(dir) : await (await import('./aws-parts.ts')).awsParts(dir)
+    parts = options.side === 'sqlite' ? await sqliteParts(dir) : await (await import('./aws-parts.ts')).awsParts(options.aws!, options.aws)
     return parts
   },
   report(report) {

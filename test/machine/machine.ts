@@ -14,6 +14,8 @@ import type { Cursor, DeadLetter, PoolControl } from '../../shared/mirror/port.t
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { CoreStore } from '../../sidecar/core.ts'
 import { type Verified, verifyPool } from '../../sidecar/verify.ts'
+import { Emulators } from '../aws/emulators.ts'
+import { type AwsPartsOptions, awsParts } from './aws-parts.ts'
 import type { Answer, ChildOptions } from './child.ts'
 import type { Run, Wish } from './handler.ts'
 
@@ -48,23 +50,36 @@ export interface Ack {
 export class TestMachine {
   readonly dir: string
   readonly #options: ChildOptions
+  readonly #emulators: Emulators | undefined
   #child: ChildProcess | undefined
   #url = ''
   #calls = new Map<number, (answer: Answer) => void>()
   #nextCall = 1
 
-  static async start(pools: ChildOptions['pools'], options: Partial<ChildOptions> = {}): Promise<TestMachine> {
-    const machine = new TestMachine(pools, options)
+  static async start(
+    pools: ChildOptions['pools'],
+    options: Partial<ChildOptions> & { parts?: AwsPartsOptions } = {},
+  ): Promise<TestMachine> {
+    const { parts, ...rest } = { side: SIDE, ...options }
+    const emulators = rest.side === 'aws' ? await Emulators.start() : undefined
+    const machine = new TestMachine({ pools, ...rest, ...(emulators && { aws: { ...emulators.place, ...parts } }) }, emulators)
     await machine.start()
     return machine
   }
 
-  private constructor(pools: ChildOptions['pools'], options: Partial<ChildOptions>) {
+  private constructor(options: Omit<ChildOptions, 'dir' | 'runsFile'>, emulators: Emulators | undefined) {
     this.dir = mkdtempSync(join(tmpdir(), 'overpool-test-'))
-    this.#options = { dir: this.dir, side: SIDE, pools, runsFile: join(this.dir, 'runs'), ...options }
+    this.#options = { dir: this.dir, runsFile: join(this.dir, 'runs'), ...options }
+    this.#emulators = emulators
+  }
+
+  /** What the machine stands on, on side aws. */
+  get emulators(): Emulators {
+    return this.#emulators!
   }
 
   async start(options: Partial<ChildOptions> = {}): Promise<void> {
+    await this.#emulators?.reclaim()
     const child = fork(new URL('./child.ts', import.meta.url), [JSON.stringify({ ...this.#options, ...options })], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
@@ -137,20 +152,23 @@ export class TestMachine {
     await exited
   }
 
-  /** Compares mirror, hypercore and receipts; SQLite only, and best with the machine stopped. */
+  /** Compares mirror, hypercore and receipts; best with the machine stopped. */
   async verify(path: string): Promise<Verified> {
-    const ledger = openLedgerFile(this.dir)
+    const { aws } = this.#options
+    const { mirror, close } = aws ? await awsParts(aws, aws) : openLedgerFile(this.dir)
     const cores = new CoreStore(folderLayout(this.dir).cores, readSeed(this.dir, false), { readOnly: true })
     try {
-      return await verifyPool((await ledger.mirror.readPool(path))!, ledger.mirror, await cores.open(path))
+      const pool = (await mirror.readPool(path))!
+      return await verifyPool(pool, mirror, await cores.read(pool.key, undefined), undefined)
     } finally {
       await cores.close()
-      ledger.close()
+      await close()
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill()
+    await this.#emulators?.[Symbol.asyncDispose]()
     rmSync(this.dir, { recursive: true, force: true })
   }
 }

@@ -1,0 +1,145 @@
+import type Hypercore from 'hypercore'
+import type { Clock } from '../shared/clock.ts'
+import { OverpoolError } from '../shared/errors.ts'
+import { isPeerPool } from '../shared/ledger/capability.ts'
+import type { Mirror, Network, PoolControl } from '../shared/mirror/port.ts'
+import type { CoreStore } from './core.ts'
+import type { Ringer } from './effects.ts'
+import type { Report } from './report.ts'
+import type { Sidecar } from './sidecar.ts'
+import { Subscription } from './subscription.ts'
+import type { Swarm } from './swarm.ts'
+
+export interface PoolNetworkOptions {
+  mirror: Mirror
+  cores: CoreStore
+  swarm: Swarm
+  sidecar: Pick<Sidecar, 'reopen'>
+  ringers: (pool: string) => Ringer[]
+  clock: Clock
+  report: Report
+  /** how often it is looked whether callers want something else, ms (default 1,000) */
+  lookMs?: number
+}
+
+/** A pool that takes part in the network: one of ours, or a peer's. */
+interface Member {
+  core: Hypercore
+  subscription?: Subscription
+  allow: string
+}
+
+/** Makes of the network what callers want of it, as they wrote it into the control items; and writes there how it stands. */
+export class PoolNetwork {
+  readonly #options: PoolNetworkOptions
+  readonly #members = new Map<string, Member>()
+  readonly #written = new Map<string, string>()
+  readonly #stopped = new AbortController()
+  #looking: Promise<void> = Promise.resolve()
+  readonly #running: Promise<void>
+
+  constructor(options: PoolNetworkOptions) {
+    this.#options = options
+    this.#running = this.#run()
+  }
+
+  async #run(): Promise<void> {
+    const { clock, lookMs = 1_000 } = this.#options
+    while (!this.#stopped.signal.aborted) {
+      await this.look()
+      await clock.sleep(lookMs, this.#stopped.signal)
+    }
+  }
+
+  /** Looks now: resolves when what is wanted has been begun. */
+  look(): Promise<void> {
+    this.#looking = this.#looking
+      .then(() => this.#look())
+      .catch((error) => this.#options.report({ kind: 'retrying', pool: '', step: 'network', error }))
+    return this.#looking
+  }
+
+  async #look(): Promise<void> {
+    const { mirror, report } = this.#options
+    for (const pool of await mirror.listPools()) {
+      if (this.#stopped.signal.aborted) return
+      try {
+        await this.#settle(pool)
+        await this.#describe(pool)
+      } catch (error) {
+        report({ kind: 'retrying', pool: pool.path, step: 'network', error }) // the other pools go on
+      }
+    }
+  }
+
+  async #settle(pool: PoolControl): Promise<void> {
+    const { sidecar } = this.#options
+    const { path, wanted = {}, rebuild, halted } = pool
+    const member = this.#members.get(path)
+    const isWanted = (isPeerPool(path) ? wanted.subscribe : wanted.publish) && !halted
+    if (member && (!isWanted || member.allow !== JSON.stringify(wanted.allow))) await this.#leave(path, member)
+    if (rebuild) await sidecar.reopen(path)
+    if (isWanted && !this.#members.has(path)) await this.#join(pool)
+  }
+
+  async #join(pool: PoolControl): Promise<void> {
+    const { mirror, cores, swarm, ringers, clock, report } = this.#options
+    const { path, key, wanted = {} } = pool
+    const isPeers = isPeerPool(path)
+    const core = await cores.replica(key)
+    const subscription = isPeers ? await Subscription.open({ pool, mirror, cores, ringers: () => ringers(path), clock, report }) : undefined
+    this.#members.set(path, { core, subscription, allow: JSON.stringify(wanted.allow) })
+    swarm.share({ core, announce: !isPeers, allow: wanted.allow })
+    if (wanted.peer) swarm.goTo(wanted.peer)
+  }
+
+  async #leave(path: string, { core, subscription }: Member): Promise<void> {
+    this.#members.delete(path)
+    await this.#options.swarm.leave(core)
+    await subscription?.stop()
+    await core.close()
+  }
+
+  /** How the pool stands, written when it is something else than last time. */
+  async #describe({ path, network }: PoolControl): Promise<void> {
+    const { mirror, swarm, clock } = this.#options
+    const member = this.#members.get(path)
+    if (!member && !network?.peers && !network?.announced) return
+    const state = member ? { ...swarm.state(member.core), ...member.subscription?.state } : { ...network, announced: false, peers: 0 }
+    const { at: _, ...said } = { at: 0, ...state }
+    const text = JSON.stringify(said)
+    if (this.#written.get(path) === text) return
+    await mirror.updatePool(path, { network: { ...said, at: clock.now() } as Network })
+    this.#written.set(path, text)
+  }
+
+  /** Resolves when the DHT has taken the announcement of a published pool. */
+  async announced(path: string, signal?: AbortSignal): Promise<void> {
+    const { clock, swarm } = this.#options
+    while (!signal?.aborted && !this.#stopped.signal.aborted) {
+      const member = this.#members.get(path)
+      if (member && swarm.state(member.core).announced) return
+      await clock.sleep(20, signal)
+    }
+    throw new OverpoolError('CLOSED', `"${path}" was not announced before the end`)
+  }
+
+  /** Rings for handlers whose cursor lags in a pool that is followed. */
+  async ringAgain(): Promise<void> {
+    for (const { subscription } of this.#members.values()) await subscription?.ringAgain()
+  }
+
+  /** Leaves the network, and lets the effects of what has come go out. */
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    await this.#running
+    await this.#looking
+    await this.#options.swarm.close()
+    await Promise.all(
+      [...this.#members.values()].map(async ({ core, subscription }) => {
+        await subscription?.stop()
+        await core.close()
+      }),
+    )
+  }
+}

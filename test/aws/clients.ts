@@ -1,0 +1,38 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { S3Client } from '@aws-sdk/client-s3'
+import { SQSClient } from '@aws-sdk/client-sqs'
+
+/** Where an AWS is that tests may use, and what is in it. */
+export interface AwsPlace {
+  endpoint: string
+  table: string
+  bucket: string
+}
+
+export interface AwsClients {
+  dynamodb: DynamoDBClient
+  sqs: SQSClient
+  s3: S3Client
+  close: () => void
+}
+
+/** The real SDK, set up as shared/aws.ts asks for. */
+export function awsClients(endpoint: string): AwsClients {
+  const config = { endpoint, region: 'us-east-1', credentials: { accessKeyId: 'test', secretAccessKey: 'test' }, maxAttempts: 1 }
+  const dynamodb = new DynamoDBClient(config)
+  const sqs = new SQSClient(config)
+  const s3 = new S3Client({ ...config, forcePathStyle: true })
+  return {
+    dynamodb,
+    sqs,
+    s3,
+    close() {
+      for (const client of [dynamodb, sqs, s3]) client.destroy()
+    },
+  }
+}
+
+/** The URL of a queue of this name. */
+export function queueUrl({ endpoint }: Pick<AwsPlace, 'endpoint'>, name: string): string {
+  return `${endpoint}/000000000000/${name}`
+}

@@ -1,0 +1,87 @@
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { CreateTableCommand } from '@aws-sdk/client-dynamodb'
+import { CreateBucketCommand } from '@aws-sdk/client-s3'
+import { ChangeMessageVisibilityCommand, ListQueuesCommand } from '@aws-sdk/client-sqs'
+import dynalite from 'dynalite'
+import { type FauxqsServer, startFauxqs } from 'fauxqs'
+import { type AwsClients, type AwsPlace, awsClients, queueUrl } from './clients.ts'
+import { AwsProxy } from './proxy.ts'
+
+/**
+ * An AWS of a test's own: DynamoDB (dynalite), SQS and S3 (fauxqs), in memory, with a proxy before them. They live in the process of the test,
+ * so that they outlive a machine that is killed.
+ */
+export class Emulators {
+  readonly proxy: AwsProxy
+  readonly place: AwsPlace
+  readonly #dynalite: Server
+  readonly #fauxqs: FauxqsServer
+  /** beside the proxy */
+  readonly #clients: AwsClients
+
+  static async start(): Promise<Emulators> {
+    const dynamo = dynalite({ createTableMs: 0 })
+    dynamo.listen(0, '127.0.0.1')
+    const [fauxqs] = await Promise.all([startFauxqs({ port: 0, logger: false }), once(dynamo, 'listening')])
+    const other = `http://127.0.0.1:${fauxqs.port}`
+    const proxy = await AwsProxy.start({
+      dynamodb: `http://127.0.0.1:${(dynamo.address() as AddressInfo).port}`,
+      sqs: other,
+      s3: other,
+    })
+    const emulators = new Emulators(dynamo, fauxqs, proxy)
+    await emulators.#make()
+    return emulators
+  }
+
+  private constructor(dynamo: Server, fauxqs: FauxqsServer, proxy: AwsProxy) {
+    this.#dynalite = dynamo
+    this.#fauxqs = fauxqs
+    this.proxy = proxy
+    this.place = { endpoint: proxy.endpoint, table: 'mirror', bucket: 'overpool' }
+    this.#clients = awsClients(`http://127.0.0.1:${fauxqs.port}`)
+  }
+
+  /** The table and the bucket. Queues are made by who needs them. */
+  async #make(): Promise<void> {
+    const { table, bucket, endpoint } = this.place
+    const clients = awsClients(endpoint)
+    await clients.dynamodb.send(
+      new CreateTableCommand({
+        TableName: table,
+        BillingMode: 'PAY_PER_REQUEST',
+        AttributeDefinitions: [
+          { AttributeName: 'pk', AttributeType: 'S' },
+          { AttributeName: 'sk', AttributeType: 'S' },
+        ],
+        KeySchema: [
+          { AttributeName: 'pk', KeyType: 'HASH' },
+          { AttributeName: 'sk', KeyType: 'RANGE' },
+        ],
+      }),
+    )
+    await clients.s3.send(new CreateBucketCommand({ Bucket: bucket }))
+    clients.close()
+  }
+
+  /** Makes visible again what a machine that is no more was given: a test need not wait until SQS does. */
+  async reclaim(): Promise<void> {
+    const { sqs } = this.#clients
+    const { QueueUrls = [] } = await sqs.send(new ListQueuesCommand({}))
+    for (const name of QueueUrls.map((url) => url.split('/').at(-1)!)) {
+      for (const { receiptHandle } of this.#fauxqs.inspectQueue(name)!.messages.inflight) {
+        const QueueUrl = queueUrl(this.place, name)
+        await sqs.send(new ChangeMessageVisibilityCommand({ QueueUrl, ReceiptHandle: receiptHandle, VisibilityTimeout: 0 }))
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.proxy[Symbol.asyncDispose]()
+    this.#clients.close()
+    await this.#fauxqs.stop()
+    await new Promise((resolve) => this.#dynalite.close(resolve))
+  }
+}

@@ -1,0 +1,196 @@
+import { once } from 'node:events'
+import { Agent, createServer, type IncomingHttpHeaders, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
+
+/** How often a receive that waits looks for a message, ms. */
+const LOOK_MS = 10
+
+export type Service = 'dynamodb' | 'sqs' | 's3'
+
+// biome-ignore lint/suspicious/noExplicitAny: the JSON of any operation
+type Json = any
+
+/** A request to AWS. */
+export interface AwsRequest {
+  service: Service
+  /** `PutItem`, `SendMessageBatch`, …; of S3 the method */
+  operation: string
+  /** its JSON; S3 has none */
+  input: Json
+  /** the path: of S3 `/bucket/key` */
+  path: string
+}
+
+/** A request and what AWS answered. */
+export interface AwsCall extends AwsRequest {
+  status: number
+  output: Json
+}
+
+/**
+ * What goes wrong with a request. 'throttled' and 'failed' are answers, and nothing was done; 'refused' is a connection that breaks before anything
+ * was done, 'lost' one that breaks when all was done; 'partial': of a batch the first half was done.
+ */
+export type Fault = 'throttled' | 'failed' | 'refused' | 'lost' | 'partial'
+
+interface Answer {
+  status: number
+  headers: IncomingHttpHeaders
+  body: Buffer
+}
+
+/** An HTTP proxy between the real SDK and the emulators: it counts what is asked for, and makes some of it go wrong. */
+export class AwsProxy {
+  /** says what goes wrong with a request */
+  weather: (request: AwsRequest) => Fault | undefined = () => undefined
+  /** hears of each request that was carried out */
+  listen: (call: AwsCall) => void = () => {}
+  readonly #server: Server
+  readonly #agent = new Agent({ keepAlive: true })
+  readonly #upstream: Record<Service, string>
+
+  static async start(upstream: Record<Service, string>): Promise<AwsProxy> {
+    const proxy = new AwsProxy(upstream)
+    proxy.#server.listen(0, '127.0.0.1')
+    await once(proxy.#server, 'listening')
+    return proxy
+  }
+
+  private constructor(upstream: Record<Service, string>) {
+    this.#upstream = upstream
+    this.#server = createServer({ keepAliveTimeout: 60_000 }, (incoming, response) => {
+      this.#handle(incoming, response).catch((error) => response.destroy(error))
+    })
+  }
+
+  get endpoint(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  async #handle(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = Buffer.concat(await Array.fromAsync(incoming as AsyncIterable<Buffer>))
+    const asked = requestOf(incoming, body)
+    const fault = this.weather(asked)
+    if (fault === 'refused') return void response.destroy()
+    let answer: Answer
+    if (fault === 'throttled' || fault === 'failed') answer = failure(asked.service, fault)
+    else if (fault === 'partial' && asked.input) answer = await this.#half(asked, incoming)
+    else answer = await this.#forward(asked, incoming, body, response)
+    if (fault === 'lost') return void response.destroy()
+    const { 'content-length': _, 'transfer-encoding': __, connection: ___, ...headers } = answer.headers
+    response.writeHead(answer.status, { ...headers, 'content-length': answer.body.length }).end(answer.body)
+  }
+
+  async #forward(asked: AwsRequest, incoming: IncomingMessage, body: Buffer, response?: ServerResponse): Promise<Answer> {
+    const { service, input } = asked
+    let sent = body
+    if (service === 'dynamodb' && input.TableName !== undefined && asked.operation !== 'CreateTable') sent = withCapacity(input)
+    if (input?.RequestItems) sent = withCapacity(input)
+    const answer =
+      asked.operation === 'ReceiveMessage' && response
+        ? await this.#receive(input, incoming, response)
+        : await this.#send(service, incoming, sent)
+    this.listen({ ...asked, status: answer.status, output: service === 's3' ? undefined : JSON.parse(answer.body.toString() || '{}') })
+    return answer
+  }
+
+  /** The wait for a message is here: the emulator would hand messages to a client that has gone, as the process of a killed machine has. */
+  async #receive(input: Json, incoming: IncomingMessage, response: ServerResponse): Promise<Answer> {
+    const end = performance.now() + (input.WaitTimeSeconds ?? 0) * 1000
+    const sent = Buffer.from(JSON.stringify({ ...input, WaitTimeSeconds: 0 }))
+    while (true) {
+      const answer = await this.#send('sqs', incoming, sent)
+      const found = answer.status !== 200 || answer.body.includes('ReceiptHandle')
+      if (found || performance.now() >= end || response.destroyed) return answer
+      await wait(LOOK_MS)
+      if (response.destroyed) return answer
+    }
+  }
+
+  /** Does the first half of a batch, and says of the rest that it was left. */
+  async #half(asked: AwsRequest, incoming: IncomingMessage): Promise<Answer> {
+    const { input } = asked
+    const [table] = Object.keys(input.RequestItems ?? {})
+    const list: Json[] = table === undefined ? input.Entries : (input.RequestItems[table].Keys ?? input.RequestItems[table])
+    if (!list) return failure(asked.service, 'failed')
+    const half = Math.floor(list.length / 2)
+    const [done, left] = [list.slice(0, half), list.slice(half)]
+    const part = (some: Json[]) => {
+      if (table === undefined) return { ...input, Entries: some }
+      const items = input.RequestItems[table].Keys ? { ...input.RequestItems[table], Keys: some } : some
+      return { ...input, RequestItems: { [table]: items } }
+    }
+    let output: Json = {}
+    if (half) {
+      const input = part(done)
+      output = JSON.parse((await this.#forward({ ...asked, input }, incoming, Buffer.from(JSON.stringify(input)))).body.toString())
+    }
+    if (table === undefined) {
+      const failed = left.map(({ Id }, i) => ({
+        Id,
+        ...(i % 2 ? { SenderFault: true, Code: 'ThrottlingException' } : { SenderFault: false, Code: 'InternalError' }),
+      }))
+      output.Failed = [...(output.Failed ?? []), ...failed]
+    } else {
+      output[asked.operation === 'BatchGetItem' ? 'UnprocessedKeys' : 'UnprocessedItems'] = part(left).RequestItems
+    }
+    return { status: 200, headers: { 'content-type': 'application/x-amz-json-1.0' }, body: Buffer.from(JSON.stringify(output)) }
+  }
+
+  #send(service: Service, { method, url, headers }: IncomingMessage, body: Buffer): Promise<Answer> {
+    const { expect: _, 'transfer-encoding': __, connection: ___, ...rest } = headers
+    return new Promise((resolve, reject) => {
+      const outgoing = request(new URL(url!, this.#upstream[service]), {
+        method,
+        headers: { ...rest, 'content-length': body.length },
+        agent: this.#agent,
+      })
+      outgoing.on('error', reject).on('response', async (answer) => {
+        try {
+          const chunks = await Array.fromAsync(answer as AsyncIterable<Buffer>)
+          resolve({ status: answer.statusCode!, headers: answer.headers, body: Buffer.concat(chunks) })
+        } catch (error) {
+          reject(error)
+        }
+      })
+      outgoing.end(body)
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    this.#server.closeAllConnections()
+    await closed
+    this.#agent.destroy()
+  }
+}
+
+function requestOf({ headers, method, url }: IncomingMessage, body: Buffer): AwsRequest {
+  const [target, operation] = String(headers['x-amz-target'] ?? '').split('.')
+  const path = decodeURIComponent(url!.split('?', 1)[0]!)
+  if (!operation) return { service: 's3', operation: method!, input: undefined, path }
+  return { service: target === 'AmazonSQS' ? 'sqs' : 'dynamodb', operation, input: JSON.parse(body.toString()), path }
+}
+
+/** The request, which asks for its price as well. */
+function withCapacity(input: Json): Buffer {
+  return Buffer.from(JSON.stringify({ ...input, ReturnConsumedCapacity: 'TOTAL' }))
+}
+
+function failure(service: Service, fault: 'throttled' | 'failed'): Answer {
+  const [status, code] = fault === 'failed' ? [500, 'InternalServerError'] : THROTTLED[service]
+  if (service === 's3') {
+    const body = Buffer.from(`<?xml version="1.0"?><Error><Code>${code}</Code><Message>${fault}</Message></Error>`)
+    return { status, headers: { 'content-type': 'application/xml' }, body }
+  }
+  const body = Buffer.from(JSON.stringify({ __type: `com.amazonaws#${code}`, message: fault }))
+  return { status, headers: { 'content-type': 'application/x-amz-json-1.0' }, body }
+}
+
+const THROTTLED: Record<Service, [status: number, code: string]> = {
+  dynamodb: [400, 'ProvisionedThroughputExceededException'],
+  sqs: [400, 'ThrottlingException'],
+  s3: [503, 'SlowDown'],
+}

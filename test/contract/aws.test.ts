@@ -1,0 +1,337 @@
+import { randomBytes } from 'node:crypto'
+import { CreateQueueCommand } from '@aws-sdk/client-sqs'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { S3Blobs } from '../../shared/blobs/s3.ts'
+import type { Block } from '../../shared/ledger/block.ts'
+import type { EntryId } from '../../shared/ledger/entry.ts'
+import { DynamoMirror } from '../../shared/mirror/dynamodb.ts'
+import type { Receipt } from '../../shared/mirror/port.ts'
+import { SqsQueue } from '../../shared/queue/sqs.ts'
+import { type AwsClients, awsClients, queueUrl } from '../aws/clients.ts'
+import { Emulators } from '../aws/emulators.ts'
+import type { AwsCall, Fault } from '../aws/proxy.ts'
+import { until } from '../machine/machine.ts'
+
+// What only happens at AWS: answers that do not come, throttling, batches done by half, and what is asked for at what price.
+
+/** Of those that meet what does not pass. */
+const PATIENCE_MS = 400
+const UNAVAILABLE = { code: 'UNAVAILABLE', retryable: true }
+
+let emulators: Emulators
+let clients: AwsClients
+let blobs: S3Blobs
+let mirror: DynamoMirror
+let impatientBlobs: S3Blobs
+let impatientMirror: DynamoMirror
+let calls: AwsCall[]
+
+beforeAll(async () => {
+  emulators = await Emulators.start()
+  const { place, proxy } = emulators
+  clients = awsClients(place.endpoint)
+  const [s3, dynamodb] = [
+    { client: clients.s3, bucket: place.bucket },
+    { client: clients.dynamodb, table: place.table },
+  ]
+  blobs = new S3Blobs(s3)
+  mirror = new DynamoMirror({ ...dynamodb, blobs })
+  impatientBlobs = new S3Blobs({ ...s3, patienceMs: PATIENCE_MS })
+  impatientMirror = new DynamoMirror({ ...dynamodb, blobs: impatientBlobs, patienceMs: PATIENCE_MS })
+  proxy.listen = (call) => calls.push(call)
+  calls = []
+})
+afterEach(() => {
+  emulators.proxy.weather = () => undefined
+  calls = []
+})
+afterAll(async () => {
+  clients?.close()
+  await emulators?.[Symbol.asyncDispose]()
+})
+
+/** The next requests of this operation go wrong, one by one. */
+function goWrong(operation: string, ...faults: Fault[]): void {
+  emulators.proxy.weather = (request) => (request.operation === operation ? faults.shift() : undefined)
+}
+
+function alwaysGoesWrong(operation: string, fault: Fault): void {
+  emulators.proxy.weather = (request) => (request.operation === operation ? fault : undefined)
+}
+
+function operations(): string[] {
+  return calls.map(({ operation }) => operation)
+}
+
+let pools = 0
+function pool(): string {
+  return `pool-${pools++}`
+}
+
+function block(n = 0, size = 100): Block {
+  return { n, first: n, count: 1, bytes: randomBytes(size) }
+}
+
+function receipts(count: number): Receipt[] {
+  return Array.from({ length: count }, (_, seq) => {
+    const [txid, id] = [randomBytes(32).toString('hex'), randomBytes(32).toString('hex') as EntryId]
+    return { key: txid, id, txid, seq, block: 0 }
+  })
+}
+
+let queues = 0
+async function queue(options: { fifo?: boolean; gatherMs?: number; patienceMs?: number } = {}): Promise<SqsQueue> {
+  const { fifo, ...more } = options
+  const QueueName = `queue-${queues++}${fifo ? '.fifo' : ''}`
+  await clients.sqs.send(
+    new CreateQueueCommand({ QueueName, Attributes: { VisibilityTimeout: '300', ...(fifo && { FifoQueue: 'true' }) } }),
+  )
+  const made = new SqsQueue({
+    client: clients.sqs,
+    url: queueUrl(emulators.place, QueueName),
+    blobs: more.patienceMs ? impatientBlobs : blobs,
+    ...more,
+  })
+  calls = []
+  return made
+}
+
+function messages(count: number, group?: string) {
+  return Array.from({ length: count }, (_, i) => ({ body: Buffer.from(`${i}`), ...(group && { group }) }))
+}
+
+async function receiveAll(from: SqsQueue, count: number): Promise<string[]> {
+  const got: string[] = []
+  await until(
+    async () => {
+      const some = await from.receive({ max: 100, waitMs: 1_000 })
+      got.push(...some.map(({ body }) => Buffer.from(body).toString()))
+      await from.delete(some)
+      return got.length
+    },
+    (length) => length >= count,
+  )
+  return got
+}
+
+describe('a block whose put', () => {
+  it('was done, though the answer was lost, is found to stand there', async () => {
+    const name = pool()
+    const [first, second] = [block(), block()]
+    goWrong('PutItem', 'lost')
+    expect(await mirror.putBlock(name, first)).toBe(first)
+    goWrong('PutItem', 'lost', 'lost')
+    expect(Buffer.compare((await mirror.putBlock(name, second)).bytes, first.bytes)).toBe(0)
+    expect(await mirror.readBlocks(name, 0)).toHaveLength(1)
+  })
+
+  it('was throttled, refused or failed is tried again', async () => {
+    const name = pool()
+    const put = block()
+    goWrong('PutItem', 'throttled', 'refused', 'failed')
+    expect(await mirror.putBlock(name, put)).toBe(put)
+    expect(operations()).toEqual(['PutItem'])
+  })
+
+  it('is throttled for long is UNAVAILABLE, and worth another try', async () => {
+    alwaysGoesWrong('PutItem', 'throttled')
+    await expect(impatientMirror.putBlock(pool(), block())).rejects.toMatchObject(UNAVAILABLE)
+  })
+
+  it('cannot ever work is UNAVAILABLE, and not worth another try', async () => {
+    const nowhere = new DynamoMirror({ client: clients.dynamodb, table: 'nowhere', blobs, patienceMs: PATIENCE_MS })
+    await expect(nowhere.putBlock(pool(), block())).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: false })
+  })
+})
+
+describe('a large block', () => {
+  it('is in S3 before its item points to it', async () => {
+    const put = block(0, 20_000)
+    await mirror.putBlock(pool(), put)
+    expect(operations()).toEqual(['PUT', 'PutItem'])
+    expect(calls[1]!.input.Item.blob.S).toBe(calls[0]!.path.split('/').at(-1))
+    expect(calls[1]!.input.Item.block).toBeUndefined()
+  })
+
+  it('has no item when S3 does not take it', async () => {
+    const name = pool()
+    alwaysGoesWrong('PUT', 'throttled')
+    await expect(impatientMirror.putBlock(name, block(0, 20_000))).rejects.toMatchObject(UNAVAILABLE)
+    expect(await mirror.lastBlock(name)).toBeUndefined()
+  })
+
+  it('is in its item up to 16 KiB', async () => {
+    await mirror.putBlock(pool(), block(0, 16 * 1024))
+    expect(operations()).toEqual(['PutItem'])
+  })
+})
+
+describe('receipts', () => {
+  it('that a batch left undone are written with the next', async () => {
+    const name = pool()
+    const all = receipts(60)
+    goWrong('BatchWriteItem', 'partial', 'throttled', 'partial', 'partial', 'lost', 'failed')
+    await mirror.putReceipts(name, all)
+    emulators.proxy.weather = () => undefined
+    expect(await mirror.findReceipts(name, all)).toEqual(all)
+  })
+
+  it('that a batch left unread are read with the next', async () => {
+    const name = pool()
+    const all = receipts(150)
+    await mirror.putReceipts(name, all)
+    goWrong('BatchGetItem', 'partial', 'throttled', 'partial', 'partial', 'lost', 'failed')
+    expect(await mirror.findReceipts(name, all)).toEqual(all)
+  })
+
+  it('that are left undone for long are UNAVAILABLE, and worth another try', async () => {
+    const all = receipts(1) // the half of one is none
+    alwaysGoesWrong('BatchWriteItem', 'partial')
+    await expect(impatientMirror.putReceipts(pool(), all)).rejects.toMatchObject(UNAVAILABLE)
+    alwaysGoesWrong('BatchGetItem', 'partial')
+    await expect(impatientMirror.findReceipts(pool(), all)).rejects.toMatchObject(UNAVAILABLE)
+  })
+
+  it('are written by 25 and looked for by 100, and each costs one unit', async () => {
+    const name = `p${'o'.repeat(62)}` // the longest name
+    const all = receipts(200)
+    const byId = all.map((receipt) => ({ ...receipt, key: receipt.id, seq: Number.MAX_SAFE_INTEGER }))
+    await mirror.putReceipts(name, [...all, ...byId])
+    expect(operations()).toEqual(new Array(16).fill('BatchWriteItem'))
+    expect(unitsOf('BatchWriteItem')).toBe(400)
+    calls = []
+    await mirror.findReceipts(name, [...all, ...receipts(50)])
+    expect(operations()).toEqual(new Array(3).fill('BatchGetItem'))
+    expect(unitsOf('BatchGetItem')).toBe(250)
+  })
+})
+
+describe('the control item', () => {
+  it('is changed by one request, and by more only when a part of the change would go back', async () => {
+    const path = pool()
+    await mirror.createPool({ path, key: 'k', discoveryKey: 'd', createdAt: 1 })
+    calls = []
+    await mirror.updatePool(path, { checkpoint: 2, coreLength: 2, treeHash: 'two', halted: undefined })
+    expect(operations()).toEqual(['UpdateItem'])
+    await mirror.updatePool(path, { checkpoint: 1, coreLength: 3, treeHash: 'three' })
+    expect(operations()).toEqual(['UpdateItem', 'UpdateItem', 'UpdateItem', 'UpdateItem'])
+    expect(await mirror.readPool(path)).toMatchObject({ checkpoint: 2, coreLength: 3, treeHash: 'three' })
+  })
+})
+
+describe('messages', () => {
+  it('that a batch left unsent are sent with the next, and none twice', async () => {
+    const standard = await queue()
+    goWrong('SendMessageBatch', 'partial', 'throttled', 'partial', 'partial', 'failed', 'refused')
+    await standard.send(messages(25))
+    expect((await receiveAll(standard, 25)).sort()).toEqual(
+      messages(25)
+        .map(({ body }) => body.toString())
+        .sort(),
+    )
+    expect(await standard.depth()).toEqual({ waiting: 0, inFlight: 0 })
+  })
+
+  it('of a FIFO queue keep their order though a part of them is sent again, and are there once though an answer is lost', async () => {
+    const fifo = await queue({ fifo: true })
+    goWrong('SendMessageBatch', 'lost', 'partial', 'throttled', 'partial', 'lost', 'failed', 'lost')
+    await fifo.send(messages(12, 'a'))
+    expect(await receiveAll(fifo, 12)).toEqual(messages(12).map(({ body }) => body.toString()))
+    expect(await fifo.depth()).toEqual({ waiting: 0, inFlight: 0 })
+  })
+
+  it('that cannot be sent for long, or ever, are UNAVAILABLE', async () => {
+    const [standard, fifo] = [await queue({ patienceMs: PATIENCE_MS }), await queue({ fifo: true })]
+    alwaysGoesWrong('SendMessageBatch', 'partial')
+    await expect(standard.send(messages(1))).rejects.toMatchObject(UNAVAILABLE)
+    alwaysGoesWrong('SendMessageBatch', 'throttled')
+    await expect(standard.send(messages(1))).rejects.toMatchObject(UNAVAILABLE)
+    emulators.proxy.weather = () => undefined
+    await expect(fifo.send(messages(1))).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: false }) // of no group
+  })
+
+  it('are deleted and given back though parts of that go wrong', async () => {
+    const standard = await queue()
+    await standard.send(messages(12))
+    const all = await standard.receive({ max: 12, waitMs: 1_000 })
+    goWrong('ChangeMessageVisibilityBatch', 'partial', 'throttled', 'lost', 'partial')
+    await standard.giveBack(all, 0)
+    expect(await standard.depth()).toEqual({ waiting: 12, inFlight: 0 })
+    const again = await standard.receive({ max: 12, waitMs: 1_000 })
+    goWrong('DeleteMessageBatch', 'partial', 'throttled', 'lost', 'partial')
+    await standard.delete(again)
+    expect(await standard.depth()).toEqual({ waiting: 0, inFlight: 0 })
+  })
+
+  it('that are too large are in S3 before they are sent, and one whose blob cannot be read does not hold up others', async () => {
+    const standard = await queue({ patienceMs: PATIENCE_MS })
+    await standard.send([{ body: randomBytes(1_000_000) }])
+    expect(operations()).toEqual(['PUT', 'SendMessageBatch'])
+    alwaysGoesWrong('GET', 'throttled')
+    await expect(standard.receive({ max: 10, waitMs: 1_000 })).rejects.toMatchObject(UNAVAILABLE)
+    await standard.send([{ body: randomBytes(1_000_001) }, { body: Buffer.from('small') }])
+    expect(await receiveAll(standard, 1)).toEqual(['small'])
+    expect(await standard.depth()).toEqual({ waiting: 0, inFlight: 2 })
+  })
+
+  it('that are many are received by several requests at once, in few rounds', async () => {
+    const standard = await queue()
+    await standard.send(messages(100))
+    calls = []
+    expect(await standard.receive({ max: 75, waitMs: 1_000 })).toHaveLength(75)
+    expect(operations()).toEqual(new Array(8).fill('ReceiveMessage'))
+    expect(await standard.receive({ max: 256, waitMs: 1_000 })).toHaveLength(25)
+    expect(calls).toHaveLength(8 + 4) // ten, ten, and then five and none
+  })
+
+  it('leave in company where the queue may wait for it', async () => {
+    const gathering = await queue({ gatherMs: 300 })
+    await gathering.send(messages(9))
+    const all = await gathering.receive({ max: 9, waitMs: 1_000 })
+    calls = []
+    void gathering.delete(all.slice(0, 3))
+    void gathering.delete(all.slice(3, 5))
+    await gathering.delete(all.slice(5, 8))
+    expect(calls.map(({ input }) => input.Entries.length)).toEqual([8])
+    void gathering.delete(all.slice(8))
+    await gathering.close()
+    expect(await gathering.depth()).toEqual({ waiting: 0, inFlight: 0 })
+  })
+
+  it('come in company where the queue may wait for it, and one that comes alone is not held up', async () => {
+    const gathering = await queue({ gatherMs: 60_000 })
+    await gathering.send(messages(1))
+    expect(await gathering.receive({ max: 10, waitMs: 1_000 })).toHaveLength(1)
+    await gathering.send(messages(1))
+    const stop = new AbortController()
+    calls = []
+    const held = gathering.receive({ max: 10, waitMs: 1_000, signal: stop.signal })
+    await gathering.depth()
+    stop.abort()
+    expect(await held).toEqual([])
+    expect(operations()).toEqual(['GetQueueAttributes'])
+  })
+})
+
+describe('blobs', () => {
+  it('are put and read though some of that goes wrong', async () => {
+    const bytes = randomBytes(1_000)
+    goWrong('PUT', 'throttled', 'lost', 'refused', 'failed')
+    const sha256 = await blobs.put(bytes)
+    goWrong('GET', 'throttled', 'lost', 'refused', 'failed')
+    expect(Buffer.compare(await blobs.get(sha256), bytes)).toBe(0)
+  })
+
+  it('that cannot be read for long are UNAVAILABLE, not missing', async () => {
+    const sha256 = await blobs.put(randomBytes(10))
+    alwaysGoesWrong('GET', 'failed')
+    await expect(impatientBlobs.get(sha256)).rejects.toMatchObject(UNAVAILABLE)
+  })
+})
+
+function unitsOf(operation: string): number {
+  return calls
+    .filter((call) => call.operation === operation)
+    .flatMap(({ output }) => output.ConsumedCapacity as { CapacityUnits: number }[])
+    .reduce((sum, { CapacityUnits }) => sum + CapacityUnits, 0)
+}

@@ -1,0 +1,115 @@
+import { writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PutObjectCommand } from '@aws-sdk/client-s3'
+import { CreateQueueCommand } from '@aws-sdk/client-sqs'
+import { FolderBlobs } from '../../shared/blobs/folder.ts'
+import type { Blobs } from '../../shared/blobs/port.ts'
+import { S3Blobs } from '../../shared/blobs/s3.ts'
+import { DynamoMirror } from '../../shared/mirror/dynamodb.ts'
+import type { Mirror } from '../../shared/mirror/port.ts'
+import { SqliteMirror } from '../../shared/mirror/sqlite.ts'
+import type { Queue } from '../../shared/queue/port.ts'
+import { SqliteQueue } from '../../shared/queue/sqlite.ts'
+import { SqsQueue } from '../../shared/queue/sqs.ts'
+import { SqliteStore } from '../../shared/sqlite.ts'
+import { awsClients, queueUrl } from '../aws/clients.ts'
+import { Emulators } from '../aws/emulators.ts'
+import type { AwsRequest, Fault } from '../aws/proxy.ts'
+import { random, seed } from '../random.ts'
+
+/** One side of the ports. Each call makes another instance over the same things, as another process would have it. */
+export interface Side {
+  mirror: (now?: () => number) => Mirror
+  queue: (name: string, options: { fifo?: boolean; visibilityMs: number }) => Promise<Queue>
+  blobs: () => Blobs
+  /** changes the bytes that are kept under this name */
+  damageBlob: (sha256: string) => Promise<void>
+  close: () => Promise<void>
+}
+
+/** Each side, and that of AWS on days when a quarter of all requests goes wrong in some way. */
+export const SIDES: [name: string, make: () => Promise<Side>][] = [
+  ['SQLite and a folder', sqliteSide],
+  ['DynamoDB, SQS and S3', () => awsSide()],
+  [`DynamoDB, SQS and S3 on a bad day (seed ${seed})`, () => awsSide(badDay)],
+]
+
+async function sqliteSide(): Promise<Side> {
+  const dir = await mkdtemp(join(tmpdir(), 'overpool-contract-'))
+  const stores: SqliteStore[] = []
+  const store = () => {
+    stores.push(new SqliteStore(join(dir, 'ledger.sqlite')))
+    return stores.at(-1)!
+  }
+  return {
+    mirror: (now) => new SqliteMirror(store(), now),
+    queue: async (name, options) => new SqliteQueue(store(), name, options),
+    blobs: () => new FolderBlobs(join(dir, 'blobs')),
+    damageBlob: async (sha256) => writeFileSync(join(dir, 'blobs', sha256.slice(0, 2), sha256), 'damaged'),
+    async close() {
+      for (const each of stores) each.close()
+      await rm(dir, { recursive: true })
+    },
+  }
+}
+
+async function awsSide(weather: (request: AwsRequest) => Fault | undefined = () => undefined): Promise<Side> {
+  const emulators = await Emulators.start()
+  const { place, proxy } = emulators
+  const inconsistent: AwsRequest[] = []
+  proxy.listen = (call) => {
+    if (isInconsistent(call)) inconsistent.push(call)
+  }
+  proxy.weather = (request) => (request.operation.startsWith('Create') ? undefined : weather(request))
+  const made: { close: () => void }[] = []
+  const clients = () => {
+    made.push(awsClients(place.endpoint))
+    return made.at(-1)! as ReturnType<typeof awsClients>
+  }
+  const blobs = () => new S3Blobs({ client: clients().s3, bucket: place.bucket })
+  return {
+    mirror: (now) => new DynamoMirror({ client: clients().dynamodb, table: place.table, blobs: blobs(), now }),
+    async queue(name, { fifo, visibilityMs }) {
+      const { sqs } = clients()
+      const QueueName = fifo ? `${name}.fifo` : name
+      const Attributes = { VisibilityTimeout: String(visibilityMs / 1000), ...(fifo && { FifoQueue: 'true' }) }
+      await sqs.send(new CreateQueueCommand({ QueueName, Attributes }))
+      return new SqsQueue({ client: sqs, url: queueUrl(place, QueueName), blobs: blobs() })
+    },
+    blobs,
+    async damageBlob(sha256) {
+      proxy.weather = () => undefined
+      await clients().s3.send(new PutObjectCommand({ Bucket: place.bucket, Key: `blobs/${sha256}`, Body: 'damaged' }))
+      proxy.weather = weather
+    },
+    async close() {
+      for (const each of made) each.close()
+      await emulators[Symbol.asyncDispose]()
+      // The emulator's reads are all consistent, so no outcome tells: DynamoDB's are if they ask for it.
+      if (inconsistent.length)
+        throw new Error(`${inconsistent.length} reads did not ask to be consistent: ${JSON.stringify(inconsistent[0])}`)
+    },
+  }
+}
+
+function isInconsistent({ service, operation, input }: AwsRequest): boolean {
+  if (service !== 'dynamodb') return false
+  if (operation === 'BatchGetItem')
+    return Object.values<{ ConsistentRead?: boolean }>(input.RequestItems).some((one) => !one.ConsistentRead)
+  return (operation === 'GetItem' || operation === 'Query' || operation === 'Scan') && !input.ConsistentRead
+}
+
+const FAULTS: Fault[] = ['throttled', 'failed', 'refused', 'lost', 'partial']
+
+/** A lost answer of these leaves a trace that the ports allow: a message twice, or one that comes only after its visibility. */
+function leavesATrace({ operation, input }: AwsRequest): boolean {
+  return operation === 'ReceiveMessage' || (operation === 'SendMessageBatch' && !input.QueueUrl.endsWith('.fifo'))
+}
+
+function badDay(request: AwsRequest): Fault | undefined {
+  if (random() > 0.25) return undefined
+  const fault = FAULTS[Math.floor(random() * FAULTS.length)]
+  return fault === 'lost' && leavesATrace(request) ? 'failed' : fault
+}

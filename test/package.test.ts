@@ -1,0 +1,404 @@
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { folderLayout } from '../local/folder.ts'
+import { sampleTransaction } from '../shared/transaction/sample.ts'
+import { until } from './machine/machine.ts'
+
+// The package as npm packs it, unpacked into a project of somebody else's: a real folder under its node_modules, beside links to the packages it asks for and no others.
+
+const repository = fileURLToPath(new URL('..', import.meta.url))
+const programs = join(repository, 'test/programs')
+const project = mkdtempSync(join(tmpdir(), 'overpool-package-'))
+const modules = join(project, 'node_modules')
+const installed = join(modules, 'overpool-cloud')
+const run = promisify(execFile)
+let packed: string[]
+let manifest: { version: string; bin: { overpool: string }; dependencies: Record<string, string> }
+
+beforeAll(async () => {
+  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', project], { cwd: repository })
+  const [{ filename, files }] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }]
+  packed = files.map(({ path }) => path)
+  mkdirSync(installed, { recursive: true })
+  await run('tar', ['-xzf', join(project, filename), '-C', installed, '--strip-components=1'])
+  manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'))
+  for (const name of [...Object.keys(manifest.dependencies), '@types/node'])
+    link(join(repository, 'node_modules', name), join(modules, name))
+  link(join(installed, manifest.bin.overpool), join(modules, '.bin/overpool'))
+  mkdirSync(join(modules, 'datapay'))
+  cpSync(join(programs, 'datapay.cjs'), join(modules, 'datapay/index.js'))
+}, 120_000)
+afterAll(() => rmSync(project, { recursive: true, force: true }))
+
+function link(to: string, at: string): void {
+  mkdirSync(dirname(at), { recursive: true })
+  symlinkSync(to, at)
+}
+
+/** Writes files into a new folder of the project. */
+function folderOf(files: Record<string, string>): string {
+  const folder = mkdtempSync(join(project, 'in-'))
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
+  return folder
+}
+
+describe('npm pack', () => {
+  it('packs JavaScript, types and what its package.json names, and nothing of this machine', () => {
+    for (const path of packed)
+      expect(path).toMatch(
+        /^(dist\/.+\.(js|d\.ts)|import\.mjs|node-version\.cjs|overpool\.cjs|require\.(cjs|d\.cts)|package\.json|README\.md|docs\/.+)$/,
+      )
+    expect(packed.filter((path) => /test|template|functions\/handlers/.test(path))).toEqual([])
+    const named = JSON.stringify(JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')), [
+      'exports',
+      '.',
+      'require',
+      'types',
+      'default',
+      'module-sync',
+      'imports',
+      '#node-version',
+      'bin',
+      'overpool',
+    ])
+    for (const [, path] of named.matchAll(/"\.\/([^"]+)"/g)) if (path !== 'index.ts') expect(packed).toContain(path)
+    const text = packed.map((path) => readFileSync(join(installed, path), 'utf8')).join('\n')
+    expect([text.includes(repository), text.includes(project)]).toEqual([false, false])
+  })
+})
+
+describe('the library', () => {
+  it('is the class itself from require, with all the rest on it, and the same class from import', async () => {
+    const folder = folderOf({
+      'one.cjs': `
+        const Overpool = require('overpool-cloud')
+        const library = require('overpool-cloud')
+        import('overpool-cloud').then((imported) => console.log(JSON.stringify([
+          Overpool.name, typeof new Overpool({ dir: 'x' }).post, new Overpool.OverpoolError('CLOSED', 'x').code, library.defineConfig({ pools: {} }),
+          ['default', 'Overpool'].map((name) => imported[name] === Overpool && Overpool[name] === Overpool),
+          Object.keys(imported).sort().filter((name) => Overpool[name] !== imported[name]), Object.keys(imported).sort(),
+        ])))`,
+      'two.mjs': `
+        import Overpool, { Overpool as same, defineConfig, OverpoolError } from 'overpool-cloud'
+        import * as guarded from '../node_modules/overpool-cloud/import.mjs'
+        import * as library from 'overpool-cloud'
+        console.log(Overpool === same, Object.keys(library).every((name) => library[name] === guarded[name]), typeof defineConfig, typeof OverpoolError)`,
+      'three.cjs': `require('./two-sync.mjs')`,
+      'two-sync.mjs': `import { Overpool } from 'overpool-cloud'; console.log(Overpool.name)`,
+    })
+    const names = ['Overpool', 'OverpoolError', 'default', 'defineConfig']
+    expect(JSON.parse(await output('one.cjs', folder))).toEqual(['Overpool', 'function', 'CLOSED', { pools: {} }, [true, true], [], names])
+    expect(await output('two.mjs', folder)).toBe('true true function function\n')
+    expect(await output('three.cjs', folder), 'a module that imports it can be required').toBe('Overpool\n')
+  })
+
+  it('has types for either module system and for bundlers, that hold in a strict project that checks its libraries', async () => {
+    const exported = [...readFileSync(join(repository, 'index.ts'), 'utf8').matchAll(/\{([^}]*)\}/g)].flatMap(([, names]) =>
+      names!.split(',').map((name) => name.trim()),
+    )
+    const types = exported
+      .filter((name) => name && !name.includes(' as '))
+      .map((name) => name.replace('type ', ''))
+      .filter((name) => name !== 'defineConfig')
+    expect(types).toContain('TxEvent')
+    const files = {
+      'esm.mts': `
+        import Default, { defineConfig, ${types.join(', ')} } from 'overpool-cloud'
+        const pool: Overpool = new Default()
+        const handler: OnTx = async (e, own) => {
+          const parsed: Parsed = e.parsed
+          const { hash }: Posted = await own.post({ path: 'mypool', payment: e.payment })
+          void [parsed.out[0]?.tape[0]?.cell[0]?.s, hash, e.cause?.seq]
+        }
+        pool.on('tx', handler, { name: 'x' }).on('error', (error: MachineError) => void error.report.kind)
+        export default defineConfig({ pools: { a: { filter: ({ parsed }, callback) => callback(null, parsed.in.length > 0) } } })
+        for await (const e of pool.read({ path: 'x' })) void (e satisfies TxEvent).payment.memo
+        await using other = new Overpool({ dir: 'x' })
+        void other.post({ path: 'x', payment: { transaction: { toHex: () => '' }, memo: 'm' } })
+        // @ts-expect-error there is no such event
+        pool.on('txs', handler)
+        // @ts-expect-error a number is no payment
+        void pool.post({ path: 'x', payment: 5 })`,
+      'cjs.cts': `
+        import Overpool = require('overpool-cloud')
+        import { defineConfig, ${types.map((name) => `type ${name} as ${name}_`).join(', ')} } from 'overpool-cloud'
+        const pool: Overpool = new Overpool.Overpool()
+        pool.on('tx', async (e: Overpool.TxEvent) => {
+          const { id }: Posted_ = await pool.post({ path: 'mypool', payment: e.payment })
+          void [id, defineConfig, new Overpool.OverpoolError('CLOSED', '') satisfies OverpoolError_]
+        })
+        // @ts-expect-error there is no such method
+        pool.nothing()`,
+    }
+    const tsc = join(repository, 'node_modules/typescript/bin/tsc')
+    for (const [module, moduleResolution, include] of [
+      ['nodenext', 'nodenext', ['esm.mts', 'cjs.cts']],
+      ['esnext', 'bundler', ['esm.mts']],
+    ]) {
+      const compilerOptions = {
+        module,
+        moduleResolution,
+        target: 'es2022',
+        lib: ['es2022', 'esnext.disposable'],
+        types: ['node'],
+        strict: true,
+        skipLibCheck: false,
+        noEmit: true,
+        noUncheckedSideEffectImports: true,
+      }
+      const folder = folderOf({ ...files, 'tsconfig.json': JSON.stringify({ compilerOptions, include }) })
+      const said = await run(process.execPath, [tsc, '-p', folder]).then(
+        ({ stdout }) => stdout,
+        ({ stdout }) => stdout,
+      )
+      expect(said, String(moduleResolution)).toBe('')
+    }
+  })
+})
+
+async function output(program: string, cwd: string): Promise<string> {
+  return (await run(process.execPath, [program], { cwd })).stdout
+}
+
+describe('on a Node that is too old', () => {
+  // This Node, which says that it is another: so the test runs everywhere. What an old Node makes of these files is tried below, where there is one.
+  const told = /overpool-cloud needs Node 24 or newer .* and this is Node 2\d\.\d+\.\d+\. `npm install node@24` puts one into your project/
+  const starts = {
+    require: ['-e', "require('overpool-cloud')"],
+    import: ['--input-type=module', '-e', "import 'overpool-cloud'"],
+    'the command': ['node_modules/overpool-cloud/overpool.cjs', '--help'],
+  }
+
+  async function sentenceOf(node: string, args: string[]) {
+    const failed = await run(node, args, { cwd: project }).catch((error: { code: number; stderr: string }) => error)
+    const { code, stderr } = failed as { code?: number; stderr: string }
+    expect([code, stderr]).toEqual([1, expect.stringMatching(told)])
+    expect(stderr).not.toMatch(/SyntaxError|ERR_|ExperimentalWarning/)
+    return stderr
+  }
+
+  it.each(Object.entries(starts))('%s says which it needs, and how to get it', async (how, args) => {
+    for (const version of ['20.11.1', '22.15.9', '23.11.0']) {
+      const folder = folderOf({ 'old.cjs': `Object.defineProperty(process.versions, 'node', { value: '${version}' })` })
+      const stderr = await sentenceOf(process.execPath, ['-r', join(folder, 'old.cjs'), ...args])
+      expect(stderr).toContain(`this is Node ${version}.`)
+      if (how === 'the command') expect(stderr.trim().split('\n')).toHaveLength(1)
+      else expect(stderr).toContain("code: 'NODE_TOO_OLD'")
+    }
+  })
+
+  const old = oldNode()
+  it.skipIf(!old).each(Object.entries(starts))(
+    `%s says so on ${old?.version ?? 'the old Node of this machine, of which there is none'}`,
+    async (_, args) => {
+      await sentenceOf(old!.path, args)
+    },
+  )
+
+  function oldNode(): { path: string; version: string } | undefined {
+    for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+      const path = join(folder, 'node')
+      if (!existsSync(path)) continue
+      const version = execFileSync(path, ['-p', 'process.versions.node'], { encoding: 'utf8' }).trim()
+      if (Number.parseInt(version, 10) < 22) return { path, version }
+    }
+    return undefined
+  }
+})
+
+describe('the programs of 2019', () => {
+  it('the article’s first one prints each payment and puts it into its database', async () => {
+    await using program = new Program('article.cjs')
+    const url = await program.url('mypool')
+    const sent = ['a', 'b'].map((text) => ({ transaction: sampleTransaction(text) }))
+    for (const payment of sent) expect(await pay(url, payment)).toMatchObject({ payment, error: 0 })
+    const rows = await until(
+      () => program.lines('transaction.jsonl'),
+      ({ length }) => length === 2,
+    )
+    const events = rows.map((row) => JSON.parse(row))
+    expect(events.map(({ out }) => out[0].tape[1].cell[0].s)).toEqual(['a', 'b'])
+    expect(program.said).toMatch(/^new payment event \{\n {2}path: 'mypool',\n/)
+    await until(
+      () => program.said,
+      (said) => said.split('new payment event').length === 3 && said.endsWith('}\n'),
+    )
+    expect(program.said).toContain(`hash: '${events[1].tx.h}'`)
+    expect(program.said).toMatch(/payment: \{\s+transaction: '0100/)
+    expect(program.said).toMatch(/parsed: \{\s+tx: \{\s+h: '/)
+    expect(program.said).not.toContain('[Getter]')
+  })
+
+  it('the article’s loop, which has no end, is ended by maxHops', { timeout: 240_000 }, async () => {
+    await using program = new Program('article-loop.cjs')
+    const transaction = sampleTransaction('for ever')
+    await pay(await program.url('mypool'), { transaction })
+    await until(
+      () => program.said,
+      (said) => said.includes('gave up mypool #1000'),
+      200_000,
+    )
+    expect(program.said).toMatch(
+      /this post is 1001 posts away from the one that began the loop; "mypool" allows 1000 \(maxHops\) \[LOOP_TOO_DEEP\]/,
+    )
+    const { stdout } = await run(process.execPath, [join(installed, 'overpool.cjs'), 'tail', 'mypool', '-n', '2000', '--json'], {
+      cwd: program.folder,
+      maxBuffer: 2 ** 26,
+    })
+    const entries = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(entries.map(({ hops }) => hops)).toEqual(Array.from({ length: 1001 }, (_, i) => i))
+    expect(new Set(entries.map(({ payment }) => payment.transaction))).toEqual(new Set([transaction]))
+  })
+
+  it('the README’s counter makes each transaction from the one before it', { timeout: 120_000 }, async () => {
+    await using program = new Program('counter.cjs')
+    await pay(await program.url('loop'), { merchantData: null, transaction: sampleTransaction('1'), refundTo: null, memo: null })
+    await until(
+      () => program.said,
+      (said) => said.includes('LOOP #100 '),
+      100_000,
+    )
+    expect(program.said.match(/^LOOP #\d+/gm)).toEqual(Array.from({ length: 101 }, (_, i) => `LOOP #${i}`))
+    expect(program.said).toContain("LOOP #3 [ '1', '1', '2', '3' ]")
+  })
+
+  it('the demo that computes Fibonacci numbers from the ledger’s tail does', { timeout: 120_000 }, async () => {
+    await using program = new Program('fibonacci.cjs')
+    const numbers = () =>
+      program.said
+        .split('Tape = ')
+        .slice(1)
+        .map((tape) => Number(tape.match(/"s": "(\d+)"/)?.[1]))
+    const all = await until(numbers, ({ length }) => length === 22, 100_000)
+    const expected = [1, 2]
+    while (expected.length < 22) expected.push(expected.at(-1)! + expected.at(-2)!)
+    expect(all).toEqual(expected)
+  })
+
+  it('the demos that post objects and get entries by hash do, and a bad transaction is an error to catch', async () => {
+    await using program = new Program('get.cjs')
+    const said = await until(
+      () => program.said.trim().split('\n'),
+      (lines) => lines.filter((line) => line.startsWith('Queried')).length === 10,
+    )
+    const valuesOf = (word: string) => said.filter((line) => line.startsWith(word)).map((line) => line.slice(word.length + 3))
+    expect(valuesOf('Queried')).toEqual(valuesOf('Event'))
+    expect(said.filter((line) => line.startsWith('error = '))).toHaveLength(1)
+  })
+
+  it('the README’s filter refuses by its callback', async () => {
+    await using program = new Program('filter.cjs')
+    const url = await program.url('localhost')
+    expect(await pay(url, { transaction: sampleTransaction('no inputs') })).toMatchObject({ error: 1, memo: 'must have inputs' })
+    const { hex: signed } = JSON.parse(readFileSync(new URL('data/parsed.json', import.meta.url), 'utf8')).find(
+      ({ parsed }: { parsed: { in: unknown[] } }) => parsed.in.length,
+    )
+    expect(await pay(url, { transaction: signed })).toMatchObject({ error: 0 })
+  })
+})
+
+/** A program in a folder of its own, run as it is but for the port, which is a free one. */
+class Program {
+  readonly folder: string
+  said = ''
+  readonly #child: ChildProcess
+
+  constructor(name: string) {
+    const text = readFileSync(join(programs, name), 'utf8')
+    const onFreePort = text
+      .replace(/port: \d+/, 'port: 0')
+      .replace(/path: "(loop|localhost)"( \}\)\n|,\n {2}filter)/, 'path: "$1", port: 0$2')
+    expect(onFreePort).toContain('port: 0')
+    this.folder = folderOf({ [name]: onFreePort, 'db.cjs': readFileSync(join(programs, 'db.cjs'), 'utf8') })
+    this.#child = spawn(process.execPath, ['-r', './db.cjs', name], {
+      cwd: this.folder,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, NO_COLOR: '1' },
+    })
+    for (const stream of [this.#child.stdout!, this.#child.stderr!]) stream.setEncoding('utf8').on('data', (text) => (this.said += text))
+  }
+
+  lines(file: string): string[] {
+    const path = join(this.folder, file)
+    return existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : []
+  }
+
+  async url(pool: string): Promise<string> {
+    const { running } = folderLayout(join(this.folder, '.overpool'))
+    const urls = () => (existsSync(running) ? (JSON.parse(readFileSync(running, 'utf8') || '{}').urls ?? []) : [])
+    const [url] = await until(urls, ({ length }: string[]) => length > 0)
+    return `${url}/${pool}`
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const exited = once(this.#child, 'exit')
+      this.#child.kill('SIGKILL')
+      await exited
+    }
+  }
+}
+
+async function pay(url: string, payment: object): Promise<unknown> {
+  const response = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(payment) })
+  return response.json()
+}
+
+describe('the command', () => {
+  it('runs a config and a handler in TypeScript that stand in the project, and reads its ledger', { timeout: 120_000 }, async () => {
+    const folder = folderOf({
+      'overpool.config.ts': `
+        import { defineConfig } from 'overpool-cloud'
+        export default defineConfig({ handler: './handler.ts', pools: { mypool: { filter: ({ memo }) => memo !== 'no' } } })`,
+      'handler.ts': `
+        import { OverpoolError, type TxEvent, type Pools } from 'overpool-cloud'
+        import { note } from './note.ts'
+        export async function onTx(e: TxEvent, pool: Pools) {
+          const there: TxEvent[] = await pool.tail({ path: e.path })
+          console.log(note(e), there.length, typeof OverpoolError)
+        }`,
+      'note.ts': `export const note = (e: { seq: number }): string => 'handled #' + e.seq`,
+    })
+    const overpool = join(modules, '.bin/overpool')
+    const command = (...args: string[]) => run(process.execPath, [overpool, ...args], { cwd: folder })
+    expect((await command('--version')).stdout.trim()).toBe(manifest.version)
+
+    const machine = spawn(process.execPath, [overpool, 'start', '--port', '0', '--json'], {
+      cwd: folder,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    let said = ''
+    machine.stdout.setEncoding('utf8').on('data', (text) => (said += text))
+    try {
+      await until(
+        () => said,
+        (text) => text.includes('\n'),
+        60_000,
+      )
+      const { url } = JSON.parse(said.split('\n')[0]!) as { url: string }
+      expect(await pay(`${url}/mypool`, { transaction: sampleTransaction('x'), memo: 'no' })).toMatchObject({ error: 1 })
+      expect(await pay(`${url}/mypool`, { transaction: sampleTransaction('x') })).toMatchObject({ error: 0 })
+      await until(
+        () => said,
+        (text) => text.includes('handled #0 1 function'),
+      )
+      const [entry] = (await command('tail', 'mypool', '--json')).stdout.split('\n')
+      expect(JSON.parse(entry!)).toMatchObject({ path: 'mypool', seq: 0, source: 'http' })
+    } finally {
+      const exited = once(machine, 'exit')
+      machine.kill('SIGINT')
+      expect(await exited).toEqual([0, null])
+    }
+    expect((await command('verify', 'mypool')).stdout).toContain('all of it agrees')
+    expect(readdirSync(folder).sort()).toEqual(['.overpool', 'handler.ts', 'note.ts', 'overpool.config.ts'])
+  })
+})
