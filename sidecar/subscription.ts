@@ -50,6 +50,7 @@ export class Subscription implements CoreState {
   #skipped: number
   #lastSkipped: string | undefined
   #stopping = false
+  readonly #stopped = Promise.withResolvers<never>()
   #halted: OverpoolError | undefined
 
   static async open(options: SubscriptionOptions): Promise<Subscription> {
@@ -104,15 +105,20 @@ export class Subscription implements CoreState {
 
   async #run(checkpoint: number): Promise<void> {
     await this.#redoEffects(checkpoint)
-    await this.#compare()
-    if (!(await this.#begin())) return
+    await this.#untilStopped(this.#compare())
+    if (!(await this.#untilStopped(this.#begin()))) return
     while (!this.#stopping && !this.#halted) {
-      if (this.#core.length > this.#length) await this.#take(await this.#fetch())
+      if (this.#core.length > this.#length) await this.#take(await this.#untilStopped(this.#fetch()))
       else {
         void this.#core.fetch(this.#length)
         await this.#wake.sleep(this.#options.clock)
       }
     }
+  }
+
+  /** What may wait for the publisher; the end does not. */
+  #untilStopped<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#stopped.promise])
   }
 
   /** Blocks that an earlier process has put, but whose effects it may not have seen through. */
@@ -303,13 +309,15 @@ export class Subscription implements CoreState {
     this.#wake.wake()
   }
 
-  /** Takes no more blocks, lets the effects of those that it has taken go out. */
+  /** Takes no more blocks, lets the effects of those that it has taken go out. The core is closed last: the checkpoint tells of it. */
   async stop(): Promise<void> {
     this.#stopping = true
+    this.#stopped.promise.catch(() => {}) // there may be nobody who waits
+    this.#stopped.reject(new OverpoolError('CLOSED', 'the subscription is stopped'))
     this.#wake.wake()
-    await this.#core.close() // ends the wait for a block
     await this.#running
     await this.#effects.stop()
+    await this.#core.close()
   }
 }
 
