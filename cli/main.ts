@@ -10,18 +10,41 @@ import { run } from './start.ts'
 
 const FAILED = 1
 const USAGE = 2
+const KILLED = 130
+/** npm passes on a Ctrl-C that we hear ourselves as well: what comes within this time is the same one, ms. */
+const SAME_SIGNAL_MS = 500
 
 const env = readEnv('local')
 const interrupted = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort())
+let interruptedAt = 0
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    if (interrupted.signal.aborted && performance.now() - interruptedAt > SAME_SIGNAL_MS) process.exit(KILLED)
+    interruptedAt ||= performance.now()
+    interrupted.abort()
+  })
+}
+// `overpool tail mypool -f | head -1`: who reads has heard enough
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : FAILED))
+
+const HELP = `
+  overpool start                   runs overpool.config.ts; leave it running
+  overpool post mypool --sample    posts a sample transaction
+  overpool tail mypool -f          shows the entries as they come
+  overpool pools                   shows how far each handler is
+  overpool redrive mypool          has entries that a handler gave up tried again
+
+All but start work beside a running machine or without one, on its folder.
+Exit codes: 0 all is well, 1 it failed, 2 the command is used wrongly.`
 
 const program = new Command('overpool')
   .description('An append-only ledger of Bitcoin transactions that fires your handler.')
   .version('0.1.0')
-  .option('-d, --dir <folder>', 'the machine’s folder (OVERPOOL_DIR)', env.OVERPOOL_DIR ?? '.overpool')
-  .option('--json', 'answers as JSON, one value a line')
-  .showHelpAfterError('(overpool --help shows what there is)')
+  .option('-d, --dir <folder>', 'the machine’s folder (or OVERPOOL_DIR)', env.OVERPOOL_DIR ?? '.overpool')
+  .option('--json', 'answers, and errors, as JSON, one value a line')
+  .showHelpAfterError('(overpool --help shows what there is, overpool help <command> how it is used)')
   .configureHelp({ showGlobalOptions: true })
+  .addHelpText('after', HELP)
   .exitOverride()
 
 program
@@ -29,12 +52,14 @@ program
   .description('run the machine of a config: takes payments, keeps the ledger, calls the handlers')
   .option('-c, --config <file>', 'what to run', 'overpool.config.ts')
   .addOption(
-    new Option('-p, --port <number>', 'where wallets post to, 0 for any free port (PORT)')
-      .argParser(port)
-      .default(port(env.PORT ?? '3000')),
+    new Option('-p, --port <number>', 'where wallets post to, 0 for any free port (or PORT)').argParser(port).default(undefined, '3000'),
   )
-  .option('--host <address>', 'on which address, 0.0.0.0 for all (HOST)', env.HOST ?? '127.0.0.1')
-  .action((flags) => run(flags, common(), interrupted.signal))
+  .option('--host <address>', 'on which address, 0.0.0.0 for all (or HOST)', env.HOST ?? '127.0.0.1')
+  .addHelpText(
+    'after',
+    '\nThe config and the handlers are followed as they are saved. Ctrl-C stops the machine when the handlers have finished the entries that they are at.',
+  )
+  .action((flags) => run({ ...flags, port: flags.port ?? portOf(env.PORT) }, common(), interrupted.signal))
 
 program
   .command('post <pool> [transaction]')
@@ -44,7 +69,15 @@ program
   .option('--merchant-data <text>', 'BIP270 merchantData')
   .option('--refund-to <paymail>', 'BIP270 refundTo')
   .option('--id <name>', 'names the post: a second one of this name is no second entry')
-  .addHelpText('after', '\nThe pool’s filter is not asked: who can write the folder may post what they like.')
+  .addHelpText(
+    'after',
+    `
+The pool’s filter is not asked: who can write the folder may post what they like.
+
+  overpool post mypool --sample --memo 'a coffee'
+  overpool post mypool transaction.hex --id 'order 7'
+  bitcoin-cli getrawtransaction $TXID | overpool post mypool -`,
+  )
   .action((pool, transaction, flags) => commands.post(pool, transaction, flags, common()))
 
 program
@@ -52,6 +85,10 @@ program
   .description('show the newest entries')
   .option('-n, --number <entries>', 'how many', whole, 10)
   .option('-f, --follow', 'go on with those that come')
+  .addHelpText(
+    'after',
+    '\nA line is: number, time, txid, source (with the steps since a loop began), memo. With --json it is the event that handlers get.',
+  )
   .action((pool, flags) => commands.tail(pool, flags, common(), interrupted.signal))
 
 program
@@ -76,6 +113,14 @@ program
   .description('have handlers try again what they gave up on, or go on where they stopped')
   .option('--handler <name>', 'this one only')
   .option('--skip', 'where a handler stopped, pass over that entry instead')
+  .addHelpText(
+    'after',
+    `
+A handler gives an entry up after the pool’s \`maxAttempts\`. \`overpool pools\` lists what was given up, and why. Mend the handler, then:
+
+  overpool redrive mypool          each of them is tried once more; a handler that stopped (onPoison: 'stop') goes on
+  overpool redrive mypool --skip   a handler that stopped goes on without the entry where it stopped`,
+  )
   .action((pool, flags) => commands.redrivePool(pool, flags, common()))
 
 program.commandsGroup('The network:')
@@ -150,8 +195,16 @@ function common(): commands.Common {
 
 function port(text: string): number {
   const number = Number(text)
-  if (/^\d+$/.test(text) && number <= 65_535) return number
+  if (/^\d{1,5}$/.test(text) && number <= 65_535) return number
   throw new InvalidArgumentError('a port is a number from 0 to 65535')
+}
+
+function portOf(variable = '3000'): number {
+  try {
+    return port(variable)
+  } catch (cause) {
+    throw new OverpoolError('BAD_ARGUMENT', `PORT=${variable} is no port: that is a number from 0 to 65535, 0 for any free one`, { cause })
+  }
 }
 
 function from(text: string): 'start' | 'now' | number {

@@ -85,9 +85,11 @@ function linesOf(
   return lines.join('\n')
 }
 
-export function id({ dir, out }: Common): void {
-  const key = machineKeyPair(readSeed(dir, false)).publicKey.toString('hex')
-  out.show({ id: key }, key)
+export async function id({ dir, out }: Common): Promise<void> {
+  await withFolder(dir, async () => {
+    const key = machineKeyPair(readSeed(dir, false)).publicKey.toString('hex')
+    out.show({ id: key }, key)
+  })
 }
 
 /** Runs a node of a DHT of one's own, from which others begin. */

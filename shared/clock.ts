@@ -8,9 +8,12 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 
+/** A longer timer would ring at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
 export const systemClock: Clock = {
   now: Date.now,
   async sleep(ms, signal) {
-    await wait(ms, undefined, { signal }).catch(() => {})
+    await wait(Math.min(ms, LONGEST_TIMER_MS), undefined, { signal }).catch(() => {})
   },
 }

@@ -32,6 +32,11 @@ declare module 'hypercore' {
   }
   /** what runs side by side over one connection */
   export type Protomux = object
+  export interface Download {
+    /** fails when the core is closed */
+    done(): Promise<void>
+    destroy(): void
+  }
   export interface Peer {
     remotePublicKey: Buffer
     remoteLength: number
@@ -52,6 +57,7 @@ declare module 'hypercore' {
     readonly key: Buffer
     readonly discoveryKey: Buffer
     readonly length: number
+    readonly byteLength: number
     readonly fork: number
     readonly manifest: Manifest | null
     readonly peers: Peer[]
@@ -69,7 +75,8 @@ declare module 'hypercore' {
     has(index: number): Promise<boolean>
     get(index: number): Promise<Buffer>
     update(options: { wait: boolean }): Promise<boolean>
-    download(range: { start: number; end: number }): void
+    /** @param range `end` -1: for ever */
+    download(range: { start: number; end: number }): Download
     treeHash(length?: number): Promise<Buffer>
     replicate(stream: Duplex): Duplex
     on(event: 'conflict' | 'truncate' | 'verification-error' | 'close' | 'append' | 'peer-add' | 'peer-remove', listener: () => void): this
@@ -96,7 +103,7 @@ declare module 'corestore' {
   export default class Corestore {
     constructor(folder: string, options?: { readOnly?: boolean; allowBackup?: boolean })
     ready(): Promise<void>
-    get(options: { key: Uint8Array; manifest?: Manifest; encryption?: { key: Uint8Array } }): Hypercore
+    get(options: { key: Uint8Array; manifest?: Manifest; encryption?: { key: Uint8Array }; inflightRange?: [number, number] }): Hypercore
     close(): Promise<void>
   }
 }

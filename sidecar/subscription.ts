@@ -10,11 +10,15 @@ import { type CheckedBlock, checkPeerBlock } from './peer-block.ts'
 import type { Report } from './report.ts'
 import { TreeHash } from './signed.ts'
 
-/** Blocks, and bytes, that are put into the mirror at once at most. */
-const PAGE_BLOCKS = 256
+/** Blocks, and about so many bytes, that are put into the mirror at once at most. */
+const PAGE_BLOCKS = 512
 const PAGE_BYTES = 4 * 1024 * 1024
 /** A subscription from now on looks at so many of the newest blocks for the sequence number. */
 const MAX_TRIES = 16
+/** Blocks that are read from the disk at once: each may be large. */
+const READ_BLOCKS = 16
+/** Far behind, it is waited so long for a fuller page, ms: a commit for many costs little more than one for a few. */
+const GATHER_MS = 250
 
 export interface SubscriptionOptions {
   pool: PoolControl
@@ -113,10 +117,12 @@ export class Subscription implements CoreState {
     await this.#redoEffects(checkpoint)
     await this.#compare()
     if (!(await this.#begin())) return
-    this.#core.download(this.#length)
     while (!this.#stopping && !this.#halted) {
-      if (this.#core.length <= this.#length) await this.#wake.sleep(this.#options.clock)
-      else await this.#take(await this.#fetch())
+      if (this.#core.length > this.#length) await this.#take(await this.#fetch())
+      else {
+        void this.#core.fetch(this.#length)
+        await this.#wake.sleep(this.#options.clock)
+      }
     }
   }
 
@@ -220,14 +226,26 @@ export class Subscription implements CoreState {
   /** The next block when it has come, and those after it that are here already. */
   async #fetch(): Promise<Uint8Array[]> {
     const core = this.#core
-    const page = [await core.get(this.#length)]
-    let bytes = page[0]!.length
-    for (let n = this.#length + 1; n < core.length && page.length < PAGE_BLOCKS && bytes < PAGE_BYTES && (await core.has(n)); n++) {
-      const block = await core.get(n)
-      page.push(block)
-      bytes += block.length
+    const coming = core.fetch(this.#length)
+    const [first] = await Promise.all([core.get(this.#length), coming && this.#atMost(GATHER_MS, coming)])
+    const page = [first]
+    let bytes = first.length
+    while (page.length < PAGE_BLOCKS && bytes < PAGE_BYTES) {
+      const here: Promise<Uint8Array>[] = []
+      for (let n = this.#length + page.length; here.length < READ_BLOCKS && n < core.length && (await core.has(n)); n++)
+        here.push(core.get(n))
+      if (!here.length) break
+      for (const block of await Promise.all(here)) {
+        page.push(block)
+        bytes += block.length
+      }
     }
     return page
+  }
+
+  async #atMost(ms: number, work: Promise<void>): Promise<void> {
+    const over = new AbortController()
+    await Promise.race([work, this.#options.clock.sleep(ms, over.signal)]).finally(() => over.abort())
   }
 
   async #take(page: Uint8Array[]): Promise<void> {

@@ -293,7 +293,7 @@ function allows({ allow }: Place, { remotePublicKey }: Connection): boolean {
 function withhold(core: Hypercore, connection: Connection): void {
   const muxer = Hypercore.getProtocolMuxer(connection)
   core.core.replicator.detachFrom(muxer)
-  for (const { protomux, channel } of [...core.peers]) if (protomux === muxer) channel.close()
+  for (const { protomux, channel } of Array.from(core.peers)) if (protomux === muxer) channel.close()
 }
 
 /** A node of the DHT. With an address to announce it does not find out for itself whether it can be reached. */

@@ -197,18 +197,24 @@ export class PoolWriter {
 
   async #putLoop(): Promise<void> {
     const { clock, batchMs = 0, sweepMs = 5_000 } = this.#options
+    let idleSince = clock.now() // posts that are in the ledger already do not count
     while (!this.#halted) {
       if (!this.#looked.length) {
         if (this.#stopping && this.#lookEnded) return
-        const before = clock.now()
-        await this.#putWake.sleep(clock, sweepMs)
-        if (!this.#looked.length && !this.#stopping && clock.now() - before >= sweepMs) await this.#sweep()
+        const left = idleSince + sweepMs - clock.now() // more than all of it: the clock was set back
+        if (this.#stopping) await this.#putWake.sleep(clock)
+        else if (left > 0 && left <= sweepMs) await this.#putWake.sleep(clock, left)
+        else {
+          await this.#sweep()
+          idleSince = clock.now()
+        }
         continue
       }
       if (batchMs && this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping) await clock.sleep(batchMs)
       await this.#effectsKeepUp()
       await this.#put(this.#takeLooked())
       this.#forget()
+      idleSince = clock.now()
     }
   }
 

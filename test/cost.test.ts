@@ -59,6 +59,7 @@ function mostFor(payments: number, blocks: number): Record<string, number> {
     'GetItem cursor': blocks + FEW,
     'UpdateItem cursor': blocks + FEW,
     'UpdateItem control': 60, // once a second at most
+    'Query control': 2 * FEW, // once a second: what callers want of the network
   }
 }
 

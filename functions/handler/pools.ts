@@ -281,10 +281,10 @@ export class Pools {
     const { mirror, clock } = this.#deps
     const posts = this.#unsettled.get(path)
     if (!posts) return
-    const end = clock.now() + SETTLE_MS
+    const begin = clock.now()
     for (let asked = [...posts]; asked.length; asked = asked.filter((post) => posts.has(post))) {
       const found = await mirror.findReceipts(path, asked)
-      const late = clock.now() >= end
+      const late = isOver(begin, clock)
       for (const [i, post] of asked.entries()) if (found[i] || late) posts.delete(post)
       if (found.includes(undefined) && !late) await clock.sleep(LOOK_MS)
     }
@@ -299,13 +299,18 @@ export class Pools {
   /** Waits until nothing is on its way into the ledger, for a while. */
   async #drained(): Promise<void> {
     const { ingress, clock } = this.#deps
-    const end = clock.now() + SETTLE_MS
-    while (clock.now() < end) {
+    for (const begin = clock.now(); !isOver(begin, clock); ) {
       const { waiting, inFlight } = await ingress.depth()
       if (waiting + inFlight === 0) return
       await clock.sleep(LOOK_MS)
     }
   }
+}
+
+/** Whether a read has waited long enough; a clock that was set back meanwhile has, too. */
+function isOver(begin: number, clock: Clock): boolean {
+  const waited = clock.now() - begin
+  return waited < 0 || waited >= SETTLE_MS
 }
 
 function listed(names: string[]): string {

@@ -82,11 +82,11 @@ export class SqliteQueue implements Queue {
 
   /** The messages that can be given out now, oldest first. */
   #due(max: number, now: number): Row[] {
-    const held = this.fifo ? `AND (grp IS NULL OR grp NOT IN (SELECT grp FROM ${this.#table} WHERE visible > ?2 AND grp IS NOT NULL))` : ''
+    const held = this.fifo ? `AND (grp IS NULL OR grp NOT IN (SELECT grp FROM ${this.#table} WHERE visible > ? AND grp IS NOT NULL))` : ''
     return this.#store.all<Row>(
-      `SELECT id, grp, length(body) AS size, receives FROM ${this.#table} WHERE visible <= ?2 ${held} ORDER BY id LIMIT ?1`,
+      `SELECT id, grp, length(body) AS size, receives FROM ${this.#table} WHERE visible <= ? ${held} ORDER BY id LIMIT ?`,
+      ...(held ? [now, now] : [now]),
       max,
-      now,
     )
   }
 
@@ -124,9 +124,11 @@ export class SqliteQueue implements Queue {
   }
 
   async depth(): Promise<{ waiting: number; inFlight: number }> {
+    const now = this.#now()
     const row = this.#store.get<{ waiting: number; inFlight: number }>(
-      `SELECT count(*) FILTER (WHERE visible <= ?1) AS waiting, count(*) FILTER (WHERE visible > ?1) AS inFlight FROM ${this.#table}`,
-      this.#now(),
+      `SELECT count(*) FILTER (WHERE visible <= ?) AS waiting, count(*) FILTER (WHERE visible > ?) AS inFlight FROM ${this.#table}`,
+      now,
+      now,
     )
     return { waiting: row!.waiting, inFlight: row!.inFlight }
   }

@@ -7,8 +7,8 @@ import { decodeIngress } from '../../shared/ledger/messages.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { blockOf, type Ledger, postOf, tempLedger } from './ledger.ts'
 
-function poolsOf({ mirror, ingress }: Ledger): Pools {
-  return new Pools({ mirror, ingress, clock: systemClock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+function poolsOf({ mirror, ingress }: Ledger, clock = systemClock): Pools {
+  return new Pools({ mirror, ingress, clock, settings: () => checkSettings({}, ''), postFailed: () => {} })
 }
 
 it('an entry is found as soon as its block is in the ledger, though its receipt is still on its way', async () => {
@@ -35,4 +35,16 @@ it('reads that are made at once after a post all wait until it is in the ledger'
   await mirror.putBlock('a', encodeBlock(0, 0, [decodeIngress(message!.body).entry]))
   await ingress.delete([message!])
   for (const read of reads) expect((await read).map((event) => event.hash)).toEqual([hash])
+})
+
+it('a read after a post waits for a while and no longer, though the clock is set back meanwhile', async () => {
+  await using ledger = await tempLedger()
+  let now = 1_700_000_000_000
+  const sleep = async (ms: number) => {
+    now += ms - 3_600_000
+    await systemClock.sleep(1)
+  }
+  const pools = poolsOf(ledger, { now: () => now, sleep })
+  await pools.post({ path: 'a', payment: sampleTransaction('nobody takes it') })
+  expect(await pools.tail({ path: 'a' })).toEqual([])
 })

@@ -64,6 +64,15 @@ it('an entry is finished when all its posts are held, those too that come after 
   expect(await ingress.depth()).toEqual({ waiting: 3, inFlight: 0 })
 })
 
+it('a handler may be given more time than a timer can count', async () => {
+  await using ledger = await tempLedger()
+  const { mirror } = ledger
+  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  const onTx = () => systemClock.sleep(50)
+  const runner = { ...runnerOf(ledger, onTx), timeoutMs: Number.MAX_SAFE_INTEGER }
+  expect(await answerBell({ pool: 'a', n: 0 }, ledger, 1, later(), runner)).toEqual({ done: true })
+})
+
 it('a bell whose deletion fails is deleted at the next try, and does not hold up its pool until its visibility lapses', async () => {
   await using ledger = await tempLedger()
   await ledger.mirror.putBlock('a', blockOf(0, 0, 'entry'))

@@ -46,6 +46,20 @@ it('what another process writes just before somebody waits for it is not missed'
   theirs.close()
 })
 
+it('the end of a redrive does not undo one that was asked for meanwhile', async () => {
+  await using ledger = await tempLedger()
+  const { mirror } = ledger
+  await mirror.askRedrive('main', 'a', 5)
+  await mirror.askRedrive('main', 'a', 3)
+  expect(await mirror.readCursor('main', 'a')).toMatchObject({ redrive: 5 })
+  await mirror.askRedrive('main', 'a', 8)
+  await mirror.endRedrive('main', 'a', 5)
+  expect(await mirror.readCursor('main', 'a')).toMatchObject({ redrive: 8 })
+  await mirror.writeCursor('main', 'a', { seq: 0, block: 0, attempts: 0 })
+  await mirror.endRedrive('main', 'a', 8)
+  expect(await mirror.readCursor('main', 'a')).toEqual({ seq: 0, block: 0, attempts: 0 })
+})
+
 it('the tree hash of a pool stays that of the length that its core is reported with', async () => {
   await using ledger = await tempLedger()
   const { mirror } = ledger

@@ -102,6 +102,27 @@ it("a writer that is to stop does so though a handler's queue is away", async ()
   expect((await ledger.mirror.readPool('a'))!.checkpoint).toBe(0)
 })
 
+it('a pool to which nothing but old posts comes looks for the blocks of another writer all the same', async () => {
+  await using ledger = await tempLedger()
+  const { mirror, ingress, cores } = ledger
+  const old = { body: encodeIngress(postOf('old')) }
+  await ingress.send([old])
+  const sidecar = new Sidecar({ mirror, ingress, cores, clock: systemClock, ringers: () => [], report: () => {}, sweepMs: 500 })
+  await until(
+    () => mirror.lastBlock('a'),
+    (block) => block !== undefined,
+  )
+  await mirror.putBlock('a', blockOf(1, 1, "the other's"))
+  await until(
+    async () => {
+      await ingress.send([old])
+      return mirror.receiptsOf('a', postOf("the other's").txid)
+    },
+    (receipts) => receipts.length === 1,
+  )
+  await sidecar.stop()
+})
+
 it('a message that cannot be given back holds up none of those that came with it', async () => {
   await using ledger = await tempLedger()
   const { mirror, ingress, cores } = ledger

@@ -89,6 +89,14 @@ export class MemoryMirror implements Sync<Mirror> {
     }
   }
 
+  /** Whether every entry of the blocks before number `end` has its receipt. */
+  hasReceipts(path: string, end: number): boolean {
+    const { blocks, entries, receipts } = this.pool(path)
+    const last = blocks[end - 1]
+    const ids = new Set([...receipts.values()].map(({ id }) => id))
+    return entries.slice(0, last ? last.first + last.count : 0).every(({ id }) => ids.has(id))
+  }
+
   findReceipts(path: string, wanted: Pick<Receipt, 'key' | 'id'>[]): (Receipt | undefined)[] {
     const { receipts } = this.pool(path)
     return wanted.map(({ key, id }) => receipts.get(`${key} ${id}`))
@@ -114,12 +122,9 @@ export class MemoryMirror implements Sync<Mirror> {
   }
 
   updatePool(path: string, { checkpoint, coreLength, treeHash, ...rest }: PoolPatch): void {
-    const { control, blocks, entries, receipts } = this.pool(path)
+    const { control, blocks } = this.pool(path)
     if (checkpoint !== undefined) {
-      const behind = blocks[checkpoint - 1]
-      const ended = behind ? behind.first + behind.count : 0
-      const ids = new Set([...receipts.values()].map(({ id }) => id))
-      if (checkpoint > blocks.length || entries.slice(0, ended).some(({ id }) => !ids.has(id)))
+      if (checkpoint > blocks.length || !this.hasReceipts(path, checkpoint))
         this.#broken(`the checkpoint of ${path} is past what has had its effects`)
       control.checkpoint = Math.max(control.checkpoint, checkpoint)
     }
@@ -190,6 +195,8 @@ interface Row {
 export interface QueueOptions {
   fifo: boolean
   visibilityMs: number
+  /** told of each message that is sent */
+  sent?: (message: Outgoing) => void
   /** told of each message that leaves for good */
   deleted?: (body: Uint8Array) => void
 }
@@ -211,6 +218,7 @@ export class MemoryQueue implements Sync<Queue> {
 
   send(messages: Outgoing[]): void {
     const { now } = this.#scheduler
+    for (const message of messages) this.#options.sent?.(message)
     for (const { body, group, dedupe } of messages) {
       if (this.fifo && dedupe !== undefined) {
         if ((this.#seen.get(dedupe) ?? 0) > now) continue
