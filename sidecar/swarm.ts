@@ -54,6 +54,8 @@ export class Swarm {
   readonly #closed = new AbortController()
   #dht: DHT | undefined
   #swarm: Hyperswarm | undefined
+  /** why there is no network, if there is none */
+  #problem: string | undefined
   /** when there is a network, or at the end */
   readonly #opened = Promise.withResolvers<void>()
 
@@ -115,8 +117,9 @@ export class Swarm {
   }
 
   /** How a shared pool stands. */
-  state(core: Hypercore): { announced: boolean; peers: number } {
-    return { announced: this.#places.get(hex(core.discoveryKey))?.announced ?? false, peers: core.peers.length }
+  state(core: Hypercore): { announced: boolean; peers: number; problem?: string } {
+    const announced = this.#places.get(hex(core.discoveryKey))?.announced ?? false
+    return { announced, peers: core.peers.length, ...(this.#problem !== undefined && { problem: this.#problem }) }
   }
 
   async #open(attempt = 1): Promise<void> {
@@ -136,17 +139,19 @@ export class Swarm {
     try {
       // A connection that is begun while the node finds out which of its sockets can be reached may hang for 15 s.
       await dht.fullyBootstrapped()
+      this.#problem = undefined
       this.#opened.resolve()
       void this.#watch()
     } catch (cause) {
-      if (attempt === 1 && !this.#closed.signal.aborted) this.#failed(noNetwork(this.#network, cause as NodeJS.ErrnoException))
-      await this.#openLater(attempt)
+      await this.#openLater(noNetwork(this.#network, cause as NodeJS.ErrnoException), attempt)
     }
   }
 
   /** Perhaps there is a network later, when the port is free. */
-  async #openLater(attempt: number): Promise<void> {
+  async #openLater(error: OverpoolError, attempt: number): Promise<void> {
     const { signal } = this.#closed
+    if (attempt === 1 && !signal.aborted) this.#failed(error)
+    this.#problem = error.message
     await within(LEAVE_MS, this.#swarm!.destroy({ force: true }))
     await this.#clock.sleep(backoff(attempt, TRY_MS, TRY_MOST_MS), signal)
     if (!signal.aborted) await this.#open(attempt + 1)

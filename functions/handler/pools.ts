@@ -191,11 +191,14 @@ export class Pools {
    * peers' pools that it follows.
    */
   async *trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void> {
+    const seen = new Set<string>()
     let event: TxEvent | undefined = await this.get(options)
     while (event) {
       yield event
+      seen.add(`${event.key}#${event.seq}`)
       const { cause }: TxEvent = event
-      event = cause && (await this.#at(cause))
+      if (!cause || seen.has(`${cause.key}#${cause.seq}`)) return // a peer may say that an entry is its own cause
+      event = await this.#at(cause)
     }
   }
 
