@@ -1,5 +1,5 @@
 import { checkPayment } from '../../shared/bip270/payment.ts'
-import type { Clock } from '../../shared/clock.ts'
+import { type Clock, timeLeft } from '../../shared/clock.ts'
 import type { CheckedSettings } from '../../shared/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { decodeBlock } from '../../shared/ledger/block.ts'
@@ -210,8 +210,7 @@ export class Pools {
   async #settle(): Promise<void> {
     const { ingress, clock } = this.#deps
     const begin = clock.now()
-    // no longer, though the clock be set back meanwhile
-    for (let waited = 0; waited >= 0 && waited < SETTLE_MS; waited = clock.now() - begin) {
+    while (timeLeft(clock, begin, SETTLE_MS)) {
       const { waiting, inFlight } = await ingress.depth()
       if (waiting + inFlight === 0) return
       await clock.sleep(5)
