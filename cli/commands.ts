@@ -91,13 +91,11 @@ export async function pools({ dir, out }: Common): Promise<void> {
   await withFolder(dir, async (folder) => {
     const all = await folder.pools.list()
     if (!all.length) out.say('this machine has no pools yet')
-    for (const { path, key, createdAt, halted } of all) {
+    for (const { path, key, createdAt, wanted, halted } of all) {
       const entries = await folder.pools.length(path)
-      const handlers = await Promise.all(
-        (await folder.mirror.listHandlers(path)).map((handler) => handlerState(folder, handler, path, entries)),
-      )
+      const handlers = await handlerStates(folder, path, entries)
       const lines = [
-        `${path}  ${count(entries, 'entry', 'entries')}  ${key}`,
+        `${path}  ${count(entries, 'entry', 'entries')}  ${isPeerPool(path) ? (wanted?.subscribe ? 'followed' : 'not followed') : key}`,
         ...(halted ? [`  halted: ${halted}`] : []),
         ...handlers.map(({ line }) => line),
       ]
@@ -107,6 +105,12 @@ export async function pools({ dir, out }: Common): Promise<void> {
     if (waiting + inFlight && !isRunning(dir))
       out.say(`${count(waiting + inFlight, 'post waits', 'posts wait')} for the machine to be started`)
   })
+}
+
+/** How far each handler is in a pool. */
+export async function handlerStates(folder: Folder, pool: string, entries: number) {
+  const handlers = await folder.mirror.listHandlers(pool)
+  return Promise.all(handlers.map((handler) => handlerState(folder, handler, pool, entries)))
 }
 
 async function handlerState({ mirror }: Folder, handler: string, pool: string, entries: number) {

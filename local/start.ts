@@ -54,6 +54,7 @@ export async function start(options: StartOptions): Promise<Started> {
   const { dir, say } = options
   makeFolder(dir)
   let plan = await readPlan(options)
+  const network = JSON.stringify(plan.config.network)
   const machine = await Machine.open({ dir, network: plan.config.network, report: options.report, parts: options.parts })
   const handlers = new Map<string, PlannedHandler>()
   const watchers = new Map<string, FSWatcher>()
@@ -97,7 +98,9 @@ export async function start(options: StartOptions): Promise<Started> {
 
   const reload = async () => {
     try {
-      await apply(await readPlan(options))
+      const next = await readPlan(options)
+      if (JSON.stringify(next.config.network) !== network) say('the settings of the network are taken at the next start')
+      await apply(next)
       broken = false
       say(
         `reloaded; payments are taken at ${

@@ -7,8 +7,8 @@ import { folderLayout } from '../../local/folder.ts'
 import { type Block, decodeBlock, isBlockHead } from '../../shared/ledger/block.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { TreeHash } from '../../sidecar/signed.ts'
+import { Project } from '../cli/project.ts'
 import { until } from '../machine/machine.ts'
-import { json } from './cli.ts'
 import { type Machine, Peers } from './peers.ts'
 import { RawPeer } from './raw-peer.ts'
 
@@ -43,19 +43,22 @@ async function halted({ pool }: Machine, key: string): Promise<string> {
   return status.halted!
 }
 
-/** What `overpool verify` says of a pool of a machine that is stopped, when its hypercore has all blocks. */
+/** What `overpool verify` says of a pool. */
+async function verify({ dir }: Machine, path: string) {
+  await using project = new Project()
+  const { out } = await project.result('--dir', dir, '--json', 'verify', path)
+  return JSON.parse(out)
+}
+
+/** The same, with the machine stopped when its hypercore has all blocks. */
 async function verified(machine: Machine, path: string) {
   await until(
-    async () => {
-      const [size] = await json(machine.dir, 'verify', path)
-      return size.blocks - size.coreLength
-    },
-    (behind) => behind === 0,
+    () => verify(machine, path),
+    ({ blocks, coreLength }) => blocks === coreLength,
     60_000,
   )
   await machine.pool.close()
-  const [answer] = await json(machine.dir, 'verify', path)
-  return answer
+  return verify(machine, path)
 }
 
 describe('an encrypted pool', () => {
@@ -144,10 +147,6 @@ describe('an encrypted pool', () => {
     rmSync(folderLayout(alice.dir).cores, { recursive: true })
     await alice.restart()
     await alice.pool.status()
-    await until(
-      () => json(alice.dir, 'verify', 'ours').then(([{ coreLength }]) => coreLength),
-      (length) => length === encrypted.blocks,
-    )
     expect(await verified(alice, 'ours')).toEqual(encrypted)
   })
 
@@ -213,13 +212,13 @@ describe('verify', () => {
     await using peers = await Peers.start()
     const [bob, key] = await followed(peers)
     byHand(bob, (db) => falsify(db, key))
-    const [found] = await json(bob.dir, 'verify', key)
+    const found = await verify(bob, key)
     expect(found).toMatchObject({ signedBlocks: 0, problems: expect.any(Number) })
     expect(found.listed.join('\n')).toMatch(/block 0 of the hypercore is not that of the mirror/)
     expect(found.listed.join('\n')).toMatch(/are not those that were signed/)
     // Whoever changes the hypercore's folder, too, or removes it, cannot hide it.
     rmSync(join(folderLayout(bob.dir).cores), { recursive: true })
-    const [again] = await json(bob.dir, 'verify', key)
+    const again = await verify(bob, key)
     expect(again).toMatchObject({ signedBlocks: 0, coreLength: 0 })
     expect(again.listed.join('\n')).toMatch(/are not those that were signed/)
   })
@@ -236,7 +235,7 @@ describe('verify', () => {
       const { signed } = db.prepare('SELECT signed FROM pools WHERE path = ?').get(key) as { signed: string }
       db.prepare('UPDATE pools SET signed = ? WHERE path = ?').run(JSON.stringify({ ...JSON.parse(signed), treeHash: tree.value }), key)
     })
-    const [forged] = await json(bob.dir, 'verify', key)
+    const forged = await verify(bob, key)
     expect(forged.signedBlocks).toBe(0)
     expect(forged.listed.join('\n')).toMatch(/signature over the first \d+ blocks is not one of the pool's key/)
     // And one that somebody made with a key of his own.
@@ -244,7 +243,7 @@ describe('verify', () => {
       const { signed } = db.prepare('SELECT signed FROM pools WHERE path = ?').get(key) as { signed: string }
       db.prepare('UPDATE pools SET signed = ? WHERE path = ?').run(JSON.stringify({ ...JSON.parse(signed), signer: '11'.repeat(32) }), key)
     })
-    const [another] = await json(bob.dir, 'verify', key)
+    const another = await verify(bob, key)
     expect(another.signedBlocks).toBe(0)
     expect(another.listed.join('\n')).toMatch(/signature over the first/)
   })
