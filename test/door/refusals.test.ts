@@ -163,7 +163,7 @@ const REFUSALS: Refusal[] = [
   bad(
     'merchantData nested thirty thousand deep',
     `{"transaction":"${transaction}","merchantData":${nested(30_000)}}`,
-    /nothing that JSON could say/,
+    /nested deeper than 64/,
   ),
   bad('a field that must be understood', { transaction, 'req-escrow': true }, /"req-escrow" must be understood/),
   payload(
