@@ -40,7 +40,10 @@ export async function run(flags: StartFlags, { dir, out }: Common, signal: Abort
   out.show({ url, dir, pools: listed }, await welcome(started, known, dir))
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
   const slow = setTimeout(
-    () => log('waiting for a handler to finish its entry; Ctrl-C again ends at once, and it gets that entry again'),
+    () =>
+      log(
+        'waiting for a handler to finish its entry, or for the network to be left; Ctrl-C again ends at once, and the handler gets that entry again',
+      ),
     SLOW_MS,
   )
   await started.close()

@@ -87,8 +87,8 @@ describe('a machine without a network', () => {
     await publisher(early)
     await closesSoon(early)
     const late = peers.machine({ bootstrap: [`127.0.0.1:${port}`] })
-    const key = await publisher(late)
-    await late.pool.sub({ path: [...key].reverse().join('') })
+    await publisher(late)
+    await late.pool.sub({ path: 'f'.repeat(64) })
     await until(
       () => statusOf(late, 'mypool'),
       ({ network }) => network !== undefined,
