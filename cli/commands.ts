@@ -9,8 +9,10 @@ import { sampleTransaction } from '../shared/transaction/sample.ts'
 import { poolKeys } from '../sidecar/core.ts'
 import { verifyPool } from '../sidecar/verify.ts'
 import { type Folder, withFolder } from './folder.ts'
-import type { Out } from './out.ts'
+import { count, type Out } from './out.ts'
 
+/** Entries that a handler gave up, shown to people. */
+const MAX_LISTED = 10
 /** How often a follower looks though nothing told it to, ms. */
 const LOOK_MS = 1_000
 
@@ -46,8 +48,15 @@ function readTransaction(from: string | undefined): string {
       'BAD_ARGUMENT',
       'say what to post: a transaction in hex, a file that holds it, - for standard input, or --sample',
     )
-  if (from === '-') return readFileSync(0, 'utf8').trim()
-  return existsSync(from) ? readFileSync(from, 'utf8').trim() : from
+  if (from !== '-' && !existsSync(from)) {
+    if (/^[0-9a-f]*$/i.test(from)) return from
+    throw new OverpoolError('BAD_ARGUMENT', `"${from.slice(0, 80)}" is no transaction in hex, and there is no file of this name`)
+  }
+  try {
+    return readFileSync(from === '-' ? 0 : from, 'utf8').trim()
+  } catch (cause) {
+    throw new OverpoolError('BAD_ARGUMENT', `${from} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  }
 }
 
 export async function tail(
@@ -59,6 +68,7 @@ export async function tail(
   await withFolder(dir, async ({ pools, changed }) => {
     const events = await pools.tail({ path: pool, size: flags.number })
     for (const event of events) out.show(event, lineOf(event))
+    if (!events.length && !flags.follow) out.say(`no entries in ${pool}`)
     let next = events.length ? events.at(-1)!.seq + 1 : await pools.length(pool)
     while (flags.follow && !signal.aborted) {
       await changed(LOOK_MS, signal)
@@ -81,19 +91,26 @@ export async function pools({ dir, out }: Common): Promise<void> {
   await withFolder(dir, async (folder) => {
     const all = await folder.pools.list()
     if (!all.length) out.say('this machine has no pools yet')
-    for (const { path, key, createdAt, halted } of all) {
+    for (const { path, key, createdAt, wanted, halted } of all) {
       const entries = await folder.pools.length(path)
-      const handlers = await Promise.all(
-        (await folder.mirror.listHandlers(path)).map((handler) => handlerState(folder, handler, path, entries)),
-      )
+      const handlers = await handlerStates(folder, path, entries)
       const lines = [
-        `${path}  ${count(entries, 'entry', 'entries')}  ${key}`,
+        `${path}  ${count(entries, 'entry', 'entries')}  ${isPeerPool(path) ? (wanted?.subscribe ? 'followed' : 'not followed') : key}`,
         ...(halted ? [`  halted: ${halted}`] : []),
         ...handlers.map(({ line }) => line),
       ]
       out.show({ path, key, entries, createdAt, halted, handlers: handlers.map(({ state }) => state) }, lines.join('\n'))
     }
+    const { waiting, inFlight } = await folder.ingress.depth()
+    if (waiting + inFlight && !isRunning(dir))
+      out.say(`${count(waiting + inFlight, 'post waits', 'posts wait')} for the machine to be started`)
   })
+}
+
+/** How far each handler is in a pool. */
+export async function handlerStates(folder: Folder, pool: string, entries: number) {
+  const handlers = await folder.mirror.listHandlers(pool)
+  return Promise.all(handlers.map((handler) => handlerState(folder, handler, pool, entries)))
 }
 
 async function handlerState({ mirror }: Folder, handler: string, pool: string, entries: number) {
@@ -103,7 +120,10 @@ async function handlerState({ mirror }: Folder, handler: string, pool: string, e
   const lines = [
     `  handler ${handler}: ${state.waiting ? `${count(state.waiting, 'entry', 'entries')} behind` : 'up to date'}`,
     ...(stopped === undefined ? [] : [`    stopped at #${seq + 1}: ${stopped}`]),
-    ...dead.map((letter) => `    gave up #${letter.seq} after ${count(letter.attempts, 'attempt', 'attempts')}: ${letter.error}`),
+    ...dead
+      .slice(0, MAX_LISTED)
+      .map((letter) => `    gave up #${letter.seq} after ${count(letter.attempts, 'attempt', 'attempts')}: ${letter.error}`),
+    ...(dead.length > MAX_LISTED ? [`    and ${dead.length - MAX_LISTED} more (--json lists all)`] : []),
   ]
   return { state, line: lines.join('\n') }
 }
@@ -146,6 +166,7 @@ export async function redrivePool(path: string, flags: { handler?: string; skip?
         `no handler "${flags.handler}" has worked on "${path}"; there are: ${all.join(', ') || 'none'}`,
       )
     }
+    if (!all.length) out.say(`no handler has worked on ${path} yet`)
     const later = isRunning(dir) ? '' : ', when the machine is started'
     for (const handler of flags.handler === undefined ? all : [flags.handler]) {
       const result = await redrive(handler, path, flags.skip ?? false, { mirror, bells: queue(handler), clock: systemClock })
@@ -167,8 +188,4 @@ function redriven({ handler, pool, dead, stoppedAt, skipped }: Redriven, later: 
 
 function lineOf({ seq, at, hash, source, hops, payment: { memo } }: TxEvent): string {
   return `#${seq}  ${new Date(at).toISOString()}  ${hash}  ${source}${hops ? ` +${hops}` : ''}${memo === undefined ? '' : `  ${JSON.stringify(memo)}`}`
-}
-
-function count(n: number, one: string, many: string): string {
-  return `${n} ${n === 1 ? one : many}`
 }

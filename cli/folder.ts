@@ -20,7 +20,7 @@ export async function withFolder<T>(dir: string, work: (folder: Folder) => Promi
   const layout = folderLayout(dir)
   if (!existsSync(layout.ledger))
     throw new OverpoolError(
-      'BAD_ARGUMENT',
+      'MACHINE_NOT_FOUND',
       `there is no machine in ${dir}: start one with \`overpool start\`, or name its folder with --dir`,
     )
   const ledger = openLedgerFile(dir)

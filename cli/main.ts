@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { isIPv4 } from 'node:net'
 import { resolve } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { readEnv } from '../shared/env.ts'
@@ -10,18 +11,47 @@ import { run } from './start.ts'
 
 const FAILED = 1
 const USAGE = 2
+const KILLED = 130
+/** npm passes on a Ctrl-C that we hear ourselves as well: what comes within this time is the same one, ms. */
+const SAME_SIGNAL_MS = 500
 
 const env = readEnv('local')
 const interrupted = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort())
+let interruptedAt = 0
+
+/** For commands that end in good order when they are interrupted; the others end at once. */
+function untilInterrupted(): AbortSignal {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (interrupted.signal.aborted && performance.now() - interruptedAt > SAME_SIGNAL_MS) process.exit(KILLED)
+      interruptedAt ||= performance.now()
+      interrupted.abort()
+    })
+  }
+  return interrupted.signal
+}
+
+// `overpool tail mypool -f | head -1`: who reads has heard enough
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : FAILED))
+
+const HELP = `
+  overpool start                   runs overpool.config.ts; leave it running
+  overpool post mypool --sample    posts a sample transaction
+  overpool tail mypool -f          shows the entries as they come
+  overpool pools                   shows how far each handler is
+  overpool redrive mypool          has entries that a handler gave up tried again
+
+All but start work beside a running machine or without one, on its folder.
+Exit codes: 0 all is well, 1 it failed, 2 the command is used wrongly.`
 
 const program = new Command('overpool')
   .description('An append-only ledger of Bitcoin transactions that fires your handler.')
   .version('0.1.0')
-  .option('-d, --dir <folder>', 'the machine’s folder (OVERPOOL_DIR)', env.OVERPOOL_DIR ?? '.overpool')
-  .option('--json', 'answers as JSON, one value a line')
-  .showHelpAfterError('(overpool --help shows what there is)')
+  .option('-d, --dir <folder>', 'the machine’s folder (or OVERPOOL_DIR)', env.OVERPOOL_DIR ?? '.overpool')
+  .option('--json', 'answers, and errors, as JSON, one value a line')
+  .showHelpAfterError('(overpool --help shows what there is, overpool help <command> how it is used)')
   .configureHelp({ showGlobalOptions: true })
+  .addHelpText('after', HELP)
   .exitOverride()
 
 program
@@ -29,12 +59,14 @@ program
   .description('run the machine of a config: takes payments, keeps the ledger, calls the handlers')
   .option('-c, --config <file>', 'what to run', 'overpool.config.ts')
   .addOption(
-    new Option('-p, --port <number>', 'where wallets post to, 0 for any free port (PORT)')
-      .argParser(port)
-      .default(port(env.PORT ?? '3000')),
+    new Option('-p, --port <number>', 'where wallets post to, 0 for any free port (or PORT)').argParser(port).default(undefined, '3000'),
   )
-  .option('--host <address>', 'on which address, 0.0.0.0 for all (HOST)', env.HOST ?? '127.0.0.1')
-  .action((flags) => run(flags, common(), interrupted.signal))
+  .option('--host <address>', 'on which address, 0.0.0.0 for all (or HOST)', env.HOST ?? '127.0.0.1')
+  .addHelpText(
+    'after',
+    '\nThe config and the handlers are followed as they are saved. Ctrl-C stops the machine when the handlers have finished the entries that they are at.',
+  )
+  .action((flags) => run({ ...flags, port: flags.port ?? portOf(env.PORT) }, common(), untilInterrupted()))
 
 program
   .command('post <pool> [transaction]')
@@ -44,7 +76,15 @@ program
   .option('--merchant-data <text>', 'BIP270 merchantData')
   .option('--refund-to <paymail>', 'BIP270 refundTo')
   .option('--id <name>', 'names the post: a second one of this name is no second entry')
-  .addHelpText('after', '\nThe pool’s filter is not asked: who can write the folder may post what they like.')
+  .addHelpText(
+    'after',
+    `
+The pool’s filter is not asked: who can write the folder may post what they like.
+
+  overpool post mypool --sample --memo 'a coffee'
+  overpool post mypool transaction.hex --id 'order 7'
+  bitcoin-cli getrawtransaction $TXID | overpool post mypool -`,
+  )
   .action((pool, transaction, flags) => commands.post(pool, transaction, flags, common()))
 
 program
@@ -52,7 +92,11 @@ program
   .description('show the newest entries')
   .option('-n, --number <entries>', 'how many', whole, 10)
   .option('-f, --follow', 'go on with those that come')
-  .action((pool, flags) => commands.tail(pool, flags, common(), interrupted.signal))
+  .addHelpText(
+    'after',
+    '\nA line is: number, time, txid, source (with the steps since a loop began), memo. With --json it is the event that handlers get.',
+  )
+  .action((pool, flags) => commands.tail(pool, flags, common(), untilInterrupted()))
 
 program
   .command('get <pool> <txid>')
@@ -76,6 +120,14 @@ program
   .description('have handlers try again what they gave up on, or go on where they stopped')
   .option('--handler <name>', 'this one only')
   .option('--skip', 'where a handler stopped, pass over that entry instead')
+  .addHelpText(
+    'after',
+    `
+A handler gives an entry up after the pool’s \`maxAttempts\`. \`overpool pools\` lists what was given up, and why. Mend the handler, then:
+
+  overpool redrive mypool          each of them is tried once more; a handler that stopped (onPoison: 'stop') goes on
+  overpool redrive mypool --skip   a handler that stopped goes on without the entry where it stopped`,
+  )
   .action((pool, flags) => commands.redrivePool(pool, flags, common()))
 
 program.commandsGroup('The network:')
@@ -108,7 +160,7 @@ program
   .command('status')
   .description('show pools, peers, and how far the followed pools have come')
   .option('-w, --watch', 'go on showing it')
-  .action((flags) => network.status(flags, common(), interrupted.signal))
+  .action((flags) => network.status(flags, common(), untilInterrupted()))
 
 program
   .command('trail <pool> <txid>')
@@ -123,10 +175,10 @@ program
 program
   .command('dht')
   .description('run a DHT node for a network of one’s own')
-  .option('-p, --port <number>', 'UDP port', port, 49737)
-  .option('--host <address>', 'IPv4 address under which the others reach it', '127.0.0.1')
-  .option('--bootstrap <node...>', 'host:port of other nodes of this network')
-  .action((flags) => network.dht(flags, common(), interrupted.signal))
+  .option('-p, --port <number>', 'UDP port', udpPort, 49737)
+  .option('--host <address>', 'IPv4 address of this host under which the others reach it', address, '127.0.0.1')
+  .option('--bootstrap <node...>', 'host:port of other nodes of this network', nodes)
+  .action((flags) => network.dht(flags, common(), untilInterrupted()))
 
 try {
   await program.parseAsync()
@@ -150,8 +202,32 @@ function common(): commands.Common {
 
 function port(text: string): number {
   const number = Number(text)
-  if (/^\d+$/.test(text) && number <= 65_535) return number
+  if (/^\d{1,5}$/.test(text) && number <= 65_535) return number
   throw new InvalidArgumentError('a port is a number from 0 to 65535')
+}
+
+function portOf(variable = '3000'): number {
+  try {
+    return port(variable)
+  } catch (cause) {
+    throw new OverpoolError('BAD_ARGUMENT', `PORT=${variable} is no port: that is a number from 0 to 65535, 0 for any free one`, { cause })
+  }
+}
+
+function udpPort(text: string): number {
+  const number = port(text)
+  if (number) return number
+  throw new InvalidArgumentError('others begin with it, so it is one that stays: from 1 to 65535')
+}
+
+function address(text: string): string {
+  if (isIPv4(text) && text !== '0.0.0.0') return text
+  throw new InvalidArgumentError('an IPv4 address is wanted, such as 192.168.1.7')
+}
+
+function nodes(text: string, before: string[] = []): string[] {
+  if (/^[^\s:]+:\d{1,5}$/.test(text)) return [...before, text]
+  throw new InvalidArgumentError('nodes are named host:port, such as 192.168.1.7:49737')
 }
 
 function from(text: string): 'start' | 'now' | number {

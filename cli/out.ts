@@ -13,3 +13,7 @@ export function outOf(json: boolean): Out {
     },
   }
 }
+
+export function count(n: number, one: string, many: string): string {
+  return `${n} ${n === 1 ? one : many}`
+}

@@ -27,13 +27,14 @@ export interface Running {
 /**
  * Makes the folder a machine's own until `release`, or FOLDER_IN_USE. The lock is SQLite's on a file beside the ledger: the system gives it
  * back when the process dies in whatever way, so that nothing has to be cleaned up after a kill -9.
+ * @param patienceMs how long to wait for another one: who only looks whether a machine runs holds the lock for a moment, too
  */
-export function lockFolder(dir: string): { release: () => void } {
+export function lockFolder(dir: string, patienceMs = 1_000): { release: () => void } {
+  makeFolder(dir)
   let lock: DatabaseSync
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
     const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
-    lock = new DatabaseSync(folderLayout(dir).lock, { timeout: 0 })
+    lock = new DatabaseSync(folderLayout(dir).lock, { timeout: patienceMs })
   } catch (cause) {
     throw noFolder(dir, cause)
   }
@@ -57,6 +58,15 @@ export function lockFolder(dir: string): { release: () => void } {
   }
 }
 
+/** Makes the folder if there is none, or BAD_ARGUMENT. */
+export function makeFolder(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    throw noFolder(dir, cause)
+  }
+}
+
 function noFolder(dir: string, cause: unknown): OverpoolError {
   return new OverpoolError(
     'BAD_ARGUMENT',
@@ -71,7 +81,7 @@ function noFolder(dir: string, cause: unknown): OverpoolError {
 export function isRunning(dir: string): boolean {
   if (!existsSync(folderLayout(dir).lock)) return false
   try {
-    lockFolder(dir).release()
+    lockFolder(dir, 0).release()
     return false
   } catch (error) {
     return error instanceof OverpoolError && error.code === 'FOLDER_IN_USE'

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
-import { basename, join, resolve } from 'node:path'
+import { basename, join, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type BuildFailure, build, type Plugin } from 'esbuild'
 import { OverpoolError } from '../shared/errors.ts'
@@ -21,7 +21,7 @@ export interface Loaded {
  * @throws OverpoolError BAD_CONFIG, with the place in the file
  */
 export async function load(file: string, outDir: string): Promise<Loaded> {
-  const { code, files } = await bundle(file)
+  const { code, files } = await bundle(file, outDir)
   const name = `${basename(file).replace(/\.[^.]*$/, '')}-${hash('sha256', resolve(file)).slice(0, 8)}`
   const out = join(outDir, `${name}-${hash('sha256', code).slice(0, 12)}.mjs`)
   mkdirSync(outDir, { recursive: true })
@@ -30,16 +30,31 @@ export async function load(file: string, outDir: string): Promise<Loaded> {
   try {
     return { exports: (await import(pathToFileURL(out).href)) as Record<string, unknown>, files }
   } catch (cause) {
-    throw new OverpoolError('BAD_CONFIG', `${file} could not be loaded: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    })
+    throw new OverpoolError(
+      'BAD_CONFIG',
+      `${placeOf(cause) ?? near(file)}: ${cause instanceof Error ? String(cause) : `threw ${String(cause)}`}`,
+      { cause },
+    )
   }
 }
 
-async function bundle(file: string): Promise<{ code: string; files: string[] }> {
+/** Where in the user's own files a load failed, as the source maps say. */
+function placeOf(cause: unknown): string | undefined {
+  const [, place, at] = (cause instanceof Error && /^ +at .*?([^\s()]+?)(:\d+:\d+)\)?$/m.exec(cause.stack ?? '')) || []
+  return place && existsSync(place) ? `${near(place)}${at}` : undefined
+}
+
+/** A path as it is shortest to read. */
+function near(file: string): string {
+  const path = relative('.', file)
+  return path.startsWith('..') ? file : path
+}
+
+async function bundle(file: string, outDir: string): Promise<{ code: string; files: string[] }> {
   try {
     const { outputFiles, metafile } = await build({
       entryPoints: [file],
+      outdir: outDir, // nothing is written, but the source map's paths begin there
       bundle: true,
       platform: 'node',
       format: 'esm',
@@ -53,7 +68,7 @@ async function bundle(file: string): Promise<{ code: string; files: string[] }> 
     return { code: outputFiles[0]!.text, files: Object.keys(metafile.inputs).map((input) => resolve(input)) }
   } catch (cause) {
     const [error] = (cause as BuildFailure).errors ?? []
-    const where = error?.location ? `${error.location.file}:${error.location.line}:${error.location.column}: ` : `${file}: `
+    const where = error?.location ? `${error.location.file}:${error.location.line}:${error.location.column + 1}: ` : `${near(file)}: `
     throw new OverpoolError('BAD_CONFIG', `${where}${error?.text ?? String(cause)}`, { cause })
   }
 }

@@ -222,8 +222,10 @@ export class Machine {
 
   #app(open: ReadonlySet<string>) {
     const pool = (path: string): PoolDoor | undefined => {
-      const settings = open.has(path) ? this.#settings.get(path) : undefined
-      return settings && { path, ...settings, halted: this.#sidecar.halted(path)?.message }
+      if (!open.has(path)) return undefined
+      const settings = this.#settings.get(path)
+      const halted = settings ? this.#sidecar.halted(path)?.message : 'it is being opened'
+      return { path, ...(settings ?? DEFAULT_SETTINGS), halted }
     }
     const { ingress, clock } = this.#parts
     return paymentsApp({

@@ -47,10 +47,16 @@ export function lineOf(report: MachineReport): string | undefined {
   }
 }
 
-/** One of ours is told by its sentence, anything else with where it came from. */
+/** Where this program's own files are, as a stack names them; a user's are named by their paths. */
+const OURS = new URL('../', import.meta.url).href
+
+/** One of ours is told by its sentence, anything else with where it came from, without the frames of this program around it. */
 export function stack(error: unknown): string {
   if (error instanceof OverpoolError) return reason(error)
-  return error instanceof Error ? (error.stack ?? String(error)) : String(error)
+  if (!(error instanceof Error)) return String(error)
+  const lines = (error.stack ?? String(error)).split('\n')
+  const theirs = lines.filter((line) => !line.includes(OURS) && !line.includes('node:internal/'))
+  return (theirs.some((line) => /^ +at /.test(line)) ? theirs : lines).join('\n')
 }
 
 function reason(error: unknown): string {

@@ -4,7 +4,7 @@ import type { OnTx } from '../functions/handler/pools.ts'
 import { checkConfig, type OverpoolConfig, type SubscriptionConfig } from '../shared/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { isPeerPool, parseCapability } from '../shared/ledger/capability.ts'
-import { folderLayout } from './folder.ts'
+import { folderLayout, makeFolder } from './folder.ts'
 import { load } from './load.ts'
 import { type Handler, Machine } from './machine.ts'
 import type { Parts } from './parts.ts'
@@ -52,10 +52,13 @@ interface Plan {
 /** Starts the machine of a config, and follows the config and the handler files as they are saved. A mistake in one leaves what runs as it is. */
 export async function start(options: StartOptions): Promise<Started> {
   const { dir, say } = options
+  makeFolder(dir)
   let plan = await readPlan(options)
+  const network = JSON.stringify(plan.config.network)
   const machine = await Machine.open({ dir, network: plan.config.network, report: options.report, parts: options.parts })
   const handlers = new Map<string, PlannedHandler>()
-  const watchers: FSWatcher[] = []
+  const watchers = new Map<string, FSWatcher>()
+  let broken = false
   let pending: NodeJS.Timeout | undefined
   let reloading = Promise.resolve()
 
@@ -95,30 +98,50 @@ export async function start(options: StartOptions): Promise<Started> {
 
   const reload = async () => {
     try {
-      await apply(await readPlan(options))
-      say('reloaded')
+      const next = await readPlan(options)
+      if (JSON.stringify(next.config.network) !== network) say('the settings of the network are taken at the next start')
+      await apply(next)
+      broken = false
+      say(
+        `reloaded; payments are taken at ${
+          Object.keys(plan.config.pools)
+            .map((path) => `${url}/${path}`)
+            .join(', ') || 'no pool'
+        }`,
+      )
     } catch (error) {
+      broken = true
       say(`not reloaded, the last good version goes on: ${error instanceof Error ? error.message : String(error)}`)
     }
     watchFiles()
   }
 
+  /** Watches the folders of all files that the plan is made of. One that is watched stays so: between two watchers a change would be missed. */
   const watchFiles = () => {
-    for (const watcher of watchers.splice(0)) watcher.close()
-    const files = new Set(plan.files)
-    for (const folder of new Set(plan.files.map((file) => dirname(file)))) {
-      if (!existsSync(folder)) continue
+    const folders = new Set(plan.files.map((file) => dirname(file)))
+    for (const [folder, watcher] of watchers) {
+      if (folders.has(folder)) continue
+      watcher.close()
+      watchers.delete(folder)
+    }
+    for (const folder of folders) {
+      if (watchers.has(folder) || !existsSync(folder)) continue
       const watcher = watch(folder, (_, name) => {
-        if (name !== null && !files.has(join(folder, name))) return
+        // While a mistake stands, the file that mends it may be one that no good plan has seen.
+        if (name !== null && !broken && !plan.files.includes(join(folder, name))) return
         clearTimeout(pending)
         pending = setTimeout(() => (reloading = reloading.then(reload)), SETTLED_MS)
       })
-      watchers.push(watcher.on('error', () => {})) // a folder that is removed is not followed any more
+      watchers.set(
+        folder,
+        watcher.on('error', () => {}),
+      ) // a folder that is removed is not followed any more
     }
   }
 
+  let url = ''
   try {
-    const { url } = await machine.listen(Object.keys(plan.config.pools), options.port, options.host)
+    ;({ url } = await machine.listen(Object.keys(plan.config.pools), options.port, options.host))
     await apply(plan)
     watchFiles()
     const pools = Object.entries(plan.config.pools).map(([path, pool]) => ({ path, handler: pool.handler ?? plan.config.handler }))
@@ -130,7 +153,7 @@ export async function start(options: StartOptions): Promise<Started> {
 
   async function close() {
     clearTimeout(pending)
-    for (const watcher of watchers.splice(0)) watcher.close()
+    for (const watcher of watchers.values()) watcher.close()
     await reloading
     await machine.close()
   }

@@ -105,7 +105,7 @@ export function checkConfig(value: unknown): OverpoolConfig {
   if (config.handler !== undefined && typeof config.handler !== 'string') throw wrong('`handler` is the path of a file')
   for (const [path, pool] of Object.entries(config.pools)) {
     const where = `pools.${path}`
-    checkPath(path)
+    if (!isPath(path)) throw wrong(whyNoPath(path))
     if (typeof pool !== 'object' || pool === null) throw wrong(`${where} is an object, {} at least`)
     const { handler, publish, encrypt, ...settings } = pool
     if (handler !== undefined && typeof handler !== 'string') throw wrong(`${where}.handler is the path of a file`)
@@ -179,11 +179,17 @@ export function checkSettings(settings: PoolSettings, where: string): CheckedSet
 
 /** Checks a pool's name, or throws BAD_ARGUMENT. */
 export function checkPath(path: unknown): string {
-  if (typeof path === 'string' && /^[a-z0-9][a-z0-9_-]{0,62}$/.test(path)) return path
-  throw new OverpoolError(
-    'BAD_ARGUMENT',
-    `${typeof path === 'string' ? `"${path.slice(0, 80)}"` : `a ${typeof path}`} cannot name a pool: use 1 to 63 of a-z, 0-9, - and _, the first a letter or a digit`,
-  )
+  if (isPath(path)) return path
+  throw new OverpoolError('BAD_ARGUMENT', whyNoPath(path))
+}
+
+function isPath(path: unknown): path is string {
+  return typeof path === 'string' && /^[a-z0-9][a-z0-9_-]{0,62}$/.test(path)
+}
+
+function whyNoPath(path: unknown): string {
+  const it = typeof path === 'string' ? `"${path.slice(0, 80)}"` : `a ${typeof path}`
+  return `${it} cannot name a pool: use 1 to 63 of a-z, 0-9, - and _, the first a letter or a digit`
 }
 
 function refuseUnknown(object: object, known: Set<string>, where: string): void {

@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'POOL_READ_ONLY'
   | 'ENTRY_NOT_FOUND'
   | 'HANDLER_NOT_FOUND'
+  | 'MACHINE_NOT_FOUND'
   | 'LOOP_TOO_DEEP'
   | 'BAD_ARGUMENT'
   | 'BAD_CONFIG'

@@ -94,7 +94,8 @@ export class CoreStore {
   readonly #seed: Uint8Array
 
   constructor(folder: string, seed: Uint8Array, options: { readOnly?: boolean } = {}) {
-    this.#store = new Corestore(folder, options)
+    // The store would refuse a folder that was copied or restored, lest it signs another ledger. It is the mirror that keeps us from that (Promise 1).
+    this.#store = new Corestore(folder, { ...options, allowBackup: true })
     this.#seed = seed
   }
 

@@ -103,7 +103,7 @@ declare module 'corestore' {
   import type Hypercore from 'hypercore'
   import type { Manifest } from 'hypercore'
   export default class Corestore {
-    constructor(folder: string, options?: { readOnly?: boolean })
+    constructor(folder: string, options?: { readOnly?: boolean; allowBackup?: boolean })
     ready(): Promise<void>
     get(options: { key: Uint8Array; manifest?: Manifest; encryption?: { key: Uint8Array }; inflightRange?: [number, number] }): Hypercore
     close(): Promise<void>
@@ -168,6 +168,8 @@ declare module 'hyperswarm' {
     topics: Buffer[]
     /** it was named by `joinPeer` */
     explicit: boolean
+    /** to connect, since it was last connected for some time */
+    attempts: number
     ban(banned: boolean): void
   }
   export type Connection = Duplex & {

@@ -106,8 +106,13 @@ export class Sidecar {
   }
 
   async #close(writer: PoolWriter): Promise<void> {
+    const { report } = this.#options
     await writer.stop()
-    await this.#open.get(writer)?.close()
+    // One core that cannot be closed keeps no other from it.
+    await this.#open
+      .get(writer)
+      ?.close()
+      .catch((error) => report({ kind: 'retrying', pool: writer.path, step: 'close', error }))
     this.#open.delete(writer)
   }
 

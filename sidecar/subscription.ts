@@ -52,6 +52,8 @@ export class Subscription implements CoreState {
   #stopping = false
   readonly #stopped = Promise.withResolvers<never>()
   #halted: OverpoolError | undefined
+  /** length of what is kept of the publisher's signatures */
+  #signedLength: number
 
   static async open(options: SubscriptionOptions): Promise<Subscription> {
     const { pool, mirror, cores } = options
@@ -74,6 +76,7 @@ export class Subscription implements CoreState {
     this.#next = last ? last.first + last.count : this.#length === 0 ? 0 : undefined
     this.#gap = last?.count === 0
     this.#isFirst = !last
+    this.#signedLength = pool.signed?.length ?? 0
     this.#skipped = pool.network?.skipped ?? 0
     this.#lastSkipped = pool.network?.lastSkipped
     const checkpoint = Math.max(pool.checkpoint, pool.begins?.block ?? 0)
@@ -278,11 +281,15 @@ export class Subscription implements CoreState {
     return this.#core.length
   }
 
-  /** What the publisher has signed is kept when all of it is in the mirror. */
+  /** What the publisher has signed is kept when all of it is in the mirror; of a log that is followed no more, what was kept before stands. */
   async describe(): Promise<PoolPatch> {
+    if (this.#halted) return {}
     const coreLength = this.#core.length
+    const core: PoolPatch = { coreLength, treeHash: await this.#core.treeHash(coreLength) }
     const signed = await this.#core.signed()
-    return { coreLength, treeHash: await this.#core.treeHash(coreLength), ...(signed && signed.length <= this.#effects.done && { signed }) }
+    if (!signed || signed.length > this.#effects.done || signed.length < this.#signedLength) return core
+    this.#signedLength = signed.length
+    return { ...core, signed }
   }
 
   /** Rings for handlers whose cursor lags. */

@@ -54,6 +54,8 @@ export class Swarm {
   readonly #closed = new AbortController()
   #dht: DHT | undefined
   #swarm: Hyperswarm | undefined
+  /** why there is no network, if there is none */
+  #problem: string | undefined
   /** when there is a network, or at the end */
   readonly #opened = Promise.withResolvers<void>()
 
@@ -115,11 +117,12 @@ export class Swarm {
   }
 
   /** How a shared pool stands. */
-  state(core: Hypercore): { announced: boolean; peers: number } {
-    return { announced: this.#places.get(hex(core.discoveryKey))?.announced ?? false, peers: core.peers.length }
+  state(core: Hypercore): { announced: boolean; peers: number; problem?: string } {
+    const announced = this.#places.get(hex(core.discoveryKey))?.announced ?? false
+    return { announced, peers: core.peers.length, ...(this.#problem !== undefined && { problem: this.#problem }) }
   }
 
-  async #open(): Promise<void> {
+  async #open(attempt = 1): Promise<void> {
     const dht = createDht(this.#network)
     const firewall = (peer: Uint8Array) => this.#refuses(hex(peer))
     // Hyperswarm's own bound, 64, counts those who come to us and then lets us go to nobody any more.
@@ -136,21 +139,22 @@ export class Swarm {
     try {
       // A connection that is begun while the node finds out which of its sockets can be reached may hang for 15 s.
       await dht.fullyBootstrapped()
+      this.#problem = undefined
       this.#opened.resolve()
       void this.#watch()
     } catch (cause) {
-      await this.#openLater(noNetwork(this.#network, cause as NodeJS.ErrnoException))
+      await this.#openLater(noNetwork(this.#network, cause as NodeJS.ErrnoException), attempt)
     }
   }
 
-  /** There is no network to be had with these settings: perhaps there is one later, when the port is free. */
-  async #openLater(error: OverpoolError): Promise<void> {
+  /** Perhaps there is a network later, when the port is free. */
+  async #openLater(error: OverpoolError, attempt: number): Promise<void> {
     const { signal } = this.#closed
-    if (signal.aborted) return
-    this.#failed(error)
+    if (attempt === 1 && !signal.aborted) this.#failed(error)
+    this.#problem = error.message
     await within(LEAVE_MS, this.#swarm!.destroy({ force: true }))
-    await this.#clock.sleep(TRY_MOST_MS, signal)
-    if (!signal.aborted) await this.#open()
+    await this.#clock.sleep(backoff(attempt, TRY_MS, TRY_MOST_MS), signal)
+    if (!signal.aborted) await this.#open(attempt + 1)
   }
 
   /** Goes to a machine straight, and again whenever it is not connected. */
@@ -289,7 +293,7 @@ function allows({ allow }: Place, { remotePublicKey }: Connection): boolean {
 function withhold(core: Hypercore, connection: Connection): void {
   const muxer = Hypercore.getProtocolMuxer(connection)
   core.core.replicator.detachFrom(muxer)
-  for (const { protomux, channel } of [...core.peers]) if (protomux === muxer) channel.close()
+  for (const { protomux, channel } of Array.from(core.peers)) if (protomux === muxer) channel.close()
 }
 
 /** A node of the DHT. With an address to announce it does not find out for itself whether it can be reached. */
@@ -305,7 +309,7 @@ function noNetwork({ port, host }: NetworkSettings, cause: NodeJS.ErrnoException
     cause.code === 'EADDRINUSE'
       ? `UDP port ${port} is taken by another program`
       : `no UDP port can be had${host ? ` on ${host}` : ''}: ${cause.code ?? cause.message}`
-  return new OverpoolError('UNAVAILABLE', `${why}; change \`network\`, until then nothing is published or followed`, { cause })
+  return new OverpoolError('UNAVAILABLE', `${why}; it is tried again, and until then nothing is published or followed`, { cause })
 }
 
 /** Whether it is over in time; a failure counts as over. */

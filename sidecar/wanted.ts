@@ -93,16 +93,18 @@ export async function subscribe(
   if (ours) throw new OverpoolError('BAD_ARGUMENT', `that is this machine's own pool "${ours.path}": its handlers get its entries already`)
   const pool = await mirror.createPool({ path: key, key, discoveryKey: discoveryKeyOf(key), createdAt: now })
   const before = pool.wanted ?? {}
+  const halted = pool.halted !== undefined
   const wanted: Wanted = {
     ...before,
     subscribe: true,
     from: from ?? before.from ?? 'start',
     peer: peer ?? before.peer,
-    secret: secret ?? (pool.halted === undefined ? before.secret : undefined), // perhaps it was the wrong one
+    secret: secret ?? (halted ? undefined : before.secret), // perhaps it was the wrong one
     byConfig: byConfig ?? before.byConfig,
   }
-  const halted = pool.halted !== undefined
-  await mirror.updatePool(key, { wanted, ...(halted && { halted: undefined, rebuild: true }) })
+  // A config says the same at every start: only if it says something else is that a wish to try again.
+  const anew = halted && (!byConfig || !before.subscribe || wanted.secret !== before.secret)
+  await mirror.updatePool(key, { wanted, ...(anew && { halted: undefined, rebuild: true }) })
   return { ...pool, wanted }
 }
 

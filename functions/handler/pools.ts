@@ -1,5 +1,5 @@
 import { type CheckedPayment, checkPayment } from '../../shared/bip270/payment.ts'
-import type { Clock } from '../../shared/clock.ts'
+import { type Clock, timeLeft } from '../../shared/clock.ts'
 import type { CheckedSettings } from '../../shared/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, entriesOf } from '../../shared/ledger/block.ts'
@@ -191,11 +191,14 @@ export class Pools {
    * peers' pools that it follows.
    */
   async *trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void> {
+    const seen = new Set<string>()
     let event: TxEvent | undefined = await this.get(options)
     while (event) {
       yield event
+      seen.add(`${event.key}#${event.seq}`)
       const { cause }: TxEvent = event
-      event = cause && (await this.#at(cause))
+      if (!cause || seen.has(`${cause.key}#${cause.seq}`)) return // a peer may say that an entry is its own cause
+      event = await this.#at(cause)
     }
   }
 
@@ -278,10 +281,10 @@ export class Pools {
     const { mirror, clock } = this.#deps
     const posts = this.#unsettled.get(path)
     if (!posts) return
-    const end = clock.now() + SETTLE_MS
+    const begin = clock.now()
     for (let asked = [...posts]; asked.length; asked = asked.filter((post) => posts.has(post))) {
       const found = await mirror.findReceipts(path, asked)
-      const late = clock.now() >= end
+      const late = !timeLeft(clock, begin, SETTLE_MS)
       for (const [i, post] of asked.entries()) if (found[i] || late) posts.delete(post)
       if (found.includes(undefined) && !late) await clock.sleep(LOOK_MS)
     }
@@ -297,8 +300,7 @@ export class Pools {
   async #drained(): Promise<void> {
     const { ingress, clock } = this.#deps
     const begin = clock.now()
-    // no longer, though the clock be set back meanwhile
-    for (let waited = 0; waited >= 0 && waited < SETTLE_MS; waited = clock.now() - begin) {
+    while (timeLeft(clock, begin, SETTLE_MS)) {
       const { waiting, inFlight } = await ingress.depth()
       if (waiting + inFlight === 0) return
       await clock.sleep(LOOK_MS)

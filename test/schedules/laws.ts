@@ -3,11 +3,12 @@ import type { World } from './world.ts'
 
 /** The first law that does not hold in a world that has come to rest, in words. Those that can be seen earlier are told of when they break. */
 export function brokenLaw(world: World): string | undefined {
-  const { mirror } = world
+  const { mirror, userHandlers } = world
+  const isGivenUp = (handler: string, path: string, seq: number) => mirror.listDead(handler, path).some((letter) => letter.seq === seq)
   const all = world.paths.flatMap((path) =>
     mirror.pool(path).entries.map((entry, seq) => ({ path, seq, entry, key: mirror.pool(path).control.key })),
   )
-  for (const [id, path] of world.acknowledged)
+  for (const [id, path] of world.users.acknowledged)
     if (!all.some(({ path: where, entry }) => where === path && entry.id === id)) return `lost: ${id} of ${path} was acknowledged`
 
   for (const path of world.paths) {
@@ -24,14 +25,14 @@ export function brokenLaw(world: World): string | undefined {
   for (const { path, seq, entry, key } of all) {
     for (const handler of world.handlers) {
       const run = `${handler} ${path} ${seq}`
-      const isDead = mirror.listDead(handler, path).some((letter) => letter.seq === seq)
-      if (!world.ended.has(run) && !isDead) return `handler ${handler} never ran for ${path} #${seq}, nor gave it up`
-      if (world.faultless && !isDead && world.begun.filter((other) => other === run).length > 1)
+      const isDead = isGivenUp(handler, path, seq)
+      if (!userHandlers.ended.has(run) && !isDead) return `handler ${handler} never ran for ${path} #${seq}, nor gave it up`
+      if (world.isFaultless && !isDead && userHandlers.runs(handler, path, seq) > 1)
         return `handler ${handler} ran twice for ${path} #${seq} though nothing failed`
     }
     const next = all.filter(({ entry: { cause } }) => cause?.key === key && cause.seq === seq).length
-    const { exactly, count } = world.followUps({ path, seq })
-    if (next > count || (exactly && next < count)) return `the loop step of ${path} #${seq} (hops ${entry.hops}) was posted ${next} times`
+    const [least, most] = userHandlers.followers(path, seq, entry, isGivenUp('main', path, seq))
+    if (next < least || next > most) return `the loop step of ${path} #${seq} (hops ${entry.hops}) was posted ${next} times`
   }
   return world.unrest && `it does not come to rest: ${world.unrest}`
 }

@@ -90,6 +90,34 @@ const RULES: LeftOut[] = [
     to: "      this.#follower.follow(block)\n      const stands = await this.#untilDone('put'",
     law: /^the core of \w+ is no prefix of the mirror/,
   },
+  {
+    rule: 'a writer begins when it has adopted what an earlier process left',
+    file: 'sidecar/writer.ts',
+    from: '    try {\n      while (writer.#length < length',
+    to: '    writer.#begin()\n    try {\n      while (writer.#length < length',
+    law: /^the core of \w+ is no prefix of the mirror/,
+  },
+  {
+    rule: 'the bells of one pool are answered one after the other, though the visibility of one lapses',
+    file: 'functions/handler/loop.ts',
+    from: '(this.#running.get(pool) ?? Promise.resolve())',
+    to: 'Promise.resolve()',
+    law: /^two bells of/,
+  },
+  {
+    rule: 'an attempt that may take the process with it is counted before it is made',
+    file: 'functions/handler/runner.ts',
+    from: 'let isSuspect = receives > options.maxAttempts',
+    to: 'let isSuspect = false',
+    law: /^(handler \w+ never ran|it does not come to rest)/,
+  },
+  {
+    rule: 'a dead letter is kept before the cursor passes over its entry',
+    file: 'functions/handler/runner.ts',
+    from: '      await mirror.putDead(handler, pool.path, { seq,',
+    to: '      await mirror.writeCursor(handler, pool.path, { seq, block: block.n, attempts: 0 })\n      await mirror.putDead(handler, pool.path, { seq,',
+    law: /^handler \w+ (began with|never ran)/,
+  },
 ]
 
 describe('a rule that is left out of the code breaks a law:', () => {

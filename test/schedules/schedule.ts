@@ -36,8 +36,6 @@ export async function runSchedule(seed: number, trace?: (line: string) => void):
     world.break(`a rejection that nobody handles: ${error instanceof Error ? error.stack : String(error)}`)
   process.on('unhandledRejection', unhandled)
   try {
-    world.start('sidecar', 'A')
-    world.start('runner', 'R')
     for (let i = scheduler.below(FAULTY_STEPS); i > 0 && !world.broken; i--) {
       happen(world)
       await scheduler.step()
@@ -47,9 +45,9 @@ export async function runSchedule(seed: number, trace?: (line: string) => void):
     for (const { process } of world.running) process.pausedUntil = 0
     const end = scheduler.now + QUIET_MS
     for (let atRest = 0; scheduler.now < end && atRest < REST_STEPS && !world.broken; ) {
-      if (scheduler.chance(0.05)) world.post()
-      if (scheduler.chance(0.05) && world.isStopped) world.operate()
-      keepUp(world)
+      if (scheduler.chance(0.05)) world.users.post()
+      if (scheduler.chance(0.05) && world.isStopped) world.users.operate()
+      world.keepUp()
       await scheduler.step()
       atRest = world.unrest ? 0 : atRest + 1 // what was under way may still arrive
     }
@@ -59,13 +57,14 @@ export async function runSchedule(seed: number, trace?: (line: string) => void):
     for (const { process } of world.running) process.dead = true
   }
   const entries = world.paths.reduce((sum, path) => sum + world.mirror.pool(path).entries.length, 0)
+  const { begun } = world.userHandlers
   return {
     broken: world.broken ?? brokenLaw(world),
     entries,
-    acknowledged: world.acknowledged.size,
+    acknowledged: world.users.acknowledged.size,
     kills: world.kills,
     steps: scheduler.steps,
-    again: world.begun.length - new Set(world.begun).size,
+    again: begun.length - new Set(begun).size,
     givenUp: world.mirror.givenUp.size,
   }
 }
@@ -73,23 +72,17 @@ export async function runSchedule(seed: number, trace?: (line: string) => void):
 /** What befalls a machine between two steps. */
 function happen(world: World): void {
   const { scheduler, running } = world
-  if (scheduler.chance(0.05)) world.post()
-  if (scheduler.fault(0.02)) world.operate()
+  if (scheduler.chance(0.05)) world.users.post()
+  if (scheduler.fault(0.02)) world.users.operate()
   const one = running.length ? scheduler.pick(running) : undefined
   if (one && scheduler.fault(world.killChance)) world.kill(one)
   else if (one && scheduler.chance(0.005)) world.stop(one)
   else if (one && scheduler.fault(0.01)) disturb(one.process, scheduler)
-  if (scheduler.fault(world.startChance)) world.start('sidecar', scheduler.pick(['A', 'B']))
-  if (scheduler.fault(world.startChance)) world.start('runner', scheduler.pick(['R', 'S']))
+  if (scheduler.fault(world.startChance)) world.start('sidecar')
+  if (scheduler.fault(world.startChance)) world.start('runner')
   if (scheduler.fault(0.002)) scheduler.outageUntil = scheduler.now + scheduler.below(OUTAGE_MS)
   if (scheduler.chance(0.002)) world.beginAudit()
-  keepUp(world)
-}
-
-function keepUp(world: World): void {
-  world.endLate()
-  if (!world.running.some(({ kind }) => kind === 'sidecar')) world.start('sidecar', world.scheduler.pick(['A', 'B']))
-  if (!world.running.some(({ kind }) => kind === 'runner')) world.start('runner', world.scheduler.pick(['R', 'S']))
+  world.keepUp()
 }
 
 /** A process is paused, or its clock is set: forth or back, a little or a lot. */

@@ -22,22 +22,28 @@ export interface Held {
   at: () => number
 }
 
+/** Time goes on by no more than this when there is nothing to wait for. */
+const LONGEST_IDLE_MS = 60_000
+
 /** Where a schedule's time begins, ms since 1970. */
 export const BEGIN = 1_700_000_000_000
 
-interface Call {
-  name: string
-  /** its arguments, to be shown */
-  said: () => string
+/** What a process asks of a service. */
+interface Asked {
   process: Process
+  method: string
+  args: unknown[]
   effect: () => unknown
   /** the same with a part of its list, for one that fails half way */
-  part: (() => unknown) | undefined
+  part?: () => unknown
   faults: Faults
-  held: Held | undefined
+  held?: Held
+}
+
+interface Call extends Asked {
   notBefore: number
   settle: (answer: Answer) => void
-  answer: Answer | undefined
+  answer?: Answer
 }
 
 type Answer = { value: unknown } | { error: unknown }
@@ -96,40 +102,33 @@ export class Scheduler {
     process: Process,
     service: Sync<Port>,
     faults: Faults,
-    hold?: (method: string, args: never[]) => Held | undefined,
+    hold?: (method: string, args: unknown[]) => Held | undefined,
   ): Port {
     return new Proxy(service, {
       get: (target, name) => {
-        const method = Reflect.get(target, name)
-        if (typeof method !== 'function') return method
-        return (...args: never[]) => {
-          const effect = () => method.apply(target, args)
+        const works = Reflect.get(target, name)
+        if (typeof works !== 'function') return works
+        const method = String(name)
+        return (...args: unknown[]) => {
+          const effect = () => works.apply(target, args)
           const list = args.findIndex((arg) => Array.isArray(arg))
-          const part = list < 0 ? undefined : () => method.apply(target, args.with(list, this.#some(args[list]!)))
-          return this.#call(name as string, () => args.map(show).join(', '), process, effect, part, faults, hold?.(name as string, args))
+          const part = list < 0 ? undefined : () => works.apply(target, args.with(list, this.#some(args[list] as unknown[])))
+          return this.#ask({ process, method, args, effect, part, faults, held: hold?.(method, args) })
         }
       },
     }) as unknown as Port
   }
 
-  #some(list: unknown[]): never {
-    return list.slice(0, this.below(list.length + 1)) as never
+  #some<T>(list: T[]): T[] {
+    return list.slice(0, this.below(list.length + 1))
   }
 
-  #call(
-    name: string,
-    said: Call['said'],
-    process: Process,
-    effect: () => unknown,
-    part: Call['part'],
-    faults: Faults,
-    held: Held | undefined,
-  ): Promise<unknown> {
-    if (process.dead) return new Promise(() => {})
+  #ask(asked: Asked): Promise<unknown> {
+    if (asked.process.dead) return new Promise(() => {})
     return new Promise((resolve, reject) => {
       const settle = (answer: Answer) => ('error' in answer ? reject(answer.error) : resolve(answer.value))
       const notBefore = this.fault(0.03) ? this.now + this.below(4_000) : 0
-      this.#calls.push({ name, said, process, effect, part, faults, held, notBefore, settle, answer: undefined })
+      this.#calls.push({ ...asked, notBefore, settle })
     })
   }
 
@@ -161,20 +160,14 @@ export class Scheduler {
     })
   }
 
-  /** Lets one thing happen. False: there is nothing that could, ever. */
-  async step(): Promise<boolean> {
+  /** Lets one thing happen, or time go on until something can. */
+  async step(): Promise<void> {
     this.steps++
     if (this.chance(0.5)) this.now += this.below(20)
-    let next = this.#next()
-    if (!next) {
-      const soonest = this.#soonest()
-      if (soonest === Number.POSITIVE_INFINITY) return false
-      this.now = Math.max(this.now, soonest)
-      next = this.#next()
-    }
-    next?.()
+    const next = this.#next()
+    if (next) next()
+    else this.now = Math.max(this.now, this.#soonest())
     await turn()
-    return true
   }
 
   #next(): (() => void) | undefined {
@@ -199,7 +192,7 @@ export class Scheduler {
       return held ? Math.max(notBefore, held.at()) : notBefore
     })
     const timers = this.#timers.map(({ process, at }) => Math.max(at, process.pausedUntil))
-    return Math.min(Number.POSITIVE_INFINITY, ...calls, ...timers)
+    return Math.min(this.now + LONGEST_IDLE_MS, ...calls, ...timers)
   }
 
   #ring(timer: Timer): void {
@@ -209,20 +202,20 @@ export class Scheduler {
   }
 
   #advance(call: Call): void {
-    const { name, process } = call
+    const { method, process } = call
     if (!call.answer) {
       call.answer = this.#takeEffect(call)
-      this.trace?.(`${process.name}: ${name}(${call.said()}) ${show(call.answer)}`)
-      this.effected?.(process, name)
+      this.trace?.(`${process.name}: ${method}(${call.args.map(show).join(', ')}) ${show(call.answer)}`)
+      this.effected?.(process, method)
       if (!process.dead && this.chance(0.4)) return
-      this.trace?.(`${process.name}: ${name} is answered at once`)
-    } else this.trace?.(`${process.name}: ${name} is answered`)
+      this.trace?.(`${process.name}: ${method} is answered at once`)
+    } else this.trace?.(`${process.name}: ${method} is answered`)
     this.#calls = this.#calls.filter((other) => other !== call)
     if (!process.dead) call.settle(call.answer)
   }
 
   /** The call does what it should, all of it or a part or nothing; and the answer may be that nobody knows. */
-  #takeEffect({ name, effect, part, faults }: Call): Answer {
+  #takeEffect({ method, effect, part, faults }: Call): Answer {
     const isOut = this.now < this.outageUntil && !faults.own
     const fails = this.fault(isOut ? 1 : faults.chance)
     try {
@@ -232,7 +225,7 @@ export class Scheduler {
     } catch (error) {
       return { error }
     }
-    return { error: new OverpoolError('UNAVAILABLE', `the schedule wants it so: ${name}`, { retryable: true }) }
+    return { error: new OverpoolError('UNAVAILABLE', `the schedule wants it so: ${method}`, { retryable: true }) }
   }
 }
 

@@ -1,22 +1,19 @@
 import { createHash } from 'node:crypto'
-import type { TxEvent } from '../../functions/handler/event.ts'
 import { HandlerLoop } from '../../functions/handler/loop.ts'
 import { Pools } from '../../functions/handler/pools.ts'
-import { redrive } from '../../functions/handler/redrive.ts'
 import type { RunnerReport } from '../../functions/handler/report.ts'
-import { answerBell } from '../../functions/handler/runner.ts'
-import { accept } from '../../functions/payments/accept.ts'
-import { checkPayment } from '../../shared/bip270/payment.ts'
+import { type Answer, answerBell } from '../../functions/handler/runner.ts'
 import { type CheckedSettings, checkSettings } from '../../shared/config.ts'
-import { decodeBell, decodeIngress } from '../../shared/ledger/messages.ts'
+import { type Bell, decodeBell, decodeIngress } from '../../shared/ledger/messages.ts'
 import type { Mirror } from '../../shared/mirror/port.ts'
-import type { Outgoing, Queue } from '../../shared/queue/port.ts'
-import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import type { Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
 import type { PoolCore } from '../../sidecar/core.ts'
 import type { SidecarReport } from '../../sidecar/report.ts'
 import { Sidecar } from '../../sidecar/sidecar.ts'
+import { Handlers } from './handler.ts'
 import { Disk, MemoryCore, MemoryMirror, MemoryQueue } from './ports.ts'
 import { Process, Scheduler } from './scheduler.ts'
+import { Users } from './users.ts'
 
 const SWEEP_MS = 2_000
 const INGRESS_VISIBILITY_MS = 3_000
@@ -24,115 +21,74 @@ const INGRESS_VISIBILITY_MS = 3_000
 const BELL_VISIBILITY_MS = 12_000
 const BELL_MS = 10_000
 const TIMEOUT_MS = 5_000
-/** A handler that takes so long is slower than the margin in which a runner writes its cursor: only `receives > 1` moves it on. */
-const SLOW_MS = 4_000
 const ALL_HANDLERS = ['main', 'audit']
-/** Follow-ups of an entry that loops. */
-const MAX_HOPS = 2
-
-/** What a payment asks of the handler, as JSON in its memo. */
-interface Wish {
-  /** tells payments apart */
-  n: number
-  /** post one follow-up into this pool */
-  loop?: string
-  /** how it posts: and awaits it, does not await it, gives the post a name, or posts another transaction at each run */
-  how?: 'await' | 'forget' | 'name' | 'fickle'
-  /** throw at every run, before or after the post, or take the process with it */
-  poison?: 'before' | 'after' | 'kill'
-  slow?: boolean
-  /** return no promise, if there is nothing to post */
-  sync?: boolean
-}
 
 /** A sidecar or a runner in its process. */
 interface Running {
   kind: 'sidecar' | 'runner'
-  name: string
+  name: 'A' | 'B'
   process: Process
-  /** when a function's time is up, ms since 1970: for each bell that is being answered */
-  deadlines: Set<{ at: number }>
-  /** rings for handlers that lag, if it is a sidecar */
-  ringAgain?: () => Promise<void>
+  /** of a runner: the bells that are being answered, as `handler pool`, and when a function's time for it is up, ms since 1970 */
+  answering: Map<string, number>
   stop: () => Promise<unknown>
-  stopping?: boolean
+  /** of a sidecar: rings for handlers that lag */
+  ringAgain?: () => Promise<void>
+  isStopping?: boolean
 }
 
-/** A payment that a wallet or a program posts. */
-interface Post {
-  pool: string
-  wish: Wish
-  source: 'http' | 'api' | 'named'
-}
-
-/** One machine with all its processes, services and users, under one schedule. */
+/** One machine: its services, which are never lost, and its processes, which come and go. All its choices come from the seed. */
 export class World {
   readonly scheduler: Scheduler
-  readonly mirror: MemoryMirror
-  readonly ingress: MemoryQueue
-  readonly bells = new Map<string, MemoryQueue>()
-  readonly disks = { A: new Disk(), B: new Disk() }
+  /** nothing fails in this world, so nothing may run twice */
+  readonly isFaultless: boolean
+  /** how often a process is killed, and one started beside it, at a step */
+  readonly killChance: number
+  readonly startChance: number
   readonly paths: string[]
   /** those at work; another may begin later */
   readonly handlers = ['main']
-  /** ids of the posts whose poster was told that they are held */
-  readonly acknowledged = new Map<string, string>()
-  /** runs of handlers that were begun, in their order, and those that came to their end; as `handler pool seq` */
-  readonly begun: string[] = []
-  readonly ended = new Set<string>()
+  readonly mirror: MemoryMirror
+  readonly ingress: MemoryQueue
+  readonly bells = new Map<string, MemoryQueue>()
+  readonly users: Users
+  readonly userHandlers: Handlers
   readonly running: Running[] = []
   kills = 0
   /** the first law that was broken */
   broken: string | undefined
-  /** nothing fails in this world, so nothing may run twice */
-  readonly faultless: boolean
-  /** how often a process is killed, and one started beside it, at a step */
-  readonly killChance: number
-  readonly startChance: number
-  readonly #hasLoops: boolean
-  readonly #settings: Map<string, CheckedSettings>
-  readonly #maxPosts: number
+  readonly #disks = { A: new Disk(), B: new Disk() }
+  readonly #settings = new Map<string, CheckedSettings>()
+  /** runners are functions, which end with all that they do when their time is up */
   readonly #isLambda: boolean
   readonly #batchMs: number
   readonly #carryBytes: number
-  readonly #posts: Post[] = []
   #processes = 0
   #failedAnswers = 0
-  /** entries whose handler did not look whether its post failed, and one did */
-  readonly #failedPosts = new Set<string>()
   /** when all is quiet, the writer that makes the so-manieth put dies after it; if there is another, that one must find the block */
   #lastBlow: number
 
   constructor(seed: number) {
-    const scheduler = (this.scheduler = new Scheduler(seed))
-    const { chance, pick } = { chance: (of: number) => scheduler.chance(of), pick: <T>(from: T[]) => scheduler.pick(from) }
-    this.faultless = chance(0.05)
-    this.paths = chance(0.5) ? ['a'] : ['a', 'b']
-    this.killChance = pick([0.001, 0.01])
-    this.startChance = pick([0.005, 0.03])
-    this.#hasLoops = chance(0.75)
-    this.#lastBlow = this.faultless ? 0 : scheduler.below(4)
-    const maxAttempts = 1 + scheduler.below(5)
-    this.#settings = new Map(
-      this.paths.map((path) => [
-        path,
-        checkSettings({ maxAttempts, timeoutMs: TIMEOUT_MS, onPoison: chance(0.7) ? 'skip' : 'stop' }, path),
-      ]),
-    )
-    this.#maxPosts = 4 + scheduler.below(12)
-    this.#isLambda = !this.faultless && chance(0.5)
-    this.#batchMs = pick([0, 0, 30])
-    this.#carryBytes = pick([0, 4_096])
+    const scheduler = new Scheduler(seed)
+    this.scheduler = scheduler
+    this.isFaultless = scheduler.chance(0.05)
+    scheduler.faulty = !this.isFaultless
+    this.killChance = scheduler.pick([0.001, 0.01])
+    this.startChance = scheduler.pick([0.005, 0.03])
+    this.paths = scheduler.chance(0.5) ? ['a'] : ['a', 'b']
+    this.#isLambda = !this.isFaultless && scheduler.chance(0.5)
+    this.#batchMs = scheduler.pick([0, 0, 30])
+    this.#carryBytes = scheduler.pick([0, 4_096])
+    this.#lastBlow = this.isFaultless ? 0 : scheduler.below(4)
+    scheduler.effected = (process, method) => {
+      const isPut = method === 'putBlock'
+      if (scheduler.fault(isPut ? 0.04 : 0.001) || (isPut && !scheduler.faulty && --this.#lastBlow === 0)) this.#dieWith(process)
+    }
 
     this.mirror = new MemoryMirror(scheduler, (what) => this.break(what))
     this.ingress = new MemoryQueue(scheduler, {
       fifo: false,
       visibilityMs: INGRESS_VISIBILITY_MS,
-      deleted: (body) => {
-        const { pool, id } = decodeIngress(body)
-        if (!this.mirror.pool(pool).entries.some((entry) => entry.id === id))
-          this.break(`a message left the ingress queue before its entry was in ${pool}`)
-      },
+      deleted: (body) => this.#checkDeleted(body),
     })
     const sent = ({ body, dedupe }: Outgoing) => {
       const { pool, n } = decodeBell(body)
@@ -141,77 +97,91 @@ export class World {
     }
     for (const handler of ALL_HANDLERS)
       this.bells.set(handler, new MemoryQueue(scheduler, { fifo: true, visibilityMs: BELL_VISIBILITY_MS, sent }))
+    const maxAttempts = 1 + scheduler.below(5)
     for (const path of this.paths) {
       const key = createHash('sha256').update(path).digest('hex')
       this.mirror.createPool({ path, key, discoveryKey: key, createdAt: scheduler.now })
+      const onPoison = scheduler.chance(0.7) ? 'skip' : 'stop'
+      this.#settings.set(path, checkSettings({ maxAttempts, timeoutMs: TIMEOUT_MS, onPoison }, path))
     }
-    scheduler.faulty = !this.faultless
-    scheduler.effected = (process, method) => {
-      if (scheduler.fault(method === 'putBlock' ? 0.04 : 0.001)) this.#dieWith(process)
-      else if (!scheduler.faulty && method === 'putBlock' && --this.#lastBlow === 0) this.#dieWith(process)
-    }
+    this.users = new Users(this)
+    this.userHandlers = new Handlers({
+      scheduler,
+      dieWith: (process) => this.#dieWith(process),
+      beginning: (...entry) => this.#checkOrder(...entry),
+    })
   }
+
+  // ---- laws that can be seen to break
 
   break(what: string): void {
     this.scheduler.trace?.(`BROKEN: ${what}`)
     this.broken ??= what
   }
 
-  // ---- processes
+  #checkDeleted(body: Uint8Array): void {
+    const { pool, id } = decodeIngress(body)
+    if (!this.mirror.pool(pool).entries.some((entry) => entry.id === id))
+      this.break(`a message left the ingress queue before its entry was in ${pool}`)
+  }
 
-  #process(name: string): Process {
+  /** An entry's turn comes when all before it are finished or given up. */
+  #checkOrder(handler: string, path: string, seq: number): void {
+    for (let before = 0; before < seq; before++) {
+      const run = `${handler} ${path} ${before}`
+      if (!this.userHandlers.ended.has(run) && !this.mirror.givenUp.has(run))
+        this.break(`handler ${handler} began with ${path} #${seq} before #${before} was over`)
+    }
+  }
+
+  #heard(report: SidecarReport | RunnerReport): void {
+    switch (report.kind) {
+      case 'given-up':
+      case 'stopped': {
+        const { handler, pool, seq } = report
+        // An attempt is a run, or one that was about to be made when its process died, or the mirror was away.
+        const attempts = this.userHandlers.runs(handler, pool, seq) + this.kills + this.#failedAnswers
+        if (attempts < this.settings(pool).maxAttempts)
+          this.break(`handler ${handler} gave up ${pool} #${seq} before its attempts were over`)
+        break
+      }
+      case 'halted':
+      case 'bad-message':
+      case 'bad-block':
+        this.break(`${report.kind}: ${(report.error as Error).stack}`)
+    }
+  }
+
+  // ---- processes, and the services as they see them
+
+  process(name: string): Process {
     const process = new Process(`${name}${++this.#processes}`, this.scheduler)
     if (this.scheduler.fault(0.5)) process.skew = this.scheduler.below(4_000) - 2_000
     return process
   }
 
-  #mirrorOf(process: Process): Mirror {
+  settings(path: string): CheckedSettings {
+    return this.#settings.get(path)!
+  }
+
+  mirrorOf(process: Process): Mirror {
     return this.scheduler.port<Mirror>(process, this.mirror, { chance: 0.05 })
   }
 
-  #queueOf(process: Process, queue: MemoryQueue): Queue {
-    return this.scheduler.port<Queue>(process, queue, { chance: 0.08 }, (method, args) =>
-      method === 'receive' ? queue.hold(...(args as never as [never])) : undefined,
+  queueOf(process: Process, queue: MemoryQueue): Queue {
+    return this.scheduler.port<Queue>(process, queue, { chance: 0.08 }, (method, [options]) =>
+      method === 'receive' ? queue.hold(options as ReceiveOptions) : undefined,
     )
   }
 
-  #poolsOf(process: Process): Pools {
+  poolsOf(process: Process): Pools {
     return new Pools({
-      mirror: this.#mirrorOf(process),
-      ingress: this.#queueOf(process, this.ingress),
+      mirror: this.mirrorOf(process),
+      ingress: this.queueOf(process, this.ingress),
       clock: process.clock,
-      settings: (path) => this.#settings.get(path)!,
+      settings: (path) => this.settings(path),
       postFailed: () => {},
     })
-  }
-
-  /** Starts a process of this kind and name, if none runs. */
-  start(kind: Running['kind'], name: string): void {
-    if (this.running.some((other) => other.kind === kind && other.name === name)) return
-    const process = this.#process(name)
-    const deadlines: Running['deadlines'] = new Set()
-    const methods = kind === 'sidecar' ? this.#startSidecar(process, this.disks[name as 'A']) : this.#startRunner(process, deadlines)
-    this.running.push({ kind, name, process, deadlines, ...methods })
-  }
-
-  #startSidecar(process: Process, disk: Disk): Pick<Running, 'stop' | 'ringAgain'> {
-    const mirror = this.#mirrorOf(process)
-    const bells = new Map([...this.bells].map(([handler, queue]) => [handler, this.#queueOf(process, queue)]))
-    const sidecar = new Sidecar({
-      mirror,
-      ingress: this.#queueOf(process, this.ingress),
-      cores: {
-        open: async (path) => this.#coreOf(process, path, disk),
-        purge: () => Promise.reject(new Error('nothing is encrypted here')),
-      },
-      clock: process.clock,
-      ringers: () => this.handlers.map((handler) => ({ handler, queue: bells.get(handler)!, carryBytes: this.#carryBytes })),
-      report: (report) => this.#heard(report),
-      batchMs: () => this.#batchMs,
-      sweepMs: SWEEP_MS,
-    })
-    for (const path of this.paths) sidecar.writer(path).catch(() => {})
-    return { stop: () => sidecar.stop(), ringAgain: () => sidecar.ringAgain() }
   }
 
   #coreOf(process: Process, path: string, disk: Disk): PoolCore {
@@ -231,64 +201,68 @@ export class World {
     }
   }
 
-  #startRunner(process: Process, deadlines: Running['deadlines']): Pick<Running, 'stop'> {
-    const mirror = this.#mirrorOf(process)
-    const pools = this.#poolsOf(process)
-    const answering = new Set<string>()
-    const stopping = new AbortController()
+  /** Starts a sidecar or a runner, one of two that there can be, if it does not run. */
+  start(kind: Running['kind']): void {
+    const name = this.scheduler.pick(['A', 'B'] as const)
+    if (this.running.some((other) => other.kind === kind && other.name === name)) return
+    const process = this.process(`${kind} ${name}`)
+    const answering = new Map<string, number>()
+    const methods = kind === 'sidecar' ? this.#startSidecar(process, this.#disks[name]) : this.#startRunner(process, answering)
+    this.running.push({ kind, name, process, answering, ...methods })
+  }
+
+  #startSidecar(process: Process, disk: Disk): Pick<Running, 'stop' | 'ringAgain'> {
+    const bells = new Map([...this.bells].map(([handler, queue]) => [handler, this.queueOf(process, queue)]))
+    const sidecar = new Sidecar({
+      mirror: this.mirrorOf(process),
+      ingress: this.queueOf(process, this.ingress),
+      cores: {
+        open: async (path) => this.#coreOf(process, path, disk),
+        purge: () => Promise.reject(new Error('nothing is encrypted here')),
+      },
+      clock: process.clock,
+      ringers: () => this.handlers.map((handler) => ({ handler, queue: bells.get(handler)!, carryBytes: this.#carryBytes })),
+      report: (report) => this.#heard(report),
+      batchMs: () => this.#batchMs,
+      sweepMs: SWEEP_MS,
+    })
+    for (const path of this.paths) sidecar.writer(path).catch(() => {})
+    return { stop: () => sidecar.stop(), ringAgain: () => sidecar.ringAgain() }
+  }
+
+  #startRunner(process: Process, answering: Running['answering']): Pick<Running, 'stop'> {
+    const mirror = this.mirrorOf(process)
+    const pools = this.poolsOf(process)
+    const answer = async (handler: string, bell: Bell, receives: number, stopping: AbortSignal): Promise<Answer> => {
+      const name = `${handler} ${bell.pool}`
+      if (answering.has(name)) this.break(`two bells of ${bell.pool} are answered side by side by handler ${handler} of one process`)
+      answering.set(name, this.scheduler.now + BELL_MS)
+      try {
+        return await answerBell(bell, this.mirror.pool(bell.pool).control, receives, process.clock.now() + BELL_MS, {
+          ...this.settings(bell.pool),
+          handler,
+          mirror,
+          clock: process.clock,
+          report: (report) => this.#heard(report),
+          onTx: (event) => this.userHandlers.handle(handler, event, pools, process),
+          retryMs: 200,
+          retryMostMs: 5_000,
+          stopping,
+        })
+      } finally {
+        answering.delete(name)
+      }
+    }
     const loops = ALL_HANDLERS.map(
       (handler) =>
         new HandlerLoop({
-          queue: this.#queueOf(process, this.bells.get(handler)!),
+          queue: this.queueOf(process, this.bells.get(handler)!),
           clock: process.clock,
           report: () => void this.#failedAnswers++,
-          answer: async (bell, receives) => {
-            const deadline = { at: this.scheduler.now + BELL_MS }
-            deadlines.add(deadline)
-            if (answering.has(`${handler} ${bell.pool}`))
-              this.break(`two bells of ${bell.pool} are answered side by side by handler ${handler} of one process`)
-            answering.add(`${handler} ${bell.pool}`)
-            const { maxAttempts, onPoison, timeoutMs } = this.#settings.get(bell.pool)!
-            try {
-              return await answerBell(bell, this.mirror.pool(bell.pool).control, receives, process.clock.now() + BELL_MS, {
-                handler,
-                mirror,
-                clock: process.clock,
-                report: (report) => this.#heard(report),
-                onTx: (event) => this.#handle(handler, event, pools, process),
-                maxAttempts,
-                onPoison,
-                timeoutMs,
-                retryMs: 200,
-                retryMostMs: 5_000,
-                stopping: stopping.signal,
-              })
-            } finally {
-              deadlines.delete(deadline)
-              answering.delete(`${handler} ${bell.pool}`)
-            }
-          },
+          answer: (...bell) => answer(handler, ...bell),
         }),
     )
-    const stop = () => {
-      stopping.abort()
-      return Promise.all(loops.map((loop) => loop.stop()))
-    }
-    return { stop }
-  }
-
-  #heard(report: SidecarReport | RunnerReport): void {
-    if (report.kind === 'given-up' || report.kind === 'stopped') {
-      const run = `${report.handler} ${report.pool} ${report.seq}`
-      // An attempt is a run, or one that was about to be made when its process died, or the mirror was away.
-      const attempts = this.begun.filter((other) => other === run).length + this.kills + this.#failedAnswers
-      if (attempts < this.#settings.get(report.pool)!.maxAttempts)
-        this.break(`handler ${report.handler} gave up ${report.pool} #${report.seq} before its attempts were over`)
-    }
-    if (report.kind === 'halted' || report.kind === 'bad-message' || report.kind === 'bad-block') {
-      const error = report.error as Error
-      this.break(`${report.kind}: ${error.stack}`)
-    }
+    return { stop: () => Promise.all(loops.map((loop) => loop.stop())) }
   }
 
   /** Another handler begins: it is to hear of every entry from the first one on. */
@@ -297,58 +271,21 @@ export class World {
     for (const { ringAgain } of this.running) void ringAgain?.()
   }
 
+  // ---- ends
+
   kill(running: Running): void {
     this.kills++
     this.scheduler.trace?.(`${running.process.name} is killed`)
-    this.running.splice(this.running.indexOf(running), 1)
-    this.scheduler.kill(running.process)
+    this.#end(running)
     if (running.kind === 'runner') return
-    const disk = this.disks[running.name as 'A']
+    const disk = this.#disks[running.name]
     if (this.scheduler.fault(0.3)) disk.wipe()
     else if (this.scheduler.fault(0.2)) disk.cut(this.scheduler)
   }
 
-  stop(running: Running): void {
-    if (running.stopping) return
-    running.stopping = true
-    void running.stop().then(() => {
-      if (this.running.includes(running)) this.running.splice(this.running.indexOf(running), 1)
-    })
-  }
-
-  // ---- the handler
-
-  #handle(handler: string, event: TxEvent, pools: Pools, process: Process): unknown {
-    const run = `${handler} ${event.path} ${event.seq}`
-    const wish = JSON.parse(event.payment.memo!) as Wish
-    if (!this.begun.includes(run)) this.#checkOrder(handler, event)
-    this.begun.push(run)
-    const end = () => void this.ended.add(run)
-    const posts = handler === 'main' && wish.loop !== undefined && event.hops < MAX_HOPS
-    if (wish.sync && !posts && !wish.slow && wish.poison !== 'kill') {
-      if (wish.poison || this.scheduler.fault(0.1)) throw new Error('the handler fails')
-      return end()
-    }
-    return this.#run(event, wish, posts, pools, process).then(end)
-  }
-
-  /** An entry's turn comes when all before it are finished or given up. */
-  #checkOrder(handler: string, { path, seq }: TxEvent): void {
-    for (let before = 0; before < seq; before++) {
-      const run = `${handler} ${path} ${before}`
-      if (!this.ended.has(run) && !this.mirror.givenUp.has(run))
-        this.break(`handler ${handler} began with ${path} #${seq} before #${before} was over`)
-    }
-  }
-
-  async #run(event: TxEvent, wish: Wish, posts: boolean, pools: Pools, process: Process): Promise<void> {
-    const { scheduler } = this
-    if (wish.slow) await process.clock.sleep(SLOW_MS)
-    if (wish.poison === 'before' || scheduler.fault(0.05)) throw new Error('the handler fails')
-    if (posts) await this.#postNext(event, wish, pools)
-    if (wish.poison === 'after' || scheduler.fault(0.05)) throw new Error('the handler fails after its post')
-    if (wish.poison === 'kill' || scheduler.fault(0.02)) this.#dieWith(process)
-    if (process.dead || scheduler.fault(0.02)) await new Promise(() => {})
+  #end(running: Running): void {
+    this.running.splice(this.running.indexOf(running), 1)
+    this.scheduler.kill(running.process)
   }
 
   #dieWith(process: Process): void {
@@ -356,81 +293,26 @@ export class World {
     if (running) this.kill(running)
   }
 
-  async #postNext(event: TxEvent, wish: Wish, pools: Pools): Promise<void> {
-    const next: Wish = { ...wish, poison: undefined }
-    const text = `${event.key.slice(0, 8)} ${event.seq} ${wish.how === 'fickle' ? this.scheduler.below(1_000) : ''}`
-    const payment = { transaction: sampleTransaction(text), memo: JSON.stringify(next) }
-    const posting = pools.post({ path: wish.loop!, payment, id: wish.how === 'name' ? text : undefined })
-    if (wish.how === 'forget') posting.catch(() => this.#failedPosts.add(`${event.path} ${event.seq}`))
-    else await posting
+  /** Stops a process as it should be. */
+  stop(running: Running): void {
+    if (running.isStopping) return
+    running.isStopping = true
+    void running.stop().then(() => {
+      if (this.running.includes(running)) this.#end(running)
+    })
   }
 
-  /** Entries that follow one, as its handler asked for: as many as there must be, or at most. */
-  followUps({ path, seq }: { path: string; seq: number }): { exactly: boolean; count: number } {
-    const entry = this.mirror.pool(path).entries[seq]!
-    const wish = JSON.parse(entry.payment.memo!) as Wish
-    if (wish.loop === undefined || entry.hops >= MAX_HOPS) return { exactly: true, count: 0 }
-    const isSure = this.ended.has(`main ${path} ${seq}`) && !this.#failedPosts.has(`${path} ${seq}`)
-    return { exactly: isSure, count: 1 }
-  }
-
-  // ---- wallets, programs, and the operator
-
-  /** A new post, or an old one again as a wallet does that has not heard. */
-  post(): void {
-    const { scheduler } = this
-    if (this.#posts.length && scheduler.fault(0.3)) this.#send(scheduler.pick(this.#posts))
-    else if (this.postsLeft) this.#postNew()
-  }
-
-  #postNew(): void {
-    const { scheduler } = this
-    const how = scheduler.pick(['await', 'await', 'forget', 'name', 'fickle'] as const)
-    const wish: Wish = {
-      n: this.#posts.length,
-      ...(this.#hasLoops && scheduler.chance(0.7) && { loop: scheduler.pick(this.paths), how }),
-      ...(scheduler.chance(0.08) && { poison: scheduler.pick(['before', 'after', this.faultless ? 'after' : 'kill'] as const) }),
-      ...(scheduler.chance(0.1) && { slow: true }),
-      sync: scheduler.chance(0.3),
+  /** Ends functions whose time is up, and sees to it that there is one of each kind. */
+  keepUp(): void {
+    const { now } = this.scheduler
+    if (this.#isLambda) {
+      const late = this.running.filter(({ answering }) => [...answering.values()].some((until) => until <= now))
+      for (const running of late) this.kill(running)
     }
-    const post: Post = { pool: scheduler.pick(this.paths), wish, source: scheduler.pick(['http', 'http', 'api', 'named'] as const) }
-    this.#posts.push(post)
-    this.#send(post)
+    for (const kind of ['sidecar', 'runner'] as const) if (!this.running.some((one) => one.kind === kind)) this.start(kind)
   }
 
-  #send({ pool, wish, source }: Post): void {
-    const process = this.#process('door')
-    const payment = { transaction: sampleTransaction(`payment ${wish.n}`), memo: JSON.stringify(wish) }
-    const posting =
-      source === 'http'
-        ? accept(
-            { path: pool, ...this.#settings.get(pool)! },
-            checkPayment(payment),
-            { source },
-            { ingress: this.#queueOf(process, this.ingress), now: process.clock.now },
-          )
-        : this.#poolsOf(process).post({ path: pool, payment, id: source === 'named' ? `named ${wish.n}` : undefined })
-    posting.then(
-      ({ id }) => this.acknowledged.set(id, pool),
-      () => {},
-    )
-  }
-
-  get postsLeft(): number {
-    return this.#maxPosts - this.#posts.length
-  }
-
-  /** Has a handler try again what it gave up, or pass over where it stopped. */
-  operate(): void {
-    const path = this.scheduler.pick(this.paths)
-    const handler = this.scheduler.pick(this.handlers)
-    const process = this.#process('operator')
-    const { stopped } = this.mirror.readCursor(handler, path)
-    if (stopped === undefined && !this.mirror.listDead(handler, path).length) return
-    const skip = stopped !== undefined && this.scheduler.chance(0.5)
-    const deps = { mirror: this.#mirrorOf(process), bells: this.#queueOf(process, this.bells.get(handler)!), clock: process.clock }
-    redrive(handler, path, skip, deps).catch(() => {})
-  }
+  // ---- rest
 
   get isStopped(): boolean {
     return this.handlers.some((handler) => this.paths.some((path) => this.mirror.readCursor(handler, path).stopped !== undefined))
@@ -438,7 +320,7 @@ export class World {
 
   /** What is left to be done, in words, if there is something. */
   get unrest(): string | undefined {
-    if (this.postsLeft) return `${this.postsLeft} posts are to come`
+    if (this.users.postsLeft) return `${this.users.postsLeft} posts are to come`
     if (this.ingress.rows.length) return `the ingress queue was not drained: ${this.ingress.rows.length} messages`
     for (const path of this.paths) {
       const { control, blocks, entries } = this.mirror.pool(path)
@@ -453,12 +335,5 @@ export class World {
     }
     for (const [handler, { rows }] of this.bells) if (rows.length) return `${rows.length} bells of handler ${handler} are left`
     return undefined
-  }
-
-  /** Functions whose time is up are ended. */
-  endLate(): void {
-    if (!this.#isLambda) return
-    const { now } = this.scheduler
-    for (const running of this.running.filter(({ deadlines }) => [...deadlines].some(({ at }) => at <= now))) this.kill(running)
   }
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { cpSync } from 'node:fs'
 import { encode } from 'cborg'
 import Hypercore from 'hypercore'
 import type { Connection } from 'hyperswarm'
@@ -247,6 +248,56 @@ describe('a publisher', () => {
     expect(bob.events.map(textOf)).toEqual(['a', 'b', 'c', 'd', 'e'])
     expect((await statusOf(bob, path)).halted).toBeUndefined()
     expect(bob.errors.map(({ report }) => report.kind)).toEqual(['halted', 'halted'])
+  })
+})
+
+describe('a machine whose folder was copied and that signs another ledger', () => {
+  it('is followed no further, and is told so itself: its pool halts', async () => {
+    await using peers = await Peers.start()
+    const [alice, copy, bob] = [peers.machine(), peers.machine(), peers.machine().listen()]
+    await create(alice, 'mypool', 2)
+    await create(alice, 'other', 1)
+    const key = await pub(alice, 'mypool')
+    await bob.pool.sub({ path: key })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 2,
+    )
+    await alice.pool.close()
+    cpSync(alice.dir, copy.dir, { recursive: true })
+    await alice.restart()
+    await alice.pool.post({ path: 'mypool', payment: sampleTransaction('here') })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 3,
+    )
+    await alice.pool.close()
+
+    await copy.pool.post({ path: 'mypool', payment: sampleTransaction('there') })
+    await copy.pool.tail({ path: 'mypool' })
+    await copy.pool.post({ path: 'mypool', payment: sampleTransaction('and there') })
+    expect(await copy.pool.tail({ path: 'mypool' })).toHaveLength(4)
+    const status = await until(
+      () => statusOf(bob, key),
+      ({ halted }) => halted !== undefined,
+      60_000,
+    )
+    expect(status.halted).toMatch(/conflict/)
+    const ours = await until(
+      () => statusOf(copy, 'mypool'),
+      ({ halted }) => halted !== undefined,
+    )
+    expect(ours.halted).toMatch(/another ledger/)
+    await expect(copy.pool.post({ path: 'mypool', payment: sampleTransaction('no more') })).rejects.toMatchObject({ code: 'POOL_HALTED' })
+    await until(
+      () => statusOf(copy, 'mypool'),
+      ({ network }) => network?.announced === false,
+    )
+    // Its other pools go on, and it stays so.
+    await copy.restart()
+    await copy.pool.post({ path: 'other', payment: sampleTransaction('goes on') })
+    expect(await copy.pool.tail({ path: 'other' })).toHaveLength(2)
+    expect((await statusOf(copy, 'mypool')).halted).toBe(ours.halted)
   })
 })
 

@@ -36,8 +36,13 @@ export class RawPeer {
     const core = this.store.get({ key: Hypercore.key(manifest), manifest, ...options })
     await core.ready()
     this.offer(core)
-    await this.swarm.join(core.discoveryKey, { server: true, client: false }).flushed()
+    await this.announce(core)
     return new RawPublisher(core, keyPair)
+  }
+
+  /** Resolves when others can find it here. */
+  async announce(core: Hypercore): Promise<void> {
+    await this.swarm.join(core.discoveryKey, { server: true, client: false }).flushed()
   }
 
   /** Asks for a hypercore on every connection; and looks for who has it. */

@@ -1,0 +1,124 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { until } from '../machine/machine.ts'
+
+export const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
+const MAIN = join(REPOSITORY, 'cli/main.ts')
+
+/** A program that was started, and what it has said until now. */
+export class Program {
+  readonly child: ChildProcess
+  out = ''
+  err = ''
+  #exited: number | string | undefined
+
+  constructor(child: ChildProcess) {
+    this.child = child
+    child.stdout!.on('data', (chunk) => (this.out += chunk))
+    child.stderr!.on('data', (chunk) => (this.err += chunk))
+    child.on('close', (code, signal) => (this.#exited = code ?? signal!))
+  }
+
+  /** Waits until it has said this, on stdout or stderr; fails if it ends without. */
+  async says(what: RegExp): Promise<RegExpExecArray> {
+    const look = () => what.exec(this.out) ?? what.exec(this.err)
+    const found = await until(look, (match) => match !== null || this.#exited !== undefined, 30_000).catch((cause) => {
+      throw new Error(`it did not say ${what}, but:\n${this.out}${this.err}`, { cause })
+    })
+    if (!found) throw new Error(`it ended (${this.#exited}) and did not say ${what}, but:\n${this.out}${this.err}`)
+    return found
+  }
+
+  /** Its exit code, or the signal that ended it, when it has said all. */
+  async ended(): Promise<number | string> {
+    if (this.#exited === undefined) await once(this.child, 'close')
+    return this.#exited!
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGINT'): Promise<number | string> {
+    this.child.kill(signal)
+    return this.ended()
+  }
+}
+
+/** A folder with a config and handlers in it, as a user of the command line has one. */
+export class Project {
+  readonly dir = mkdtempSync(join(tmpdir(), 'overpool-project-'))
+  readonly #programs: Program[] = []
+
+  /** The template: config and handler as they are in a fresh clone. */
+  static template(): Project {
+    const project = new Project()
+    for (const file of ['overpool.config.ts', 'functions/handlers/main.ts']) cpSync(join(REPOSITORY, file), join(project.dir, file))
+    return project
+  }
+
+  /** Pools, and one handler's source for them all; a handler prints what the test waits for. */
+  static of(pools: object, handler: string): Project {
+    const project = new Project()
+    project.write('overpool.config.ts', config(pools))
+    project.write('handler.ts', handler)
+    return project
+  }
+
+  write(file: string, text: string): void {
+    writeFileSync(join(this.dir, file), text)
+  }
+
+  run(command: string, args: string[], options: { env?: NodeJS.ProcessEnv; input?: string; cwd?: string } = {}): Program {
+    const env = { ...process.env, OVERPOOL_DIR: '', HOST: '', PORT: '0', NO_COLOR: '1', FORCE_COLOR: undefined, ...options.env }
+    const child = spawn(command, args, {
+      cwd: options.cwd ?? this.dir,
+      env,
+      stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    })
+    child.stdin?.end(options.input)
+    const program = new Program(child)
+    this.#programs.push(program)
+    return program
+  }
+
+  /** Runs the real command, `overpool …`. */
+  overpool(args: string[], options: { env?: NodeJS.ProcessEnv; input?: string } = {}): Program {
+    return this.run(process.execPath, [MAIN, ...args], options)
+  }
+
+  /** Runs the command until it ends. */
+  async result(...args: string[]): Promise<{ code: number | string; out: string; err: string }> {
+    const program = this.overpool(args)
+    const code = await program.ended()
+    return { code, out: program.out, err: program.err }
+  }
+
+  /** Starts the machine; resolves when wallets can post, to `url` if it has pools. */
+  async start(args: string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Program & { url: string }> {
+    const program = this.overpool(['start', ...args], { env })
+    await program.says(/Ctrl-C stops the machine/)
+    return Object.assign(program, { url: /http:\/\/[\d.:]+/.exec(program.out)?.[0] ?? '' })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#programs.map((program) => program.stop('SIGKILL')))
+    rmSync(this.dir, { recursive: true, force: true })
+  }
+}
+
+/** The source of a config. */
+export function config(pools: object, handler = './handler.ts'): string {
+  return `import { defineConfig } from 'overpool-cloud'\n\nexport default defineConfig(${JSON.stringify({ handler, pools })})\n`
+}
+
+/** Posts a transaction with this text, as a wallet does; resolves to the status. */
+export async function pay(url: string, transaction: string, memo?: string): Promise<number> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ transaction, memo }),
+  })
+  await response.arrayBuffer()
+  return response.status
+}
