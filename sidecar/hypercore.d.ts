@@ -59,6 +59,8 @@ declare module 'hypercore' {
     readonly discoveryKey: Buffer
     readonly length: number
     readonly byteLength: number
+    /** blocks from the first one on that are here, all of them */
+    readonly contiguousLength: number
     readonly fork: number
     readonly manifest: Manifest | null
     readonly peers: Peer[]

@@ -64,7 +64,7 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   unpub: machine.unpublish.bind(machine),
   sub: (key: string, args?: SubscribeOptions) => machine.subscribe(key, args),
   unsub: machine.unsubscribe.bind(machine),
-  announced: machine.announced.bind(machine),
+  announced: async (path: string) => machine.announced(await machine.pools.control(path)),
   status: () => statusOf(machine.pools),
   reports: () => reports,
   ingress: () => parts.ingress.depth(),
