@@ -11,8 +11,12 @@ const scenarios = (side: string) => ({
   },
 })
 
+/** A file to which the outcome is written as JSON, besides what is printed. */
+const results = process.env.OVERPOOL_RESULTS
+
 export default defineConfig({
   test: {
+    reporters: results ? ['default', ['json', { outputFile: results }]] : ['default'],
     projects: [
       { test: { name: 'parts', include: ['test/**/*.test.ts'], exclude: ['test/scenarios/**'], testTimeout: 60_000, hookTimeout: 60_000 } },
       scenarios('sqlite'),

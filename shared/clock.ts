@@ -17,3 +17,9 @@ export const systemClock: Clock = {
     await wait(Math.min(ms, LONGEST_TIMER_MS), undefined, { signal }).catch(() => {})
   },
 }
+
+/** How much of `ms` is left of those that began at `since`; nothing when the clock was set back meanwhile, or it would be waited for as long again. */
+export function timeLeft(clock: Clock, since: number, ms: number): number {
+  const passed = clock.now() - since
+  return passed < 0 ? 0 : Math.max(0, ms - passed)
+}

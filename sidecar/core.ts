@@ -189,7 +189,8 @@ class OpenCore implements ReadCore {
   }
 
   async treeHash(length?: number): Promise<string> {
-    return (await this.core.treeHash(length)).toString('hex')
+    // `core.treeHash` would first have the newest block fetched, for as long as its publisher is away: its hash is here as soon as its length is known.
+    return (await Hypercore.treeHashFromStorage(this.core, length)).toString('hex')
   }
 
   async signed(): Promise<Signed | undefined> {

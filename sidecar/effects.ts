@@ -1,4 +1,4 @@
-import type { Clock } from '../shared/clock.ts'
+import { type Clock, timeLeft } from '../shared/clock.ts'
 import type { Block } from '../shared/ledger/block.ts'
 import { encodeBell } from '../shared/ledger/messages.ts'
 import type { Mirror, PoolPatch, Receipt } from '../shared/mirror/port.ts'
@@ -68,7 +68,7 @@ export class Effects {
   #writtenCore: number
   #last: Block | undefined
   #stopping = false
-  /** handlers that have come to the last block, and until when that is believed */
+  /** handlers that have come to the last block, and when that was seen */
   readonly #caughtUp = new Map<string, number>()
 
   constructor(options: EffectsOptions) {
@@ -110,11 +110,8 @@ export class Effects {
 
   async #run(): Promise<void> {
     const { clock } = this.#options
-    let due = clock.now()
-    const untilDue = () => {
-      const left = due - clock.now()
-      return left > CHECKPOINT_MS ? 0 : Math.max(0, left) // the clock was set back
-    }
+    let writtenAt = Number.NEGATIVE_INFINITY
+    const untilDue = () => timeLeft(clock, writtenAt, CHECKPOINT_MS)
     while (true) {
       const next = this.#together()
       if (next.length) {
@@ -127,7 +124,7 @@ export class Effects {
         await this.#wake.sleep(clock, this.#hasNews() ? untilDue() : undefined)
       }
       if (this.#hasNews() && untilDue() === 0) {
-        due = clock.now() + CHECKPOINT_MS
+        writtenAt = clock.now()
         await this.#checkpoint()
       }
     }
@@ -170,11 +167,11 @@ export class Effects {
     const last = this.#last
     if (this.#queue.length || !last) return
     for (const ringer of ringers()) {
-      if ((this.#caughtUp.get(ringer.handler) ?? 0) > clock.now()) continue
+      if (timeLeft(clock, this.#caughtUp.get(ringer.handler) ?? Number.NEGATIVE_INFINITY, CAUGHT_UP_MS)) continue
       const cursor = await mirror.readCursor(ringer.handler, path)
       const lags = cursor.redrive !== undefined || (cursor.stopped === undefined && cursor.seq < last.first + last.count - 1)
       if (lags) await this.#ring(ringer, [last], `:again:${clock.now()}`)
-      else if (last === this.#last) this.#caughtUp.set(ringer.handler, clock.now() + CAUGHT_UP_MS)
+      else if (last === this.#last) this.#caughtUp.set(ringer.handler, clock.now())
     }
   }
 

@@ -45,6 +45,7 @@ declare module 'hypercore' {
   }
   export default class Hypercore {
     static key(manifest: Manifest): Buffer
+    static treeHashFromStorage(core: Hypercore, length?: number): Promise<Buffer>
     static getProtocolMuxer(stream: Duplex): Protomux
     static createProtocolStream(stream: Duplex, options: { ondiscoverykey: (discoveryKey: Buffer) => void }): Duplex
     static DefaultEncryption: {
@@ -77,7 +78,6 @@ declare module 'hypercore' {
     update(options: { wait: boolean }): Promise<boolean>
     /** @param range `end` -1: for ever */
     download(range: { start: number; end: number }): Download
-    treeHash(length?: number): Promise<Buffer>
     replicate(stream: Duplex): Duplex
     on(event: 'conflict' | 'truncate' | 'verification-error' | 'close' | 'append' | 'peer-add' | 'peer-remove', listener: () => void): this
     close(): Promise<void>

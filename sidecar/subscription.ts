@@ -1,7 +1,7 @@
 import type { Clock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type Block, decodeBlock, isBlockHead } from '../shared/ledger/block.ts'
-import type { Mirror, Network, PoolControl, PoolPatch, Signed } from '../shared/mirror/port.ts'
+import type { Mirror, Network, PoolControl, PoolPatch } from '../shared/mirror/port.ts'
 import { untilDone } from '../shared/retry.ts'
 import { Wake } from '../shared/wake.ts'
 import type { CoreStore, PeerCore } from './core.ts'
@@ -29,12 +29,6 @@ export interface SubscriptionOptions {
   report: Report
 }
 
-interface CoreDescription {
-  coreLength: number
-  treeHash: string
-  signed: Signed | undefined
-}
-
 /**
  * Follows a peer's pool: each block that its publisher has signed goes into the mirror and has its effects, as a block of ours does, but nothing is appended
  * (steps 1 and 3 of a payment's way). It goes on where the mirror ends, so whenever it dies nothing is skipped and nothing comes twice.
@@ -56,9 +50,8 @@ export class Subscription implements CoreState {
   #skipped: number
   #lastSkipped: string | undefined
   #stopping = false
+  readonly #stopped = Promise.withResolvers<never>()
   #halted: OverpoolError | undefined
-  /** how the core was when it was closed */
-  #last: CoreDescription | undefined
   /** length of what is kept of the publisher's signatures */
   #signedLength: number
 
@@ -115,15 +108,20 @@ export class Subscription implements CoreState {
 
   async #run(checkpoint: number): Promise<void> {
     await this.#redoEffects(checkpoint)
-    await this.#compare()
-    if (!(await this.#begin())) return
+    await this.#untilStopped(this.#compare())
+    if (!(await this.#untilStopped(this.#begin()))) return
     while (!this.#stopping && !this.#halted) {
-      if (this.#core.length > this.#length) await this.#take(await this.#fetch())
+      if (this.#core.length > this.#length) await this.#take(await this.#untilStopped(this.#fetch()))
       else {
         void this.#core.fetch(this.#length)
         await this.#wake.sleep(this.#options.clock)
       }
     }
+  }
+
+  /** What may wait for the publisher; the end does not. */
+  #untilStopped<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#stopped.promise])
   }
 
   /** Blocks that an earlier process has put, but whose effects it may not have seen through. */
@@ -280,21 +278,18 @@ export class Subscription implements CoreState {
 
   /** Blocks that the publisher has signed, as far as we have heard. */
   get length(): number {
-    return this.#last?.coreLength ?? this.#core.length
+    return this.#core.length
   }
 
   /** What the publisher has signed is kept when all of it is in the mirror; of a log that is followed no more, what was kept before stands. */
   async describe(): Promise<PoolPatch> {
     if (this.#halted) return {}
-    const { signed, ...core } = this.#last ?? (await this.#coreState())
+    const coreLength = this.#core.length
+    const core: PoolPatch = { coreLength, treeHash: await this.#core.treeHash(coreLength) }
+    const signed = await this.#core.signed()
     if (!signed || signed.length > this.#effects.done || signed.length < this.#signedLength) return core
     this.#signedLength = signed.length
     return { ...core, signed }
-  }
-
-  async #coreState(): Promise<CoreDescription> {
-    const { length } = this.#core
-    return { coreLength: length, treeHash: await this.#core.treeHash(length), signed: await this.#core.signed() }
   }
 
   /** Rings for handlers whose cursor lags. */
@@ -321,14 +316,15 @@ export class Subscription implements CoreState {
     this.#wake.wake()
   }
 
-  /** Takes no more blocks, lets the effects of those that it has taken go out. */
+  /** Takes no more blocks, lets the effects of those that it has taken go out. The core is closed last: the checkpoint tells of it. */
   async stop(): Promise<void> {
     this.#stopping = true
+    this.#stopped.promise.catch(() => {}) // there may be nobody who waits
+    this.#stopped.reject(new OverpoolError('CLOSED', 'the subscription is stopped'))
     this.#wake.wake()
-    this.#last = await this.#coreState().catch(() => undefined) // the last effects are still to go out, and it can be asked no more then
-    await this.#core.close() // ends the wait for a block
     await this.#running
     await this.#effects.stop()
+    await this.#core.close()
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Clock } from '../shared/clock.ts'
+import { type Clock, timeLeft } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type Block, encodeBlock, entriesOf, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../shared/ledger/block.ts'
 import type { IngressMessage } from '../shared/ledger/messages.ts'
@@ -201,9 +201,9 @@ export class PoolWriter {
     while (!this.#halted) {
       if (!this.#looked.length) {
         if (this.#stopping && this.#lookEnded) return
-        const left = idleSince + sweepMs - clock.now() // more than all of it: the clock was set back
+        const left = timeLeft(clock, idleSince, sweepMs)
         if (this.#stopping) await this.#putWake.sleep(clock)
-        else if (left > 0 && left <= sweepMs) await this.#putWake.sleep(clock, left)
+        else if (left) await this.#putWake.sleep(clock, left)
         else {
           await this.#sweep()
           idleSince = clock.now()

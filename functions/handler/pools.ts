@@ -1,5 +1,5 @@
 import { type CheckedPayment, checkPayment } from '../../shared/bip270/payment.ts'
-import type { Clock } from '../../shared/clock.ts'
+import { type Clock, timeLeft } from '../../shared/clock.ts'
 import type { CheckedSettings } from '../../shared/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, entriesOf } from '../../shared/ledger/block.ts'
@@ -284,7 +284,7 @@ export class Pools {
     const begin = clock.now()
     for (let asked = [...posts]; asked.length; asked = asked.filter((post) => posts.has(post))) {
       const found = await mirror.findReceipts(path, asked)
-      const late = isOver(begin, clock)
+      const late = !timeLeft(clock, begin, SETTLE_MS)
       for (const [i, post] of asked.entries()) if (found[i] || late) posts.delete(post)
       if (found.includes(undefined) && !late) await clock.sleep(LOOK_MS)
     }
@@ -299,18 +299,13 @@ export class Pools {
   /** Waits until nothing is on its way into the ledger, for a while. */
   async #drained(): Promise<void> {
     const { ingress, clock } = this.#deps
-    for (const begin = clock.now(); !isOver(begin, clock); ) {
+    const begin = clock.now()
+    while (timeLeft(clock, begin, SETTLE_MS)) {
       const { waiting, inFlight } = await ingress.depth()
       if (waiting + inFlight === 0) return
       await clock.sleep(LOOK_MS)
     }
   }
-}
-
-/** Whether a read has waited long enough; a clock that was set back meanwhile has, too. */
-function isOver(begin: number, clock: Clock): boolean {
-  const waited = clock.now() - begin
-  return waited < 0 || waited >= SETTLE_MS
 }
 
 function listed(names: string[]): string {

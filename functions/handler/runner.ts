@@ -157,7 +157,10 @@ async function rerunDead(
     if (!entry) continue
     const error = await run(pool, letter.seq, entry, options)
     if (error === undefined) await mirror.deleteDead(handler, pool.path, letter.seq)
-    else await mirror.putDead(handler, pool.path, { ...tried, error: errorText(error.thrown) })
+    else {
+      options.report({ kind: 'given-up', handler, pool: pool.path, seq: letter.seq, error: error.thrown })
+      await mirror.putDead(handler, pool.path, { ...tried, error: errorText(error.thrown) })
+    }
   }
   return true
 }

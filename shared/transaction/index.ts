@@ -1,9 +1,2 @@
-export { type Cell, type Parsed, type ParsedInput, type ParsedOutput, parseTransaction, type Tape } from './parsed.ts'
-export {
-  type ScannedTransaction,
-  scanTransaction,
-  type TransactionInput,
-  type TransactionOutput,
-  type Txid,
-  transactionFromHex,
-} from './scan.ts'
+export { type Cell, type Parsed, parseTransaction } from './parsed.ts'
+export { type ScannedTransaction, scanTransaction, transactionFromHex } from './scan.ts'

@@ -69,9 +69,13 @@ export class Project {
     writeFileSync(join(this.dir, file), text)
   }
 
-  run(command: string, args: string[], options: { env?: NodeJS.ProcessEnv; input?: string } = {}): Program {
-    const env = { ...process.env, OVERPOOL_DIR: '', PORT: '0', NO_COLOR: '1', FORCE_COLOR: undefined, ...options.env }
-    const child = spawn(command, args, { cwd: this.dir, env, stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'] })
+  run(command: string, args: string[], options: { env?: NodeJS.ProcessEnv; input?: string; cwd?: string } = {}): Program {
+    const env = { ...process.env, OVERPOOL_DIR: '', HOST: '', PORT: '0', NO_COLOR: '1', FORCE_COLOR: undefined, ...options.env }
+    const child = spawn(command, args, {
+      cwd: options.cwd ?? this.dir,
+      env,
+      stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    })
     child.stdin?.end(options.input)
     const program = new Program(child)
     this.#programs.push(program)

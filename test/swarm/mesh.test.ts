@@ -109,8 +109,9 @@ it(`three machines that follow one another, through ${ROUNDS} rounds of kill -9,
     }
 
   for (const name of NAMES) rmSync(join(machines.of(name).dir, 'cores'), { recursive: true })
+  const restarted = Date.now()
   await machines.start()
-  await machines.atRest(loops.length * STEPS)
+  await machines.heardOf(restarted)
   await machines.stop()
   expect(await machines.verified(), 'the same keys and tree hashes from the mirrors alone').toEqual(before)
 
@@ -172,6 +173,19 @@ class Mesh implements AsyncDisposable {
       (now) => now.done.every(Boolean) && now.steps >= steps,
       120_000,
     )
+  }
+
+  /** Resolves when each has heard, since a moment, how long the pools are that it follows, and has all of them. */
+  async heardOf(since: number): Promise<void> {
+    for (const name of NAMES)
+      await until(
+        () => this.of(name).call('status'),
+        (pools) =>
+          pools.every(
+            ({ subscribed, network, behind }) => !subscribed || (network!.at >= since && network!.remoteLength! > 0 && behind === 0),
+          ),
+        60_000,
+      )
   }
 
   async stop(): Promise<void> {

@@ -1,0 +1,295 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { folderLayout } from '../../local/folder.ts'
+import { scanTransaction } from '../../shared/transaction/index.ts'
+import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import { Project, pay, REPOSITORY } from './project.ts'
+
+const PRINTING = `export const onTx = (e) => console.log('got', e.path + '#' + e.seq, e.payment.memo)\n`
+/** Throws at an entry with the memo "bad", as long as the file "mended" is not there. */
+const STUMBLING = `
+  import { existsSync } from 'node:fs'
+  export const onTx = (e) => {
+    if (e.payment.memo === 'bad' && !existsSync('mended')) throw new Error('no such table: orders')
+    console.log('got', e.path + '#' + e.seq)
+  }`
+const hashOf = (hex: string) => scanTransaction(Buffer.from(hex, 'hex')).txid
+const values = (out: string) =>
+  out
+    .trim()
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line))
+
+describe('overpool post, tail and get', () => {
+  it('beside a running machine: what is posted is handled at once, and is found', async () => {
+    await using project = Project.of({ mypool: {}, other: {} }, PRINTING)
+    const machine = await project.start()
+    const hex = sampleTransaction('by hex')
+    const byHex = await project.result('post', 'mypool', hex, '--memo', 'a coffee')
+    expect(byHex).toEqual({ code: 0, err: '', out: `${hashOf(hex)} posted to mypool\n` })
+    await machine.says(/got mypool#0 a coffee/)
+
+    const file = sampleTransaction('by file')
+    project.write('transaction.hex', `${file}\n`)
+    expect((await project.result('post', 'mypool', 'transaction.hex')).out).toContain(hashOf(file))
+    const piped = sampleTransaction('by pipe')
+    const reading = project.overpool(['post', 'mypool', '-'], { input: `  ${piped}\n` })
+    expect([await reading.ended(), reading.out]).toEqual([0, `${hashOf(piped)} posted to mypool\n`])
+    await machine.says(/got mypool#2/)
+
+    const tail = await project.result('tail', 'mypool', '-n', '2')
+    expect(tail.out).toMatch(new RegExp(`^#1 {2}\\S+Z {2}${hashOf(file)} {2}api\n#2 {2}\\S+Z {2}${hashOf(piped)} {2}api\n$`))
+    const got = await project.result('get', 'mypool', hashOf(hex).toUpperCase())
+    expect(JSON.parse(got.out)).toMatchObject({
+      path: 'mypool',
+      seq: 0,
+      hash: hashOf(hex),
+      payment: { transaction: hex, memo: 'a coffee' },
+      parsed: { tx: { h: hashOf(hex) } },
+    })
+    expect(await project.result('tail', 'other')).toEqual({ code: 0, err: '', out: 'no entries in other\n' })
+  })
+
+  it('without a machine: a post waits in the folder, and is handled when there is one', async () => {
+    await using project = Project.of({ mypool: {} }, PRINTING)
+    expect(await (await project.start()).stop()).toBe(0)
+    expect((await project.result('post', 'mypool', '--sample')).out).toMatch(
+      /^[0-9a-f]{64} posted to mypool; it enters the ledger when the machine is started\n$/,
+    )
+    expect((await project.result('pools')).out).toMatch(
+      /^mypool {2}0 entries {2}[0-9a-f]{64}\n1 post waits for the machine to be started\n$/,
+    )
+    const machine = await project.start()
+    await machine.says(/got mypool#0/)
+    expect(await machine.stop()).toBe(0)
+    expect((await project.result('tail', 'mypool')).out).toMatch(/^#0 /)
+  })
+
+  it('with an id is one entry however often it is posted, and without one it is a new entry each time', async () => {
+    await using project = Project.of({ mypool: {} }, PRINTING)
+    const machine = await project.start()
+    const hex = sampleTransaction('same')
+    for (const id of ['order 7', 'order 7', 'order 8']) await project.result('post', 'mypool', hex, '--id', id)
+    for (let i = 0; i < 2; i++) await project.result('post', 'mypool', hex, '--merchant-data', '{"order":7}', '--refund-to', 'a@b.c')
+    await machine.says(/got mypool#3/)
+    await machine.stop()
+    const events = values((await project.result('tail', 'mypool', '--json')).out)
+    expect(events.map(({ payment }) => payment.merchantData)).toEqual([undefined, undefined, '{"order":7}', '{"order":7}'])
+    expect(events[2].payment).toEqual({ transaction: hex, merchantData: '{"order":7}', refundTo: 'a@b.c' })
+  })
+
+  it('tail -f goes on with what comes, through a restart of the machine, until it is interrupted', async () => {
+    await using project = Project.of({ mypool: {} }, PRINTING)
+    const first = await project.start()
+    await pay(`${first.url}/mypool`, sampleTransaction('a'), 'before')
+    await first.says(/got mypool#0/)
+    const tail = project.overpool(['tail', 'mypool', '-f'])
+    await tail.says(/#0 .+ {2}http {2}"before"/)
+    await pay(`${first.url}/mypool`, sampleTransaction('b'), 'a line\nbreak \u001b[31m')
+    await tail.says(/#1 .+ {2}http {2}"a line\\nbreak \\u001b\[31m"/)
+    await first.stop()
+    const second = await project.start()
+    await pay(`${second.url}/mypool`, sampleTransaction('c'), 'after')
+    await tail.says(/#2 .+"after"/)
+    expect(await tail.stop()).toBe(0)
+    expect(tail.out.match(/^#/gm)).toHaveLength(3)
+    expect(tail.err).toBe('')
+  })
+
+  it('tail -f ends quietly when nobody reads it any more', async () => {
+    await using project = Project.of({ mypool: {} }, PRINTING)
+    const machine = await project.start()
+    await pay(`${machine.url}/mypool`, sampleTransaction('a'))
+    await machine.says(/got mypool#0/)
+    const tail = project.overpool(['tail', 'mypool', '-f'])
+    await tail.says(/#0/)
+    tail.child.stdout!.destroy()
+    await pay(`${machine.url}/mypool`, sampleTransaction('b'))
+    expect(await tail.ended()).toBe(0)
+    expect(tail.err).toBe('')
+  })
+})
+
+describe('overpool pools and redrive', () => {
+  it('show what a handler gave up and why, and have it tried again, beside the machine', async () => {
+    await using project = Project.of({ mypool: { maxAttempts: 1 } }, STUMBLING)
+    const machine = await project.start()
+    for (const memo of ['good', 'bad', 'also good']) await pay(`${machine.url}/mypool`, sampleTransaction(memo), memo)
+    await machine.says(/got mypool#2/)
+    const list = await project.result('pools')
+    expect(list.out).toMatch(
+      /^mypool {2}3 entries {2}[0-9a-f]{64}\n {2}handler handler: up to date\n {4}gave up #1 after 1 attempt: Error: no such table: orders\n$/,
+    )
+    expect(values((await project.result('pools', '--json')).out)).toMatchObject([
+      { path: 'mypool', entries: 3, handlers: [{ handler: 'handler', done: 3, waiting: 0, dead: [{ seq: 1, attempts: 1 }] }] },
+    ])
+
+    expect((await project.result('redrive', 'mypool')).out).toBe('handler tries again 1 entry that it gave up\n')
+    await machine.says(/(gave up mypool #1[\s\S]+){2}/) // in vain
+    project.write('mended', '')
+    expect((await project.result('redrive', 'mypool', '--handler', 'handler', '--json')).code).toBe(0)
+    await machine.says(/got mypool#1/)
+    await machine.stop()
+    expect((await project.result('pools')).out).not.toContain('gave up')
+    expect((await project.result('redrive', 'mypool')).out).toBe('handler: there is nothing to do in mypool\n')
+  })
+
+  it('go on where a handler stopped, or pass over the entry, without a machine', async () => {
+    await using project = Project.of({ strict: { maxAttempts: 1, onPoison: 'stop' } }, STUMBLING)
+    const first = await project.start()
+    for (const memo of ['bad', 'good', 'bad']) await pay(`${first.url}/strict`, sampleTransaction(memo), memo === 'bad' ? memo : undefined)
+    await first.says(/handler stopped at strict #0; mend it, then `overpool redrive strict`/)
+    await first.stop()
+    const stopped = (await project.result('pools')).out
+    expect(stopped).toMatch(/handler handler: \d entr(y|ies) behind\n {4}stopped at #0: Error: no such table: orders\n/)
+    expect((await project.result('redrive', 'strict', '--skip')).out).toBe(
+      'handler passes over #0 and goes on, when the machine is started\n',
+    )
+    const second = await project.start()
+    await second.says(/got strict#1/)
+    expect(second.out).not.toContain('got strict#0')
+    expect(await second.stop()).toBe(0)
+  })
+
+  it('say so when there is nothing', async () => {
+    await using project = Project.of({ mypool: {} }, PRINTING)
+    await (await project.start()).stop()
+    expect(await project.result('redrive', 'mypool')).toEqual({ code: 0, err: '', out: 'no handler has worked on mypool yet\n' })
+    expect(await project.result('redrive', 'mypool', '--handler', 'x')).toMatchObject({
+      code: 1,
+      err: 'overpool: no handler "x" has worked on "mypool"; there are: none\n',
+    })
+  })
+})
+
+describe('overpool verify', () => {
+  it('finds a ledger in order, beside the machine and without it', async () => {
+    await using project = Project.of({ mypool: {} }, PRINTING)
+    const machine = await project.start()
+    for (const text of ['a', 'b', 'c']) await pay(`${machine.url}/mypool`, sampleTransaction(text))
+    await machine.says(/got mypool#2/)
+    expect(await project.result('verify', 'mypool')).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^mypool: 3 entries in \d blocks?, \d+ bytes\n/),
+    })
+    await machine.stop()
+    const { code, out } = await project.result('verify', 'mypool', '--json')
+    const [verified] = values(out)
+    expect([code, verified]).toEqual([
+      0,
+      expect.objectContaining({ entries: 3, receipts: 3, problems: 0, treeHash: expect.stringMatching(/^[0-9a-f]{64}$/) }),
+    ])
+    expect(verified.coreLength).toBe(verified.blocks)
+    expect((await project.result('verify', 'mypool')).out).toMatch(/\nall of it agrees\n$/)
+  })
+
+  it('finds what was changed, names it, and exits with 1', async () => {
+    await using project = Project.of({ mypool: {} }, PRINTING)
+    const machine = await project.start()
+    for (const text of ['a', 'b']) {
+      await pay(`${machine.url}/mypool`, sampleTransaction(text))
+      await machine.says(new RegExp(`got mypool#${text === 'a' ? 0 : 1}`))
+    }
+    await machine.stop()
+    const ledger = new DatabaseSync(folderLayout(join(project.dir, '.overpool')).ledger)
+    ledger.exec(`UPDATE blocks SET bytes = (SELECT bytes FROM blocks WHERE n = 1) WHERE n = 0`)
+    ledger.close()
+    const { code, out } = await project.result('verify', 'mypool')
+    expect(code).toBe(1)
+    expect(out).toMatch(/block 0 of the hypercore is not that of the mirror/)
+    expect(out).toMatch(/\d problems found\n$/)
+    expect(values((await project.result('verify', 'mypool', '--json')).out)[0].problems).toBeGreaterThan(0)
+  })
+})
+
+describe('a command that cannot be done', () => {
+  let project: Project
+  beforeAll(async () => {
+    project = Project.of({ mypool: {} }, PRINTING)
+    await (await project.start()).stop()
+  })
+  afterAll(() => project[Symbol.asyncDispose]())
+
+  it.each<[what: string, args: string[], sentence: RegExp]>([
+    [
+      'posting to a pool that is not there',
+      ['post', 'nopool', '--sample'],
+      /^overpool: no pool named "nopool"; this machine has: mypool\n$/,
+    ],
+    ['the tail of a pool that is not there', ['tail', 'nopool'], /^overpool: no pool named "nopool"; this machine has: mypool\n$/],
+    ['verifying a pool that is not there', ['verify', 'nopool'], /no pool named "nopool"/],
+    ['redriving a pool that is not there', ['redrive', 'nopool'], /no pool named "nopool"/],
+    ['a transaction that nobody posted', ['get', 'mypool', '00'.repeat(32)], /^overpool: no transaction 0{64} in "mypool"\n$/],
+    ['a transaction that is none', ['post', 'mypool', '01000000feffffffff'], /^overpool: bad transaction at byte 4/],
+    [
+      'a memo that is too long',
+      ['post', 'mypool', '--sample', '--memo', 'm'.repeat(10_001)],
+      /"memo" may have 10000 characters, not 10001/,
+    ],
+    [
+      'a folder without a machine',
+      ['tail', 'mypool', '--dir', 'nowhere'],
+      /^overpool: there is no machine in \S+nowhere: start one with `overpool start`, or name its folder with --dir\n$/,
+    ],
+    ['the key of a machine that is not there', ['id', '--dir', 'nowhere'], /^overpool: there is no machine in \S+nowhere/],
+  ])('%s: exit code 1, and a sentence', async (_, args, sentence) => {
+    const { code, out, err } = await project.result(...args)
+    expect(err).toMatch(sentence)
+    expect([code, out]).toEqual([1, ''])
+    const asJson = await project.result(...args, '--json')
+    expect(asJson).toMatchObject({ code: 1, out: '' })
+    expect(JSON.parse(asJson.err)).toEqual({ error: expect.stringMatching(/^[A-Z_]+$/), message: expect.any(String), retryable: false })
+  })
+
+  it.each<[what: string, args: string[], sentence: RegExp]>([
+    ['no command', [], /^Usage: overpool \[options\] \[command\]/],
+    ['a command that there is not', ['nonsense'], /unknown command 'nonsense'\n\(overpool --help shows what there is/],
+    ['no pool', ['tail'], /missing required argument 'pool'/],
+    ['a number that is none', ['tail', 'mypool', '-n', 'many'], /'many' is invalid\. a whole number is wanted/],
+    ['an option that there is not', ['tail', 'mypool', '--nonsense'], /unknown option '--nonsense'/],
+    [
+      'nothing to post',
+      ['post', 'mypool'],
+      /say what to post: a transaction in hex, a file that holds it, - for standard input, or --sample/,
+    ],
+    [
+      'a file that is not there',
+      ['post', 'mypool', 'no-such-file'],
+      /"no-such-file" is no transaction in hex, and there is no file of this name/,
+    ],
+    ['a folder instead of a file', ['post', 'mypool', '.'], /^overpool: \. cannot be read: EISDIR/],
+    ['a txid that is none', ['get', 'mypool', 'beef'], /hash is a txid of 64 hex characters/],
+  ])('%s: exit code 2, and what is wrong with it', async (_, args, sentence) => {
+    const { code, out, err } = await project.result(...args)
+    expect(err).toMatch(sentence)
+    expect([code, out]).toEqual([2, ''])
+  })
+})
+
+describe('overpool --help', () => {
+  it('names every command, and each command has help of its own', async () => {
+    await using project = Project.template()
+    const { code, out } = await project.result('--help')
+    expect(code).toBe(0)
+    const commands = [...out.matchAll(/^ {2}([a-z]+)(?= [[<]| {2})/gm)].map(([, name]) => name!)
+    expect(commands).toEqual(expect.arrayContaining(['start', 'post', 'tail', 'get', 'pools', 'verify', 'redrive']))
+    for (const name of new Set(commands)) {
+      if (name === 'help' || name === 'overpool') continue
+      const help = await project.result(name, '--help')
+      expect(help).toMatchObject({
+        code: 0,
+        err: '',
+        out: expect.stringMatching(new RegExp(`^Usage: overpool ${name} [\\s\\S]+--dir <folder>[\\s\\S]+--json`)),
+      })
+    }
+  })
+
+  it('has the version of the package', async () => {
+    await using project = Project.template()
+    const { version } = JSON.parse(readFileSync(join(REPOSITORY, 'package.json'), 'utf8'))
+    expect(await project.result('--version')).toEqual({ code: 0, err: '', out: `${version}\n` })
+  })
+})
