@@ -158,6 +158,32 @@ describe('what a publisher signs that is no block', () => {
   })
 })
 
+describe('an entry that says that it is its own cause', () => {
+  it('has a trail that ends', async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const publisher = await mallory.publish(newKeyPair())
+    const [bob, key] = [peers.machine().listen(), publisher.key]
+    const causes = [0, 2, 1] // of the first itself, of the other two each other
+    await publisher.append(
+      blockOf(
+        0,
+        causes.map((seq, i) => entryBytes(`${i}`, { source: 'handler', hops: 1, cause: { key, seq } })),
+      ),
+    )
+    await bob.pool.sub({ path: key })
+    await until(
+      () => bob.events.length,
+      (count) => count === 3,
+    )
+    const trail = async (seq: number) =>
+      (await Array.fromAsync(bob.pool.trail({ path: key, hash: bob.events[seq]!.hash }))).map((event) => event.seq)
+    expect(await trail(0)).toEqual([0])
+    expect(await trail(1)).toEqual([1, 2])
+    expect(await trail(2)).toEqual([2, 1])
+  })
+})
+
 describe('a publisher', () => {
   it('that takes back what it has signed is followed no further, by name and over restarts; the other publishers are', async () => {
     await using peers = await Peers.start()
