@@ -88,7 +88,7 @@ describe('a machine without a network', () => {
     await closesSoon(early)
     const late = peers.machine({ bootstrap: [`127.0.0.1:${port}`] })
     const key = await publisher(late)
-    await late.pool.sub({ path: [...key].reverse().join('') })
+    await late.pool.sub({ path: Buffer.from(key, 'hex').reverse().toString('hex') })
     await until(
       () => statusOf(late, 'mypool'),
       ({ network }) => network !== undefined,
