@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import type { TxEvent } from '../functions/handler/event.ts'
-import { type Redriven, redrive } from '../functions/handler/redrive.ts'
+import { nextEntry, type Redriven, redrive } from '../functions/handler/redrive.ts'
 import { isRunning, readSeed } from '../local/folder.ts'
 import { systemClock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
@@ -114,12 +114,14 @@ export async function handlerStates(folder: Folder, pool: string, entries: numbe
 }
 
 async function handlerState({ mirror }: Folder, handler: string, pool: string, entries: number) {
-  const { seq, stopped } = await mirror.readCursor(handler, pool)
+  const cursor = await mirror.readCursor(handler, pool)
+  const { seq, stopped } = cursor
+  const stoppedAt = stopped === undefined ? undefined : (await nextEntry(cursor, pool, mirror))?.seq
   const dead = await mirror.listDead(handler, pool)
   const state = { handler, done: seq + 1, waiting: entries - seq - 1, stopped, dead }
   const lines = [
     `  handler ${handler}: ${state.waiting ? `${count(state.waiting, 'entry', 'entries')} behind` : 'up to date'}`,
-    ...(stopped === undefined ? [] : [`    stopped at #${seq + 1}: ${stopped}`]),
+    ...(stopped === undefined ? [] : [`    stopped at #${stoppedAt ?? seq + 1}: ${stopped}`]),
     ...dead
       .slice(0, MAX_LISTED)
       .map((letter) => `    gave up #${letter.seq} after ${count(letter.attempts, 'attempt', 'attempts')}: ${letter.error}`),

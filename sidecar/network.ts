@@ -1,5 +1,5 @@
 import type Hypercore from 'hypercore'
-import type { Clock } from '../shared/clock.ts'
+import { type Clock, timeLeft } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { isPeerPool } from '../shared/ledger/capability.ts'
 import type { Mirror, Network, PoolControl } from '../shared/mirror/port.ts'
@@ -53,7 +53,7 @@ export class PoolNetwork {
     const { clock, lookMs = 1_000 } = this.#options
     for (let swept = clock.now(); !this.#stopped.signal.aborted; ) {
       await this.look()
-      if (clock.now() - swept >= SWEEP_MS || clock.now() < swept) {
+      if (!timeLeft(clock, swept, SWEEP_MS)) {
         swept = clock.now()
         await this.ringAgain() // a bell can get lost
       }
