@@ -19,8 +19,13 @@ declare module 'hypercore' {
     version: number
     signers: { publicKey: Uint8Array }[]
   }
+  /** where cores are kept; its options go on to the store beneath */
+  export interface Storage {
+    readonly path: string
+  }
   export default class Hypercore {
     static key(manifest: Manifest): Buffer
+    static defaultStorage(folder: string, options: { readOnly?: boolean; writeBufferSize?: number }): Storage
     readonly length: number
     ready(): Promise<void>
     append(blocks: Uint8Array[], options: { keyPair: KeyPair }): Promise<{ length: number }>
@@ -33,9 +38,9 @@ declare module 'hypercore' {
 
 declare module 'corestore' {
   import type Hypercore from 'hypercore'
-  import type { Manifest } from 'hypercore'
+  import type { Manifest, Storage } from 'hypercore'
   export default class Corestore {
-    constructor(folder: string, options?: { readOnly?: boolean })
+    constructor(storage: Storage)
     ready(): Promise<void>
     get(options: { key: Uint8Array; manifest?: Manifest }): Hypercore
     close(): Promise<void>
