@@ -9,8 +9,10 @@ import type { Ringer } from './effects.ts'
 import type { Report } from './report.ts'
 import { PoolWriter } from './writer.ts'
 
-/** Messages taken from the ingress queue at once, and bytes of posts in memory beyond which none are taken. */
+/** Messages taken from the ingress queue at once. */
 const RECEIVE_MAX = 256
+/** None are taken while so many posts, or bytes of them, are in hand: enough for the writers, and what lies in the queue costs no memory. */
+const MAX_POSTS_IN_HAND = 2_048
 const MAX_BYTES_IN_HAND = 16 * 1024 * 1024
 /** A message that nothing can be done with for now is given back for so long, ms. */
 const SET_ASIDE_MS = 60_000
@@ -82,7 +84,7 @@ export class Sidecar {
     const signal = this.#stopped.signal
     for (let failures = 0; !signal.aborted; ) {
       try {
-        if (this.#open.reduce((sum, { bytesInHand }) => sum + bytesInHand, 0) >= MAX_BYTES_IN_HAND) {
+        if (this.#handsFull()) {
           await clock.sleep(5, signal)
           continue
         }
@@ -95,6 +97,11 @@ export class Sidecar {
         await clock.sleep(backoff(++failures, 50, 5_000), signal)
       }
     }
+  }
+
+  #handsFull(): boolean {
+    const sum = (of: (writer: PoolWriter) => number) => this.#open.reduce((all, writer) => all + of(writer), 0)
+    return sum(({ postsInHand }) => postsInHand) >= MAX_POSTS_IN_HAND || sum(({ bytesInHand }) => bytesInHand) >= MAX_BYTES_IN_HAND
   }
 
   async #handOver(message: Message): Promise<void> {

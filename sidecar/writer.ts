@@ -13,6 +13,12 @@ import { CoreFollower } from './follower.ts'
 import { type KnownEntry, KnownIds } from './known.ts'
 import type { Report } from './report.ts'
 
+/**
+ * After a block of so many entries the next one comes no sooner than this, ms, unless it is full. Under load that makes a few full blocks of many small ones, and a
+ * block costs the same puts, bells, cursors and signatures whatever it holds; a lone post, or a loop's next step, waits for nothing.
+ */
+const BUSY_ENTRIES = 8
+const BUSY_MS = 20
 /** Blocks whose effects may be under way while the next one is put: the pipeline's depth. */
 const MAX_EFFECTS_WAITING = 32
 
@@ -62,6 +68,7 @@ export class PoolWriter {
   readonly #putWake = new Wake()
   readonly #loops: Promise<unknown>
   #lookEnded = false
+  #busyUntil = 0
   #stopping = false
   #halted: OverpoolError | undefined
   /** blocks in the mirror, as far as we know, and the next sequence number */
@@ -112,7 +119,11 @@ export class PoolWriter {
     this.#loops = Promise.all([looking, this.#putLoop()]).catch((error) => this.#halt(asHalt(error)))
   }
 
-  /** Bytes of the posts in hand: received, and not yet in a block. */
+  /** Posts in hand: received, and not yet in a block. */
+  get postsInHand(): number {
+    return this.#held.size
+  }
+
   get bytesInHand(): number {
     return this.#bytes
   }
@@ -189,7 +200,8 @@ export class PoolWriter {
         if (!this.#looked.length && !this.#stopping && clock.now() - before >= sweepMs) await this.#sweep()
         continue
       }
-      if (batchMs && this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping) await clock.sleep(batchMs)
+      const waitMs = Math.max(batchMs, this.#busyUntil - clock.now())
+      if (waitMs > 0 && this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping) await clock.sleep(waitMs)
       await this.#effectsKeepUp()
       await this.#put(this.#takeLooked())
       this.#forget()
@@ -238,6 +250,7 @@ export class PoolWriter {
   }
 
   #adopt(block: Block, entries: KnownEntry[]): void {
+    if (block.count >= BUSY_ENTRIES) this.#busyUntil = this.#options.clock.now() + BUSY_MS
     this.#length = block.n + 1
     this.#next = block.first + block.count
     this.#known.add(block.n, entries)
