@@ -6,6 +6,8 @@ import { OverpoolError } from '../shared/errors.ts'
 import type { Signed } from '../shared/mirror/port.ts'
 import { Fetcher } from './fetcher.ts'
 
+/** Bytes of blocks that the cores' store holds in memory before it makes a file of them, all pools together. Its own 64 MB make nothing faster here. */
+const WRITE_BUFFER = 8 * 1024 * 1024
 /**
  * Blocks that are asked for at once: at least, and at most where answers take long. Hypercore's own least is 16; with 32 a reader on a fast line needs a tenth less
  * time, with more it needs more again.
@@ -95,7 +97,7 @@ export class CoreStore {
 
   constructor(folder: string, seed: Uint8Array, options: { readOnly?: boolean } = {}) {
     // The store would refuse a folder that was copied or restored, lest it signs another ledger. It is the mirror that keeps us from that (Promise 1).
-    this.#store = new Corestore(folder, { ...options, allowBackup: true })
+    this.#store = new Corestore(Hypercore.defaultStorage(folder, { ...options, allowBackup: true, writeBufferSize: WRITE_BUFFER }))
     this.#seed = seed
   }
 

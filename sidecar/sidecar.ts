@@ -10,8 +10,10 @@ import type { Ringer } from './effects.ts'
 import type { Report } from './report.ts'
 import { PoolWriter } from './writer.ts'
 
-/** Messages taken from the ingress queue at once, and bytes of posts in memory beyond which none are taken. */
+/** Messages taken from the ingress queue at once. */
 const RECEIVE_MAX = 256
+/** None are taken while so many posts, or bytes of them, are in hand: enough for the writers, and what lies in the queue costs no memory. */
+const MAX_POSTS_IN_HAND = 2_048
 const MAX_BYTES_IN_HAND = 16 * 1024 * 1024
 /** A message that nothing can be done with for now is given back for so long, ms. */
 const SET_ASIDE_MS = 60_000
@@ -131,7 +133,7 @@ export class Sidecar {
     const signal = this.#stopped.signal
     for (let failures = 0; !signal.aborted; ) {
       try {
-        if (this.#bytesInHand() >= MAX_BYTES_IN_HAND) {
+        if (this.#handsFull()) {
           await clock.sleep(5, signal)
           continue
         }
@@ -146,10 +148,14 @@ export class Sidecar {
     }
   }
 
-  #bytesInHand(): number {
+  #handsFull(): boolean {
+    let posts = 0
     let bytes = 0
-    for (const { bytesInHand } of this.#open.keys()) bytes += bytesInHand
-    return bytes
+    for (const { postsInHand, bytesInHand } of this.#open.keys()) {
+      posts += postsInHand
+      bytes += bytesInHand
+    }
+    return posts >= MAX_POSTS_IN_HAND || bytes >= MAX_BYTES_IN_HAND
   }
 
   async #handOver(message: Message): Promise<void> {

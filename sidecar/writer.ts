@@ -12,6 +12,12 @@ import { CoreFollower } from './follower.ts'
 import { type KnownEntry, KnownIds, knownEntries } from './known.ts'
 import type { Report } from './report.ts'
 
+/**
+ * After a block of so many entries the next one comes no sooner than this, ms, unless it is full. Under load that makes a few full blocks of many small ones, and a
+ * block costs the same puts, bells, cursors and signatures whatever it holds; a lone post, or a loop's next step, waits for nothing.
+ */
+const BUSY_ENTRIES = 8
+const BUSY_MS = 20
 export interface WriterOptions {
   path: string
   mirror: Mirror
@@ -60,6 +66,8 @@ export class PoolWriter {
   readonly #putWake = new Wake()
   #loops: Promise<unknown> = Promise.resolve()
   #lookEnded = false
+  /** when the last block of many was put */
+  #busyAt = Number.NEGATIVE_INFINITY
   #stopping = false
   #halted: OverpoolError | undefined
   /** resolves when the mirror says that the pool is halted */
@@ -128,7 +136,11 @@ export class PoolWriter {
     this.#loops = Promise.all([looking, this.#putLoop()]).catch((error) => this.halt(asHalt(error)))
   }
 
-  /** Bytes of the posts in hand: received, and not yet in a block. */
+  /** Posts in hand: received, and not yet in a block. */
+  get postsInHand(): number {
+    return this.#held.size
+  }
+
   get bytesInHand(): number {
     return this.#bytes
   }
@@ -210,7 +222,8 @@ export class PoolWriter {
         }
         continue
       }
-      if (batchMs && this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping) await clock.sleep(batchMs)
+      const waitMs = Math.max(batchMs, timeLeft(clock, this.#busyAt, BUSY_MS))
+      if (waitMs > 0 && this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping) await clock.sleep(waitMs)
       await this.#effectsKeepUp()
       await this.#put(this.#takeLooked())
       this.#forget()
@@ -261,6 +274,7 @@ export class PoolWriter {
   }
 
   #adopt(block: Block, entries: KnownEntry[]): void {
+    if (block.count >= BUSY_ENTRIES) this.#busyAt = this.#options.clock.now()
     this.#length = block.n + 1
     this.#next = block.first + block.count
     this.#known.add(block.n, entries)
