@@ -43,9 +43,14 @@ async function run(names: string[], effort: Effort): Promise<void> {
     `${availableParallelism()} cores (${cpus()[0]?.model.trim() ?? '?'}), Node ${process.version}, fsync in ${tmpdir()} ${number(fsyncMs())} ms`,
   )
   for (const name of names) {
-    const figures = await BENCHES[name]!(effort)
-    console.log(textOf(figures, effort))
-    if (!effort.smoke && figures.goals.some(({ met }) => !met)) process.exitCode = 1
+    try {
+      const figures = await BENCHES[name]!(effort)
+      console.log(textOf(figures, effort))
+      if (!effort.smoke && figures.goals.some(({ met }) => !met)) process.exitCode = 1
+    } catch (error) {
+      console.error(`\n${name} could not be measured:`, error) // the others can
+      process.exitCode = 1
+    }
   }
 }
 
