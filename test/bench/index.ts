@@ -6,9 +6,10 @@ import { http } from './http.ts'
 import { type Bench, type Effort, median, number, textOf } from './report.ts'
 import { scale } from './scale.ts'
 import { scanner } from './scanner.ts'
+import { swarm } from './swarm.ts'
 import { writer } from './writer.ts'
 
-const BENCHES: Record<string, Bench> = { http, writer, scanner, scale }
+const BENCHES: Record<string, Bench> = { http, writer, scanner, scale, swarm: (effort) => swarm(effort) }
 
 const HELP = `Usage: npm run bench -- [names] [--smoke]
 
@@ -18,6 +19,7 @@ Measures this machine, and says which of its goals it has met; all of them take 
   writer    entries/s of the writer alone, one pool, with a mirror that takes 5 ms a call
   scanner   transactions/s of the strict scanner, beside @bsv/sdk
   scale     cost of an entry, memory and restart with 10 thousand, 100 thousand and 1 million entries in a pool
+  swarm     pools that go from machine to machine: catch-up, live, restarts, and beside the original
 
   --smoke   only shows that they run: seconds, small sizes, no goals
   --help    this text
