@@ -59,6 +59,7 @@ export async function start(options: StartOptions): Promise<Started> {
   const handlers = new Map<string, PlannedHandler>()
   const watchers = new Map<string, FSWatcher>()
   let broken = false
+  let closing = false
   let pending: NodeJS.Timeout | undefined
   let reloading = Promise.resolve()
 
@@ -113,7 +114,7 @@ export async function start(options: StartOptions): Promise<Started> {
       broken = true
       say(`not reloaded, the last good version goes on: ${error instanceof Error ? error.message : String(error)}`)
     }
-    watchFiles()
+    if (!closing) watchFiles()
   }
 
   /** Watches the folders of all files that the plan is made of. One that is watched stays so: between two watchers a change would be missed. */
@@ -152,6 +153,7 @@ export async function start(options: StartOptions): Promise<Started> {
   }
 
   async function close() {
+    closing = true
     clearTimeout(pending)
     for (const watcher of watchers.values()) watcher.close()
     await reloading
