@@ -1,6 +1,5 @@
 export type { Payment, TxEvent } from './functions/handler/event.ts'
-export type { PaymentLike, Pools, Posted, PostOptions, TransactionLike } from './functions/handler/pools.ts'
-export type { OnTx } from './local/machine.ts'
+export type { OnTx, PaymentLike, Pools, Posted, PostOptions, TransactionLike } from './functions/handler/pools.ts'
 // `require('overpool-cloud')` gives the class itself, as the original did: Node hands out the export of this name.
 export {
   type Created,

@@ -1,13 +1,13 @@
 import { join, resolve } from 'node:path'
 import type { TxEvent } from '../functions/handler/event.ts'
-import { asPoster, type Pools, type Posted, type PostOptions } from '../functions/handler/pools.ts'
+import { asPoster, type OnTx, type Pools, type Posted, type PostOptions } from '../functions/handler/pools.ts'
 import { handlerContext } from '../functions/handler/runner.ts'
 import { type PoolStatus, statusOf } from '../functions/handler/status.ts'
 import { checkNetwork, type NetworkSettings, type PoolSettings } from '../shared/config.ts'
 import { readEnv } from '../shared/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import type { PublishOptions, SubscribeOptions } from '../sidecar/wanted.ts'
-import { Machine, type OnTx } from './machine.ts'
+import { Machine } from './machine.ts'
 import { lineOf, type MachineReport } from './report.ts'
 
 /** The ledger is kept by node:sqlite, which is there without a flag from this version on. */

@@ -37,3 +37,16 @@ export class OverpoolError extends Error {
     this.retryable = options.retryable ?? false
   }
 }
+
+/** What went wrong, as a line for people. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const cause = error.cause instanceof Error ? ` (${error.cause.message})` : ''
+  return error instanceof OverpoolError ? `${error.message} [${error.code}]${cause}` : `${error.message}${cause}`
+}
+
+/** The same; what is not one of ours is told with where it came from. */
+export function stackOf(error: unknown): string {
+  if (error instanceof OverpoolError) return reasonOf(error)
+  return error instanceof Error ? (error.stack ?? String(error)) : String(error)
+}

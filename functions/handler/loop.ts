@@ -1,7 +1,7 @@
 import type { Clock } from '../../shared/clock.ts'
-import { type Bell, decodeBell } from '../../shared/ledger/messages.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
 import { backoff } from '../../shared/retry.ts'
+import { answerBells, type BellsOptions } from './bells.ts'
 import type { Answer } from './runner.ts'
 
 /** Bells taken at once: all of one pool are answered together, since the last covers the others. */
@@ -9,12 +9,9 @@ const RECEIVE_MAX = 64
 /** Pools whose handlers run side by side at most. */
 const MAX_POOLS = 64
 
-export interface LoopOptions {
+export interface LoopOptions extends BellsOptions {
   queue: Queue
   clock: Clock
-  /** answers a bell; a throw means that the answer itself failed (the mirror was away), not the user's function */
-  answer: (bell: Bell, receives: number) => Promise<Answer>
-  report: (error: unknown) => void
 }
 
 /** Takes bells from a handler's queue and has them answered: in order within a pool, in parallel across pools. What a Lambda's event source does on AWS. */
@@ -53,30 +50,13 @@ export class HandlerLoop {
   /** Answers the bells of one pool. */
   async #answer(messages: Message[]): Promise<void> {
     const { queue, answer, report } = this.#options
-    const receives = Math.max(...messages.map((message) => message.receives))
-    let verdict: Answer
-    try {
-      const bell = messages
-        .flatMap(({ body }) => this.#decoded(body))
-        .reduce<Bell | undefined>((last, next) => (last && last.n > next.n ? last : next), undefined)
-      if (this.#stopped.signal.aborted) verdict = { done: false, againMs: 0 }
-      else verdict = bell ? await answer(bell, receives) : { done: true }
-    } catch (error) {
-      report(error)
-      verdict = { done: false, againMs: backoff(Math.min(receives, 10), 100, 30_000) }
-    }
+    const stopping: Answer = { done: false, againMs: 0 }
+    const verdict = await answerBells(messages, {
+      answer: async (...bell) => (this.#stopped.signal.aborted ? stopping : answer(...bell)),
+      report,
+    })
     if (verdict.done) await queue.delete(messages)
     else await queue.giveBack(messages, verdict.againMs)
-  }
-
-  /** A bell that cannot be read is named and dropped: the next one, or the sweep, says the same. */
-  #decoded(body: Uint8Array): Bell[] {
-    try {
-      return [decodeBell(body)]
-    } catch (error) {
-      this.#options.report(error)
-      return []
-    }
   }
 
   /** Takes no more bells, and waits for the handlers that run. */

@@ -6,7 +6,7 @@ import { entriesOf } from '../../shared/ledger/block.ts'
 import { isPeerPool } from '../../shared/ledger/capability.ts'
 import { type Cause, type EntryId, hex, isUint, type PaymentFields } from '../../shared/ledger/entry.ts'
 import type { Mirror, PoolControl } from '../../shared/mirror/port.ts'
-import type { Queue } from '../../shared/queue/port.ts'
+import type { Ingress } from '../../shared/queue/port.ts'
 import { accept, type Poster } from '../payments/accept.ts'
 import { eventOf, type Payment, type TxEvent } from './event.ts'
 import { handlerContext } from './runner.ts'
@@ -20,6 +20,9 @@ const TAIL_SIZE = 10
 export type TransactionLike = string | { toHex(): string }
 /** What `post` takes for a payment: a BIP270 Payment, or its transaction alone. */
 export type PaymentLike = TransactionLike | ({ transaction: TransactionLike } & PaymentFields)
+
+/** What a user's handler file exports. */
+export type OnTx = (event: TxEvent, pool: Pools) => unknown
 
 export interface PostOptions {
   path: string
@@ -37,7 +40,7 @@ export interface Posted {
 
 export interface PoolsDeps {
   mirror: Mirror
-  ingress: Queue
+  ingress: Ingress
   clock: Clock
   settings: (path: string) => CheckedSettings
   /** told of a post inside a handler that failed, since the handler may not look */

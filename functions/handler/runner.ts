@@ -7,6 +7,7 @@ import type { Bell } from '../../shared/ledger/messages.ts'
 import type { Cursor, Mirror, PoolControl } from '../../shared/mirror/port.ts'
 import { backoff } from '../../shared/retry.ts'
 import { eventOf, type TxEvent } from './event.ts'
+import type { RunnerReport } from './report.ts'
 
 /** An error text that is kept is cut to so many characters. */
 const MAX_ERROR = 1_000
@@ -26,12 +27,6 @@ export interface HandlerContext {
 
 /** The handler that the current code runs in, however deep. */
 export const handlerContext = new AsyncLocalStorage<HandlerContext>()
-
-export type RunnerReport =
-  | { kind: 'failed'; handler: string; pool: string; seq: number; attempt: number; error: unknown }
-  | { kind: 'given-up'; handler: string; pool: string; seq: number; error: unknown }
-  | { kind: 'stopped'; handler: string; pool: string; seq: number; error: unknown }
-  | { kind: 'bad-block'; handler: string; pool: string; n: number; error: unknown }
 
 export interface RunnerOptions {
   /** the handler's name: its cursor, its dead letters and the ids of its posts go by it */
