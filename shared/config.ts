@@ -1,4 +1,5 @@
 import { isIPv4 } from 'node:net'
+import { type AwsSettings, checkAws } from './aws-config.ts'
 import { OverpoolError } from './errors.ts'
 import { isPeerPool, parseCapability } from './ledger/capability.ts'
 import type { PaymentFields } from './ledger/entry.ts'
@@ -77,6 +78,8 @@ export interface OverpoolConfig {
   /** peers' pools to follow: what their `pub` printed */
   subscribe?: (string | SubscriptionConfig)[]
   network?: NetworkSettings
+  /** of a machine on AWS (`npx cdk deploy`); the embedded one has no use for it */
+  aws?: AwsSettings
 }
 
 /** A pool's settings with nothing left open. */
@@ -98,7 +101,7 @@ export function checkConfig(value: unknown): OverpoolConfig {
   if (typeof config !== 'object' || config === null || typeof config.pools !== 'object' || config.pools === null) {
     throw wrong('it has no `pools`; write: export default defineConfig({ handler: "./functions/handlers/main.ts", pools: { mypool: {} } })')
   }
-  refuseUnknown(config, new Set(['handler', 'pools', 'subscribe', 'network']), '')
+  refuseUnknown(config, new Set(['handler', 'pools', 'subscribe', 'network', 'aws']), '')
   if (config.handler !== undefined && typeof config.handler !== 'string') throw wrong('`handler` is the path of a file')
   for (const [path, pool] of Object.entries(config.pools)) {
     const where = `pools.${path}`
@@ -115,6 +118,7 @@ export function checkConfig(value: unknown): OverpoolConfig {
   if (config.subscribe !== undefined && !Array.isArray(config.subscribe)) throw wrong('`subscribe` is a list of what `pub` printed')
   for (const [i, subscription] of (config.subscribe ?? []).entries()) checkSubscription(subscription, `subscribe[${i}]`)
   if (config.network !== undefined) checkNetwork(config.network)
+  if (config.aws !== undefined) checkAws(config.aws, wrong)
   return config as OverpoolConfig
 }
 
