@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -28,7 +29,7 @@ export async function bundleHandler(name: string, { file, named }: { file: strin
 }
 
 async function bundle(name: string, entry: string, places: Record<string, string>): Promise<Bundle> {
-  const dir = join(OUT, name)
+  const dir = join(OUT, `${name}-${hash('sha256', JSON.stringify(places)).slice(0, 8)}`)
   rmSync(dir, { recursive: true, force: true })
   const { metafile } = await esbuild(entry, {
     entryPoints: { index: join(ROOT, entry) },

@@ -1,4 +1,5 @@
 import { Duration, RemovalPolicy } from 'aws-cdk-lib'
+import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import {
   ApplicationLogLevel,
   Architecture,
@@ -27,8 +28,15 @@ export interface FunctionProps {
 }
 
 /** A function of ours: Node 24 on ARM, its logs kept for a month. */
-export function lambdaOf(scope: Construct, { bundle, timeoutS, traces, reservedConcurrency, ...props }: FunctionProps): Lambda {
-  return new Lambda(scope, 'Function', {
+export function lambdaOf(
+  scope: Construct,
+  { bundle, timeoutS, traces, reservedConcurrency, ...props }: FunctionProps,
+): { lambda: Lambda; logs: LogGroup } {
+  const logs = new LogGroup(scope, 'Logs', { retention: LOGS_KEPT, removalPolicy: RemovalPolicy.DESTROY })
+  // Instead of the managed policy, which may write to every log of the account.
+  const role = new Role(scope, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') })
+  logs.grantWrite(role)
+  const lambda = new Lambda(scope, 'Function', {
     ...props,
     code: Code.fromAsset(bundle.dir),
     handler: 'index.handler',
@@ -37,10 +45,12 @@ export function lambdaOf(scope: Construct, { bundle, timeoutS, traces, reservedC
     timeout: Duration.seconds(timeoutS),
     tracing: traces ? Tracing.ACTIVE : Tracing.DISABLED,
     reservedConcurrentExecutions: reservedConcurrency,
-    logGroup: new LogGroup(scope, 'Logs', { retention: LOGS_KEPT, removalPolicy: RemovalPolicy.DESTROY }),
+    logGroup: logs,
+    role,
     // Lambda's own three lines for each call would cost as much as the call.
     loggingFormat: LoggingFormat.JSON,
     systemLogLevelV2: SystemLogLevel.WARN,
     applicationLogLevelV2: ApplicationLogLevel.INFO,
   })
+  return { lambda, logs }
 }

@@ -1,6 +1,7 @@
 import { Duration } from 'aws-cdk-lib'
 import type { Function as Lambda } from 'aws-cdk-lib/aws-lambda'
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources'
+import type { LogGroup } from 'aws-cdk-lib/aws-logs'
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs'
 import { Construct } from 'constructs'
 import type { EnvOf } from '../shared/env.ts'
@@ -27,6 +28,7 @@ export class Handler extends Construct {
   readonly name: string
   readonly code: HandlerCode
   readonly function: Lambda
+  readonly logs: LogGroup
   readonly bells: Queue
   readonly deadLetters: Queue
 
@@ -50,7 +52,7 @@ export class Handler extends Construct {
       INGRESS_URLS: ingress.urls,
       NAMESPACE: namespace,
     }
-    this.function = lambdaOf(this, {
+    const { lambda, logs } = lambdaOf(this, {
       bundle: code.bundle,
       environment,
       memorySize: 512,
@@ -58,6 +60,8 @@ export class Handler extends Construct {
       description: `Overpool: calls the handler ${code.named}`,
       traces,
     })
+    this.function = lambda
+    this.logs = logs
     ledger.grantHandle(this.function)
     ledger.grantPutMessages(this.function)
     ingress.grantPost(this.function)

@@ -1,9 +1,11 @@
-import { Duration, RemovalPolicy } from 'aws-cdk-lib'
+import { Duration, RemovalPolicy, Stack } from 'aws-cdk-lib'
 import { AttributeType, BillingMode, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb'
-import { Effect, type Grant, type IGrantable } from 'aws-cdk-lib/aws-iam'
-import { BlockPublicAccess, Bucket, BucketEncryption } from 'aws-cdk-lib/aws-s3'
+import { Effect, Grant, type IGrantable } from 'aws-cdk-lib/aws-iam'
+import { BlockPublicAccess, Bucket, BucketEncryption, type CfnBucket } from 'aws-cdk-lib/aws-s3'
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager'
 import { Construct } from 'constructs'
+import type { Prefix } from '../shared/blobs/bucket.ts'
+import { argue } from './argue.ts'
 
 /** A message is in its queue, or in a dead-letter queue, for 14 days at most: its body is kept a little longer. */
 const MESSAGES_EXPIRE = Duration.days(15)
@@ -50,29 +52,58 @@ export class Ledger extends Construct {
       },
       removalPolicy,
     })
+    argue(this.bucket, {
+      'AwsSolutions-S1':
+        'Only the functions and the sidecar reach it, by IAM; access logs would cost as much as the objects, and CloudTrail can be turned on.',
+    })
+    argue(this.seed, {
+      'AwsSolutions-SMG4': 'The keys of all pools are made from it: another seed would be another ledger, under keys that nobody follows.',
+    })
   }
 
   /** Bodies of messages that are too big for a queue. */
   grantPutMessages(to: IGrantable): void {
-    this.bucket.grantPut(to, 'messages/*')
+    this.#grantPut(to, 'messages/')
   }
 
   /** The whole ledger, and of its table only what is a handler's own to write. */
   grantHandle(to: IGrantable): void {
-    this.table.grantReadData(to)
-    only(this.table.grant(to, 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'), HANDLERS_WRITE)
-    this.bucket.grantRead(to, 'blocks/*')
+    this.table.grant(to, ...READ)
+    only(this.table.grant(to, ...WRITE), HANDLERS_WRITE)
+    this.#grantGet(to, 'blocks/')
   }
 
-  /** All of it: the sidecar's. */
+  /** All of it: the sidecar's, and nobody else writes blocks. */
   grantKeep(to: IGrantable): void {
-    this.table.grantReadWriteData(to)
-    this.bucket.grantRead(to, 'blocks/*')
-    this.bucket.grantRead(to, 'messages/*')
-    this.bucket.grantPut(to, 'blocks/*')
+    this.table.grant(to, ...READ, ...WRITE, 'dynamodb:BatchWriteItem')
+    this.#grantGet(to, 'blocks/')
+    this.#grantGet(to, 'messages/')
+    this.#grantPut(to, 'blocks/')
     this.seed.grantRead(to)
   }
+
+  #grantGet(to: IGrantable, prefix: Prefix): void {
+    this.#grant(to, 's3:GetObject', prefix)
+    // Without this one S3 does not say that an object is not there, only that it may not be had.
+    Grant.addToPrincipal({ grantee: to, actions: ['s3:ListBucket'], resourceArns: [this.bucket.bucketArn] })
+  }
+
+  #grantPut(to: IGrantable, prefix: Prefix): void {
+    this.#grant(to, 's3:PutObject', prefix)
+  }
+
+  #grant(to: IGrantable, action: string, prefix: Prefix): void {
+    Grant.addToPrincipal({ grantee: to, actions: [action], resourceArns: [this.bucket.arnForObjects(`${prefix}*`)] })
+    argue(to.grantPrincipal, {
+      [`AwsSolutions-IAM5[Resource::<${Stack.of(this).getLogicalId(this.bucket.node.defaultChild as CfnBucket)}.Arn>/${prefix}*]`]:
+        'Objects are named by their sha256: their prefix is all that can be said of them before they are there.',
+    })
+  }
 }
+
+/** What DynamoMirror asks for; no scans. */
+const READ = ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query']
+const WRITE = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem']
 
 /** Restricts a grant to partition keys. */
 function only(grant: Grant, keys: string[]): void {

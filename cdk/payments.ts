@@ -26,7 +26,7 @@ export class Payments extends Construct {
   constructor(scope: Construct, { bundle, ledger, ingress, namespace, reservedConcurrency, traces }: PaymentsProps) {
     super(scope, 'Payments')
     const environment: EnvOf<'payments'> = { INGRESS_URLS: ingress.urls, BUCKET: ledger.bucket.bucketName, NAMESPACE: namespace }
-    this.function = lambdaOf(this, {
+    const { lambda } = lambdaOf(this, {
       bundle,
       environment,
       memorySize: 256,
@@ -35,6 +35,7 @@ export class Payments extends Construct {
       reservedConcurrency,
       traces,
     })
+    this.function = lambda
     ingress.grantPost(this.function)
     ledger.grantPutMessages(this.function)
     this.url = this.function.addFunctionUrl({ authType: FunctionUrlAuthType.NONE })

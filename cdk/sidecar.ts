@@ -28,6 +28,7 @@ import { type AwsSettings, SIDECAR } from '../shared/aws-config.ts'
 import type { OverpoolConfig } from '../shared/config.ts'
 import type { EnvOf } from '../shared/env.ts'
 import { planMachine } from '../shared/plan.ts'
+import { argue } from './argue.ts'
 import { LOGS_KEPT } from './function.ts'
 import type { Handler } from './handlers.ts'
 import type { Ingress } from './ingress.ts'
@@ -75,7 +76,14 @@ export class Sidecars extends Construct {
     const vpc = this.#network(settings.vpc)
     const securityGroup = new SecurityGroup(this, 'Door', { vpc, description: 'Peers of the swarm, on one UDP port' })
     securityGroup.addIngressRule(Peer.anyIpv4(), Port.udp(port), 'the swarm')
+    argue(securityGroup, {
+      'AwsSolutions-EC23': 'Peers come from anywhere, to this one UDP port, and speak Noise: whoever has no key gets no further.',
+    })
     const cluster = new Cluster(this, 'Cluster', { vpc })
+    argue(cluster, {
+      'AwsSolutions-ECS4':
+        'Container Insights would cost more than the task; it says once a minute that its loops move, and an alarm listens.',
+    })
     for (const [shard, environment] of this.environments.entries()) {
       this.services.push(
         this.#service(`Shard${shard}`, environment, { ...props, port, cluster, securityGroup, queue: ingress.queues[shard]! }),
@@ -88,7 +96,7 @@ export class Sidecars extends Construct {
       const { id, availabilityZones, publicSubnets } = there
       return Vpc.fromVpcAttributes(this, 'Vpc', { vpcId: id, availabilityZones, publicSubnetIds: publicSubnets })
     }
-    return new Vpc(this, 'Vpc', {
+    const vpc = new Vpc(this, 'Vpc', {
       ipAddresses: IpAddresses.cidr('10.0.0.0/24'),
       maxAzs: 2,
       natGateways: 0, // one would be symmetric, which kills hole punching, and cost three times what the rest does
@@ -99,6 +107,11 @@ export class Sidecars extends Construct {
         S3: { service: GatewayVpcEndpointAwsService.S3 },
       },
     })
+    argue(vpc, {
+      'AwsSolutions-VPC7':
+        'Nothing is in it but the sidecars, which speak to AWS and, over UDP, to strangers: flow logs would be of strangers.',
+    })
+    return vpc
   }
 
   #service(
@@ -147,10 +160,16 @@ export class Sidecars extends Construct {
         startPeriod: Duration.seconds(60),
       },
     })
+    argue(taskDefinition, {
+      'AwsSolutions-ECS2': 'Names, URLs and the plan of the machine, none of which is a secret: of the one secret it has the ARN.',
+    })
     container.addMountPoints({ sourceVolume: 'work', containerPath: '/work', readOnly: false })
     ledger.grantKeep(taskDefinition.taskRole)
     queue.grantConsumeMessages(taskDefinition.taskRole)
     for (const { bells } of handlers) bells.grantSendMessages(taskDefinition.taskRole)
+    argue(taskDefinition.obtainExecutionRole(), {
+      'AwsSolutions-IAM5[Resource::*]': 'ecr:GetAuthorizationToken knows no resources.',
+    })
     return new FargateService(scope, 'Service', {
       cluster,
       taskDefinition,
