@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { CloudWatchLogsClient, FilterLogEventsCommand } from '@aws-sdk/client-cloudwatch-logs'
+import { CloudWatchLogsClient, FilterLogEventsCommand, ResourceNotFoundException } from '@aws-sdk/client-cloudwatch-logs'
 import { DeleteItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { LambdaClient, ListEventSourceMappingsCommand, UpdateEventSourceMappingCommand } from '@aws-sdk/client-lambda'
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
@@ -32,6 +32,8 @@ import { RunsReader } from './runs.ts'
 const SIDECAR = fileURLToPath(new URL('../../sidecar/main.ts', import.meta.url))
 /** The runs' notes are read so often, ms. */
 const LOOK_MS = 150
+/** Log lines that have not become more for so long are all there, ms. */
+const SETTLED_MS = 2_000
 const SHARD = '0'
 
 /** Outputs of the stack, as `run.ts` has written them. */
@@ -208,20 +210,32 @@ export class StackMachine extends TestMachine {
     close: () => this.stop(),
   }
 
-  /** What the sidecar and the handler have said, when no bell is being answered: a function's lines are there when it has ended. */
+  /** What the sidecar and the handler have said, when no bell is being answered and no more lines come: a function's are there some time after it has ended. */
   async #reports(): Promise<string[]> {
     await until(
       () => this.#bells.depth(),
       ({ inFlight }) => inFlight === 0,
     )
-    const { events = [] } = await this.#logs.send(
-      new FilterLogEventsCommand({ logGroupName: this.#outputs.HandlerLogs, startTime: this.#began, limit: 10_000 }),
-    )
-    const lines = [...this.#lines, ...events.flatMap(({ message = '' }) => message.split('\n'))]
-    return lines.flatMap((line) => {
+    let lines = await this.#handlerLines()
+    for (let before = -1; lines.length > before; lines = await this.#handlerLines()) {
+      before = lines.length
+      await wait(SETTLED_MS)
+    }
+    return [...this.#lines, ...lines].flatMap((line) => {
       const { kind, message } = line.startsWith('{') ? (JSON.parse(line) as { kind?: string; message?: string }) : {}
       return kind && message !== undefined ? [`${kind}: ${message}`] : []
     })
+  }
+
+  async #handlerLines(): Promise<string[]> {
+    // LocalStack writes to the group that a function has by itself, not to the one that it was given.
+    const groups = [this.#outputs.HandlerLogs, `/aws/lambda/${this.#outputs.HandlerFunction}`]
+    const lines = groups.map(async (logGroupName) => {
+      const command = new FilterLogEventsCommand({ logGroupName, startTime: this.#began, limit: 10_000 })
+      const { events = [] } = await this.#logs.send(command).catch(ignoreMissing)
+      return events.flatMap(({ message = '' }) => message.split('\n'))
+    })
+    return (await Promise.all(lines)).flat()
   }
 
   override async post(pool: string, payment: unknown, headers: Record<string, string> = {}): Promise<Ack> {
@@ -285,6 +299,11 @@ export class StackMachine extends TestMachine {
     })
     return Object.fromEntries(told)
   }
+}
+
+function ignoreMissing(error: unknown): { events?: [] } {
+  if (error instanceof ResourceNotFoundException) return {}
+  throw error
 }
 
 /** The same with another pool in the wish that the memo holds, if it holds one. */

@@ -16,7 +16,8 @@ functions() {  # AWS's own runtime client for Node, and the plugin that starts i
   npm install --silent --no-audit --no-fund --ignore-scripts --save-exact aws-lambda-ric@4.0.2
   rm -rf node_modules/aws-lambda-ric/rapid-client.node
   cp -r "$here/lambda-executor/rapid-client.node" node_modules/aws-lambda-ric/
-  "$LS_HOME/venv/bin/pip" install -q --disable-pip-version-check "$here/lambda-executor"
+  cp -r "$here/lambda-executor" "$LS_HOME/" # pip builds in the folder that it is given
+  "$LS_HOME/venv/bin/pip" install -q --disable-pip-version-check "$LS_HOME/lambda-executor"
 }
 step "LocalStack (PyPI)" localstack
 step "DynamoDB Local (Maven)" "$here/place-dynamodb.sh"
