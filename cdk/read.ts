@@ -6,8 +6,6 @@ import { type PlannedHandler, planHandlers, subscriptionsOf } from '../shared/ha
 import { load } from '../shared/load.ts'
 import { type Bundle, bundleHandler, bundlePayments, OUT } from './bundle.ts'
 
-/** Lambda: the longest time-out of a function, s. */
-const MAX_FUNCTION_S = 900
 /** A function has so much longer than one call of the user's handler may take, s: for what comes before and after it, and for further entries. */
 const ROOM_S = 30
 
@@ -56,14 +54,6 @@ export async function readProgram(file: string): Promise<Program> {
 
 /** A handler's function has the time of its slowest pool. */
 function timeoutOf({ pools }: PlannedHandler, config: OverpoolConfig): number {
-  const times = pools.map((path) => [path, checkPool(config.pools[path] ?? {}, `pools.${path}`).timeoutMs] as const)
-  const seconds = (ms: number) => Math.ceil(ms / 1000) + ROOM_S
-  const tooLong = times.find(([, ms]) => seconds(ms) > MAX_FUNCTION_S)
-  if (tooLong) {
-    throw new OverpoolError(
-      'BAD_CONFIG',
-      `the config is wrong: pools.${tooLong[0]}.timeoutMs is at most ${(MAX_FUNCTION_S - ROOM_S) * 1000} on AWS, where a function may run for 15 minutes`,
-    )
-  }
-  return Math.max(...[checkSettings({}, '').timeoutMs, ...times.map(([, ms]) => ms)].map(seconds))
+  const settings = [checkSettings({}, ''), ...pools.map((path) => checkPool(config.pools[path] ?? {}, `pools.${path}`))]
+  return Math.max(...settings.map(({ timeoutMs }) => Math.ceil(timeoutMs / 1000) + ROOM_S))
 }

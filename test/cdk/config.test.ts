@@ -67,7 +67,7 @@ describe('a config that is wrong for AWS fails before anything is deployed, and 
     [
       'a handler that takes longer than a function may run',
       "{ pools: { a: { handler: './main.ts', timeoutMs: 900_000 } } }",
-      'pools.a.timeoutMs is at most 870000 on AWS',
+      'pools.a.timeoutMs is a whole number from 1 to 300000',
     ],
     [
       'an encryption key, which would stand in the template',
