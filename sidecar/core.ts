@@ -80,9 +80,9 @@ export function poolKeys(seed: Uint8Array, path: string): PoolKeys {
   return { key: key.toString('hex'), discoveryKey: discoveryKeyOf(key.toString('hex')), secret, manifest, keyPair }
 }
 
-/** The key pair by which other machines know this one: the same seed gives the same. */
-export function machineKeyPair(seed: Uint8Array): KeyPair {
-  return crypto.keyPair(derived(seed, 'overpool machine'))
+/** The key pair by which other machines know this one, or one of its shards: the same seed gives the same. */
+export function machineKeyPair(seed: Uint8Array, shard = 0): KeyPair {
+  return crypto.keyPair(derived(seed, shard ? `overpool machine\0${shard}` : 'overpool machine'))
 }
 
 /** What a pool is looked for by in the network: it does not tell the key. Both 64 hex. */

@@ -21,6 +21,8 @@ export interface PoolNetworkOptions {
   ringers: (pool: string) => Ringer[]
   clock: Clock
   report: Report
+  /** the pools that are ours to offer and to follow, of those in the mirror; default all */
+  owns?: (pool: string) => boolean
   /** how often it is looked whether callers want something else, ms (default 1,000) */
   lookMs?: number
 }
@@ -70,9 +72,10 @@ export class PoolNetwork {
   }
 
   async #look(): Promise<void> {
-    const { mirror, report } = this.#options
+    const { mirror, report, owns } = this.#options
     for (const pool of await mirror.listPools()) {
       if (this.#stopped.signal.aborted) return
+      if (owns && !owns(pool.path)) continue
       try {
         await this.#settle(pool)
         await this.#describe(pool)

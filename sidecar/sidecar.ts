@@ -20,6 +20,8 @@ const MAX_WAITING = 512
 const WAIT_MS = 1_000
 /** A message that nothing can be done with for now is given back for so long, ms. */
 const SET_ASIDE_MS = 60_000
+/** A loop that has had work and has not moved for so long stands still, ms: longer than a long poll and its retries. */
+const STILL_MS = 90_000
 
 export interface SidecarOptions {
   mirror: Mirror
@@ -43,15 +45,23 @@ export class Sidecar {
   readonly #waiting = new Map<string, number>()
   readonly #stopped = new AbortController()
   readonly #receiving: Promise<void>
+  #received: number
 
   constructor(options: SidecarOptions) {
     this.#options = options
+    this.#received = options.clock.now()
     this.#receiving = this.#receive()
   }
 
   /** Opens the writer of a pool, if it is not open: recovers what an earlier process left (Promise 4). */
   writer(path: string): Promise<PoolWriter> {
     return this.#writers.get(path) ?? this.#opening(path, this.#openWriter(path))
+  }
+
+  /** Whether it goes on taking posts, and the writers go on with those that they have. */
+  get moves(): boolean {
+    const since = this.#options.clock.now() - STILL_MS
+    return this.#received > since && [...this.#open.keys()].every(({ movedAt }) => movedAt > since)
   }
 
   /** Closes the writer of a pool and opens it again: its core is to be made anew. */
@@ -143,10 +153,12 @@ export class Sidecar {
     for (let failures = 0; !signal.aborted; ) {
       try {
         if (this.#handsFull()) {
+          this.#received = clock.now() // the writers say for themselves whether they go on
           await clock.sleep(5, signal)
           continue
         }
         const messages = await ingress.receive({ max: RECEIVE_MAX, waitMs: 20_000, signal })
+        this.#received = clock.now()
         failures = 0
         for (const message of messages) await this.#handOver(message)
       } catch (error) {

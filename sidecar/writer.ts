@@ -59,6 +59,7 @@ export class PoolWriter {
   readonly #follower: CoreFollower
   readonly #held = new Map<string, Held>()
   #bytes = 0
+  #moved = 0
   #waiting: Held[] = []
   #looked: Looked[] = []
   #lookingSince: number | undefined
@@ -145,6 +146,11 @@ export class PoolWriter {
     return this.#bytes
   }
 
+  /** When it last went on with the posts that it has, ms since 1970; one that has none, or is halted, is not late. */
+  get movedAt(): number {
+    return this.#held.size && !this.#halted ? this.#moved : this.#options.clock.now()
+  }
+
   /** Why nothing is appended any more, if so. */
   get halted(): OverpoolError | undefined {
     return this.#halted
@@ -158,6 +164,7 @@ export class PoolWriter {
       return
     }
     const fresh = { post, messages: [message] }
+    if (!this.#held.size) this.#moved = this.#options.clock.now()
     this.#held.set(post.id, fresh)
     this.#bytes += post.entry.length
     this.#waiting.push(fresh)
@@ -309,6 +316,7 @@ export class PoolWriter {
 
   /** The posts are in the mirror, so their messages can go. One that cannot be deleted comes again, is known then, and goes. */
   #settle(settled: Held[]): void {
+    this.#moved = this.#options.clock.now()
     for (const { post } of settled) if (this.#held.delete(post.id)) this.#bytes -= post.entry.length
     const messages = settled.flatMap(({ messages }) => messages)
     if (!messages.length) return
