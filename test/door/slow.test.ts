@@ -28,6 +28,10 @@ it(
           (closed) => closed === heads.length,
           CUT_OFF,
         )
+        expect(
+          bodies.some(({ closed }) => closed),
+          'headers have less time than bodies',
+        ).toBe(false)
         expect(hoarders.some(({ statuses }) => statuses.includes(503))).toBe(true)
         expect([200, 503]).toContain(await status(machine, large))
         await until(
