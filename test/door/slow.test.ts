@@ -11,8 +11,8 @@ it(
   { timeout: 2 * CUT_OFF },
   () =>
     attacked(TAKEN, async (machine) => {
-      const heads = repeatedly(200, () => new Wire(machine.url).say('POST /mypool HTTP/1.1\r\nhost: localhost\r\n'))
       const bodies = repeatedly(200, () => new Wire(machine.url).say(postBytes('mypool', '{', { 'content-length': '1000' })))
+      const heads = repeatedly(200, () => new Wire(machine.url).say('POST /mypool HTTP/1.1\r\nhost: localhost\r\n'))
       // Large ones fill what there is for large messages, for as long as they are let.
       const large = JSON.stringify(largePayment(4_900_000))
       const hoarders = repeatedly(10, () =>
