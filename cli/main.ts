@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { isIPv4 } from 'node:net'
 import { resolve } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { readEnv } from '../shared/env.ts'
@@ -17,13 +18,19 @@ const SAME_SIGNAL_MS = 500
 const env = readEnv('local')
 const interrupted = new AbortController()
 let interruptedAt = 0
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => {
-    if (interrupted.signal.aborted && performance.now() - interruptedAt > SAME_SIGNAL_MS) process.exit(KILLED)
-    interruptedAt ||= performance.now()
-    interrupted.abort()
-  })
+
+/** For commands that end in good order when they are interrupted; the others end at once. */
+function untilInterrupted(): AbortSignal {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (interrupted.signal.aborted && performance.now() - interruptedAt > SAME_SIGNAL_MS) process.exit(KILLED)
+      interruptedAt ||= performance.now()
+      interrupted.abort()
+    })
+  }
+  return interrupted.signal
 }
+
 // `overpool tail mypool -f | head -1`: who reads has heard enough
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : FAILED))
 
@@ -59,7 +66,7 @@ program
     'after',
     '\nThe config and the handlers are followed as they are saved. Ctrl-C stops the machine when the handlers have finished the entries that they are at.',
   )
-  .action((flags) => run({ ...flags, port: flags.port ?? portOf(env.PORT) }, common(), interrupted.signal))
+  .action((flags) => run({ ...flags, port: flags.port ?? portOf(env.PORT) }, common(), untilInterrupted()))
 
 program
   .command('post <pool> [transaction]')
@@ -89,7 +96,7 @@ program
     'after',
     '\nA line is: number, time, txid, source (with the steps since a loop began), memo. With --json it is the event that handlers get.',
   )
-  .action((pool, flags) => commands.tail(pool, flags, common(), interrupted.signal))
+  .action((pool, flags) => commands.tail(pool, flags, common(), untilInterrupted()))
 
 program
   .command('get <pool> <txid>')
@@ -107,6 +114,17 @@ program
   .action(async (pool) => {
     if (!(await commands.verify(pool, common()))) process.exitCode = FAILED
   })
+
+program
+  .command('resume <pool>')
+  .description('have a pool go on that was halted, its hypercore made again from the mirror')
+  .addHelpText(
+    'after',
+    `
+A pool is halted when its hypercore and the mirror do not agree; \`overpool pools\` says why. Find out first which of the two was changed. Peers who hold
+blocks that are not in the mirror as it is now follow the pool no more.`,
+  )
+  .action((pool) => commands.resumePool(pool, common()))
 
 program
   .command('redrive <pool>')
@@ -153,7 +171,7 @@ program
   .command('status')
   .description('show pools, peers, and how far the followed pools have come')
   .option('-w, --watch', 'go on showing it')
-  .action((flags) => network.status(flags, common(), interrupted.signal))
+  .action((flags) => network.status(flags, common(), untilInterrupted()))
 
 program
   .command('trail <pool> <txid>')
@@ -168,10 +186,10 @@ program
 program
   .command('dht')
   .description('run a DHT node for a network of one’s own')
-  .option('-p, --port <number>', 'UDP port', port, 49737)
-  .option('--host <address>', 'IPv4 address under which the others reach it', '127.0.0.1')
-  .option('--bootstrap <node...>', 'host:port of other nodes of this network')
-  .action((flags) => network.dht(flags, common(), interrupted.signal))
+  .option('-p, --port <number>', 'UDP port', udpPort, 49737)
+  .option('--host <address>', 'IPv4 address of this host under which the others reach it', address, '127.0.0.1')
+  .option('--bootstrap <node...>', 'host:port of other nodes of this network', nodes)
+  .action((flags) => network.dht(flags, common(), untilInterrupted()))
 
 try {
   await program.parseAsync()
@@ -205,6 +223,22 @@ function portOf(variable = '3000'): number {
   } catch (cause) {
     throw new OverpoolError('BAD_ARGUMENT', `PORT=${variable} is no port: that is a number from 0 to 65535, 0 for any free one`, { cause })
   }
+}
+
+function udpPort(text: string): number {
+  const number = port(text)
+  if (number) return number
+  throw new InvalidArgumentError('others begin with it, so it is one that stays: from 1 to 65535')
+}
+
+function address(text: string): string {
+  if (isIPv4(text) && text !== '0.0.0.0') return text
+  throw new InvalidArgumentError('an IPv4 address is wanted, such as 192.168.1.7')
+}
+
+function nodes(text: string, before: string[] = []): string[] {
+  if (/^[^\s:]+:\d{1,5}$/.test(text)) return [...before, text]
+  throw new InvalidArgumentError('nodes are named host:port, such as 192.168.1.7:49737')
 }
 
 function from(text: string): 'start' | 'now' | number {

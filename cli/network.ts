@@ -1,13 +1,16 @@
-import { setTimeout as wait } from 'node:timers/promises'
+import { existsSync } from 'node:fs'
+import type { TxEvent } from '../functions/handler/event.ts'
 import { type PoolStatus, statusOf } from '../functions/handler/status.ts'
-import { isRunning, readSeed } from '../local/folder.ts'
+import { folderLayout, isRunning, makeFolder, readSeed } from '../local/folder.ts'
+import { systemClock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { parseCapability } from '../shared/ledger/capability.ts'
 import { machineKeyPair, poolKeys } from '../sidecar/core.ts'
 import { createDht } from '../sidecar/swarm.ts'
 import { publish, subscribe, unpublish, unsubscribe } from '../sidecar/wanted.ts'
-import type { Common } from './commands.ts'
+import { type Common, handlerStates } from './commands.ts'
 import { withFolder } from './folder.ts'
+import { count } from './out.ts'
 
 /** Between two looks of `status --watch`, ms. */
 const WATCH_MS = 1_000
@@ -17,7 +20,7 @@ export async function pub(path: string, flags: { encrypt?: boolean; allow?: stri
     const { secret } = poolKeys(readSeed(dir, false), path)
     const capability = await publish(await pools.control(path), secret, flags, mirror)
     out.show({ pool: path, capability, running: isRunning(dir) }, capability)
-    out.say(`${path} is published${later(dir)}. Others follow it with: overpool sub ${capability}`)
+    out.say(`${path} is published${later(dir)}; others follow it with \`overpool sub\` and the ${keysOf(capability)} above`)
   })
 }
 
@@ -52,44 +55,64 @@ function later(dir: string): string {
 }
 
 export async function status(flags: { watch?: boolean }, { dir, out }: Common, signal: AbortSignal): Promise<void> {
-  await withFolder(dir, async ({ pools }) => {
+  await withFolder(dir, async (folder) => {
     while (true) {
-      const all = await statusOf(pools)
+      const all = await statusOf(folder.pools)
+      const handlers = await Promise.all(all.map(({ path, entries }) => handlerStates(folder, path, entries)))
       const running = isRunning(dir)
       if (flags.watch) out.say('\u001bc') // clears the screen
-      if (!running) out.say('no machine runs in this folder: peers are as it last saw them')
+      if (!running) out.say('no machine runs in this folder: so it was when the last one stopped')
       if (!all.length) out.say('this machine has no pools yet')
-      for (const pool of all) out.show({ ...pool, running }, linesOf(pool, running))
+      for (const [i, pool] of all.entries()) {
+        const troubled = handlers[i]!.filter(({ state }) => state.waiting || state.dead.length || state.stopped !== undefined)
+        out.show(
+          { ...pool, running, handlers: handlers[i]!.map(({ state }) => state) },
+          [...linesOf(pool, running), ...troubled.map(({ line }) => line)].join('\n'),
+        )
+      }
       if (!flags.watch || signal.aborted) return
-      await wait(WATCH_MS, undefined, { signal }).catch(() => {})
+      await systemClock.sleep(WATCH_MS, signal)
     }
   })
 }
 
-function linesOf(
-  { path, entries, published, subscribed, encrypted, allow, network, behind, halted }: PoolStatus,
-  running: boolean,
-): string {
-  const peers = network && running ? `, ${network.peers} ${network.peers === 1 ? 'peer' : 'peers'}` : ''
-  const lock = encrypted ? ', encrypted' : ''
-  const ours = published
-    ? `published${running ? (network?.announced ? ', announced' : ', not announced yet: no network?') : ''}${peers}${lock}`
-    : 'not published'
-  const theirs = subscribed
-    ? `followed${peers}${lock}${behind === undefined ? '' : behind ? `, ${behind} blocks behind` : ', up to date'}`
-    : 'not followed'
-  const lines = [`${path}  ${entries} ${entries === 1 ? 'entry' : 'entries'}  ${published === undefined ? theirs : ours}`]
-  if (allow) lines.push(`  only for: ${allow.join(', ') || 'nobody'}`)
-  if (network?.skipped) lines.push(`  ${network.skipped} of its blocks passed over; the last: ${network.lastSkipped}`)
-  if (halted !== undefined) lines.push(`  halted: ${halted}`)
-  return lines.join('\n')
+function linesOf(pool: PoolStatus, running: boolean): string[] {
+  const { path, entries, published, encrypted, allow, network, halted } = pool
+  const stands = published === undefined ? followed(pool, running) : offered(pool, running)
+  return [
+    `${path}  ${count(entries, 'entry', 'entries')}  ${stands}${encrypted ? ', encrypted' : ''}`,
+    ...(published && allow ? [`  only for: ${allow.join(', ') || 'nobody'}`] : []),
+    ...(network?.skipped
+      ? [`  ${count(network.skipped, 'block of it was', 'blocks of it were')} passed over, the last: ${network.lastSkipped}`]
+      : []),
+    ...(halted === undefined ? [] : [`  halted: ${halted}`]),
+    ...(halted !== undefined && pool.subscribed ? [`  \`overpool sub\` tries it anew, when its publisher has mended it`] : []),
+  ]
 }
 
+function offered({ published, network, halted }: PoolStatus, running: boolean): string {
+  if (!published) return 'not published'
+  if (halted !== undefined) return 'published, but not offered as it is'
+  if (!running) return 'published'
+  if (network?.announced) return `published, announced, ${count(network.peers, 'peer', 'peers')}`
+  return `published, not announced yet: ${network?.problem ?? 'nobody in the network has answered'}`
+}
+
+function followed({ subscribed, network, behind, halted }: PoolStatus, running: boolean): string {
+  if (!subscribed) return 'not followed'
+  if (halted !== undefined) return 'followed no further'
+  const lag = behind ? `, ${count(behind, 'block', 'blocks')} behind` : ''
+  if (!running) return `followed${lag}`
+  if (!network?.peers) return `followed, ${network?.problem ?? 'nobody who has it is connected'}${lag}`
+  return `followed, ${count(network.peers, 'peer', 'peers')}${lag || ', up to date'}`
+}
+
+/** Makes the machine's secret, too, if it has none: others may want to know the key before it is started. */
 export async function id({ dir, out }: Common): Promise<void> {
-  await withFolder(dir, async () => {
-    const key = machineKeyPair(readSeed(dir, false)).publicKey.toString('hex')
-    out.show({ id: key }, key)
-  })
+  makeFolder(dir)
+  const seed = readSeed(dir, !existsSync(folderLayout(dir).ledger))
+  const key = machineKeyPair(seed).publicKey.toString('hex')
+  out.show({ id: key }, key)
 }
 
 /** Runs a node of a DHT of one's own, from which others begin. */
@@ -102,9 +125,10 @@ export async function dht(
   try {
     await node.fullyBootstrapped()
   } catch (cause) {
-    throw new OverpoolError('PORT_IN_USE', `UDP port ${flags.port} cannot be had on ${flags.host}: choose another one with --port`, {
-      cause,
-    })
+    const isTaken = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE'
+    throw isTaken
+      ? new OverpoolError('PORT_IN_USE', `UDP port ${flags.port} is taken by another program: choose another one with --port`, { cause })
+      : new OverpoolError('BAD_ARGUMENT', `${flags.host} is no address of this host: name one with --host`, { cause })
   }
   const address = `${flags.host}:${node.address().port}`
   out.show(
@@ -117,12 +141,21 @@ export async function dht(
 
 export async function trail(pool: string, txid: string, { dir, out }: Common): Promise<void> {
   await withFolder(dir, async ({ pools }) => {
-    let last: Awaited<ReturnType<typeof pools.get>> | undefined
+    const seen: TxEvent[] = []
     for await (const event of pools.trail({ path: pool, hash: txid })) {
       const { path, seq, at, hash, source, hops } = event
       out.show(event, `${path} #${seq}  ${new Date(at).toISOString()}  ${hash}  ${source}${hops ? ` +${hops}` : ''}`)
-      last = event
+      seen.push(event)
     }
-    if (last?.cause) out.say(`  ${last.cause.key} #${last.cause.seq} is not in a pool that this machine follows`)
+    const cause = seen.at(-1)?.cause
+    if (!cause) return
+    const known = (await pools.list()).some(({ key }) => key === cause.key)
+    const isCircle = seen.some(({ key, seq }) => key === cause.key && seq === cause.seq)
+    const why = isCircle ? 'stands above: it goes round' : known ? 'has not come here' : 'is in a pool that this machine does not follow'
+    out.say(`  ${cause.key} #${cause.seq} ${why}`)
   })
+}
+
+function keysOf(capability: string): string {
+  return capability.includes('.') ? 'keys' : 'key'
 }

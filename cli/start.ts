@@ -1,6 +1,8 @@
 import { relative, resolve } from 'node:path'
 import { lineOf } from '../local/report.ts'
 import { type Started, start } from '../local/start.ts'
+import { isPeerPool } from '../shared/ledger/capability.ts'
+import type { PoolControl } from '../shared/mirror/port.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { Common } from './commands.ts'
 import { count } from './out.ts'
@@ -29,11 +31,19 @@ export async function run(flags: StartFlags, { dir, out }: Common, signal: Abort
     },
   })
   const { url, pools } = started
-  const keys = await started.machine.pools.list()
-  out.show({ url, dir, pools: keys.map(({ path, key }) => ({ path, key, url: `${url}/${path}` })) }, await welcome(started, dir))
+  const known = await started.machine.pools.list()
+  const listed = known.map(({ path, key, wanted }) =>
+    isPeerPool(path)
+      ? { path, key, subscribed: wanted?.subscribe ?? false }
+      : { path, key, url: `${url}/${path}`, published: wanted?.publish ?? false },
+  )
+  out.show({ url, dir, pools: listed }, await welcome(started, known, dir))
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
   const slow = setTimeout(
-    () => log('waiting for a handler to finish its entry; Ctrl-C again ends at once, and it gets that entry again'),
+    () =>
+      log(
+        'waiting for a handler to finish its entry, or for the network to be left; Ctrl-C again ends at once, and the handler gets that entry again',
+      ),
     SLOW_MS,
   )
   await started.close()
@@ -41,7 +51,7 @@ export async function run(flags: StartFlags, { dir, out }: Common, signal: Abort
   out.say(`stopped; ${pools.length === 1 ? 'the pool is' : 'the pools are'} in ${shown(dir)}`)
 }
 
-async function welcome({ url, pools, machine }: Started, dir: string): Promise<string> {
+async function welcome({ url, pools, machine }: Started, known: PoolControl[], dir: string): Promise<string> {
   const width = Math.max(...pools.map(({ path }) => path.length))
   const lines = await Promise.all(
     pools.map(
@@ -58,8 +68,22 @@ async function welcome({ url, pools, machine }: Started, dir: string): Promise<s
           `  curl ${url}/${first.path} -H 'Content-Type: application/json' -d '{"transaction":"${sampleTransaction(`hello, it is ${new Date().toISOString().slice(0, 19)}`)}"}'\n`,
         ]
       : ['Overpool runs, and takes no payments: its config names no pools.']),
+    ...section(
+      'Published; others follow them with `overpool sub` and these keys:',
+      known.filter(({ path, wanted }) => !isPeerPool(path) && wanted?.publish),
+      ({ path, key, wanted }) => `${path}  ${key}${wanted?.encrypt ? `  encrypted: \`overpool pub ${path}\` prints what opens it` : ''}`,
+    ),
+    ...section(
+      'Followed; `overpool status` shows how far they have come:',
+      known.filter(({ path, wanted }) => isPeerPool(path) && wanted?.subscribe),
+      ({ key }) => key,
+    ),
     `The ledger is in ${shown(dir)}. Ctrl-C stops the machine.`,
   ].join('\n')
+}
+
+function section(title: string, pools: PoolControl[], line: (pool: PoolControl) => string): string[] {
+  return pools.length ? [`${title}\n\n${pools.map((pool) => `  ${line(pool)}`).join('\n')}\n`] : []
 }
 
 function shown(dir: string): string {

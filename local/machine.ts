@@ -300,13 +300,17 @@ export class Machine {
     await Promise.all(doors.flatMap((door) => (door.status === 'fulfilled' ? [door.value.close()] : [])))
     this.#stopping.abort()
     const loops = Promise.all([...[...this.#handlers.values()].map(({ loop }) => loop.stop()), ...this.#ending.values()])
-    await this.#sidecar.stop()
-    await this.#network.stop()
-    const finished = new AbortController()
-    await Promise.race([loops, this.#parts.clock.sleep(CLOSE_MS, finished.signal)])
-    finished.abort()
-    await this.#cores.close()
-    await this.#parts.close()
-    this.#lock.release()
+    try {
+      await this.#sidecar.stop()
+      await this.#network.stop()
+      const finished = new AbortController()
+      await Promise.race([loops, this.#parts.clock.sleep(CLOSE_MS, finished.signal)])
+      finished.abort()
+      await this.#cores.close()
+    } finally {
+      // Whatever cannot be closed: the program may go on, and its next machine needs the folder.
+      await this.#parts.close()
+      this.#lock.release()
+    }
   }
 }

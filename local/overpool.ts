@@ -237,6 +237,7 @@ export class Overpool {
       if (!this.#handlers.some((handler) => handler.name === name)) return name
     }
   }
+
   /** Stops a handler after the entry that it is at. Registered again under its name, it goes on from there. */
   off(event: 'tx', handler: OnTx): this
   off(event: 'error', listener: ErrorListener): this

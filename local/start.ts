@@ -54,10 +54,12 @@ export async function start(options: StartOptions): Promise<Started> {
   const { dir, say } = options
   makeFolder(dir)
   let plan = await readPlan(options)
+  const network = JSON.stringify(plan.config.network)
   const machine = await Machine.open({ dir, network: plan.config.network, report: options.report, parts: options.parts })
   const handlers = new Map<string, PlannedHandler>()
   const watchers = new Map<string, FSWatcher>()
   let broken = false
+  let closing = false
   let pending: NodeJS.Timeout | undefined
   let reloading = Promise.resolve()
 
@@ -97,7 +99,9 @@ export async function start(options: StartOptions): Promise<Started> {
 
   const reload = async () => {
     try {
-      await apply(await readPlan(options))
+      const next = await readPlan(options)
+      if (JSON.stringify(next.config.network) !== network) say('the settings of the network are taken at the next start')
+      await apply(next)
       broken = false
       say(
         `reloaded; payments are taken at ${
@@ -110,7 +114,7 @@ export async function start(options: StartOptions): Promise<Started> {
       broken = true
       say(`not reloaded, the last good version goes on: ${error instanceof Error ? error.message : String(error)}`)
     }
-    watchFiles()
+    if (!closing) watchFiles()
   }
 
   /** Watches the folders of all files that the plan is made of. One that is watched stays so: between two watchers a change would be missed. */
@@ -149,6 +153,7 @@ export async function start(options: StartOptions): Promise<Started> {
   }
 
   async function close() {
+    closing = true
     clearTimeout(pending)
     for (const watcher of watchers.values()) watcher.close()
     await reloading

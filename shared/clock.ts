@@ -8,9 +8,18 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 
+/** A longer timer would ring at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
 export const systemClock: Clock = {
   now: Date.now,
   async sleep(ms, signal) {
-    await wait(ms, undefined, { signal }).catch(() => {})
+    await wait(Math.min(ms, LONGEST_TIMER_MS), undefined, { signal }).catch(() => {})
   },
+}
+
+/** How much of `ms` is left of those that began at `since`; nothing when the clock was set back meanwhile, or it would be waited for as long again. */
+export function timeLeft(clock: Clock, since: number, ms: number): number {
+  const passed = clock.now() - since
+  return passed < 0 ? 0 : Math.max(0, ms - passed)
 }

@@ -3,13 +3,24 @@ import Corestore from 'corestore'
 import Hypercore, { type Manifest } from 'hypercore'
 import crypto, { type KeyPair } from 'hypercore-crypto'
 import { OverpoolError } from '../shared/errors.ts'
+import type { Capability } from '../shared/ledger/capability.ts'
 import type { Signed } from '../shared/mirror/port.ts'
+import { Fetcher } from './fetcher.ts'
+import { TreeHash } from './signed.ts'
+
+/** Bytes of blocks that the cores' store holds in memory before it makes a file of them, all pools together. Its own 64 MB make nothing faster here. */
+const WRITE_BUFFER = 8 * 1024 * 1024
+/**
+ * Blocks that are asked for at once: at least, and at most where answers take long. Hypercore's own least is 16; with 32 a reader on a fast line needs a tenth less
+ * time, with more it needs more again.
+ */
+const IN_FLIGHT: [number, number] = [32, 512]
 
 /** A hypercore, to be read. */
 export interface ReadCore {
   /** blocks that its publisher has signed, as far as we have heard */
   readonly length: number
-  /** whether block n is here */
+  /** Whether block n is here. */
   has(n: number): Promise<boolean>
   /** Block n; of a peer's core, when it has come. It fails when the core is closed. */
   get(n: number): Promise<Uint8Array>
@@ -24,6 +35,8 @@ export interface ReadCore {
 export interface PoolCore extends Pick<ReadCore, 'length' | 'get' | 'treeHash' | 'close'> {
   /** Appends blocks, the first of which is number `from`; refuses any other place than the end. */
   append(from: number, blocks: Uint8Array[]): Promise<void>
+  /** An empty tree, to see what hash the core would have with other blocks. */
+  tree(): { add(block: Uint8Array): void; readonly value: string }
 }
 
 /** The log of a pool that somebody else signs, as far as it has come here. */
@@ -32,8 +45,11 @@ export interface PeerCore extends ReadCore {
   readonly fork: number
   /** Resolves when somebody who has it has told us how long it is; false if it was closed meanwhile. */
   heard(): Promise<boolean>
-  /** Fetches every block from number `start` as it comes: a live tail without it is one round trip a block. */
-  download(start: number): void
+  /**
+   * Has blocks from number n on fetched, those to come too: a live tail without it is one round trip a block.
+   * @returns what is worth waiting for when many are missing: a good number of them is here
+   */
+  fetch(n: number): Promise<void> | undefined
 }
 
 /** What may happen to a core that somebody else signs. */
@@ -84,13 +100,14 @@ export class CoreStore {
   readonly #seed: Uint8Array
 
   constructor(folder: string, seed: Uint8Array, options: { readOnly?: boolean } = {}) {
-    this.#store = new Corestore(folder, options)
+    // The store would refuse a folder that was copied or restored, lest it signs another ledger. It is the mirror that keeps us from that (Promise 1).
+    this.#store = new Corestore(Hypercore.defaultStorage(folder, { ...options, allowBackup: true, writeBufferSize: WRITE_BUFFER }))
     this.#seed = seed
   }
 
   /**
    * Opens the core of one of our pools.
-   * @param alarm is told of what must never happen to a core: conflict, truncation, a failed verification
+   * @param alarm is told of what must never happen to a core and what nobody can do who has not its key: conflict, truncation
    */
   async open(
     path: string,
@@ -98,9 +115,9 @@ export class CoreStore {
   ): Promise<PoolCore> {
     const { key, manifest, keyPair, secret } = poolKeys(this.#seed, path)
     const core = this.#get(key, encrypted ? secret : undefined, manifest)
-    for (const event of ['conflict', 'truncate', 'verification-error'] as const) core.on(event, () => alarm(event))
+    for (const event of ['conflict', 'truncate'] as const) core.on(event, () => alarm(event))
     await core.ready()
-    return new OurCore(core, path, keyPair)
+    return new OurCore(core, path, keyPair, { key, ...(encrypted && { secret }) })
   }
 
   /** Opens the core of a peer's pool. */
@@ -129,18 +146,26 @@ export class CoreStore {
     return core
   }
 
-  /** Removes the blocks of one of our pools, which nobody may have seen: it is made again from the mirror. */
-  async purge(path: string): Promise<void> {
-    const { key, manifest } = poolKeys(this.#seed, path)
-    const core = this.#get(key, undefined, manifest)
-    await core.ready()
-    await core.purge()
+  /**
+   * Removes a hypercore that is to be made again: one of ours, which nobody may have seen, from the mirror; a peer's, from the network. All who had it open have
+   * closed it. (Hypercore's own `purge` calls a method that its version 11 has lost.)
+   */
+  async purge(key: string): Promise<void> {
+    const session = this.#get(key)
+    await session.ready()
+    const { core } = session
+    const { storage } = core
+    await session.close()
+    if (core.hasSession()) throw new OverpoolError('UNAVAILABLE', `the hypercore ${key} is still open`, { retryable: true })
+    await core.close() // the store would keep it in memory for some seconds more
+    await storage.store.deleteCore(storage.core)
   }
 
   #get(key: string, secret?: string, manifest?: Manifest): Hypercore {
     return this.#store.get({
       key: Buffer.from(key, 'hex'),
       manifest,
+      inflightRange: IN_FLIGHT,
       ...(secret !== undefined && { encryption: { key: Buffer.from(secret, 'hex') } }),
     })
   }
@@ -170,7 +195,8 @@ class OpenCore implements ReadCore {
   }
 
   async treeHash(length?: number): Promise<string> {
-    return (await this.core.treeHash(length)).toString('hex')
+    // `core.treeHash` would first have the newest block fetched, for as long as its publisher is away: its hash is here as soon as its length is known.
+    return (await Hypercore.treeHashFromStorage(this.core, length)).toString('hex')
   }
 
   async signed(): Promise<Signed | undefined> {
@@ -194,11 +220,17 @@ class OpenCore implements ReadCore {
 class OurCore extends OpenCore implements PoolCore {
   readonly #path: string
   readonly #keyPair: KeyPair
+  readonly #capability: Capability
 
-  constructor(core: Hypercore, path: string, keyPair: KeyPair) {
+  constructor(core: Hypercore, path: string, keyPair: KeyPair, capability: Capability) {
     super(core)
     this.#path = path
     this.#keyPair = keyPair
+    this.#capability = capability
+  }
+
+  tree(): TreeHash {
+    return new TreeHash(this.#capability)
   }
 
   async append(from: number, blocks: Uint8Array[]): Promise<void> {
@@ -211,6 +243,12 @@ class OurCore extends OpenCore implements PoolCore {
 
 class TheirCore extends OpenCore implements PeerCore {
   closing = false
+  readonly #fetcher: Fetcher
+
+  constructor(core: Hypercore) {
+    super(core)
+    this.#fetcher = new Fetcher(core)
+  }
 
   get fork(): number {
     return this.core.fork
@@ -223,8 +261,8 @@ class TheirCore extends OpenCore implements PeerCore {
     return !this.closing
   }
 
-  download(start: number): void {
-    this.core.download({ start, end: -1 })
+  fetch(n: number): Promise<void> | undefined {
+    return this.#fetcher.fetch(n)
   }
 
   override close(): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Clock } from '../shared/clock.ts'
+import { type Clock, timeLeft } from '../shared/clock.ts'
 import type { Block } from '../shared/ledger/block.ts'
 import { encodeBell } from '../shared/ledger/messages.ts'
 import type { Mirror, PoolPatch, Receipt } from '../shared/mirror/port.ts'
@@ -13,8 +13,10 @@ const CHECKPOINT_MS = 1_000
 /** A handler that has come to the end of the pool is not asked again for so long, ms, unless a block follows: an idle pool asks next to nothing. */
 const CAUGHT_UP_MS = 60_000
 
-/** Blocks whose effects may be under way while the next one is put: the pipeline's depth. */
-const MAX_WAITING = 32
+/** Bytes of the blocks whose effects may be under way while the next one is put: the pipeline's depth. */
+const MAX_WAITING_BYTES = 8 * 1024 * 1024
+/** Entries whose effects go out together at most, except those of a single larger block: a commit for many costs little more than a commit for one. */
+const MAX_TOGETHER = 16_384
 
 /** A handler that is to hear of this pool's blocks. */
 export interface Ringer {
@@ -46,10 +48,19 @@ export interface EffectsOptions {
   core: CoreState
 }
 
-/** What follows a block: its receipts, then the bells, then the checkpoint; in the order of blocks, and all of it repeatable (Promise 4). */
+interface Waiting {
+  block: Block
+  entries: KnownEntry[]
+}
+
+/**
+ * What follows a block: its receipts, then the bells, then the checkpoint; in the order of blocks, and all of it repeatable (Promise 4). What several blocks
+ * wait for goes out together, step by step.
+ */
 export class Effects {
   readonly #options: EffectsOptions
-  readonly #queue: { block: Block; entries: KnownEntry[] }[] = []
+  readonly #queue: Waiting[] = []
+  #bytes = 0
   readonly #wake = new Wake()
   readonly #running: Promise<void>
   #done: number
@@ -57,7 +68,7 @@ export class Effects {
   #writtenCore: number
   #last: Block | undefined
   #stopping = false
-  /** handlers that have come to the last block, and until when that is believed */
+  /** handlers that have come to the last block, and when that was seen */
   readonly #caughtUp = new Map<string, number>()
 
   constructor(options: EffectsOptions) {
@@ -74,9 +85,9 @@ export class Effects {
     return this.#done
   }
 
-  /** Resolves when there is room for the next block's. */
-  async keepUp(): Promise<void> {
-    while (this.#queue.length > MAX_WAITING && !this.#stopping) await this.#options.clock.sleep(5)
+  /** Resolves when there is room for the next block's, or the wait has no sense any more. */
+  async keepUp(isOver: () => boolean): Promise<void> {
+    while (this.#bytes > MAX_WAITING_BYTES && !isOver()) await this.#options.clock.sleep(5)
   }
 
   /** A log that is followed from here on: what was before has no effects here. */
@@ -91,6 +102,7 @@ export class Effects {
 
   follow(block: Block, entries: KnownEntry[]): void {
     this.#queue.push({ block, entries })
+    this.#bytes += block.bytes.length
     this.#last = block
     this.#caughtUp.clear()
     this.#wake.wake()
@@ -98,24 +110,21 @@ export class Effects {
 
   async #run(): Promise<void> {
     const { clock } = this.#options
-    let due = clock.now()
-    const untilDue = () => {
-      const left = due - clock.now()
-      return left > CHECKPOINT_MS ? 0 : Math.max(0, left) // the clock was set back
-    }
+    let writtenAt = Number.NEGATIVE_INFINITY
+    const untilDue = () => timeLeft(clock, writtenAt, CHECKPOINT_MS)
     while (true) {
-      const next = this.#queue[0]
-      if (next) {
-        await this.#goOut(next.block, next.entries)
-        this.#done = next.block.n + 1
-        this.#queue.shift()
+      const next = this.#together()
+      if (next.length) {
+        await this.#goOut(next)
+        this.#done = next.at(-1)!.block.n + 1
+        for (const { block } of this.#queue.splice(0, next.length)) this.#bytes -= block.bytes.length
       } else if (this.#stopping) {
         break
       } else {
         await this.#wake.sleep(clock, this.#hasNews() ? untilDue() : undefined)
       }
       if (this.#hasNews() && untilDue() === 0) {
-        due = clock.now() + CHECKPOINT_MS
+        writtenAt = clock.now()
         await this.#checkpoint()
       }
     }
@@ -126,20 +135,30 @@ export class Effects {
     return this.#done > this.#written || this.#options.core.length > this.#writtenCore
   }
 
-  async #goOut(block: Block, entries: KnownEntry[]): Promise<void> {
-    const { path, mirror, ringers } = this.#options
-    const receipts = entries.flatMap(({ id, txid, named }, i): Receipt[] => {
-      const receipt = { key: txid, id, txid, seq: block.first + i, block: block.n }
-      return named ? [receipt, { ...receipt, key: id }] : [receipt]
-    })
-    await this.#untilDone('receipts', () => mirror.putReceipts(path, receipts))
-    await this.#untilDone('bell', () => Promise.all(ringers().map((ringer) => this.#ring(ringer, block, `${path}:${block.n}`))))
+  /** The blocks whose effects go out next. */
+  #together(): Waiting[] {
+    let entries = 0
+    const end = this.#queue.findIndex(({ block }, i) => (entries += block.count) > MAX_TOGETHER && i > 0)
+    return this.#queue.slice(0, end < 0 ? undefined : end)
   }
 
-  #ring({ queue, carryBytes }: Ringer, block: Block, dedupe: string): Promise<void> {
+  async #goOut(together: Waiting[]): Promise<void> {
+    const { path, mirror, ringers } = this.#options
+    const blocks = together.map(({ block }) => block)
+    const receipts = together.flatMap(({ block, entries }) => receiptsOf(block, entries))
+    await this.#untilDone('receipts', () => mirror.putReceipts(path, receipts))
+    await this.#untilDone('bell', () => Promise.all(ringers().map((ringer) => this.#ring(ringer, blocks))))
+  }
+
+  /** Of several bells the last one says it all; those before it are worth sending for the blocks that they carry. */
+  async #ring({ queue, carryBytes }: Ringer, blocks: Block[], again = ''): Promise<void> {
     const { path } = this.#options
-    const inside = block.bytes.length <= carryBytes ? block : undefined
-    return queue.send([{ body: encodeBell({ pool: path, n: block.n, block: inside }), group: path, dedupe }])
+    const bells = blocks.flatMap((block) => {
+      const inside = block.bytes.length <= carryBytes ? block : undefined
+      if (!inside && block !== blocks.at(-1)) return []
+      return [{ body: encodeBell({ pool: path, n: block.n, block: inside }), group: path, dedupe: `${path}:${block.n}${again}` }]
+    })
+    await queue.send(bells)
   }
 
   /** Rings again for handlers whose cursor lags though all bells are out: a bell can get lost. */
@@ -148,11 +167,11 @@ export class Effects {
     const last = this.#last
     if (this.#queue.length || !last) return
     for (const ringer of ringers()) {
-      if ((this.#caughtUp.get(ringer.handler) ?? 0) > clock.now()) continue
+      if (timeLeft(clock, this.#caughtUp.get(ringer.handler) ?? Number.NEGATIVE_INFINITY, CAUGHT_UP_MS)) continue
       const cursor = await mirror.readCursor(ringer.handler, path)
       const lags = cursor.redrive !== undefined || (cursor.stopped === undefined && cursor.seq < last.first + last.count - 1)
-      if (lags) await this.#ring(ringer, last, `${path}:${last.n}:again:${clock.now()}`)
-      else if (last === this.#last) this.#caughtUp.set(ringer.handler, clock.now() + CAUGHT_UP_MS)
+      if (lags) await this.#ring(ringer, [last], `:again:${clock.now()}`)
+      else if (last === this.#last) this.#caughtUp.set(ringer.handler, clock.now())
     }
   }
 
@@ -184,4 +203,11 @@ export class Effects {
     this.#wake.wake()
     await this.#running.catch(() => {}) // what did not go out is redone by the next start
   }
+}
+
+function receiptsOf({ n, first }: Block, entries: KnownEntry[]): Receipt[] {
+  return entries.flatMap(({ id, txid, named }, i) => {
+    const receipt = { key: txid, id, txid, seq: first + i, block: n }
+    return named ? [receipt, { ...receipt, key: id }] : [receipt]
+  })
 }

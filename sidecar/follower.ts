@@ -25,6 +25,7 @@ export class CoreFollower {
   #recent: Block[] = []
   #length: number
   #stopping = false
+  #halted = false
 
   /** @param length blocks in the mirror */
   constructor(options: FollowerOptions, length: number) {
@@ -43,7 +44,7 @@ export class CoreFollower {
   async #run(): Promise<void> {
     const { path, mirror, core, clock, appended, retrying } = this.#options
     while (true) {
-      if (core.length >= this.#length) {
+      if (this.#halted || core.length >= this.#length) {
         if (this.#stopping) return
         await this.#wake.sleep(clock)
         continue
@@ -52,6 +53,7 @@ export class CoreFollower {
         async () => {
           const from = core.length // asked at each try: an append may have worked though it failed
           const blocks = this.#takeRecent(from) ?? (await mirror.readBlocks(path, from, APPEND_BLOCKS))
+          if (this.#halted) return
           await core.append(
             from,
             blocks.map(({ bytes }) => bytes),
@@ -69,6 +71,11 @@ export class CoreFollower {
     const recent = this.#recent
     this.#recent = []
     return recent[0]?.n === from ? recent : undefined
+  }
+
+  /** Appends nothing more. */
+  halt(): void {
+    this.#halted = true
   }
 
   /** Appends what the mirror has, as far as it works, and stops. */

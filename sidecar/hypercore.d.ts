@@ -14,6 +14,7 @@ declare module 'hypercore-crypto' {
   const crypto: {
     /** ed25519, from a seed of 32 bytes */
     keyPair(seed: Uint8Array): KeyPair
+    randomBytes(length: number): Buffer
     discoveryKey(key: Uint8Array): Buffer
     data(block: Uint8Array): Buffer
     parent(left: TreeNode, right: TreeNode): Buffer
@@ -29,12 +30,28 @@ declare module 'hypercore' {
     version: number
     signers: { publicKey: Uint8Array }[]
   }
+  /** what runs side by side over one connection */
+  export type Protomux = object
+  export interface Download {
+    /** fails when the core is closed */
+    done(): Promise<void>
+    destroy(): void
+  }
   export interface Peer {
     remotePublicKey: Buffer
     remoteLength: number
+    protomux: Protomux
+    channel: { close(): void }
+  }
+  /** where cores are kept; its options go on to the store beneath */
+  export interface Storage {
+    readonly path: string
   }
   export default class Hypercore {
+    static defaultStorage(folder: string, options: { readOnly?: boolean; allowBackup?: boolean; writeBufferSize?: number }): Storage
     static key(manifest: Manifest): Buffer
+    static treeHashFromStorage(core: Hypercore, length?: number): Promise<Buffer>
+    static getProtocolMuxer(stream: Duplex): Protomux
     static createProtocolStream(stream: Duplex, options: { ondiscoverykey: (discoveryKey: Buffer) => void }): Duplex
     static DefaultEncryption: {
       PADDING: number
@@ -46,19 +63,29 @@ declare module 'hypercore' {
     readonly key: Buffer
     readonly discoveryKey: Buffer
     readonly length: number
+    readonly byteLength: number
+    /** blocks from the first one on that are here, all of them */
+    readonly contiguousLength: number
     readonly fork: number
     readonly manifest: Manifest | null
     readonly peers: Peer[]
     readonly state: { signature: Buffer | null }
+    /** shared by all sessions of it */
+    readonly core: {
+      replicator: { detachFrom(protomux: Protomux): void }
+      storage: { core: object; store: { deleteCore(core: object): Promise<void> } }
+      hasSession(): boolean
+      close(): Promise<void>
+    }
     ready(): Promise<void>
     append(blocks: Uint8Array[], options: { keyPair: KeyPair }): Promise<{ length: number }>
+    truncate(length: number, options: { keyPair: KeyPair }): Promise<void>
     has(index: number): Promise<boolean>
     get(index: number): Promise<Buffer>
     update(options: { wait: boolean }): Promise<boolean>
-    download(range: { start: number; end: number }): void
-    treeHash(length?: number): Promise<Buffer>
+    /** @param range `end` -1: for ever */
+    download(range: { start: number; end: number }): Download
     replicate(stream: Duplex): Duplex
-    purge(): Promise<void>
     on(event: 'conflict' | 'truncate' | 'verification-error' | 'close' | 'append' | 'peer-add' | 'peer-remove', listener: () => void): this
     close(): Promise<void>
   }
@@ -79,16 +106,18 @@ declare module 'hypercore/lib/caps.js' {
 
 declare module 'corestore' {
   import type Hypercore from 'hypercore'
-  import type { Manifest } from 'hypercore'
+  import type { Manifest, Storage } from 'hypercore'
   export default class Corestore {
-    constructor(folder: string, options?: { readOnly?: boolean })
+    constructor(storage: Storage | string)
     ready(): Promise<void>
-    get(options: { key: Uint8Array; manifest?: Manifest; encryption?: { key: Uint8Array } }): Hypercore
+    get(options: { key: Uint8Array; manifest?: Manifest; encryption?: { key: Uint8Array }; inflightRange?: [number, number] }): Hypercore
     close(): Promise<void>
   }
 }
 
 declare module 'hyperdht' {
+  import type { KeyPair } from 'hypercore-crypto'
+  import type { Connection } from 'hyperswarm'
   export interface DhtOptions {
     /** `host:port` of nodes to begin with */
     bootstrap?: string[]
@@ -109,11 +138,22 @@ declare module 'hyperdht' {
     constructor(options?: DhtOptions)
     /** fails if the port cannot be had */
     fullyBootstrapped(): Promise<void>
+    connect(publicKey: Uint8Array, options: { keyPair: KeyPair }): Connection
     /** the nodes that it knows */
     toArray(options: { limit: number }): { host: string; port: number }[]
     address(): { host: string; port: number }
     destroy(options?: { force?: boolean }): Promise<void>
   }
+}
+
+declare module 'hyperdht/testnet.js' {
+  import type DHT from 'hyperdht'
+  /** a DHT of so many nodes on loopback */
+  export default function createTestnet(size: number): Promise<{
+    bootstrap: { host: string; port: number }[]
+    createNode(): DHT
+    destroy(): Promise<void>
+  }>
 }
 
 declare module 'hyperswarm' {
@@ -129,16 +169,34 @@ declare module 'hyperswarm' {
   }
   export interface PeerInfo {
     publicKey: Buffer
-    banned: boolean
+    /** what it was found by in the DHT */
+    topics: Buffer[]
+    /** it was named by `joinPeer` */
+    explicit: boolean
+    /** to connect, since it was last connected for some time */
+    attempts: number
     ban(banned: boolean): void
   }
-  export type Connection = Duplex & { remotePublicKey: Buffer }
-  export default class Hyperswarm extends EventEmitter<{ connection: [Connection, PeerInfo]; update: [] }> {
+  export type Connection = Duplex & {
+    remotePublicKey: Buffer
+    destroying: boolean
+    /** UDP below it; its count has the acknowledgements, too */
+    rawStream: { packetsReceived?: number; write(bytes: Uint8Array): boolean } | null
+    /** resolves to whether it has been opened */
+    opened: Promise<boolean>
+    /** an empty message whenever nothing else was sent for so long */
+    setKeepAlive(ms: number): void
+  }
+  export default class Hyperswarm extends EventEmitter<{ connection: [Connection, PeerInfo]; ban: [PeerInfo]; update: [] }> {
     constructor(options: { dht: DHT; keyPair: KeyPair; firewall?: (remotePublicKey: Buffer) => boolean; maxPeers?: number })
+    readonly dht: DHT
+    readonly keyPair: KeyPair
     readonly connections: Set<Connection>
     readonly peers: Map<string, PeerInfo>
+    readonly stats: { connects: { client: { opened: number; closed: number } } }
     join(topic: Uint8Array, options: { server: boolean; client: boolean }): Discovery
     joinPeer(publicKey: Uint8Array): void
+    leavePeer(publicKey: Uint8Array): void
     destroy(options?: { force?: boolean }): Promise<void>
   }
 }

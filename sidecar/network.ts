@@ -1,5 +1,5 @@
 import type Hypercore from 'hypercore'
-import type { Clock } from '../shared/clock.ts'
+import { type Clock, timeLeft } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { isPeerPool } from '../shared/ledger/capability.ts'
 import type { Mirror, Network, PoolControl } from '../shared/mirror/port.ts'
@@ -9,6 +9,9 @@ import type { Report } from './report.ts'
 import type { Sidecar } from './sidecar.ts'
 import { Subscription } from './subscription.ts'
 import type { Swarm } from './swarm.ts'
+
+/** How often handlers whose cursor lags in a followed pool are looked for, ms. A writer does so for its own pool. */
+const SWEEP_MS = 5_000
 
 export interface PoolNetworkOptions {
   mirror: Mirror
@@ -26,7 +29,10 @@ export interface PoolNetworkOptions {
 interface Member {
   core: Hypercore
   subscription?: Subscription
-  allow: string
+  /** the machines that may have it */
+  allow: string | undefined
+  /** what it cannot be changed in while it is a member */
+  terms: string
 }
 
 /** Makes of the network what callers want of it, as they wrote it into the control items; and writes there how it stands. */
@@ -45,8 +51,12 @@ export class PoolNetwork {
 
   async #run(): Promise<void> {
     const { clock, lookMs = 1_000 } = this.#options
-    while (!this.#stopped.signal.aborted) {
+    for (let swept = clock.now(); !this.#stopped.signal.aborted; ) {
       await this.look()
+      if (!timeLeft(clock, swept, SWEEP_MS)) {
+        swept = clock.now()
+        await this.ringAgain() // a bell can get lost
+      }
       await clock.sleep(lookMs, this.#stopped.signal)
     }
   }
@@ -73,24 +83,41 @@ export class PoolNetwork {
   }
 
   async #settle(pool: PoolControl): Promise<void> {
-    const { sidecar } = this.#options
-    const { path, wanted = {}, rebuild, halted } = pool
+    const { path } = pool
     const member = this.#members.get(path)
-    const isWanted = (isPeerPool(path) ? wanted.subscribe : wanted.publish) && !halted
-    if (member && (!isWanted || member.allow !== JSON.stringify(wanted.allow))) await this.#leave(path, member)
-    if (rebuild) await sidecar.reopen(path)
-    if (isWanted && !this.#members.has(path)) await this.#join(pool)
+    if (member && (pool.rebuild || !isWanted(pool) || member.subscription?.halted || member.terms !== termsOf(pool))) {
+      await this.#leave(path, member)
+      return this.#begin((await this.#options.mirror.readPool(path))!) // whether it is halted has been written meanwhile
+    }
+    await this.#begin(pool)
   }
 
-  async #join(pool: PoolControl): Promise<void> {
+  async #begin(pool: PoolControl): Promise<void> {
+    const { cores, mirror, sidecar, swarm } = this.#options
+    const { path, key, wanted } = pool
+    if (pool.rebuild && !isPeerPool(path)) await sidecar.reopen(path)
+    else if (pool.rebuild) {
+      await cores.purge(key)
+      await mirror.updatePool(path, { rebuild: undefined })
+    }
+    if (!isWanted(pool)) return
+    const member = this.#members.get(path) ?? (await this.#join(pool))
+    const allow = JSON.stringify(wanted?.allow)
+    if (member.allow !== allow) swarm.restrict(member.core, wanted?.allow)
+    member.allow = allow
+  }
+
+  async #join(pool: PoolControl): Promise<Member> {
     const { mirror, cores, swarm, ringers, clock, report } = this.#options
-    const { path, key, wanted = {} } = pool
+    const { path, key, wanted: { allow, peer } = {} } = pool
     const isPeers = isPeerPool(path)
     const core = await cores.replica(key)
-    const subscription = isPeers ? await Subscription.open({ pool, mirror, cores, ringers: () => ringers(path), clock, report }) : undefined
-    this.#members.set(path, { core, subscription, allow: JSON.stringify(wanted.allow) })
-    swarm.share({ core, announce: !isPeers, allow: wanted.allow })
-    if (wanted.peer) swarm.goTo(wanted.peer)
+    const follow = () => Subscription.open({ pool, mirror, cores, ringers: () => ringers(path), clock, report })
+    const subscription = isPeers ? await follow().catch((error) => core.close().then(() => Promise.reject(error))) : undefined
+    const member = { core, subscription, allow: JSON.stringify(allow), terms: termsOf(pool) }
+    this.#members.set(path, member)
+    swarm.share({ core, announce: !isPeers, allow, peer })
+    return member
   }
 
   async #leave(path: string, { core, subscription }: Member): Promise<void> {
@@ -142,4 +169,12 @@ export class PoolNetwork {
       }),
     )
   }
+}
+
+function isWanted({ path, wanted = {}, halted }: PoolControl): boolean {
+  return halted === undefined && ((isPeerPool(path) ? wanted.subscribe : wanted.publish) ?? false)
+}
+
+function termsOf({ wanted = {} }: PoolControl): string {
+  return JSON.stringify([wanted.secret, wanted.peer])
 }

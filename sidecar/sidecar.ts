@@ -5,14 +5,19 @@ import { decodeIngress, type IngressMessage } from '../shared/ledger/messages.ts
 import type { Mirror } from '../shared/mirror/port.ts'
 import type { Message, Queue } from '../shared/queue/port.ts'
 import { backoff, untilDone } from '../shared/retry.ts'
-import type { CoreStore } from './core.ts'
+import type { CoreStore, PoolCore } from './core.ts'
 import type { Ringer } from './effects.ts'
 import type { Report } from './report.ts'
 import { PoolWriter } from './writer.ts'
 
-/** Messages taken from the ingress queue at once, and bytes of posts in memory beyond which none are taken. */
+/** Messages taken from the ingress queue at once. */
 const RECEIVE_MAX = 256
+/** None are taken while so many posts, or bytes of them, are in hand: enough for the writers, and what lies in the queue costs no memory. */
+const MAX_POSTS_IN_HAND = 2_048
 const MAX_BYTES_IN_HAND = 16 * 1024 * 1024
+/** Messages that wait for a pool to be opened at most; more of them are given back for so long, ms. */
+const MAX_WAITING = 512
+const WAIT_MS = 1_000
 /** A message that nothing can be done with for now is given back for so long, ms. */
 const SET_ASIDE_MS = 60_000
 
@@ -31,7 +36,11 @@ export interface SidecarOptions {
 export class Sidecar {
   readonly #options: SidecarOptions
   readonly #writers = new Map<string, Promise<PoolWriter>>()
-  readonly #open: PoolWriter[] = []
+  readonly #open = new Map<PoolWriter, PoolCore>()
+  /** the open writers, by their pools */
+  readonly #writing = new Map<string, PoolWriter>()
+  /** messages that wait for their pool to be opened */
+  readonly #waiting = new Map<string, number>()
   readonly #stopped = new AbortController()
   readonly #receiving: Promise<void>
 
@@ -47,10 +56,10 @@ export class Sidecar {
 
   /** Closes the writer of a pool and opens it again: its core is to be made anew. */
   async reopen(path: string): Promise<void> {
+    if (this.#stopped.signal.aborted) throw new OverpoolError('CLOSED', 'the machine is closed')
     const before = this.writer(path)
     const again = before.then(async (writer) => {
-      this.#open.splice(this.#open.indexOf(writer), 1)
-      await writer.stop()
+      await this.#close(writer)
       return this.#openWriter(path)
     })
     await this.#opening(path, again)
@@ -74,11 +83,19 @@ export class Sidecar {
     )
     if (!pool || isPeerPool(path)) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" of ours in this ledger`)
     if (pool.rebuild) {
-      await cores.purge(path)
-      await mirror.updatePool(path, { rebuild: undefined })
+      await cores.purge(pool.key)
+      await mirror.updatePool(path, { rebuild: undefined, treeHash: undefined }) // it will have another
     }
-    const alarm = (what: string) =>
-      report({ kind: 'halted', pool: path, error: new OverpoolError('POOL_HALTED', `the hypercore of "${path}" reports ${what}`) })
+    const alarm = (what: string) => {
+      const error = new OverpoolError(
+        'POOL_HALTED',
+        `the hypercore of "${path}" reports ${what}: its key has signed another ledger, on another machine with this seed`,
+      )
+      this.#writers.get(path)?.then(
+        (writer) => writer.halt(error),
+        () => {},
+      )
+    }
     const core = await cores.open(path, { encrypted: pool.wanted?.encrypt, alarm })
     const writer = await PoolWriter.open({
       path,
@@ -92,19 +109,32 @@ export class Sidecar {
       sweepMs,
       stopping,
     })
-    this.#open.push(writer)
+    this.#open.set(writer, core)
+    this.#writing.set(path, writer)
     await writer.ringAgain()
     return writer
   }
 
+  async #close(writer: PoolWriter): Promise<void> {
+    const { report } = this.#options
+    this.#writing.delete(writer.path)
+    await writer.stop()
+    // One core that cannot be closed keeps no other from it.
+    await this.#open
+      .get(writer)
+      ?.close()
+      .catch((error) => report({ kind: 'retrying', pool: writer.path, step: 'close', error }))
+    this.#open.delete(writer)
+  }
+
   /** Why nothing is appended to a pool any more, if so. */
   halted(path: string): OverpoolError | undefined {
-    return this.#open.find((writer) => writer.path === path)?.halted
+    return this.#writing.get(path)?.halted
   }
 
   /** Rings for handlers whose cursor lags, one that has just begun among them. */
   async ringAgain(): Promise<void> {
-    await Promise.all(this.#open.map((writer) => writer.ringAgain()))
+    await Promise.all([...this.#open.keys()].map((writer) => writer.ringAgain()))
   }
 
   async #receive(): Promise<void> {
@@ -112,7 +142,7 @@ export class Sidecar {
     const signal = this.#stopped.signal
     for (let failures = 0; !signal.aborted; ) {
       try {
-        if (this.#open.reduce((sum, { bytesInHand }) => sum + bytesInHand, 0) >= MAX_BYTES_IN_HAND) {
+        if (this.#handsFull()) {
           await clock.sleep(5, signal)
           continue
         }
@@ -127,20 +157,48 @@ export class Sidecar {
     }
   }
 
+  #handsFull(): boolean {
+    let posts = 0
+    let bytes = 0
+    for (const { postsInHand, bytesInHand } of this.#open.keys()) {
+      posts += postsInHand
+      bytes += bytesInHand
+    }
+    return posts >= MAX_POSTS_IN_HAND || bytes >= MAX_BYTES_IN_HAND
+  }
+
+  /** Hands a message to the writer of its pool. A pool that is being opened, which may take long, holds up no other: its messages wait for it. */
   async #handOver(message: Message): Promise<void> {
     let post: IngressMessage
-    let writer: PoolWriter
     try {
       post = decodeIngress(message.body)
-      writer = await this.writer(post.pool)
     } catch (error) {
-      if (this.#stopped.signal.aborted) return this.#giveBack(message, 0)
-      // Not ours, or for a pool that is not there: kept, since a person may know more.
-      this.#options.report({ kind: 'bad-message', error })
-      return this.#giveBack(message, SET_ASIDE_MS)
+      return this.#setAside(message, error)
     }
+    const { pool } = post
+    const open = this.#writing.get(pool)
+    if (open) return this.#give(open, post, message)
+    const waiting = this.#waiting.get(pool) ?? 0
+    if (waiting >= MAX_WAITING) return this.#giveBack(message, WAIT_MS)
+    this.#waiting.set(pool, waiting + 1)
+    void this.writer(pool)
+      .then(
+        (writer) => this.#give(writer, post, message),
+        (error) => this.#setAside(message, error),
+      )
+      .finally(() => this.#waiting.set(pool, this.#waiting.get(pool)! - 1))
+  }
+
+  async #give(writer: PoolWriter, post: IngressMessage, message: Message): Promise<void> {
     if (writer.halted) return this.#giveBack(message, SET_ASIDE_MS)
     writer.accept(post, message)
+  }
+
+  /** Not ours, or for a pool that is not there: kept, since a person may know more. */
+  async #setAside(message: Message, error: unknown): Promise<void> {
+    if (this.#stopped.signal.aborted) return this.#giveBack(message, 0)
+    this.#options.report({ kind: 'bad-message', error })
+    await this.#giveBack(message, SET_ASIDE_MS)
   }
 
   /** One that cannot be given back comes again by itself; those that were received with it are handed over all the same. */
@@ -154,6 +212,6 @@ export class Sidecar {
     this.#stopped.abort()
     await this.#receiving
     const writers = await Promise.allSettled(this.#writers.values())
-    await Promise.all(writers.flatMap((writer) => (writer.status === 'fulfilled' ? [writer.value.stop()] : [])))
+    await Promise.all(writers.flatMap((writer) => (writer.status === 'fulfilled' ? [this.#close(writer.value)] : [])))
   }
 }

@@ -8,10 +8,17 @@ import type { CoreStore, PeerCore } from './core.ts'
 import { type CoreState, Effects, type Ringer } from './effects.ts'
 import { type CheckedBlock, checkPeerBlock } from './peer-block.ts'
 import type { Report } from './report.ts'
+import { TreeHash } from './signed.ts'
 
-/** Blocks, and bytes, that are put into the mirror at once at most. */
-const PAGE_BLOCKS = 256
+/** Blocks, and about so many bytes, that are put into the mirror at once at most. */
+const PAGE_BLOCKS = 512
 const PAGE_BYTES = 4 * 1024 * 1024
+/** A subscription from now on looks at so many of the newest blocks for the sequence number. */
+const MAX_TRIES = 16
+/** Blocks that are read from the disk at once: each may be large. */
+const READ_BLOCKS = 16
+/** Far behind, it is waited so long for a fuller page, ms: a commit for many costs little more than one for a few. */
+const GATHER_MS = 250
 
 export interface SubscriptionOptions {
   pool: PoolControl
@@ -43,7 +50,12 @@ export class Subscription implements CoreState {
   #skipped: number
   #lastSkipped: string | undefined
   #stopping = false
+  readonly #stopped = Promise.withResolvers<never>()
   #halted: OverpoolError | undefined
+  /** resolves when the mirror says that it is halted */
+  #marked: Promise<void> | undefined
+  /** length of what is kept of the publisher's signatures */
+  #signedLength: number
 
   static async open(options: SubscriptionOptions): Promise<Subscription> {
     const { pool, mirror, cores } = options
@@ -66,6 +78,7 @@ export class Subscription implements CoreState {
     this.#next = last ? last.first + last.count : this.#length === 0 ? 0 : undefined
     this.#gap = last?.count === 0
     this.#isFirst = !last
+    this.#signedLength = pool.signed?.length ?? 0
     this.#skipped = pool.network?.skipped ?? 0
     this.#lastSkipped = pool.network?.lastSkipped
     const checkpoint = Math.max(pool.checkpoint, pool.begins?.block ?? 0)
@@ -97,13 +110,20 @@ export class Subscription implements CoreState {
 
   async #run(checkpoint: number): Promise<void> {
     await this.#redoEffects(checkpoint)
-    await this.#compare()
-    if (!(await this.#begin())) return
-    this.#core.download(this.#length)
+    await this.#untilStopped(this.#compare())
+    if (!(await this.#untilStopped(this.#begin()))) return
     while (!this.#stopping && !this.#halted) {
-      if (this.#core.length <= this.#length) await this.#wake.sleep(this.#options.clock)
-      else await this.#take(await this.#fetch())
+      if (this.#core.length > this.#length) await this.#take(await this.#untilStopped(this.#fetch()))
+      else {
+        void this.#core.fetch(this.#length)
+        await this.#wake.sleep(this.#options.clock)
+      }
     }
+  }
+
+  /** What may wait for the publisher; the end does not. */
+  #untilStopped<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#stopped.promise])
   }
 
   /** Blocks that an earlier process has put, but whose effects it may not have seen through. */
@@ -113,25 +133,43 @@ export class Subscription implements CoreState {
       const blocks = await this.#untilDone('open', () => mirror.readBlocks(this.key, n))
       if (!blocks.length) throw new OverpoolError('POOL_HALTED', `block ${n} of ${this.key} is missing in the mirror`)
       for (const block of blocks) {
-        await this.#effects.keepUp()
+        await this.#effects.keepUp(() => this.#stopping || this.#halted !== undefined)
         this.#effects.follow(block, checkPeerBlock(block.n, block.bytes, block.first, false).entries)
         n = block.n + 1
       }
     }
   }
 
-  /** The publisher's log must go on from what it was: never another block in the place of one that we have. */
+  /**
+   * The publisher's log must go on from what it was: never another block in the place of one that we have. Where the hypercore has been removed, the newest of
+   * ours is fetched again for that: its proof tells the tree hash of all before it.
+   */
   async #compare(): Promise<void> {
+    const core = this.#core
+    if (core.fork > 0) throw new OverpoolError('POOL_HALTED', 'the publisher has taken back what it had signed (fork)')
     const n = this.#length - 1
-    if (this.#core.fork > 0) throw new OverpoolError('POOL_HALTED', 'the publisher has taken back what it had signed (fork)')
-    if (n < 0 || !(await this.#core.has(n))) return
-    const [block] = await this.#untilDone('open', () => this.#options.mirror.readBlocks(this.key, n, 1))
-    if (block && Buffer.compare(block.bytes, await this.#core.get(n)) !== 0) {
-      throw new OverpoolError(
-        'POOL_HALTED',
-        `block ${n} is not the one that was received before: the publisher has signed two ledgers under one key, or the mirror was changed`,
-      )
+    const [block] = n < 0 ? [] : await this.#untilDone('open', () => this.#options.mirror.readBlocks(this.key, n, 1))
+    if (!block) return
+    const isNew = !(await core.has(n))
+    const isSame = Buffer.compare(block.bytes, await core.get(n)) === 0
+    if (isSame && (!isNew || this.#options.pool.begins || (await core.treeHash(n + 1)) === (await this.#treeHash()))) return
+    throw new OverpoolError(
+      'POOL_HALTED',
+      `block ${n}, or one before it, is not the one that was received before: the publisher has signed two ledgers under one key, or the mirror was changed`,
+    )
+  }
+
+  /** Of what is in the mirror. */
+  async #treeHash(): Promise<string> {
+    const { mirror, pool } = this.#options
+    const tree = new TreeHash({ key: this.key, secret: pool.wanted?.secret })
+    for (let n = 0; n < this.#length; ) {
+      for (const { bytes } of await this.#untilDone('open', () => mirror.readBlocks(this.key, n))) {
+        tree.add(bytes)
+        n++
+      }
     }
+    return tree.value
   }
 
   /** Finds the first block, where the subscription does not begin with the pool's own. False if it was stopped meanwhile. */
@@ -148,11 +186,14 @@ export class Subscription implements CoreState {
     return true
   }
 
+  /** Behind the newest block. The newest of its last ones that can be read says which entry comes next, or one before it. */
   async #end(): Promise<{ block: number; seq: number }> {
     const block = this.#core.length
-    if (block === 0) return { block, seq: 0 }
-    const { first, entries } = await this.#decoded(block - 1)
-    return { block, seq: first + entries.length }
+    for (let n = block - 1; n >= Math.max(0, block - MAX_TRIES); n--) {
+      const decoded = await this.#decoded(n)
+      if (decoded) return { block, seq: decoded.first + decoded.entries.length }
+    }
+    return { block, seq: 0 }
   }
 
   /** The last block that begins with `seq` or before. */
@@ -160,29 +201,51 @@ export class Subscription implements CoreState {
     let low = 0
     for (let high = this.#core.length; high - low > 1; ) {
       const middle = (low + high) >> 1
-      if ((await this.#decoded(middle)).first <= seq) low = middle
+      const decoded = await this.#decoded(middle)
+      if (!decoded)
+        throw new OverpoolError(
+          'POOL_HALTED',
+          `block ${middle} of the publisher is none, so entry ${seq} cannot be found: subscribe from 'start' or 'now'`,
+        )
+      if (decoded.first <= seq) low = middle
       else high = middle
     }
     return { block: low, seq }
   }
 
-  async #decoded(n: number) {
+  async #decoded(n: number): Promise<ReturnType<typeof decodeBlock> | undefined> {
     const bytes = await this.#core.get(n)
-    if (!isBlockHead(bytes)) throw unreadable(this.#options.pool)
-    return decodeBlock(bytes)
+    if (!isBlockHead(bytes) && this.#isFirst) throw unreadable(this.#options.pool)
+    try {
+      return decodeBlock(bytes)
+    } catch {
+      return undefined
+    }
   }
 
   /** The next block when it has come, and those after it that are here already. */
   async #fetch(): Promise<Uint8Array[]> {
     const core = this.#core
-    const page = [await core.get(this.#length)]
-    let bytes = page[0]!.length
-    for (let n = this.#length + 1; n < core.length && page.length < PAGE_BLOCKS && bytes < PAGE_BYTES && (await core.has(n)); n++) {
-      const block = await core.get(n)
-      page.push(block)
-      bytes += block.length
+    const coming = core.fetch(this.#length)
+    const [first] = await Promise.all([core.get(this.#length), coming && this.#atMost(GATHER_MS, coming)])
+    const page = [first]
+    let bytes = first.length
+    while (page.length < PAGE_BLOCKS && bytes < PAGE_BYTES) {
+      const here: Promise<Uint8Array>[] = []
+      for (let n = this.#length + page.length; here.length < READ_BLOCKS && n < core.length && (await core.has(n)); n++)
+        here.push(core.get(n))
+      if (!here.length) break
+      for (const block of await Promise.all(here)) {
+        page.push(block)
+        bytes += block.length
+      }
     }
     return page
+  }
+
+  async #atMost(ms: number, work: Promise<void>): Promise<void> {
+    const over = new AbortController()
+    await Promise.race([work, this.#options.clock.sleep(ms, over.signal)]).finally(() => over.abort())
   }
 
   async #take(page: Uint8Array[]): Promise<void> {
@@ -197,7 +260,7 @@ export class Subscription implements CoreState {
       checked.push(one)
     }
     const blocks = checked.map(({ block }) => block)
-    await this.#effects.keepUp()
+    await this.#effects.keepUp(() => this.#stopping || this.#halted !== undefined)
     const stand = await this.#untilDone('put', () => mirror.putBlocks(this.key, blocks))
     for (const [i, { block, entries, problem }] of checked.entries()) {
       if (Buffer.compare(stand[i]!.bytes, block.bytes) !== 0)
@@ -220,11 +283,15 @@ export class Subscription implements CoreState {
     return this.#core.length
   }
 
-  /** What the publisher has signed is kept when all of it is in the mirror. */
+  /** What the publisher has signed is kept when all of it is in the mirror; of a log that is followed no more, what was kept before stands. */
   async describe(): Promise<PoolPatch> {
+    if (this.#halted) return {}
     const coreLength = this.#core.length
+    const core: PoolPatch = { coreLength, treeHash: await this.#core.treeHash(coreLength) }
     const signed = await this.#core.signed()
-    return { coreLength, treeHash: await this.#core.treeHash(coreLength), ...(signed && signed.length <= this.#effects.done && { signed }) }
+    if (!signed || signed.length > this.#effects.done || signed.length < this.#signedLength) return core
+    this.#signedLength = signed.length
+    return { ...core, signed }
   }
 
   /** Rings for handlers whose cursor lags. */
@@ -247,17 +314,20 @@ export class Subscription implements CoreState {
     const { mirror, report } = this.#options
     this.#halted = new OverpoolError('POOL_HALTED', why, { cause })
     report({ kind: 'halted', pool: this.key, error: this.#halted })
-    mirror.updatePool(this.key, { halted: why }).catch((error) => report({ kind: 'retrying', pool: this.key, step: 'halt', error }))
+    this.#marked = this.#untilDone('halt', () => mirror.updatePool(this.key, { halted: why })).catch(() => {}) // the next start may see it again
     this.#wake.wake()
   }
 
-  /** Takes no more blocks, lets the effects of those that it has taken go out. */
+  /** Takes no more blocks, lets the effects of those that it has taken go out. The core is closed last: the checkpoint tells of it. */
   async stop(): Promise<void> {
     this.#stopping = true
+    this.#stopped.promise.catch(() => {}) // there may be nobody who waits
+    this.#stopped.reject(new OverpoolError('CLOSED', 'the subscription is stopped'))
     this.#wake.wake()
-    await this.#core.close() // ends the wait for a block
     await this.#running
+    await this.#marked // whoever stops it looks there whether to follow it again
     await this.#effects.stop()
+    await this.#core.close()
   }
 }
 

@@ -1,4 +1,5 @@
 import { type Block, entriesOf } from '../shared/ledger/block.ts'
+import { isPeerPool } from '../shared/ledger/capability.ts'
 import type { Entry } from '../shared/ledger/entry.ts'
 import type { Mirror, PoolControl, Signed } from '../shared/mirror/port.ts'
 import { scanTransaction } from '../shared/transaction/index.ts'
@@ -83,7 +84,7 @@ export async function verifyPool(
       next = block.count ? block.first + block.count : undefined // nobody knows how many entries a block had that is none
     }
   }
-  if (coreLength > n && !pool.wanted?.subscribe) problem(`the hypercore has ${coreLength} blocks, the mirror only ${n}`)
+  if (coreLength > n && !isPeerPool(path)) problem(`the hypercore has ${coreLength} blocks, the mirror only ${n}`)
   if (core && coreLength) verified.treeHash = await core.treeHash(coreLength)
   return verified
 }

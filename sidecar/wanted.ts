@@ -68,6 +68,17 @@ export function encryption(
   return { wanted: { ...wanted, encrypt }, rebuild: true }
 }
 
+/**
+ * Wants a pool of ours that was halted to go on: its hypercore is made again from the mirror as it is now. If others hold other blocks of it, or more, their
+ * copies halt. Whoever runs the machine does it.
+ * @throws OverpoolError BAD_ARGUMENT: it is not halted
+ */
+export async function resume({ path, halted }: PoolControl, mirror: Mirror): Promise<void> {
+  if (isPeerPool(path)) throw new OverpoolError('BAD_ARGUMENT', `${path} is a peer's pool: \`sub\` tries it anew`)
+  if (halted === undefined) throw new OverpoolError('BAD_ARGUMENT', `"${path}" is not halted`)
+  await mirror.updatePool(path, { halted: undefined, rebuild: true })
+}
+
 /** Wants a pool of ours to be offered no more. Who has blocks of it keeps them. */
 export async function unpublish({ path, wanted = {} }: PoolControl, mirror: Mirror): Promise<void> {
   if (isPeerPool(path)) throw new OverpoolError('BAD_ARGUMENT', `${path} is a peer's pool: unsubscribe from it`)
@@ -93,15 +104,18 @@ export async function subscribe(
   if (ours) throw new OverpoolError('BAD_ARGUMENT', `that is this machine's own pool "${ours.path}": its handlers get its entries already`)
   const pool = await mirror.createPool({ path: key, key, discoveryKey: discoveryKeyOf(key), createdAt: now })
   const before = pool.wanted ?? {}
+  const halted = pool.halted !== undefined
   const wanted: Wanted = {
     ...before,
     subscribe: true,
     from: from ?? before.from ?? 'start',
     peer: peer ?? before.peer,
-    secret: secret ?? before.secret,
+    secret: secret ?? (halted ? undefined : before.secret), // perhaps it was the wrong one
     byConfig: byConfig ?? before.byConfig,
   }
-  await mirror.updatePool(key, { wanted, halted: undefined })
+  // A config says the same at every start: only if it says something else is that a wish to try again.
+  const anew = halted && (!byConfig || !before.subscribe || wanted.secret !== before.secret)
+  await mirror.updatePool(key, { wanted, ...(anew && { halted: undefined, rebuild: true }) })
   return { ...pool, wanted }
 }
 

@@ -1,8 +1,8 @@
-import type { Clock } from '../shared/clock.ts'
+import { type Clock, timeLeft } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type Block, encodeBlock, entriesOf, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../shared/ledger/block.ts'
 import type { IngressMessage } from '../shared/ledger/messages.ts'
-import type { Mirror } from '../shared/mirror/port.ts'
+import type { Mirror, PoolControl } from '../shared/mirror/port.ts'
 import type { Message, Queue } from '../shared/queue/port.ts'
 import { untilDone } from '../shared/retry.ts'
 import { Wake } from '../shared/wake.ts'
@@ -12,6 +12,12 @@ import { CoreFollower } from './follower.ts'
 import { type KnownEntry, KnownIds, knownEntries } from './known.ts'
 import type { Report } from './report.ts'
 
+/**
+ * After a block of so many entries the next one comes no sooner than this, ms, unless it is full. Under load that makes a few full blocks of many small ones, and a
+ * block costs the same puts, bells, cursors and signatures whatever it holds; a lone post, or a loop's next step, waits for nothing.
+ */
+const BUSY_ENTRIES = 8
+const BUSY_MS = 20
 export interface WriterOptions {
   path: string
   mirror: Mirror
@@ -60,8 +66,12 @@ export class PoolWriter {
   readonly #putWake = new Wake()
   #loops: Promise<unknown> = Promise.resolve()
   #lookEnded = false
+  /** when the last block of many was put */
+  #busyAt = Number.NEGATIVE_INFINITY
   #stopping = false
   #halted: OverpoolError | undefined
+  /** resolves when the mirror says that the pool is halted */
+  #marked: Promise<void> | undefined
   /** blocks in the mirror, as far as we know, and the next sequence number */
   #length: number
   #next: number
@@ -79,16 +89,16 @@ export class PoolWriter {
     const [control, last] = await patiently('open', () => Promise.all([mirror.readPool(path), mirror.lastBlock(path)]))
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
     const length = last ? last.n + 1 : 0
-    const wrong = control.halted ?? (await patiently('open', () => disagreement(mirror, core, path, length)))
+    const wrong = control.halted ?? (await patiently('open', () => disagreement(mirror, core, control, length)))
     // Where something is wrong nothing is followed, least of all by the core.
     const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
     const writer = new PoolWriter(options, from, wrong === undefined ? control.coreLength : core.length, last)
-    if (wrong !== undefined) writer.#halt(new OverpoolError('POOL_HALTED', wrong))
+    if (wrong !== undefined) writer.halt(new OverpoolError('POOL_HALTED', wrong))
     try {
       while (writer.#length < length && !writer.#halted) {
         for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length)))
           writer.#adopt(block, knownEntries(entriesOf(block)))
-        await writer.#effects.keepUp()
+        await writer.#effectsKeepUp()
         writer.#forget()
       }
     } catch (error) {
@@ -96,7 +106,7 @@ export class PoolWriter {
         await writer.stop() // or it would go on in the background, beside the next one
         throw error
       }
-      writer.#halt(asHalt(error))
+      writer.halt(asHalt(error))
     }
     writer.#begin()
     return writer
@@ -123,10 +133,14 @@ export class PoolWriter {
       this.#lookEnded = true
       this.#putWake.wake()
     })
-    this.#loops = Promise.all([looking, this.#putLoop()]).catch((error) => this.#halt(asHalt(error)))
+    this.#loops = Promise.all([looking, this.#putLoop()]).catch((error) => this.halt(asHalt(error)))
   }
 
-  /** Bytes of the posts in hand: received, and not yet in a block. */
+  /** Posts in hand: received, and not yet in a block. */
+  get postsInHand(): number {
+    return this.#held.size
+  }
+
   get bytesInHand(): number {
     return this.#bytes
   }
@@ -195,19 +209,31 @@ export class PoolWriter {
 
   async #putLoop(): Promise<void> {
     const { clock, batchMs = 0, sweepMs = 5_000 } = this.#options
+    let idleSince = clock.now() // posts that are in the ledger already do not count
     while (!this.#halted) {
       if (!this.#looked.length) {
         if (this.#stopping && this.#lookEnded) return
-        const before = clock.now()
-        await this.#putWake.sleep(clock, sweepMs)
-        if (!this.#looked.length && !this.#stopping && clock.now() - before >= sweepMs) await this.#sweep()
+        const left = timeLeft(clock, idleSince, sweepMs)
+        if (this.#stopping) await this.#putWake.sleep(clock)
+        else if (left) await this.#putWake.sleep(clock, left)
+        else {
+          await this.#sweep()
+          idleSince = clock.now()
+        }
         continue
       }
-      if (batchMs && this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping) await clock.sleep(batchMs)
-      await this.#effects.keepUp()
+      const waitMs = Math.max(batchMs, timeLeft(clock, this.#busyAt, BUSY_MS))
+      if (waitMs > 0 && this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping) await clock.sleep(waitMs)
+      await this.#effectsKeepUp()
       await this.#put(this.#takeLooked())
       this.#forget()
+      idleSince = clock.now()
     }
+  }
+
+  /** Waits while too many effects do; not when the writer is to stop, since what they wait for may be away. */
+  #effectsKeepUp(): Promise<void> {
+    return this.#effects.keepUp(() => this.#halted !== undefined || this.#stopping || (this.#options.stopping?.aborted ?? false))
   }
 
   /** A look-up that is under way, or not yet acted on, may have begun before the newest receipts were there: it needs the ids since then. */
@@ -248,6 +274,7 @@ export class PoolWriter {
   }
 
   #adopt(block: Block, entries: KnownEntry[]): void {
+    if (block.count >= BUSY_ENTRIES) this.#busyAt = this.#options.clock.now()
     this.#length = block.n + 1
     this.#next = block.first + block.count
     this.#known.add(block.n, entries)
@@ -262,6 +289,7 @@ export class PoolWriter {
     try {
       for (let blocks = await mirror.readBlocks(path, this.#length); blocks.length; blocks = await mirror.readBlocks(path, this.#length)) {
         for (const block of blocks) this.#adopt(block, knownEntries(entriesOf(block)))
+        await this.#effectsKeepUp()
       }
       this.#forget()
       await this.ringAgain()
@@ -305,16 +333,16 @@ export class PoolWriter {
     )
   }
 
-  #halt(error: OverpoolError): void {
+  /** Appends nothing any more, here or after a restart, until an operator acts. */
+  halt(error: OverpoolError): void {
     if (this.#halted || this.#stopping) return
     const { mirror, path, report } = this.#options
     this.#halted = error
     this.#bytes = 0
     this.#held.clear() // their messages come again when their visibility lapses
+    this.#follower.halt()
     report({ kind: 'halted', pool: path, error })
-    mirror
-      .updatePool(path, { halted: error.message })
-      .catch((cause) => report({ kind: 'retrying', pool: path, step: 'halt', error: cause }))
+    this.#marked = this.#untilDone('halt', () => mirror.updatePool(path, { halted: error.message })).catch(() => {}) // the next start sees it again
     this.#lookWake.wake()
     this.#putWake.wake()
   }
@@ -325,6 +353,7 @@ export class PoolWriter {
     this.#lookWake.wake()
     this.#putWake.wake()
     await this.#loops
+    await this.#marked
     await this.#follower.stop()
     await this.#effects.stop()
   }
@@ -342,14 +371,34 @@ function stateOf(core: PoolCore): CoreState {
   }
 }
 
-/** In what way the core is not a prefix of the mirror, if it is not: appending to it would fork it. */
-async function disagreement(mirror: Mirror, core: PoolCore, path: string, length: number): Promise<string | undefined> {
-  if (core.length > length)
-    return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: restore the mirror, or remove the core's folder to build it again from the mirror`
+/** In what way the core is not a prefix of the mirror, or would not be what it was: appending to it would fork it. */
+async function disagreement(
+  mirror: Mirror,
+  core: PoolCore,
+  { path, coreLength, treeHash }: PoolControl,
+  length: number,
+): Promise<string | undefined> {
+  const mend = `restore the mirror, and then \`overpool resume ${path}\`; or give up what others may hold of it: resume makes it again from the mirror as it is`
+  if (core.length > length) return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: ${mend}`
+  // A core that has to be made again, its disk having been lost, must become the one that others have seen.
+  if (core.length < coreLength && treeHash !== undefined && (await treeHashOf(mirror, core, path, coreLength)) !== treeHash)
+    return `the mirror of "${path}" is not the one whose first ${coreLength} blocks were signed: ${mend}`
   if (core.length === 0) return undefined
   const [block] = await mirror.readBlocks(path, core.length - 1, 1)
   if (block && Buffer.compare(block.bytes, await core.get(core.length - 1)) === 0) return undefined
-  return `block ${core.length - 1} of the hypercore of "${path}" is not that of the mirror: find out which was changed, then remove the core's folder to build it again from the mirror`
+  return `block ${core.length - 1} of the hypercore of "${path}" is not that of the mirror: find out which was changed; ${mend}`
+}
+
+/** The tree hash that the core will have when it has followed so much of the mirror; undefined if there is not so much. */
+async function treeHashOf(mirror: Mirror, core: PoolCore, path: string, length: number): Promise<string | undefined> {
+  const tree = core.tree()
+  for (let n = 0; n < length; ) {
+    const blocks = await mirror.readBlocks(path, n, Math.min(64, length - n))
+    if (!blocks.length) return undefined
+    for (const { bytes } of blocks) tree.add(bytes)
+    n += blocks.length
+  }
+  return tree.value
 }
 
 function asHalt(error: unknown): OverpoolError {

@@ -25,7 +25,7 @@ const payments: fc.Arbitrary<PaymentFields> = fc.record(
 const entries: fc.Arbitrary<Entry> = fc.record(
   {
     id: ids,
-    at: fc.maxSafeNat(),
+    at: fc.maxSafeNat().map((ms) => ms % 8.64e15), // the longest time that a Date holds
     tx: byteses,
     payment: payments,
     source: fc.constantFrom('http', 'api', 'handler'),

@@ -317,6 +317,7 @@ describe('handlers', () => {
       begun.push(`done ${e.seq}`)
     }
     for (const text of ['a', 'b', 'c']) await post(pool, text)
+    await pool.tail({ path: 'mypool' }) // they are in the ledger, so one bell covers all three
     pool.on('tx', slow)
     await running.promise
     pool.off('tx', slow)
@@ -463,6 +464,9 @@ describe('an Overpool', () => {
     expect(await codeOf(() => pool.create({ path: 'x', port: false }))).toBe('CLOSED')
     pool.off('tx', () => {}).on('error', () => {})
     await pool.close()
+    const never = new Overpool({ dir: newFolder() })
+    await never.close()
+    expect(await codeOf(() => never.create({ port: false }))).toBe('CLOSED')
 
     await using again = await machine(dir)
     const { onTx, seqs } = keeper()

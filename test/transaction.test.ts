@@ -181,6 +181,25 @@ describe('parseTransaction', () => {
     expect(addressOf([0x76, 0xa9, 19, ...hash.slice(1), 0x88, 0xac])).toBe('false')
   })
 
+  it('knows the address of an input that spends a P2SH output, as the original did', () => {
+    const known = {
+      ab097537: { 0: '3EozxrXDckxLvw8b6UHyNNK3PihywFi5wp' },
+      '4d163e00': { 0: '36K2A5DvxTsmLsxYCxPLnsQFTxqGw7XBgA' },
+      '9fe2ef9d': { 0: '3JDtby6YtY4VSbcWQJ3VXQUGwnrC8xhHwa' },
+      f4b05f97: { 0: '3HuB2CUMJ2vsfF2qE8tvQqZwq9z9utQbqh' },
+      '5df1375f': { 1: '3MTdzi2J1qqge4MsGykL7K461JuSwNqwko' },
+      '743a2ad1': { 0: '32CzthLR1rS2y7Y88tTzmcUv6CRwGchFLA' },
+      '477b2849': { 0: '3JDtby6YtY4VSbcWQJ3VXQUGwnrC8xhHwa' },
+      '6a6b568d': { 0: '34vLBQBBiy8ZQkQWi5hyTzuqg39ZA1Anfr', 1: '34vLBQBBiy8ZQkQWi5hyTzuqg39ZA1Anfr' },
+      c36efe11: { 0: '3HuB2CUMJ2vsfF2qE8tvQqZwq9z9utQbqh' },
+    }
+    const found = REAL.map(({ hex, txid }) => {
+      const inputs = parseTransaction(transactionFromHex(hex)).in
+      return [txid.slice(0, 8), Object.fromEntries(inputs.flatMap(({ i, e: { a } }) => (a.startsWith('3') ? [[i, a]] : [])))] as const
+    })
+    expect(Object.fromEntries(found.filter(([, inputs]) => Object.keys(inputs).length))).toEqual(known)
+  })
+
   it('counts inputs by their place, also after a coinbase, which it leaves out', () => {
     const nothing = { txid: new Uint8Array(32), vout: 0xffff_ffff, script: new Uint8Array(), sequence: 0 }
     const { in: inputs } = parseTransaction(scanTransaction(bytesOf({ ...EMPTY, inputs: [nothing, { ...nothing, vout: 5 }] })))

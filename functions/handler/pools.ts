@@ -1,8 +1,8 @@
 import { type CheckedPayment, checkPayment } from '../../shared/bip270/payment.ts'
-import type { Clock } from '../../shared/clock.ts'
+import { type Clock, timeLeft } from '../../shared/clock.ts'
 import type { CheckedSettings } from '../../shared/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { entriesOf } from '../../shared/ledger/block.ts'
+import { type Block, entriesOf } from '../../shared/ledger/block.ts'
 import { isPeerPool } from '../../shared/ledger/capability.ts'
 import { type Cause, type EntryId, hex, isUint, kept, type PaymentFields } from '../../shared/ledger/entry.ts'
 import type { Mirror, PoolControl, Receipt } from '../../shared/mirror/port.ts'
@@ -191,11 +191,14 @@ export class Pools {
    * peers' pools that it follows.
    */
   async *trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void> {
+    const seen = new Set<string>()
     let event: TxEvent | undefined = await this.get(options)
     while (event) {
       yield event
+      seen.add(`${event.key}#${event.seq}`)
       const { cause }: TxEvent = event
-      event = cause && (await this.#at(cause))
+      if (!cause || seen.has(`${cause.key}#${cause.seq}`)) return // a peer may say that an entry is its own cause
+      event = await this.#at(cause)
     }
   }
 
@@ -242,7 +245,7 @@ export class Pools {
 
   async *#events(pool: PoolControl, from: number, to: number): AsyncGenerator<TxEvent, void> {
     const { mirror } = this.#deps
-    let n = from < to ? (await mirror.findBlock(pool.path, from))?.n : undefined
+    let n = from < to ? await this.#blockOf(pool, from) : undefined
     while (n !== undefined) {
       const blocks = await mirror.readBlocks(pool.path, n)
       for (const block of blocks) {
@@ -256,15 +259,32 @@ export class Pools {
     }
   }
 
+  /** The first block that has this entry or a later one. In a peer's log entries may be missing: before the subscription's first, and where a block was passed over. */
+  async #blockOf({ path, begins }: PoolControl, seq: number): Promise<number | undefined> {
+    const { mirror } = this.#deps
+    const block = await mirror.findBlock(path, seq)
+    if (block) return block.n
+    const last = await mirror.lastBlock(path)
+    if (!last || last.first + last.count <= seq) return undefined
+    let low = begins?.block ?? 0
+    for (let high = last.n; low < high; ) {
+      const middle = (low + high) >> 1
+      const [{ first, count }] = (await mirror.readBlocks(path, middle, 1)) as [Block]
+      if (first + count > seq) high = middle
+      else low = middle + 1
+    }
+    return low
+  }
+
   /** Waits until what was posted from here is in the ledger, for a while: reads come after one's own writes, whatever others write. */
   async #settle(path: string): Promise<void> {
     const { mirror, clock } = this.#deps
     const posts = this.#unsettled.get(path)
     if (!posts) return
-    const end = clock.now() + SETTLE_MS
+    const begin = clock.now()
     for (let asked = [...posts]; asked.length; asked = asked.filter((post) => posts.has(post))) {
       const found = await mirror.findReceipts(path, asked)
-      const late = clock.now() >= end
+      const late = !timeLeft(clock, begin, SETTLE_MS)
       for (const [i, post] of asked.entries()) if (found[i] || late) posts.delete(post)
       if (found.includes(undefined) && !late) await clock.sleep(LOOK_MS)
     }
@@ -279,8 +299,8 @@ export class Pools {
   /** Waits until nothing is on its way into the ledger, for a while. */
   async #drained(): Promise<void> {
     const { ingress, clock } = this.#deps
-    const end = clock.now() + SETTLE_MS
-    while (clock.now() < end) {
+    const begin = clock.now()
+    while (timeLeft(clock, begin, SETTLE_MS)) {
       const { waiting, inFlight } = await ingress.depth()
       if (waiting + inFlight === 0) return
       await clock.sleep(LOOK_MS)

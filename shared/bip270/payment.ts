@@ -1,5 +1,5 @@
 import { OverpoolError } from '../errors.ts'
-import type { PaymentFields } from '../ledger/entry.ts'
+import { kept, type PaymentFields } from '../ledger/entry.ts'
 import { type ScannedTransaction, transactionFromHex } from '../transaction/index.ts'
 
 /** Longest transaction, hex characters (BIP270: a Payment over 10,000,000 bytes is refused by the host). */
@@ -45,10 +45,14 @@ export function dialectOf(contentType: string | undefined): Dialect {
   }
 }
 
+/** No form begins with it: there it is escaped. */
+const OPENING_BRACE = 0x7b
+
 /** Reads a Payment message, or throws MALFORMED_PAYMENT, BAD_PAYMENT or BAD_TRANSACTION. */
 export function readPayment(body: Uint8Array, dialect: Dialect): CheckedPayment {
   const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
-  return checkPayment(dialect === 'json' ? parseJson(text) : parseForm(text))
+  const isJson = dialect === 'json' || text[0] === OPENING_BRACE // `curl -d '{…}'` says that it sends a form
+  return checkPayment(isJson ? parseJson(text) : parseForm(text))
 }
 
 // JSON.parse of ten million brackets takes gigabytes, and URLSearchParams a minute for a million fields: count first, which costs nothing for an
@@ -106,19 +110,9 @@ function present(value: unknown): boolean {
 }
 
 function within(value: unknown, field: string, limit: number): unknown {
-  const length = (typeof value === 'string' ? value : asJson(value, field)).length
+  const length = (typeof value === 'string' ? value : JSON.stringify(kept(value))).length // an older wallet's object: no deeper than can be kept
   if (length > limit) throw bad(`"${field}" may have ${limit} characters, not ${length}`)
   return value
-}
-
-/** A program can hand in what no wallet can send: a function, a bigint, an object that holds itself. */
-function asJson(value: unknown, field: string): string {
-  let text: string | undefined
-  try {
-    text = JSON.stringify(value)
-  } catch {}
-  if (text === undefined) throw bad(`"${field}" is nothing that JSON could say`)
-  return text
 }
 
 function malformed(message: string, cause?: unknown): OverpoolError {

@@ -38,7 +38,7 @@ export function entriesOf({ count, bytes }: Pick<Block, 'count' | 'bytes'>): Ent
 /** The entries of a block, or BAD_BLOCK. `bytes` may come from anybody. */
 export function decodeBlock(bytes: Uint8Array): { first: number; entries: Entry[] } {
   const { v, first, entries } = asMap(decodeStrict(bytes), 'something')
-  if (v !== 1) throw badBlock(`version ${String(v)}; this program knows version 1`)
+  if (v !== 1) throw badBlock(`version ${typeof v === 'number' ? v : 'nonsense'}; this program knows version 1`)
   if (!isUint(first)) throw badBlock('no first sequence number')
   if (!Array.isArray(entries) || entries.length === 0) throw badBlock('no entries')
   if (!isUint(first + entries.length)) throw badBlock('sequence numbers that no number can hold')

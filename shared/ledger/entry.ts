@@ -38,6 +38,9 @@ export interface Entry {
 
 const SOURCES: ReadonlySet<unknown> = new Set<Source>(['http', 'api', 'handler'])
 
+/** The last ms since 1970 that a Date can hold. */
+const MAX_TIME = 8_640_000_000_000_000
+
 /** A payment may nest its values so deep: a reader with less stack than the writer could not decode the block. */
 const MAX_DEPTH = 64
 
@@ -69,7 +72,7 @@ export function entryOf(value: unknown): Entry {
   const map = asMap(value, 'an entry')
   const { id, at, tx, payment, source, cause, hops, ...unknown } = map
   if (!(id instanceof Uint8Array) || id.length !== 32) throw badBlock('an entry without an id of 32 bytes')
-  if (!isUint(at)) throw badBlock('an entry without a time')
+  if (!isUint(at) || at > MAX_TIME) throw badBlock('an entry without a time')
   if (!(tx instanceof Uint8Array)) throw badBlock('an entry without a transaction')
   if (!SOURCES.has(source)) throw badBlock('an entry of an unknown source')
   if (hops !== undefined && !isUint(hops)) throw badBlock('an entry whose hops are no number')
@@ -96,7 +99,7 @@ export function decodeStrict(bytes: Uint8Array): unknown {
 }
 
 /**
- * A copy of a value, as it comes back from CBOR, or BAD_PAYMENT. Text that is no Unicode (half of a surrogate pair) or begins with a byte order mark comes back as other
+ * A copy of a value as it comes back from CBOR, or BAD_PAYMENT. Text that is no Unicode (half of a surrogate pair) or begins with a byte order mark comes back as other
  * text; were it written as it is, two keys could come back as one, and nobody could decode a block with such a payment in it.
  */
 export function kept<T>(value: T): T {

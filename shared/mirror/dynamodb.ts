@@ -130,24 +130,21 @@ export class DynamoMirror implements Mirror {
   /** No index leads from an entry to its block: the numbers of both grow together, so a few guesses find it. */
   async findBlock(pool: string, seq: number): Promise<Block | undefined> {
     const last = await this.#lastItem(pool)
-    if (!last || seq < 0 || seq >= last.first + last.count) return undefined
+    if (!last || seq >= last.first + last.count) return undefined
     if (seq >= last.first) return this.#whole(last)
-    let low = { n: 0, first: 0 } // this block begins at or before the entry
-    let high: { n: number; first: number } = last // and this one after it
-    for (let guesses = 0; low.n < high.n; guesses++) {
+    let low = { n: 0, first: 0 } // no block before this one holds the entry
+    let high: { n: number; first: number } = last // nor this one, or any after it
+    for (let guesses = 0; low.n < high.n && seq >= low.first; guesses++) {
       // Every other guess halves what is left, however unevenly the blocks are filled.
       const share = guesses % 2 || high.first === low.first ? 0.5 : (seq - low.first) / (high.first - low.first)
       const n = Math.min(high.n - 1, low.n + Math.floor(share * (high.n - low.n)))
       const item = await this.#get(blockKey(pool, n))
-      if (!item) {
-        low = { n: n + 1, first: low.first } // a peer's pool need not be followed from its first block
-        continue
-      }
-      const guess = blockItemOf(item)
-      const next = guess.first + guess.count
-      if (seq < guess.first) high = guess
-      else if (seq < next) return this.#whole(guess)
-      else low = { n: n + 1, first: next }
+      const guess = item && blockItemOf(item)
+      if (!guess)
+        low = { n: n + 1, first: low.first } // a pool may begin with a later block
+      else if (seq < guess.first) high = guess
+      else if (seq < guess.first + guess.count) return this.#whole(guess)
+      else low = { n: n + 1, first: guess.first + guess.count }
     }
     return undefined
   }
@@ -468,15 +465,17 @@ function number(value: number): AttributeValue {
   return { N: String(value) }
 }
 
-/** Texts, numbers and true as attributes; undefined stays what it is. */
+/** Fields as attributes; what is undefined stays so. */
 function attributesOf<T extends object>(fields: T): { [Field in keyof T]: AttributeValue } {
-  const attributes = Object.entries(fields).map(([name, value]: [string, unknown]) => [name, attributeOf(value)])
+  const attributes = Object.entries(fields).map(([name, value]: [string, unknown]) => [
+    name,
+    value === undefined ? value : attributeOf(value),
+  ])
   return Object.fromEntries(attributes)
 }
 
-function attributeOf(value: unknown): AttributeValue | undefined {
-  if (value === undefined) return undefined
-  if (value === true) return { BOOL: true }
+function attributeOf(value: unknown): AttributeValue {
+  if (typeof value === 'boolean') return { BOOL: value }
   if (typeof value === 'object') return text(JSON.stringify(value))
   return typeof value === 'number' ? number(value) : text(value as string)
 }

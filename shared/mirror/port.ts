@@ -53,6 +53,8 @@ export interface Network {
   announced: boolean
   /** machines that are connected for this pool */
   peers: number
+  /** why there is no network, if there is none */
+  problem?: string
   /** blocks that the publisher has signed, as far as we have heard */
   remoteLength?: number
   /** blocks of the publisher's that were passed over because they are no blocks, and what was wrong with the last of them */

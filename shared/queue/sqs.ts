@@ -35,13 +35,13 @@ const ATTRIBUTES: MessageSystemAttributeName[] = ['ApproximateReceiveCount', 'Me
 export interface SqsQueueOptions {
   /** made with `maxAttempts: 1`: retries are ours (shared/aws.ts) */
   client: SQSClient
-  /** a FIFO queue's ends with `.fifo`, as SQS demands */
+  /** of a queue whose messages may have 1 MiB; a FIFO queue's ends with `.fifo`, as SQS demands */
   url: string
   /** where messages lie that are too large */
   blobs: Blobs
   /**
-   * Requests wait so long for company, ms (default 0): a receive begins no sooner after one that was not full, and a delete takes along those
-   * that follow. A message that comes alone is not held up, and under load ten go in a request, which is what SQS bills.
+   * Requests wait so long for company, ms (default 0): a receive begins no sooner after one that left nothing, and a delete takes along those
+   * that follow. A message that comes alone is not held up, and of many ten go in a request, which is what SQS bills.
    */
   gatherMs?: number
   patienceMs?: number
@@ -106,19 +106,16 @@ export class SqsQueue implements Queue {
     try {
       if (this.#gatherMs) await wait(Math.max(0, this.#receiveAt - performance.now()), undefined, { signal })
       const messages = await this.#take(Math.min(BATCH, max), Math.min(MAX_WAIT_S, Math.ceil(waitMs / 1000)), signal)
-      // A full answer says that there are more: as many requests side by side as were full before, twice over, until one is not.
-      for (
-        let full = messages.length === BATCH, width = 1;
-        full && bytesOf(messages) < RECEIVE_BYTES && messages.length < max;
-        width *= 2
-      ) {
+      let isEmpty = messages.length < Math.min(BATCH, max)
+      // A full answer says that there are more: then one request more, two side by side, four, until one of them is not full.
+      for (let width = 1; !isEmpty && messages.length < max && bytesOf(messages) < RECEIVE_BYTES; width *= 2) {
         const wanted = chunks(new Array<number>(max - messages.length), BATCH).slice(0, width)
         const answers = await Promise.allSettled(wanted.map(({ length }) => this.#take(length, 0)))
         const more = answers.map((answer) => (answer.status === 'fulfilled' ? answer.value : [])) // what went wrong comes again, and we have something
-        full = more.every(({ length }) => length === BATCH)
+        isEmpty = more.some(({ length }, i) => length < wanted[i]!.length)
         messages.push(...more.flat())
       }
-      this.#receiveAt = messages.length >= Math.min(BATCH, max) ? 0 : performance.now() + this.#gatherMs
+      this.#receiveAt = isEmpty ? performance.now() + this.#gatherMs : 0
       return messages
     } catch (error) {
       if (signal?.aborted) return []
@@ -139,10 +136,17 @@ export class SqsQueue implements Queue {
     const options = { ...this.#options, attemptMs: waitS * 1000 + ATTEMPT_MS, signal }
     const { Messages = [] } = await call('receiving', request, options)
     const read = await Promise.allSettled(Messages.map((message) => this.#read(message)))
-    const messages = read.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    // One whose blob cannot be read comes again when its visibility lapses, and with it what is behind it in its group.
+    const held = new Set<string | undefined>()
+    const messages = read.flatMap((one, i) => {
+      const group = Messages[i]!.Attributes?.MessageGroupId
+      if (one.status === 'fulfilled' && !(this.fifo && held.has(group))) return [one.value]
+      held.add(group)
+      return []
+    })
     const failed = read.find((one) => one.status === 'rejected')
     if (failed && !messages.length) throw failed.reason
-    return messages // one whose blob cannot be read comes again with its visibility
+    return messages
   }
 
   async #read({ Body = '', ReceiptHandle, Attributes = {} }: SqsMessage): Promise<Message> {

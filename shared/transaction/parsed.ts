@@ -9,7 +9,7 @@ export interface Parsed {
   out: ParsedOutput[]
 }
 
-/** `e`: the output that it spends, and the address of the public key that its script pushes (nobody checked the signature), or "false". */
+/** `e`: the output that it spends, and the address of the public key, or of the script, that its script pushes (nobody checked a signature), or "false". */
 export interface ParsedInput {
   i: number
   tape: Tape[]
@@ -48,6 +48,8 @@ export interface Cell {
 
 /** Longer pushes are `lb` and `ls`. */
 const MAX_SHORT_PUSH = 512
+/** The longest script that could spend a P2SH output, while there were any. */
+const MAX_P2SH_INPUT = 10_000
 /** Opcodes shown of one transaction. An opcode takes 1 byte and its cell up to 300, so a few megabytes from anybody would take a gigabyte. */
 const MAX_CELLS = 100_000
 /** Longer pushes are not shown: no string could hold the base64 of half a gigabyte. */
@@ -60,12 +62,15 @@ const P2SH = 0x05
 
 const OP_PUSHDATA1 = 0x4c
 const OP_PUSHDATA4 = 0x4e
+const OP_1 = 0x51
+const OP_16 = 0x60
 const OP_RETURN = 0x6a
 const OP_DUP = 0x76
 const OP_EQUAL = 0x87
 const OP_EQUALVERIFY = 0x88
 const OP_HASH160 = 0xa9
 const OP_CHECKSIG = 0xac
+const OP_CHECKMULTISIG = 0xae
 const PIPE = 0x7c
 
 /** The names of the opcodes from 76 to 185, as the original's library had them. */
@@ -156,17 +161,44 @@ function addressOfOutput(script: Uint8Array): string {
   return paysToIt ? address(P2PKH, script.subarray(from, to)) : NO_ADDRESS
 }
 
-/** A script that pushes a signature and a public key, and nothing else. */
+/** A script that pushes a signature and a public key, and nothing else; or one that ends with the script of a P2SH output. */
 function addressOfInput(script: Uint8Array): string {
   const steps = new Steps(script)
-  if (!steps.next() || steps.from === steps.to || script[steps.from] !== 0x30) return NO_ADDRESS
-  if (!steps.next() || steps.to !== script.length) return NO_ADDRESS
-  const key = script.subarray(steps.from, steps.to)
-  const form = key[0]
-  const isKey = key.length === 33 ? form === 2 || form === 3 : key.length === 65 && (form === 4 || form === 6 || form === 7)
-  return isKey
-    ? address(P2PKH, Buffer.from(hash('ripemd160', Buffer.from(hash('sha256', key, 'binary'), 'binary'), 'binary'), 'binary'))
-    : NO_ADDRESS
+  if (!steps.next()) return NO_ADDRESS
+  const isSignature = steps.from < steps.to && script[steps.from] === 0x30
+  if (!steps.next()) return NO_ADDRESS
+  const second = script.subarray(steps.from, steps.to)
+  if (isSignature && steps.to === script.length && isPublicKey(second)) return address(P2PKH, hash160(second))
+  if (script.length > MAX_P2SH_INPUT) return NO_ADDRESS
+  while (steps.to < script.length) steps.next()
+  const last = script.subarray(steps.from, steps.to)
+  return steps.pushes && isStandard(last) ? address(P2SH, hash160(last)) : NO_ADDRESS
+}
+
+function isPublicKey(bytes: Uint8Array): boolean {
+  const form = bytes[0]
+  return bytes.length === 33 ? form === 2 || form === 3 : bytes.length === 65 && (form === 4 || form === 6 || form === 7)
+}
+
+/** An output script of a kind that P2SH outputs stood for: to a key, to a key's or a script's hash, or to some of many keys. */
+function isStandard(script: Uint8Array): boolean {
+  if (addressOfOutput(script) !== NO_ADDRESS) return true
+  const steps = new Steps(script)
+  if (!steps.next()) return false
+  if (steps.pushes)
+    return script[steps.to] === OP_CHECKSIG && script.length === steps.to + 1 && isPublicKey(script.subarray(steps.from, steps.to))
+  if (!isSmallNumber(steps.op)) return false
+  let keys = 0
+  while (steps.next() && steps.pushes) keys++
+  return keys > 0 && isSmallNumber(steps.op) && script[steps.to] === OP_CHECKMULTISIG && script.length === steps.to + 1
+}
+
+function isSmallNumber(op: number): boolean {
+  return op === 0 || (op >= OP_1 && op <= OP_16)
+}
+
+function hash160(bytes: Uint8Array): Uint8Array {
+  return Buffer.from(hash('ripemd160', Buffer.from(hash('sha256', bytes, 'binary'), 'binary'), 'binary'), 'binary')
 }
 
 /** Goes through a script, an opcode a step. What the opcode pushes stands from `from` to `to`. */

@@ -99,11 +99,11 @@ export class Project {
     return { code, out: program.out, err: program.err }
   }
 
-  /** Starts the machine; resolves when wallets can post. */
+  /** Starts the machine; resolves when wallets can post, to `url` if it has pools. */
   async start(args: string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Program & { url: string }> {
     const program = this.overpool(['start', ...args], { env })
     await program.says(/Ctrl-C stops the machine/)
-    return Object.assign(program, { url: /http:\/\/[\d.:]+/.exec(program.out)![0] })
+    return Object.assign(program, { url: /http:\/\/[\d.:]+/.exec(program.out)?.[0] ?? '' })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

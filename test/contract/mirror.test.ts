@@ -120,6 +120,14 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.findBlock('nobody', 0)).toBeUndefined()
     })
 
+    it('finds the block of an entry in a pool that begins with a later one', async () => {
+      const pool = await freshPool()
+      const blocks = Array.from({ length: 9 }, (_, i) => bytesBlock(40 + i, 700 + 3 * i, 3, 100))
+      for (const block of blocks) await mirror.putBlock(pool, block)
+      for (const block of blocks) expectSame(await other.findBlock(pool, block.first + 1), block)
+      for (const seq of [0, 699, 727]) expect(await other.findBlock(pool, seq)).toBeUndefined()
+    })
+
     it('keeps pools apart whose names begin alike', async () => {
       const [pool, longer] = [await freshPool(), `${await freshPool()}0`]
       const [block, another] = [blockOf(0, 0, 1), blockOf(0, 0, 2)]

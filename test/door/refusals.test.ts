@@ -63,6 +63,11 @@ describe('a wallet is heard', () => {
     expect(body.payment).toEqual({ transaction, memo: 'tea & cake, 100 % + tip', merchantData: 'ä{"order":1}' })
   })
 
+  it('as JSON that calls itself a form, as curl -d does', async () => {
+    const { status, body } = await post({ transaction, memo: 'a & b' }, FORM_TYPE)
+    expect([status, body.payment]).toEqual([200, { transaction, memo: 'a & b' }])
+  })
+
   it.each<[string, object, object?, Record<string, string>?]>([
     [
       'ElectrumSV',
@@ -158,7 +163,7 @@ const REFUSALS: Refusal[] = [
   bad(
     'merchantData nested thirty thousand deep',
     `{"transaction":"${transaction}","merchantData":${nested(30_000)}}`,
-    /nothing that JSON could say/,
+    /nested deeper than 64/,
   ),
   bad('a field that must be understood', { transaction, 'req-escrow': true }, /"req-escrow" must be understood/),
   payload(

@@ -1,8 +1,10 @@
 import { redrive } from '../../functions/handler/redrive.ts'
+import { statusOf } from '../../functions/handler/status.ts'
 import { Machine } from '../../local/machine.ts'
 import { type Parts, sqliteParts } from '../../local/parts.ts'
 import { lineOf } from '../../local/report.ts'
-import type { PoolSettings } from '../../shared/config.ts'
+import type { NetworkSettings, PoolSettings } from '../../shared/config.ts'
+import type { PublishOptions, SubscribeOptions } from '../../sidecar/wanted.ts'
 import type { AwsPlace } from '../aws/clients.ts'
 import type { AwsPartsOptions } from './aws-parts.ts'
 import { handlerOf } from './handler.ts'
@@ -18,6 +20,7 @@ export interface ChildOptions {
   runsFile: string
   /** no handler works */
   idle?: boolean
+  network?: NetworkSettings
 }
 
 export type Call = { id: number; method: string; args: unknown[] }
@@ -28,6 +31,7 @@ const reports: string[] = []
 let parts: Parts
 const machine = await Machine.open({
   dir: options.dir,
+  network: options.network,
   async parts(dir) {
     parts = options.side === 'sqlite' ? await sqliteParts(dir) : await (await import('./aws-parts.ts')).awsParts(options.aws!, options.aws)
     return parts
@@ -55,6 +59,13 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   prune: machine.pools.prune.bind(machine.pools),
   length: machine.pools.length.bind(machine.pools),
   read: (args: { path: string; from?: number; to?: number }) => Array.fromAsync(machine.pools.read(args)),
+  trail: (args: { path: string; hash: string }) => Array.fromAsync(machine.pools.trail(args)),
+  pub: (path: string, args?: PublishOptions) => machine.publish(path, args),
+  unpub: machine.unpublish.bind(machine),
+  sub: (key: string, args?: SubscribeOptions) => machine.subscribe(key, args),
+  unsub: machine.unsubscribe.bind(machine),
+  announced: async (path: string) => machine.announced(await machine.pools.control(path)),
+  status: () => statusOf(machine.pools),
   reports: () => reports,
   ingress: () => parts.ingress.depth(),
   control: (path: string) => parts.mirror.readPool(path),

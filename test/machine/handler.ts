@@ -11,6 +11,8 @@ export interface Wish {
   hang?: number
   /** post once more into this pool, and so on, until `left` is 0 */
   loop?: { pool: string; left: number; text: string }
+  /** if the first of these pools is this machine's, post once more into it, wishing for the rest of them: a loop that hops from machine to machine */
+  relay?: { pools: string[]; text: string }
   /** post the same amount of times, not awaiting any of them */
   forget?: number
   /** post another transaction at each run, then throw at the first */
@@ -47,6 +49,14 @@ export function handlerOf(runsFile: string): (e: TxEvent, pool: Pools) => Promis
       await pool.post({
         path: loop.pool,
         payment: { transaction: sampleTransaction(`${loop.text} ${loop.left}`), memo: JSON.stringify({ loop }) },
+      })
+    }
+    const [next, ...pools] = wish.relay?.pools ?? []
+    if (next !== undefined && (await pool.list()).some(({ path }) => path === next)) {
+      const relay = { pools, text: wish.relay!.text }
+      await pool.post({
+        path: next,
+        payment: { transaction: sampleTransaction(`${relay.text} ${pools.length}`), memo: JSON.stringify({ relay }) },
       })
     }
     for (let i = 0; i < (wish.forget ?? 0); i++) void pool.post({ path: e.path, payment: sampleTransaction(`forgotten ${i}`) })

@@ -7,6 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { TxEvent } from '../../functions/handler/event.ts'
 import type { Posted, PostOptions } from '../../functions/handler/pools.ts'
 import type { Redriven } from '../../functions/handler/redrive.ts'
+import type { PoolStatus } from '../../functions/handler/status.ts'
 import { folderLayout, readSeed } from '../../local/folder.ts'
 import { openLedgerFile } from '../../local/parts.ts'
 import { OverpoolError } from '../../shared/errors.ts'
@@ -14,6 +15,7 @@ import type { Cursor, DeadLetter, PoolControl } from '../../shared/mirror/port.t
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { CoreStore } from '../../sidecar/core.ts'
 import { type Verified, verifyPool } from '../../sidecar/verify.ts'
+import type { PublishOptions, SubscribeOptions } from '../../sidecar/wanted.ts'
 import { Emulators } from '../aws/emulators.ts'
 import { type AwsPartsOptions, awsParts } from './aws-parts.ts'
 import type { Answer, ChildOptions } from './child.ts'
@@ -29,6 +31,13 @@ interface Methods {
   read: (options: { path: string; from?: number; to?: number }) => TxEvent[]
   prune: (path: string) => void
   length: (path: string) => number
+  trail: (options: { path: string; hash: string }) => TxEvent[]
+  pub: (path: string, options?: PublishOptions) => string
+  unpub: (path: string) => void
+  sub: (key: string, options?: SubscribeOptions) => PoolControl
+  unsub: (key: string) => void
+  announced: (path: string) => void
+  status: () => PoolStatus[]
   reports: () => string[]
   ingress: () => { waiting: number; inFlight: number }
   control: (path: string) => PoolControl

@@ -1,0 +1,116 @@
+// Starts a DHT and three machines, each a process of its own with a pool of its own, as three vendors would do by hand on three computers; and shows what
+// happens. `npm run example`, or `node examples/multiplayer/start.ts`.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+const VENDORS = ['ana', 'ben', 'cleo']
+const here = fileURLToPath(new URL('.', import.meta.url))
+const cli = join(here, '../../cli/main.ts')
+const folder = mkdtempSync(join(tmpdir(), 'overpool-multiplayer-'))
+
+/** A vendor's machine: its pool's public key, and where wallets post to. */
+interface Machine {
+  key: string
+  url: string
+}
+
+/** Runs a command in a vendor's folder, and shows it. What it prints goes to `print`, line by line. */
+function overpool(who: string, args: string[], print: (line: string) => void, env: NodeJS.ProcessEnv = {}): ChildProcess {
+  console.log(`${who}$ overpool ${args.map(shortened).join(' ')}`)
+  const child = spawn(process.execPath, [cli, '--dir', join(folder, who), ...args], {
+    cwd: here,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true, // Ctrl-C comes to us alone, and we stop them in their order
+  })
+  createInterface(child.stdout!).on('line', print)
+  return child
+}
+
+/** Starts a vendor's machine; resolves when it takes payments. What its handler prints goes to `print`. */
+function start(vendor: string, dht: string, print: (line: string) => void): Promise<Machine> {
+  return new Promise((resolve) => {
+    const read = (line: string) => {
+      if (!line.startsWith('{')) return print(line)
+      const { pools } = JSON.parse(line) as { pools: { path: string; key: string; url: string }[] }
+      resolve(pools.find(({ path }) => path === vendor)!)
+    }
+    running.push(overpool(vendor, ['start', '--port', '0', '--json'], read, { VENDOR: vendor, DHT: dht }))
+  })
+}
+
+async function freePort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  const { port } = socket.address()
+  socket.close()
+  return port
+}
+
+function shortened(text: string): string {
+  return text.replace(/([0-9a-f]{8})[0-9a-f]{56}/g, '$1…')
+}
+
+function orderOf(url: string, table: string): { shown: string; request: RequestInit } {
+  const headers = { 'Content-Type': 'application/json' }
+  const body = JSON.stringify({ transaction: '01000000000000000000', memo: table }) // no inputs, no outputs: an empty bill
+  return { shown: `curl ${url} -H 'Content-Type: application/json' -d '${body}'`, request: { method: 'POST', headers, body } }
+}
+
+/** What goes on until it is stopped, in the order in which it was started. */
+const running: ChildProcess[] = []
+
+async function run(): Promise<void> {
+  const port = await freePort()
+  await new Promise<void>((resolve) => running.push(overpool('dht', ['dht', '--port', String(port)], () => resolve())))
+
+  const complete = Promise.withResolvers<string>()
+  const machines = new Map<string, Machine>()
+  for (const vendor of VENDORS) {
+    const print = (line: string) => {
+      console.log(`${vendor.padEnd(4)} | ${line}`)
+      const txid = /complete.*([0-9a-f]{64})$/.exec(line)?.[1]
+      if (txid !== undefined) complete.resolve(txid)
+    }
+    machines.set(vendor, await start(vendor, `127.0.0.1:${port}`, print))
+  }
+  for (const vendor of VENDORS) {
+    for (const [other, { key }] of machines)
+      if (other !== vendor)
+        await once(
+          overpool(vendor, ['sub', key], () => {}),
+          'exit',
+        )
+  }
+
+  const { url } = machines.get('ana')!
+  const { shown, request } = orderOf(url, 'table 1')
+  console.log(`customer$ ${shown}`)
+  await fetch(url, request)
+  const trail = overpool('cleo', ['trail', 'cleo', await complete.promise], (line) => console.log(shortened(line)))
+  await once(trail, 'close')
+  console.log(`
+From another terminal another table orders, and how a machine stands is seen:
+
+  ${orderOf(url, 'table 2').shown}
+  npx node cli/main.ts --dir ${join(folder, 'ben')} status
+
+Ctrl-C stops all of it.`)
+}
+
+const stopped = ['SIGINT', 'SIGTERM'].map((signal) => once(process, signal))
+await Promise.race([run().then(() => Promise.race(stopped)), ...stopped])
+for (const child of running.reverse()) {
+  // the DHT last, so that the machines can take leave of the network
+  const exited = once(child, 'exit')
+  if (child.kill('SIGINT')) await exited
+}
+rmSync(folder, { recursive: true, force: true })
+process.exit()

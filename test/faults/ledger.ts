@@ -1,0 +1,54 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { folderLayout } from '../../local/folder.ts'
+import { type LedgerFile, openLedgerFile } from '../../local/parts.ts'
+import { type Block, encodeBlock } from '../../shared/ledger/block.ts'
+import { type EntryId, encodeEntry, idOfPayment } from '../../shared/ledger/entry.ts'
+import type { IngressMessage } from '../../shared/ledger/messages.ts'
+import { transactionFromHex } from '../../shared/transaction/index.ts'
+import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import { CoreStore, poolKeys } from '../../sidecar/core.ts'
+
+/** A ledger in a folder of its own, with a pool named `a`, without a machine. */
+export interface Ledger extends LedgerFile, AsyncDisposable {
+  dir: string
+  key: string
+  cores: CoreStore
+}
+
+export async function tempLedger(): Promise<Ledger> {
+  const dir = mkdtempSync(join(tmpdir(), 'overpool-faults-'))
+  const seed = new Uint8Array(32).fill(7)
+  const file = openLedgerFile(dir)
+  const cores = new CoreStore(folderLayout(dir).cores, seed)
+  const { key, discoveryKey } = poolKeys(seed, 'a')
+  await file.mirror.createPool({ path: 'a', key, discoveryKey, createdAt: 0 })
+  return {
+    ...file,
+    dir,
+    key,
+    cores,
+    async [Symbol.asyncDispose]() {
+      await cores.close()
+      file.close()
+      rmSync(dir, { recursive: true })
+    },
+  }
+}
+
+/** A wallet's post of a transaction that carries this text. */
+export function postOf(text: string, pool = 'a'): IngressMessage & { txid: string; id: EntryId } {
+  const { txid, bytes: tx } = transactionFromHex(sampleTransaction(text))
+  const id = idOfPayment(pool, tx, {})
+  return { pool, id, txid, named: false, entry: encodeEntry({ id, at: 0, tx, payment: {}, source: 'http', hops: 0 }) }
+}
+
+/** Block n of posts with these texts. */
+export function blockOf(n: number, first: number, ...texts: string[]): Block {
+  return encodeBlock(
+    n,
+    first,
+    texts.map((text) => postOf(text).entry),
+  )
+}

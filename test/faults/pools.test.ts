@@ -1,0 +1,50 @@
+import { expect, it } from 'vitest'
+import { Pools } from '../../functions/handler/pools.ts'
+import { systemClock } from '../../shared/clock.ts'
+import { checkSettings } from '../../shared/config.ts'
+import { encodeBlock } from '../../shared/ledger/block.ts'
+import { decodeIngress } from '../../shared/ledger/messages.ts'
+import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import { blockOf, type Ledger, postOf, tempLedger } from './ledger.ts'
+
+function poolsOf({ mirror, ingress }: Ledger, clock = systemClock): Pools {
+  return new Pools({ mirror, ingress, clock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+}
+
+it('an entry is found as soon as its block is in the ledger, though its receipt is still on its way', async () => {
+  await using ledger = await tempLedger()
+  const { mirror } = ledger
+  const old = postOf('entry 0')
+  await mirror.putBlock('a', blockOf(0, 0, 'entry 0'))
+  await mirror.putReceipts('a', [{ key: old.txid, id: old.id, txid: old.txid, seq: 0, block: 0 }])
+  await mirror.updatePool('a', { checkpoint: 1 })
+  await mirror.putBlock('a', blockOf(1, 1, 'entry 1'))
+  await mirror.putBlock('a', blockOf(2, 2, 'entry 2', 'entry 3'))
+  const pools = poolsOf(ledger)
+  for (const seq of [0, 1, 2, 3]) expect((await pools.get({ path: 'a', hash: postOf(`entry ${seq}`).txid })).seq).toBe(seq)
+  await expect(pools.get({ path: 'a', hash: postOf('no entry').txid })).rejects.toMatchObject({ code: 'ENTRY_NOT_FOUND' })
+})
+
+it('reads that are made at once after a post all wait until it is in the ledger', async () => {
+  await using ledger = await tempLedger()
+  const { mirror, ingress } = ledger
+  const pools = poolsOf(ledger)
+  const { hash } = await pools.post({ path: 'a', payment: sampleTransaction('mine') })
+  const reads = [pools.tail({ path: 'a' }), pools.tail({ path: 'a' }), Array.fromAsync(pools.read({ path: 'a' }))]
+  const [message] = await ingress.receive({ max: 1, waitMs: 0 })
+  await mirror.putBlock('a', encodeBlock(0, 0, [decodeIngress(message!.body).entry]))
+  await ingress.delete([message!])
+  for (const read of reads) expect((await read).map((event) => event.hash)).toEqual([hash])
+})
+
+it('a read after a post waits for a while and no longer, though the clock is set back meanwhile', async () => {
+  await using ledger = await tempLedger()
+  let now = 1_700_000_000_000
+  const sleep = async (ms: number) => {
+    now += ms - 3_600_000
+    await systemClock.sleep(1)
+  }
+  const pools = poolsOf(ledger, { now: () => now, sleep })
+  await pools.post({ path: 'a', payment: sampleTransaction('nobody takes it') })
+  expect(await pools.tail({ path: 'a' })).toEqual([])
+})

@@ -1,0 +1,156 @@
+import { expect, it } from 'vitest'
+import type { TxEvent } from '../../functions/handler/event.ts'
+import { HandlerLoop } from '../../functions/handler/loop.ts'
+import { Pools } from '../../functions/handler/pools.ts'
+import { redrive } from '../../functions/handler/redrive.ts'
+import { answerBell } from '../../functions/handler/runner.ts'
+import { systemClock } from '../../shared/clock.ts'
+import { checkSettings } from '../../shared/config.ts'
+import { encodeBell } from '../../shared/ledger/messages.ts'
+import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import { until } from '../machine/machine.ts'
+import { blockOf, type Ledger, tempLedger } from './ledger.ts'
+
+function runnerOf({ mirror }: Ledger, onTx: (event: TxEvent) => unknown) {
+  return {
+    handler: 'main',
+    mirror,
+    clock: systemClock,
+    report: () => {},
+    onTx,
+    maxAttempts: 2,
+    onPoison: 'skip' as const,
+    timeoutMs: 10_000,
+    retryMs: 1,
+    retryMostMs: 1,
+  }
+}
+
+/** What a peer signed as its block n, and what is none: it keeps its place. */
+const passedOver = (n: number, first: number) => ({ n, first, count: 0, bytes: Buffer.of(n) })
+
+const later = () => Date.now() + 60_000
+
+it('an entry that is handled at last is no dead letter, though a machine died just when it had given it up', async () => {
+  await using ledger = await tempLedger()
+  const { mirror } = ledger
+  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  await mirror.writeCursor('main', 'a', { seq: -1, block: 0, attempts: 1 })
+  await mirror.putDead('main', 'a', { seq: 0, block: 0, error: 'Error: no', attempts: 2, at: 0 })
+  const ran: number[] = []
+  await answerBell(
+    { pool: 'a', n: 0 },
+    ledger,
+    2,
+    later(),
+    runnerOf(ledger, ({ seq }) => ran.push(seq)),
+  )
+  expect(ran).toEqual([0])
+  expect(await mirror.readCursor('main', 'a')).toMatchObject({ seq: 0 })
+  expect(await mirror.listDead('main', 'a')).toEqual([])
+})
+
+it('an entry is finished when all its posts are held, those too that come after one that nobody awaits', async () => {
+  await using ledger = await tempLedger()
+  const { mirror, ingress } = ledger
+  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  const pools = new Pools({ mirror, ingress, clock: systemClock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+  const postTwo = async () => {
+    for (const text of ['one', 'two', 'three']) await pools.post({ path: 'a', payment: sampleTransaction(text) })
+  }
+  await answerBell(
+    { pool: 'a', n: 0 },
+    ledger,
+    1,
+    later(),
+    runnerOf(ledger, () => void postTwo()),
+  )
+  expect(await ingress.depth()).toEqual({ waiting: 3, inFlight: 0 })
+})
+
+it('a handler may be given more time than a timer can count', async () => {
+  await using ledger = await tempLedger()
+  const { mirror } = ledger
+  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  const onTx = () => systemClock.sleep(50)
+  const runner = { ...runnerOf(ledger, onTx), timeoutMs: Number.MAX_SAFE_INTEGER }
+  expect(await answerBell({ pool: 'a', n: 0 }, ledger, 1, later(), runner)).toEqual({ done: true })
+})
+
+it('a bell whose deletion fails is deleted at the next try, and does not hold up its pool until its visibility lapses', async () => {
+  await using ledger = await tempLedger()
+  await ledger.mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  const queue = ledger.queue('main')
+  let failures = 0
+  const faltering = new Proxy(queue, {
+    get(_, name) {
+      if (name === 'delete' && failures++ < 2) return () => Promise.reject(new Error('not now'))
+      const method = Reflect.get(queue, name)
+      return typeof method === 'function' ? method.bind(queue) : method
+    },
+  })
+  const loop = new HandlerLoop({
+    queue: faltering,
+    clock: systemClock,
+    report: () => {},
+    answer: (bell, receives) =>
+      answerBell(
+        bell,
+        ledger,
+        receives,
+        later(),
+        runnerOf(ledger, () => {}),
+      ),
+  })
+  await queue.send([{ body: encodeBell({ pool: 'a', n: 0 }), group: 'a', dedupe: 'a:0' }])
+  await until(
+    () => queue.depth(),
+    ({ waiting, inFlight }) => waiting + inFlight === 0,
+  )
+  expect(failures).toBe(3)
+  await loop.stop()
+})
+
+it('a block that was passed over is not read again with every bell that follows it', async () => {
+  await using ledger = await tempLedger()
+  const { mirror } = ledger
+  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  for (const n of [1, 2, 3]) await mirror.putBlock('a', passedOver(n, 1))
+  const runner = runnerOf(ledger, () => {})
+  for (const n of [0, 1, 3]) {
+    await answerBell({ pool: 'a', n }, ledger, 1, later(), runner)
+    expect(await mirror.readCursor('main', 'a')).toMatchObject({ seq: 0, block: n + 1 })
+  }
+})
+
+it('a pool that is followed from a block on begins there, though nobody knows which entry comes first', async () => {
+  await using ledger = await tempLedger()
+  const { mirror } = ledger
+  await mirror.putBlock('a', blockOf(7, 30, 'entry'))
+  const ran: number[] = []
+  const runner = runnerOf(ledger, ({ seq }) => ran.push(seq))
+  const followed = { key: ledger.key, begins: { block: 7, seq: 0 } }
+  expect(await answerBell({ pool: 'a', n: 7 }, followed, 1, later(), runner)).toEqual({ done: true })
+  expect(ran).toEqual([30])
+})
+
+it('a handler that stopped behind missing numbers passes over the entry where it stopped', async () => {
+  await using ledger = await tempLedger()
+  const { mirror } = ledger
+  await mirror.putBlock('a', blockOf(0, 0, 'first'))
+  await mirror.putBlock('a', passedOver(1, 1))
+  await mirror.putBlock('a', blockOf(2, 5, 'bad', 'good'))
+  const ran: number[] = []
+  const onTx = ({ seq }: TxEvent) => {
+    if (seq === 5) throw new Error('no')
+    ran.push(seq)
+  }
+  const runner = { ...runnerOf(ledger, onTx), maxAttempts: 1, onPoison: 'stop' as const }
+  const bell = { pool: 'a', n: 2 }
+  await answerBell(bell, ledger, 1, later(), runner)
+  const skipped = await redrive('main', 'a', true, { mirror, bells: ledger.queue('main'), clock: systemClock })
+  expect(skipped).toMatchObject({ stoppedAt: 5, skipped: true })
+  await answerBell(bell, ledger, 1, later(), runner)
+  expect(ran).toEqual([0, 6])
+  expect((await mirror.listDead('main', 'a')).map(({ seq }) => seq)).toEqual([5])
+})

@@ -1,0 +1,71 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { SqliteQueue } from '../../shared/queue/sqlite.ts'
+import { SqliteStore } from '../../shared/sqlite.ts'
+import { tempLedger } from './ledger.ts'
+
+function tempFile(): { file: string } & Disposable {
+  const dir = mkdtempSync(join(tmpdir(), 'overpool-sqlite-'))
+  return { file: join(dir, 'ledger.sqlite'), [Symbol.dispose]: () => rmSync(dir, { recursive: true }) }
+}
+
+it('a clock that is set back hides no message that waits', async () => {
+  using temp = tempFile()
+  const store = new SqliteStore(temp.file)
+  let now = 1_700_000_000_000
+  for (const fifo of [false, true]) {
+    const queue = new SqliteQueue(store, `fifo ${fifo}`, { fifo, visibilityMs: 60_000, now: () => now })
+    await queue.send([{ body: Buffer.from('one'), group: 'a' }])
+    now -= 3_600_000
+    expect(await queue.depth()).toEqual({ waiting: 1, inFlight: 0 })
+    const [first] = await queue.receive({ max: 1, waitMs: 0 })
+    await queue.giveBack([first!], 0)
+    now -= 3_600_000
+    const [again] = await queue.receive({ max: 1, waitMs: 0 })
+    expect(again).toMatchObject({ receives: 2 })
+    now -= 3_600_000
+    await queue.reclaim()
+    expect(await queue.receive({ max: 1, waitMs: 0 })).toMatchObject([{ receives: 3 }])
+  }
+  store.close()
+})
+
+it('what another process writes just before somebody waits for it is not missed', async () => {
+  using temp = tempFile()
+  const [ours, theirs] = [new SqliteStore(temp.file), new SqliteStore(temp.file)]
+  const queue = new SqliteQueue(theirs, 'ingress', { visibilityMs: 60_000 })
+  const waiting = ours.changed('commit', 1)
+  await waiting
+  ours.all('SELECT * FROM "queue ingress"') // nothing there
+  await queue.send([{ body: Buffer.from('one') }])
+  await ours.changed('commit', 3_600_000)
+  expect(ours.all('SELECT * FROM "queue ingress"')).toHaveLength(1)
+  ours.close()
+  theirs.close()
+})
+
+it('the end of a redrive does not undo one that was asked for meanwhile', async () => {
+  await using ledger = await tempLedger()
+  const { mirror } = ledger
+  await mirror.askRedrive('main', 'a', 5)
+  await mirror.askRedrive('main', 'a', 3)
+  expect(await mirror.readCursor('main', 'a')).toMatchObject({ redrive: 5 })
+  await mirror.askRedrive('main', 'a', 8)
+  await mirror.endRedrive('main', 'a', 5)
+  expect(await mirror.readCursor('main', 'a')).toMatchObject({ redrive: 8 })
+  await mirror.writeCursor('main', 'a', { seq: 0, block: 0, attempts: 0 })
+  await mirror.endRedrive('main', 'a', 8)
+  expect(await mirror.readCursor('main', 'a')).toEqual({ seq: 0, block: 0, attempts: 0 })
+})
+
+it('the tree hash of a pool stays that of the length that its core is reported with', async () => {
+  await using ledger = await tempLedger()
+  const { mirror } = ledger
+  await mirror.updatePool('a', { checkpoint: 9, coreLength: 9, treeHash: '09' })
+  await mirror.updatePool('a', { checkpoint: 9, coreLength: 4, treeHash: '04' }) // it is being made again
+  expect(await mirror.readPool('a')).toMatchObject({ coreLength: 9, treeHash: '09' })
+  await mirror.updatePool('a', { coreLength: 10, treeHash: '10' })
+  expect(await mirror.readPool('a')).toMatchObject({ checkpoint: 9, coreLength: 10, treeHash: '10' })
+})

@@ -1,0 +1,145 @@
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { systemClock } from '../../shared/clock.ts'
+import { encodeIngress } from '../../shared/ledger/messages.ts'
+import type { Message } from '../../shared/queue/port.ts'
+import { SqliteQueue } from '../../shared/queue/sqlite.ts'
+import { SqliteStore } from '../../shared/sqlite.ts'
+import type { PoolCore } from '../../sidecar/core.ts'
+import type { SidecarReport } from '../../sidecar/report.ts'
+import { Sidecar } from '../../sidecar/sidecar.ts'
+import { PoolWriter } from '../../sidecar/writer.ts'
+import { until } from '../machine/machine.ts'
+import { blockOf, type Ledger, postOf, tempLedger } from './ledger.ts'
+
+/** The core of pool `a`, and what there is to know of how it was used. */
+async function coreOf(ledger: Ledger): Promise<PoolCore> {
+  return ledger.cores.open('a')
+}
+
+function optionsOf(ledger: Ledger, core: PoolCore, reports: SidecarReport[] = []) {
+  const { mirror, ingress } = ledger
+  return {
+    path: 'a',
+    mirror,
+    ingress,
+    core,
+    ringers: () => [],
+    clock: systemClock,
+    report: (report: SidecarReport) => void reports.push(report),
+  }
+}
+
+it('a core that disagrees with the mirror is halted, and nothing is appended to it', async () => {
+  await using ledger = await tempLedger()
+  for (let n = 0; n < 3; n++) await ledger.mirror.putBlock('a', blockOf(n, n, `entry ${n}`))
+  await ledger.mirror.updatePool('a', { checkpoint: 3 })
+  const core = await coreOf(ledger)
+  await core.append(0, [blockOf(0, 0, 'something else').bytes])
+
+  const reports: SidecarReport[] = []
+  const writer = await PoolWriter.open(optionsOf(ledger, core, reports))
+  expect(writer.halted).toMatchObject({ code: 'POOL_HALTED' })
+  await writer.stop()
+  expect(core.length).toBe(1)
+  expect((await ledger.mirror.readPool('a'))!.halted).toContain('block 0')
+  expect(reports.map(({ kind }) => kind)).toEqual(['halted'])
+})
+
+it('a core that reports what must never happen to it halts its pool, over restarts too', async () => {
+  await using ledger = await tempLedger()
+  const { mirror, ingress, cores } = ledger
+  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  let alarm: ((what: string) => void) | undefined
+  const open = () =>
+    new Sidecar({
+      mirror,
+      ingress,
+      cores: {
+        open(path, told) {
+          alarm = told?.alarm
+          return cores.open(path)
+        },
+        purge: (path) => cores.purge(path),
+      },
+      clock: systemClock,
+      ringers: () => [],
+      report: () => {},
+    })
+  const first = open()
+  const writer = await first.writer('a')
+  expect(writer.halted).toBeUndefined()
+  alarm!('conflict')
+  await until(
+    () => mirror.readPool('a'),
+    (pool) => pool!.halted !== undefined,
+  )
+  await first.stop()
+  const second = open()
+  expect((await second.writer('a')).halted).toMatchObject({ code: 'POOL_HALTED' })
+  await second.stop()
+})
+
+it("a writer that is to stop does so though a handler's queue is away", async () => {
+  await using ledger = await tempLedger()
+  for (let n = 0; n < 40; n++) await ledger.mirror.putBlock('a', blockOf(n, n, `entry ${n}`))
+  const away = new SqliteStore(join(ledger.dir, 'away.sqlite'))
+  const queue = new SqliteQueue(away, 'bells', { fifo: true, visibilityMs: 1_000 })
+  away.close()
+  const reports: SidecarReport[] = []
+  const stopping = new AbortController()
+  const opening = PoolWriter.open({
+    ...optionsOf(ledger, await coreOf(ledger), reports),
+    ringers: () => [{ handler: 'main', queue, carryBytes: 0 }],
+    stopping: stopping.signal,
+  })
+  await until(
+    () => reports,
+    (all) => all.some((report) => report.kind === 'retrying' && report.step === 'bell'),
+  )
+  stopping.abort()
+  await (await opening).stop()
+  expect((await ledger.mirror.readPool('a'))!.checkpoint).toBe(0)
+})
+
+it('a pool to which nothing but old posts comes looks for the blocks of another writer all the same', async () => {
+  await using ledger = await tempLedger()
+  const { mirror, ingress, cores } = ledger
+  const old = { body: encodeIngress(postOf('old')) }
+  await ingress.send([old])
+  const sidecar = new Sidecar({ mirror, ingress, cores, clock: systemClock, ringers: () => [], report: () => {}, sweepMs: 500 })
+  await until(
+    () => mirror.lastBlock('a'),
+    (block) => block !== undefined,
+  )
+  await mirror.putBlock('a', blockOf(1, 1, "the other's"))
+  await until(
+    async () => {
+      await ingress.send([old])
+      return mirror.receiptsOf('a', postOf("the other's").txid)
+    },
+    (receipts) => receipts.length === 1,
+  )
+  await sidecar.stop()
+})
+
+it('a message that cannot be given back holds up none of those that came with it', async () => {
+  await using ledger = await tempLedger()
+  const { mirror, ingress, cores } = ledger
+  const keeps = new Proxy(ingress, {
+    get(queue, name) {
+      if (name === 'giveBack') return () => Promise.reject(new Error('not now'))
+      const method = Reflect.get(queue, name)
+      return typeof method === 'function' ? method.bind(queue) : method
+    },
+  })
+  await ingress.send(['nowhere', 'a'].map((pool) => ({ body: encodeIngress(postOf('payment', pool)) })))
+  const sidecar = new Sidecar({ mirror, ingress: keeps, cores, clock: systemClock, ringers: () => [], report: () => {} })
+  await until(
+    () => mirror.lastBlock('a'),
+    (block) => block?.count === 1,
+  )
+  await sidecar.stop()
+  const left: Message[] = await ingress.receive({ max: 10, waitMs: 0 })
+  expect(left).toEqual([]) // the one for nowhere is in flight still
+})

@@ -1,0 +1,106 @@
+import type { TxEvent } from '../../functions/handler/event.ts'
+import type { Pools } from '../../functions/handler/pools.ts'
+import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import type { Process, Scheduler } from './scheduler.ts'
+
+/** A handler that takes so long is slower than the margin in which a runner writes its cursor: only `receives > 1` moves it on. */
+const SLOW_MS = 4_000
+/** Follow-ups of an entry that loops. */
+const MAX_HOPS = 2
+
+/** What a payment asks of the handler, as JSON in its memo. */
+export interface Wish {
+  /** tells payments apart */
+  n: number
+  /** post one follow-up into this pool */
+  loop?: string
+  /** how it posts: and awaits it, does not await it, gives the post a name, or posts another transaction at each run */
+  how?: 'await' | 'forget' | 'name' | 'fickle'
+  /** throw at every run, before or after the post, or take the process with it */
+  poison?: 'before' | 'after' | 'kill'
+  slow?: boolean
+  /** return no promise, if there is nothing to post */
+  sync?: boolean
+}
+
+export interface HandlerOptions {
+  scheduler: Scheduler
+  /** ends the handler's own process */
+  dieWith: (process: Process) => void
+  /** told of each first run */
+  beginning: (handler: string, pool: string, seq: number) => void
+}
+
+/** The user's handlers, which do as the payment's memo says, and what is to be known of their runs. */
+export class Handlers {
+  /** runs that were begun, in their order, and those that came to their end; as `handler pool seq` */
+  readonly begun: string[] = []
+  readonly ended = new Set<string>()
+  /** entries whose handler did not look whether its post failed, and it did; as `pool seq` */
+  readonly #failedPosts = new Set<string>()
+  readonly #options: HandlerOptions
+
+  constructor(options: HandlerOptions) {
+    this.#options = options
+  }
+
+  /** How often a handler was called with an entry. */
+  runs(handler: string, path: string, seq: number): number {
+    return this.begun.filter((run) => run === `${handler} ${path} ${seq}`).length
+  }
+
+  /** `onTx` of a handler in this process. */
+  handle(handler: string, event: TxEvent, pools: Pools, process: Process): unknown {
+    const { scheduler, beginning } = this.#options
+    const run = `${handler} ${event.path} ${event.seq}`
+    const wish = wishOf(event.payment)
+    if (!this.begun.includes(run)) beginning(handler, event.path, event.seq)
+    this.begun.push(run)
+    const end = () => void this.ended.add(run)
+    const posts = handler === 'main' && isFollowed(wish, event.hops)
+    if (wish.sync && !posts && !wish.slow && wish.poison !== 'kill') {
+      if (wish.poison || scheduler.fault(0.1)) throw new Error('the handler fails')
+      return end()
+    }
+    return this.#run(event, wish, posts, pools, process).then(end)
+  }
+
+  async #run(event: TxEvent, wish: Wish, posts: boolean, pools: Pools, process: Process): Promise<void> {
+    const { scheduler, dieWith } = this.#options
+    if (wish.slow) await process.clock.sleep(SLOW_MS)
+    if (wish.poison === 'before' || scheduler.fault(0.05)) throw new Error('the handler fails')
+    if (posts) await this.#post(event, wish, pools)
+    if (wish.poison === 'after' || scheduler.fault(0.05)) throw new Error('the handler fails after its post')
+    if (wish.poison === 'kill' || scheduler.fault(0.02)) dieWith(process)
+    if (process.dead || scheduler.fault(0.02)) await new Promise(() => {})
+  }
+
+  async #post({ key, path, seq }: TxEvent, wish: Wish, pools: Pools): Promise<void> {
+    const text = `${key.slice(0, 8)} ${seq} ${wish.how === 'fickle' ? this.#options.scheduler.below(1_000) : ''}`
+    const payment = paymentOf(text, { ...wish, poison: undefined })
+    const posting = pools.post({ path: wish.loop!, payment, id: wish.how === 'name' ? text : undefined })
+    if (wish.how === 'forget') posting.catch(() => this.#failedPosts.add(`${path} ${seq}`))
+    else await posting
+  }
+
+  /** Entries that must follow this one, which may have been given up: the least, and the most. */
+  followers(path: string, seq: number, entry: { hops: number; payment: { memo?: string } }, isDead: boolean): [number, number] {
+    const wish = wishOf(entry.payment)
+    if (!isFollowed(wish, entry.hops)) return [0, 0]
+    // One that did not await its post may have come to its end too late, with an attempt that was over, and no later one made sure of the post.
+    const isSure = this.ended.has(`main ${path} ${seq}`) && !this.#failedPosts.has(`${path} ${seq}`) && !(wish.how === 'forget' && isDead)
+    return [isSure ? 1 : 0, 1]
+  }
+}
+
+export function paymentOf(text: string, wish: Wish): { transaction: string; memo: string } {
+  return { transaction: sampleTransaction(text), memo: JSON.stringify(wish) }
+}
+
+function wishOf({ memo }: { memo?: string }): Wish {
+  return JSON.parse(memo!) as Wish
+}
+
+function isFollowed({ loop }: Wish, hops: number): boolean {
+  return loop !== undefined && hops < MAX_HOPS
+}

@@ -1,0 +1,38 @@
+import { treeHashOf } from './ports.ts'
+import type { World } from './world.ts'
+
+/** The first law that does not hold in a world that has come to rest, in words. Those that can be seen earlier are told of when they break. */
+export function brokenLaw(world: World): string | undefined {
+  const { mirror, userHandlers } = world
+  const isGivenUp = (handler: string, path: string, seq: number) => mirror.listDead(handler, path).some((letter) => letter.seq === seq)
+  const all = world.paths.flatMap((path) =>
+    mirror.pool(path).entries.map((entry, seq) => ({ path, seq, entry, key: mirror.pool(path).control.key })),
+  )
+  for (const [id, path] of world.users.acknowledged)
+    if (!all.some(({ path: where, entry }) => where === path && entry.id === id)) return `lost: ${id} of ${path} was acknowledged`
+
+  for (const path of world.paths) {
+    const { control, blocks, entries, receipts } = mirror.pool(path)
+    for (const [seq, { id, source }] of entries.entries()) {
+      const found = [...receipts.values()].filter((receipt) => receipt.id === id)
+      if (found.some((receipt) => receipt.seq !== seq)) return `a receipt of ${path} #${seq} points to another entry`
+      if (!found.length || (source === 'handler' && found.length < 2)) return `no receipt of ${path} #${seq}`
+    }
+    if (blocks.length && control.coreLength === blocks.length && control.treeHash !== treeHashOf(blocks.map(({ bytes }) => bytes)))
+      return `the tree hash of ${path} is not that of its blocks`
+  }
+
+  for (const { path, seq, entry, key } of all) {
+    for (const handler of world.handlers) {
+      const run = `${handler} ${path} ${seq}`
+      const isDead = isGivenUp(handler, path, seq)
+      if (!userHandlers.ended.has(run) && !isDead) return `handler ${handler} never ran for ${path} #${seq}, nor gave it up`
+      if (world.isFaultless && !isDead && userHandlers.runs(handler, path, seq) > 1)
+        return `handler ${handler} ran twice for ${path} #${seq} though nothing failed`
+    }
+    const next = all.filter(({ entry: { cause } }) => cause?.key === key && cause.seq === seq).length
+    const [least, most] = userHandlers.followers(path, seq, entry, isGivenUp('main', path, seq))
+    if (next < least || next > most) return `the loop step of ${path} #${seq} (hops ${entry.hops}) was posted ${next} times`
+  }
+  return world.unrest && `it does not come to rest: ${world.unrest}`
+}

@@ -1,0 +1,146 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { seed } from '../random.ts'
+import { schedulesOf } from './spawn.ts'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+/** Schedules in which a missing rule must be found. Most need a few dozen. */
+const SCHEDULES = 4_000
+
+/** A rule, left out of the code: the one place where it stands, what stands there without it, and the law that breaks. */
+interface LeftOut {
+  rule: string
+  file: string
+  from: string
+  to: string
+  law: RegExp
+}
+
+const RULES: LeftOut[] = [
+  {
+    rule: 'a writer that was overtaken looks again which of its entries are still new',
+    file: 'sidecar/writer.ts',
+    from: '      fresh = this.#stillNew(fresh)\n',
+    to: '',
+    law: /^an id is in the ledger twice/,
+  },
+  {
+    rule: 'the sweep looks for blocks that another sidecar has put',
+    file: 'sidecar/writer.ts',
+    from: 'for (let blocks = await mirror.readBlocks(path, this.#length); blocks.length;',
+    to: 'for (let blocks: Block[] = []; blocks.length;',
+    law: /^(no receipt|handler \w+ never ran|it does not come to rest)/,
+  },
+  {
+    rule: 'the cursor and the mirror say what is to be done, not the bell',
+    file: 'functions/handler/runner.ts',
+    from: 'blocksUpTo(bell, at.block, mirror)',
+    to: 'blocksUpTo(bell, bell.n, mirror)',
+    law: /^handler \w+ (began with|never ran)/,
+  },
+  {
+    rule: 'when a bell comes again the cursor is written after each entry',
+    file: 'functions/handler/runner.ts',
+    from: 'await keep({ seq, block: next, attempts: 0 }, receives > 1)',
+    to: 'await keep({ seq, block: next, attempts: 0 }, false)',
+    law: /^(handler \w+ never ran|it does not come to rest)/,
+  },
+  {
+    rule: "a handler's post has the same id when the handler runs again",
+    file: 'functions/payments/accept.ts',
+    from: "if (poster.source === 'handler') return idOfHandlerPost(poster.handler, poster.cause, poster.ordinal)\n",
+    to: '',
+    law: /^the loop step of/,
+  },
+  {
+    rule: 'the checkpoint comes after the effects',
+    file: 'sidecar/effects.ts',
+    from: '        await this.#goOut(next)\n        this.#done = next.at(-1)!.block.n + 1\n',
+    to: '        this.#done = next.at(-1)!.block.n + 1\n        await this.#checkpoint()\n        await this.#goOut(next)\n',
+    law: /^the checkpoint of \w+ is past/,
+  },
+  {
+    rule: 'the receipts come before the bells',
+    file: 'sidecar/effects.ts',
+    from: "    await this.#untilDone('receipts',",
+    to: "    void this.#untilDone('receipts',",
+    law: /^a bell for block \d+ of \w+ went out before/,
+  },
+  {
+    rule: 'a message leaves the ingress queue after its block is in the mirror',
+    file: 'sidecar/writer.ts',
+    from: "      const stands = await this.#untilDone('put'",
+    to: "      this.#settle(fresh.map(({ held }) => held))\n      const stands = await this.#untilDone('put'",
+    law: /^a message left the ingress queue before/,
+  },
+  {
+    rule: 'ids are known until no look-up is under way that may have missed their receipts',
+    file: 'sidecar/writer.ts',
+    from: 'this.#known.forget(this.#looked[0]?.since ?? this.#lookingSince ?? this.#effects.done)',
+    to: 'this.#known.forget(this.#effects.done)',
+    law: /^an id is in the ledger twice/,
+  },
+  {
+    rule: 'the core follows the mirror',
+    file: 'sidecar/writer.ts',
+    from: "      const stands = await this.#untilDone('put'",
+    to: "      this.#follower.follow(block)\n      const stands = await this.#untilDone('put'",
+    law: /^the core of \w+ is no prefix of the mirror/,
+  },
+  {
+    rule: 'a writer begins when it has adopted what an earlier process left',
+    file: 'sidecar/writer.ts',
+    from: '    try {\n      while (writer.#length < length',
+    to: '    writer.#begin()\n    try {\n      while (writer.#length < length',
+    law: /^the core of \w+ is no prefix of the mirror/,
+  },
+  {
+    rule: 'the bells of one pool are answered one after the other, though the visibility of one lapses',
+    file: 'functions/handler/loop.ts',
+    from: '(this.#running.get(pool) ?? Promise.resolve())',
+    to: 'Promise.resolve()',
+    law: /^two bells of/,
+  },
+  {
+    rule: 'an attempt that may take the process with it is counted before it is made',
+    file: 'functions/handler/runner.ts',
+    from: 'let isSuspect = receives > options.maxAttempts',
+    to: 'let isSuspect = false',
+    law: /^(handler \w+ never ran|it does not come to rest)/,
+  },
+  {
+    rule: 'a dead letter is kept before the cursor passes over its entry',
+    file: 'functions/handler/runner.ts',
+    from: '      await mirror.putDead(handler, pool.path, { seq,',
+    to: '      await mirror.writeCursor(handler, pool.path, { seq, block: block.n, attempts: 0 })\n      await mirror.putDead(handler, pool.path, { seq,',
+    law: /^handler \w+ (began with|never ran)/,
+  },
+]
+
+describe('a rule that is left out of the code breaks a law:', () => {
+  for (const { rule, file, from, to, law } of RULES) {
+    it(rule, { timeout: 300_000 }, async () => {
+      const tree = mkdtempSync(join(tmpdir(), 'overpool-left-out-'))
+      try {
+        for (const part of ['shared', 'functions', 'sidecar', 'test/schedules', 'test/random.ts', 'package.json']) {
+          cpSync(join(ROOT, part), join(tree, part), { recursive: true })
+        }
+        symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'), 'junction')
+        const source = readFileSync(join(tree, file), 'utf8')
+        expect(source.split(from), `the rule stands in ${file}, in one place`).toHaveLength(2)
+        writeFileSync(
+          join(tree, file),
+          source.replace(from, () => to),
+        )
+        const { broken, schedules } = await schedulesOf(tree, SCHEDULES, seed)
+        expect(broken?.law).toMatch(law)
+        console.log(`found by schedule ${schedules} from seed ${seed}: ${rule}`)
+      } finally {
+        rmSync(tree, { recursive: true, force: true })
+      }
+    })
+  }
+})

@@ -1,0 +1,356 @@
+import { createHash } from 'node:crypto'
+import { OverpoolError } from '../../shared/errors.ts'
+import { type Block, decodeBlock } from '../../shared/ledger/block.ts'
+import type { Entry } from '../../shared/ledger/entry.ts'
+import {
+  type Cursor,
+  type DeadLetter,
+  type Mirror,
+  NO_CURSOR,
+  type PoolControl,
+  type PoolPatch,
+  type Receipt,
+} from '../../shared/mirror/port.ts'
+import type { Message, Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
+import type { PoolCore } from '../../sidecar/core.ts'
+import type { Held, Scheduler, Sync } from './scheduler.ts'
+
+/** SQS drops a repeated deduplication id within this time. */
+const DEDUPE_MS = 5 * 60_000
+
+/** Told of a law that has been broken, in words. */
+export type Broken = (what: string) => void
+
+interface PoolState {
+  control: PoolControl
+  blocks: Block[]
+  /** the entries of all blocks, by sequence number */
+  entries: Entry[]
+  /** by key and id */
+  receipts: Map<string, Receipt>
+}
+
+/** The mirror in memory. It knows the laws that can be seen from here, and tells of each write that breaks one. */
+export class MemoryMirror implements Sync<Mirror> {
+  readonly pools = new Map<string, PoolState>()
+  readonly cursors = new Map<string, Cursor>()
+  readonly dead = new Map<string, Map<number, DeadLetter>>()
+  /** every entry that was ever given up, as `handler pool seq` */
+  readonly givenUp = new Set<string>()
+  readonly #scheduler: Scheduler
+  readonly #broken: Broken
+
+  constructor(scheduler: Scheduler, broken: Broken) {
+    this.#scheduler = scheduler
+    this.#broken = broken
+  }
+
+  pool(path: string): PoolState {
+    const pool = this.pools.get(path)
+    if (!pool) throw new OverpoolError('POOL_NOT_FOUND', path)
+    return pool
+  }
+
+  putBlock(path: string, block: Block): Block {
+    const { blocks, entries } = this.pool(path)
+    const stands = blocks[block.n]
+    if (stands) return stands
+    if (block.n !== blocks.length || block.first !== entries.length) this.#broken(`block ${block.n} of ${path} is not the next one`)
+    const added = decodeBlock(block.bytes).entries
+    for (const { id } of added) if (entries.some((entry) => entry.id === id)) this.#broken(`an id is in the ledger twice: ${id} in ${path}`)
+    if (new Set(added.map(({ id }) => id)).size < added.length) this.#broken(`an id is in the ledger twice: in block ${block.n} of ${path}`)
+    blocks.push(block)
+    entries.push(...added)
+    return block
+  }
+
+  putBlocks(path: string, blocks: Block[]): Block[] {
+    return blocks.map((block) => this.putBlock(path, block))
+  }
+
+  readBlocks(path: string, from: number, limit = 64): Block[] {
+    return this.pool(path).blocks.slice(from, from + 1 + this.#scheduler.below(limit))
+  }
+
+  lastBlock(path: string): Block | undefined {
+    return this.pool(path).blocks.at(-1)
+  }
+
+  findBlock(path: string, seq: number): Block | undefined {
+    return this.pool(path).blocks.find(({ first, count }) => first <= seq && seq < first + count)
+  }
+
+  putReceipts(path: string, receipts: Receipt[]): void {
+    const pool = this.pool(path)
+    for (const receipt of receipts) {
+      if (pool.entries[receipt.seq]?.id !== receipt.id)
+        this.#broken(`a receipt of ${path} points to entry ${receipt.seq}, which is another one`)
+      pool.receipts.set(`${receipt.key} ${receipt.id}`, receipt)
+    }
+  }
+
+  /** Whether every entry of the blocks before number `end` has its receipt. */
+  hasReceipts(path: string, end: number): boolean {
+    const { blocks, entries, receipts } = this.pool(path)
+    const last = blocks[end - 1]
+    const ids = new Set([...receipts.values()].map(({ id }) => id))
+    return entries.slice(0, last ? last.first + last.count : 0).every(({ id }) => ids.has(id))
+  }
+
+  findReceipts(path: string, wanted: Pick<Receipt, 'key' | 'id'>[]): (Receipt | undefined)[] {
+    const { receipts } = this.pool(path)
+    return wanted.map(({ key, id }) => receipts.get(`${key} ${id}`))
+  }
+
+  receiptsOf(path: string, txid: string): Receipt[] {
+    return [...this.pool(path).receipts.values()].filter(({ key }) => key === txid).sort((a, b) => a.seq - b.seq)
+  }
+
+  createPool(pool: Pick<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>): PoolControl {
+    const control = { ...pool, checkpoint: 0, coreLength: 0, prunedBefore: 0 }
+    this.pools.set(pool.path, { control, blocks: [], entries: [], receipts: new Map() })
+    return control
+  }
+
+  readPool(path: string): PoolControl | undefined {
+    const control = this.pools.get(path)?.control
+    return control && { ...control }
+  }
+
+  listPools(): PoolControl[] {
+    return [...this.pools.values()].map(({ control }) => ({ ...control }))
+  }
+
+  updatePool(path: string, { checkpoint, coreLength, treeHash, ...rest }: PoolPatch): void {
+    const { control, blocks } = this.pool(path)
+    if (checkpoint !== undefined) {
+      if (checkpoint > blocks.length || !this.hasReceipts(path, checkpoint))
+        this.#broken(`the checkpoint of ${path} is past what has had its effects`)
+      control.checkpoint = Math.max(control.checkpoint, checkpoint)
+    }
+    if (coreLength !== undefined && coreLength >= control.coreLength) Object.assign(control, { coreLength, treeHash })
+    Object.assign(control, rest)
+  }
+
+  readCursor(handler: string, path: string): Cursor {
+    return { ...(this.cursors.get(`${handler} ${path}`) ?? NO_CURSOR) }
+  }
+
+  writeCursor(handler: string, path: string, { seq, block, attempts, stopped }: Cursor): void {
+    const stands = this.readCursor(handler, path)
+    if (seq < stands.seq) return
+    this.cursors.set(`${handler} ${path}`, { seq, block, attempts, ...(stopped !== undefined && { stopped }), redrive: stands.redrive })
+  }
+
+  askRedrive(handler: string, path: string, at: number): void {
+    const stands = this.readCursor(handler, path)
+    this.cursors.set(`${handler} ${path}`, { ...stands, redrive: Math.max(at, stands.redrive ?? 0) })
+  }
+
+  endRedrive(handler: string, path: string, at: number): void {
+    const { redrive, ...rest } = this.readCursor(handler, path)
+    if (redrive !== undefined && redrive <= at) this.cursors.set(`${handler} ${path}`, rest)
+  }
+
+  listHandlers(path: string): string[] {
+    return [...this.cursors.keys()].flatMap((key) => (key.endsWith(` ${path}`) ? [key.split(' ')[0]!] : []))
+  }
+
+  #letters(handler: string, path: string): Map<number, DeadLetter> {
+    const key = `${handler} ${path}`
+    let letters = this.dead.get(key)
+    if (!letters) this.dead.set(key, (letters = new Map()))
+    return letters
+  }
+
+  putDead(handler: string, path: string, letter: DeadLetter): void {
+    this.givenUp.add(`${handler} ${path} ${letter.seq}`)
+    this.#letters(handler, path).set(letter.seq, letter)
+  }
+
+  listDead(handler: string, path: string): DeadLetter[] {
+    return [...this.#letters(handler, path).values()].sort((a, b) => a.seq - b.seq)
+  }
+
+  deleteDead(handler: string, path: string, seq: number): void {
+    this.#letters(handler, path).delete(seq)
+  }
+
+  takeLease(): boolean {
+    return true
+  }
+
+  releaseLease(): void {}
+  close(): void {}
+}
+
+interface Row {
+  body: Uint8Array
+  group: string | undefined
+  visible: number
+  receives: number
+  handle: string
+}
+
+export interface QueueOptions {
+  fifo: boolean
+  visibilityMs: number
+  /** told of each message that is sent */
+  sent?: (message: Outgoing) => void
+  /** told of each message that leaves for good */
+  deleted?: (body: Uint8Array) => void
+}
+
+/** A queue in memory, with the faults of its kind: a standard one gives some message twice, a FIFO one (of bells) loses some, or mixes up their order. */
+export class MemoryQueue implements Sync<Queue> {
+  readonly fifo: boolean
+  readonly rows: Row[] = []
+  readonly #scheduler: Scheduler
+  readonly #options: QueueOptions
+  readonly #seen = new Map<string, number>()
+  #handles = 0
+
+  constructor(scheduler: Scheduler, options: QueueOptions) {
+    this.#scheduler = scheduler
+    this.fifo = options.fifo
+    this.#options = options
+  }
+
+  send(messages: Outgoing[]): void {
+    const { now } = this.#scheduler
+    for (const message of messages) this.#options.sent?.(message)
+    for (const { body, group, dedupe } of messages) {
+      if (this.fifo && dedupe !== undefined) {
+        if ((this.#seen.get(dedupe) ?? 0) > now) continue
+        this.#seen.set(dedupe, now + DEDUPE_MS)
+      }
+      if (this.fifo && this.#scheduler.fault(0.1)) continue
+      const place = this.fifo && this.#scheduler.fault(0.1) ? this.#scheduler.below(this.rows.length + 1) : this.rows.length
+      this.rows.splice(place, 0, { body, group, visible: now, receives: 0, handle: '' })
+    }
+  }
+
+  /** What a receive waits for. */
+  hold({ waitMs, signal }: ReceiveOptions): Held {
+    const end = this.#scheduler.now + waitMs
+    return {
+      ready: () => signal?.aborted || this.#scheduler.now >= end || this.#due().length > 0,
+      at: () => Math.min(end, ...this.rows.flatMap(({ visible }) => (visible > this.#scheduler.now ? [visible] : []))),
+    }
+  }
+
+  #due(): Row[] {
+    const { now } = this.#scheduler
+    const busy = new Set(this.fifo ? this.rows.flatMap(({ visible, group }) => (visible > now ? [group] : [])) : [])
+    return this.rows.filter(({ visible, group }) => visible <= now && !(this.fifo && busy.has(group)))
+  }
+
+  receive({ max }: ReceiveOptions): Message[] {
+    const { now } = this.#scheduler
+    let due = this.#due()
+    if (this.#scheduler.faulty)
+      due = this.fifo ? due.slice(0, 1 + this.#scheduler.below(due.length)) : due.filter(() => this.#scheduler.chance(0.7))
+    return due.slice(0, max).map((row) => {
+      const twice = !this.fifo && this.#scheduler.fault(0.1)
+      row.visible = twice ? now : now + this.#options.visibilityMs
+      row.receives++
+      row.handle = String(++this.#handles)
+      return { body: row.body, group: row.group, handle: row.handle, receives: row.receives }
+    })
+  }
+
+  delete(messages: Message[]): void {
+    for (const { handle } of messages) {
+      const place = this.rows.findIndex((row) => row.handle === handle)
+      if (place < 0) continue
+      this.#options.deleted?.(this.rows[place]!.body)
+      this.rows.splice(place, 1)
+    }
+  }
+
+  giveBack(messages: Message[], delayMs: number): void {
+    for (const { handle } of messages) {
+      const row = this.rows.find((row) => row.handle === handle)
+      if (row) row.visible = this.#scheduler.now + delayMs
+    }
+  }
+
+  depth(): { waiting: number; inFlight: number } {
+    const waiting = this.rows.filter(({ visible }) => visible <= this.#scheduler.now).length
+    return { waiting, inFlight: this.rows.length - waiting }
+  }
+
+  close(): void {}
+}
+
+/** The disk of a sidecar: the blocks of each core. It may be lost, and comes back a little shorter when the power has failed. */
+export class Disk {
+  readonly #blocks = new Map<string, Uint8Array[]>()
+
+  of(path: string): Uint8Array[] {
+    let blocks = this.#blocks.get(path)
+    if (!blocks) this.#blocks.set(path, (blocks = []))
+    return blocks
+  }
+
+  wipe(): void {
+    this.#blocks.clear()
+  }
+
+  /** Loses what was not yet flushed. */
+  cut(scheduler: Scheduler): void {
+    for (const blocks of this.#blocks.values()) blocks.length -= scheduler.below(Math.min(4, blocks.length + 1))
+  }
+}
+
+/** A core on a disk. As in the real one, the place is checked when `append` is called, and the blocks go to the end, wherever that is by then. */
+export class MemoryCore implements Sync<PoolCore> {
+  readonly #path: string
+  readonly #blocks: Uint8Array[]
+  readonly #mirror: MemoryMirror
+  readonly #broken: Broken
+
+  constructor(path: string, disk: Disk, mirror: MemoryMirror, broken: Broken) {
+    this.#path = path
+    this.#blocks = disk.of(path)
+    this.#mirror = mirror
+    this.#broken = broken
+  }
+
+  get length(): number {
+    return this.#blocks.length
+  }
+
+  append(_from: number, blocks: Uint8Array[]): void {
+    for (const block of blocks) {
+      const stands = this.#mirror.pool(this.#path).blocks[this.length]
+      if (!stands || Buffer.compare(stands.bytes, block) !== 0)
+        this.#broken(`the core of ${this.#path} is no prefix of the mirror: block ${this.length}`)
+      this.#blocks.push(block)
+    }
+  }
+
+  get(n: number): Uint8Array {
+    return this.#blocks[n]!
+  }
+
+  treeHash(length = this.length): string {
+    return treeHashOf(this.#blocks.slice(0, length))
+  }
+
+  tree() {
+    const blocks: Uint8Array[] = []
+    return {
+      add: (block: Uint8Array) => void blocks.push(block),
+      get value() {
+        return treeHashOf(blocks)
+      },
+    }
+  }
+
+  close(): void {}
+}
+
+export function treeHashOf(blocks: Uint8Array[]): string {
+  return blocks.reduce((hash, block) => hash.update(block), createHash('sha256')).digest('hex')
+}

@@ -1,0 +1,88 @@
+import { redrive } from '../../functions/handler/redrive.ts'
+import { accept } from '../../functions/payments/accept.ts'
+import { checkPayment } from '../../shared/bip270/payment.ts'
+import { paymentOf, type Wish } from './handler.ts'
+import type { World } from './world.ts'
+
+/** A payment that a wallet or a program posts. */
+interface Post {
+  pool: string
+  wish: Wish
+  source: 'http' | 'api' | 'named'
+}
+
+/** Who comes to the machine from outside: wallets and programs that post, and the operator. */
+export class Users {
+  /** ids of the posts whose poster was told that they are held, and their pools */
+  readonly acknowledged = new Map<string, string>()
+  readonly #world: World
+  readonly #posts: Post[] = []
+  readonly #maxPosts: number
+  readonly #hasLoops: boolean
+
+  constructor(world: World) {
+    const { scheduler } = world
+    this.#world = world
+    this.#maxPosts = 4 + scheduler.below(12)
+    this.#hasLoops = scheduler.chance(0.75)
+  }
+
+  get postsLeft(): number {
+    return this.#maxPosts - this.#posts.length
+  }
+
+  /** A new post, or an old one again as a wallet does that has not heard. */
+  post(): void {
+    const { scheduler } = this.#world
+    if (this.#posts.length && scheduler.fault(0.3)) this.#send(scheduler.pick(this.#posts))
+    else if (this.postsLeft) this.#postNew()
+  }
+
+  #postNew(): void {
+    const { scheduler, paths, isFaultless } = this.#world
+    const how = scheduler.pick(['await', 'await', 'forget', 'name', 'fickle'] as const)
+    const poison = scheduler.pick(['before', 'after', isFaultless ? 'after' : 'kill'] as const)
+    const wish: Wish = {
+      n: this.#posts.length,
+      ...(this.#hasLoops && scheduler.chance(0.7) && { loop: scheduler.pick(paths), how }),
+      ...(scheduler.chance(0.08) && { poison }),
+      ...(scheduler.chance(0.1) && { slow: true }),
+      sync: scheduler.chance(0.3),
+    }
+    const post: Post = { pool: scheduler.pick(paths), wish, source: scheduler.pick(['http', 'http', 'api', 'named'] as const) }
+    this.#posts.push(post)
+    this.#send(post)
+  }
+
+  #send({ pool, wish, source }: Post): void {
+    const process = this.#world.process('door')
+    const payment = paymentOf(`payment ${wish.n}`, wish)
+    const door = { path: pool, ...this.#world.settings(pool) }
+    const posting =
+      source === 'http'
+        ? accept(
+            door,
+            checkPayment(payment),
+            { source },
+            { ingress: this.#world.queueOf(process, this.#world.ingress), now: process.clock.now },
+          )
+        : this.#world.poolsOf(process).post({ path: pool, payment, id: source === 'named' ? `named ${wish.n}` : undefined })
+    posting.then(
+      ({ id }) => this.acknowledged.set(id, pool),
+      () => {},
+    )
+  }
+
+  /** The operator has a handler try again what it gave up, or pass over where it stopped. */
+  operate(): void {
+    const { scheduler, mirror, paths, handlers, bells } = this.#world
+    const path = scheduler.pick(paths)
+    const handler = scheduler.pick(handlers)
+    const { stopped } = mirror.readCursor(handler, path)
+    if (stopped === undefined && !mirror.listDead(handler, path).length) return
+    const process = this.#world.process('operator')
+    const skip = stopped !== undefined && scheduler.chance(0.5)
+    const deps = { mirror: this.#world.mirrorOf(process), bells: this.#world.queueOf(process, bells.get(handler)!), clock: process.clock }
+    redrive(handler, path, skip, deps).catch(() => {})
+  }
+}

@@ -1,0 +1,340 @@
+import { createHash } from 'node:crypto'
+import { HandlerLoop } from '../../functions/handler/loop.ts'
+import { Pools } from '../../functions/handler/pools.ts'
+import type { RunnerReport } from '../../functions/handler/report.ts'
+import { type Answer, answerBell } from '../../functions/handler/runner.ts'
+import { type CheckedSettings, checkSettings } from '../../shared/config.ts'
+import { type Bell, decodeBell, decodeIngress } from '../../shared/ledger/messages.ts'
+import type { Mirror } from '../../shared/mirror/port.ts'
+import type { Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
+import type { PoolCore } from '../../sidecar/core.ts'
+import type { SidecarReport } from '../../sidecar/report.ts'
+import { Sidecar } from '../../sidecar/sidecar.ts'
+import { Handlers } from './handler.ts'
+import { Disk, MemoryCore, MemoryMirror, MemoryQueue } from './ports.ts'
+import { Process, Scheduler } from './scheduler.ts'
+import { Users } from './users.ts'
+
+const SWEEP_MS = 2_000
+const INGRESS_VISIBILITY_MS = 3_000
+/** A bell's visibility, and the time of a function that answers it: the second is shorter, so that two never run side by side (Promise 4). */
+const BELL_VISIBILITY_MS = 12_000
+const BELL_MS = 10_000
+const TIMEOUT_MS = 5_000
+const ALL_HANDLERS = ['main', 'audit']
+
+/** A sidecar or a runner in its process. */
+interface Running {
+  kind: 'sidecar' | 'runner'
+  name: 'A' | 'B'
+  process: Process
+  /** of a runner: the bells that are being answered, as `handler pool`, and when a function's time for it is up, ms since 1970 */
+  answering: Map<string, number>
+  stop: () => Promise<unknown>
+  /** of a sidecar: rings for handlers that lag */
+  ringAgain?: () => Promise<void>
+  isStopping?: boolean
+}
+
+/** One machine: its services, which are never lost, and its processes, which come and go. All its choices come from the seed. */
+export class World {
+  readonly scheduler: Scheduler
+  /** nothing fails in this world, so nothing may run twice */
+  readonly isFaultless: boolean
+  /** how often a process is killed, and one started beside it, at a step */
+  readonly killChance: number
+  readonly startChance: number
+  readonly paths: string[]
+  /** those at work; another may begin later */
+  readonly handlers = ['main']
+  readonly mirror: MemoryMirror
+  readonly ingress: MemoryQueue
+  readonly bells = new Map<string, MemoryQueue>()
+  readonly users: Users
+  readonly userHandlers: Handlers
+  readonly running: Running[] = []
+  kills = 0
+  /** the first law that was broken */
+  broken: string | undefined
+  readonly #disks = { A: new Disk(), B: new Disk() }
+  readonly #settings = new Map<string, CheckedSettings>()
+  /** runners are functions, which end with all that they do when their time is up */
+  readonly #isLambda: boolean
+  readonly #batchMs: number
+  readonly #carryBytes: number
+  #processes = 0
+  #failedAnswers = 0
+  /** when all is quiet, the writer that makes the so-manieth put dies after it; if there is another, that one must find the block */
+  #lastBlow: number
+
+  constructor(seed: number) {
+    const scheduler = new Scheduler(seed)
+    this.scheduler = scheduler
+    this.isFaultless = scheduler.chance(0.05)
+    scheduler.faulty = !this.isFaultless
+    this.killChance = scheduler.pick([0.001, 0.01])
+    this.startChance = scheduler.pick([0.005, 0.03])
+    this.paths = scheduler.chance(0.5) ? ['a'] : ['a', 'b']
+    this.#isLambda = !this.isFaultless && scheduler.chance(0.5)
+    this.#batchMs = scheduler.pick([0, 0, 30])
+    this.#carryBytes = scheduler.pick([0, 4_096])
+    this.#lastBlow = this.isFaultless ? 0 : scheduler.below(4)
+    scheduler.effected = (process, method) => {
+      const isPut = method === 'putBlock'
+      if (scheduler.fault(isPut ? 0.04 : 0.001) || (isPut && !scheduler.faulty && --this.#lastBlow === 0)) this.#dieWith(process)
+    }
+
+    this.mirror = new MemoryMirror(scheduler, (what) => this.break(what))
+    this.ingress = new MemoryQueue(scheduler, {
+      fifo: false,
+      visibilityMs: INGRESS_VISIBILITY_MS,
+      deleted: (body) => this.#checkDeleted(body),
+    })
+    const sent = ({ body, dedupe }: Outgoing) => {
+      const { pool, n } = decodeBell(body)
+      if (!dedupe?.startsWith(`${pool}:redrive:`) && !this.mirror.hasReceipts(pool, n + 1))
+        this.break(`a bell for block ${n} of ${pool} went out before the receipts`)
+    }
+    for (const handler of ALL_HANDLERS)
+      this.bells.set(handler, new MemoryQueue(scheduler, { fifo: true, visibilityMs: BELL_VISIBILITY_MS, sent }))
+    const maxAttempts = 1 + scheduler.below(5)
+    for (const path of this.paths) {
+      const key = createHash('sha256').update(path).digest('hex')
+      this.mirror.createPool({ path, key, discoveryKey: key, createdAt: scheduler.now })
+      const onPoison = scheduler.chance(0.7) ? 'skip' : 'stop'
+      this.#settings.set(path, checkSettings({ maxAttempts, timeoutMs: TIMEOUT_MS, onPoison }, path))
+    }
+    this.users = new Users(this)
+    this.userHandlers = new Handlers({
+      scheduler,
+      dieWith: (process) => this.#dieWith(process),
+      beginning: (...entry) => this.#checkOrder(...entry),
+    })
+  }
+
+  // ---- laws that can be seen to break
+
+  break(what: string): void {
+    this.scheduler.trace?.(`BROKEN: ${what}`)
+    this.broken ??= what
+  }
+
+  #checkDeleted(body: Uint8Array): void {
+    const { pool, id } = decodeIngress(body)
+    if (!this.mirror.pool(pool).entries.some((entry) => entry.id === id))
+      this.break(`a message left the ingress queue before its entry was in ${pool}`)
+  }
+
+  /** An entry's turn comes when all before it are finished or given up. */
+  #checkOrder(handler: string, path: string, seq: number): void {
+    for (let before = 0; before < seq; before++) {
+      const run = `${handler} ${path} ${before}`
+      if (!this.userHandlers.ended.has(run) && !this.mirror.givenUp.has(run))
+        this.break(`handler ${handler} began with ${path} #${seq} before #${before} was over`)
+    }
+  }
+
+  #heard(report: SidecarReport | RunnerReport): void {
+    switch (report.kind) {
+      case 'given-up':
+      case 'stopped': {
+        const { handler, pool, seq } = report
+        // An attempt is a run, or one that was about to be made when its process died, or the mirror was away.
+        const attempts = this.userHandlers.runs(handler, pool, seq) + this.kills + this.#failedAnswers
+        if (attempts < this.settings(pool).maxAttempts)
+          this.break(`handler ${handler} gave up ${pool} #${seq} before its attempts were over`)
+        break
+      }
+      case 'halted':
+      case 'bad-message':
+      case 'bad-block':
+        this.break(`${report.kind}: ${(report.error as Error).stack}`)
+    }
+  }
+
+  // ---- processes, and the services as they see them
+
+  process(name: string): Process {
+    const process = new Process(`${name}${++this.#processes}`, this.scheduler)
+    if (this.scheduler.fault(0.5)) process.skew = this.scheduler.below(4_000) - 2_000
+    return process
+  }
+
+  settings(path: string): CheckedSettings {
+    return this.#settings.get(path)!
+  }
+
+  mirrorOf(process: Process): Mirror {
+    return this.scheduler.port<Mirror>(process, this.mirror, { chance: 0.05 })
+  }
+
+  queueOf(process: Process, queue: MemoryQueue): Queue {
+    return this.scheduler.port<Queue>(process, queue, { chance: 0.08 }, (method, [options]) =>
+      method === 'receive' ? queue.hold(options as ReceiveOptions) : undefined,
+    )
+  }
+
+  poolsOf(process: Process): Pools {
+    return new Pools({
+      mirror: this.mirrorOf(process),
+      ingress: this.queueOf(process, this.ingress),
+      clock: process.clock,
+      settings: (path) => this.settings(path),
+      postFailed: () => {},
+    })
+  }
+
+  #coreOf(process: Process, path: string, disk: Disk): PoolCore {
+    const core = new MemoryCore(path, disk, this.mirror, (what) => this.break(what))
+    const port = this.scheduler.port<PoolCore>(process, core, { chance: 0.03, own: true })
+    return {
+      get length() {
+        return core.length
+      },
+      async append(from, blocks) {
+        if (from !== core.length) throw new Error(`block ${from} cannot follow`)
+        await port.append(from, blocks)
+      },
+      get: (n) => port.get(n),
+      treeHash: (length) => port.treeHash(length),
+      tree: () => core.tree(),
+      close: () => port.close(),
+    }
+  }
+
+  /** Starts a sidecar or a runner, one of two that there can be, if it does not run. */
+  start(kind: Running['kind']): void {
+    const name = this.scheduler.pick(['A', 'B'] as const)
+    if (this.running.some((other) => other.kind === kind && other.name === name)) return
+    const process = this.process(`${kind} ${name}`)
+    const answering = new Map<string, number>()
+    const methods = kind === 'sidecar' ? this.#startSidecar(process, this.#disks[name]) : this.#startRunner(process, answering)
+    this.running.push({ kind, name, process, answering, ...methods })
+  }
+
+  #startSidecar(process: Process, disk: Disk): Pick<Running, 'stop' | 'ringAgain'> {
+    const bells = new Map([...this.bells].map(([handler, queue]) => [handler, this.queueOf(process, queue)]))
+    const sidecar = new Sidecar({
+      mirror: this.mirrorOf(process),
+      ingress: this.queueOf(process, this.ingress),
+      cores: {
+        open: async (path) => this.#coreOf(process, path, disk),
+        purge: () => Promise.reject(new Error('nothing is encrypted here')),
+      },
+      clock: process.clock,
+      ringers: () => this.handlers.map((handler) => ({ handler, queue: bells.get(handler)!, carryBytes: this.#carryBytes })),
+      report: (report) => this.#heard(report),
+      batchMs: () => this.#batchMs,
+      sweepMs: SWEEP_MS,
+    })
+    for (const path of this.paths) sidecar.writer(path).catch(() => {})
+    return { stop: () => sidecar.stop(), ringAgain: () => sidecar.ringAgain() }
+  }
+
+  #startRunner(process: Process, answering: Running['answering']): Pick<Running, 'stop'> {
+    const mirror = this.mirrorOf(process)
+    const pools = this.poolsOf(process)
+    const answer = async (handler: string, bell: Bell, receives: number, stopping: AbortSignal): Promise<Answer> => {
+      const name = `${handler} ${bell.pool}`
+      if (answering.has(name)) this.break(`two bells of ${bell.pool} are answered side by side by handler ${handler} of one process`)
+      answering.set(name, this.scheduler.now + BELL_MS)
+      try {
+        return await answerBell(bell, this.mirror.pool(bell.pool).control, receives, process.clock.now() + BELL_MS, {
+          ...this.settings(bell.pool),
+          handler,
+          mirror,
+          clock: process.clock,
+          report: (report) => this.#heard(report),
+          onTx: (event) => this.userHandlers.handle(handler, event, pools, process),
+          retryMs: 200,
+          retryMostMs: 5_000,
+          stopping,
+        })
+      } finally {
+        answering.delete(name)
+      }
+    }
+    const loops = ALL_HANDLERS.map(
+      (handler) =>
+        new HandlerLoop({
+          queue: this.queueOf(process, this.bells.get(handler)!),
+          clock: process.clock,
+          report: () => void this.#failedAnswers++,
+          answer: (...bell) => answer(handler, ...bell),
+        }),
+    )
+    return { stop: () => Promise.all(loops.map((loop) => loop.stop())) }
+  }
+
+  /** Another handler begins: it is to hear of every entry from the first one on. */
+  beginAudit(): void {
+    if (this.handlers.length < ALL_HANDLERS.length) this.handlers.push('audit')
+    for (const { ringAgain } of this.running) void ringAgain?.()
+  }
+
+  // ---- ends
+
+  kill(running: Running): void {
+    this.kills++
+    this.scheduler.trace?.(`${running.process.name} is killed`)
+    this.#end(running)
+    if (running.kind === 'runner') return
+    const disk = this.#disks[running.name]
+    if (this.scheduler.fault(0.3)) disk.wipe()
+    else if (this.scheduler.fault(0.2)) disk.cut(this.scheduler)
+  }
+
+  #end(running: Running): void {
+    this.running.splice(this.running.indexOf(running), 1)
+    this.scheduler.kill(running.process)
+  }
+
+  #dieWith(process: Process): void {
+    const running = this.running.find((other) => other.process === process)
+    if (running) this.kill(running)
+  }
+
+  /** Stops a process as it should be. */
+  stop(running: Running): void {
+    if (running.isStopping) return
+    running.isStopping = true
+    void running.stop().then(() => {
+      if (this.running.includes(running)) this.#end(running)
+    })
+  }
+
+  /** Ends functions whose time is up, and sees to it that there is one of each kind. */
+  keepUp(): void {
+    const { now } = this.scheduler
+    if (this.#isLambda) {
+      const late = this.running.filter(({ answering }) => [...answering.values()].some((until) => until <= now))
+      for (const running of late) this.kill(running)
+    }
+    for (const kind of ['sidecar', 'runner'] as const) if (!this.running.some((one) => one.kind === kind)) this.start(kind)
+  }
+
+  // ---- rest
+
+  get isStopped(): boolean {
+    return this.handlers.some((handler) => this.paths.some((path) => this.mirror.readCursor(handler, path).stopped !== undefined))
+  }
+
+  /** What is left to be done, in words, if there is something. */
+  get unrest(): string | undefined {
+    if (this.users.postsLeft) return `${this.users.postsLeft} posts are to come`
+    if (this.ingress.rows.length) return `the ingress queue was not drained: ${this.ingress.rows.length} messages`
+    for (const path of this.paths) {
+      const { control, blocks, entries } = this.mirror.pool(path)
+      if (control.checkpoint < blocks.length) return `the checkpoint of ${path} is ${control.checkpoint} of ${blocks.length}`
+      if (control.coreLength < blocks.length) return `the core of ${path} is reported at ${control.coreLength} of ${blocks.length} blocks`
+      for (const handler of this.handlers) {
+        const { seq, redrive, stopped } = this.mirror.readCursor(handler, path)
+        if (stopped !== undefined) return `handler ${handler} is stopped at ${path} #${seq + 1}`
+        if (seq < entries.length - 1) return `handler ${handler} has come to ${path} #${seq} of ${entries.length}`
+        if (redrive !== undefined) return `handler ${handler} has not yet tried again what it gave up in ${path}`
+      }
+    }
+    for (const [handler, { rows }] of this.bells) if (rows.length) return `${rows.length} bells of handler ${handler} are left`
+    return undefined
+  }
+}

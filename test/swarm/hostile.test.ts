@@ -1,0 +1,648 @@
+import { randomBytes } from 'node:crypto'
+import { cpSync } from 'node:fs'
+import { encode } from 'cborg'
+import Hypercore from 'hypercore'
+import type { Connection } from 'hyperswarm'
+import { describe, expect, it } from 'vitest'
+import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import { MAX_PEER_BLOCK_BYTES } from '../../sidecar/peer-block.ts'
+import { largePayment, until } from '../machine/machine.ts'
+import { random, seed } from '../random.ts'
+import { type Machine, Peers } from './peers.ts'
+import { blockBytes, blockOf, entryBytes, newKeyPair, RawPeer } from './raw-peer.ts'
+
+async function statusOf({ pool }: Machine, path: string) {
+  return (await pool.status()).find((each) => each.path === path)!
+}
+
+function textOf({ payment }: { payment: { transaction: string } }): string {
+  return Buffer.from(payment.transaction.slice(36, -8), 'hex').toString()
+}
+
+async function create({ pool }: Machine, path: string, entries: number): Promise<string> {
+  const { key } = await pool.create({ path, port: false })
+  for (let i = 0; i < entries; i++) await pool.post({ path, payment: sampleTransaction(`${path} ${i}`) })
+  await until(
+    () => pool.tail({ path }),
+    ({ length }) => length === entries,
+  )
+  return key
+}
+
+/** Publishes it; resolves when others can find it. */
+async function pub({ pool }: Machine, path: string, allow?: string[]): Promise<string> {
+  const key = await pool.pub({ path, allow })
+  await pool.ready({ path, announced: true })
+  return key
+}
+
+/** All that a peer has asked for before has been seen by the machine when this resolves: it answers in order. */
+async function roundTrip({ pool }: Machine, path: string, replica: Hypercore): Promise<void> {
+  await pool.post({ path, payment: sampleTransaction('round trip') })
+  await until(
+    () => replica.length,
+    (length) => length > 0,
+  )
+  await replica.get(replica.length - 1)
+  const { length } = replica
+  await pool.post({ path, payment: sampleTransaction(`round trip ${length}`) })
+  await until(
+    () => replica.length,
+    (now) => now > length,
+  )
+  await replica.get(length)
+}
+
+describe('what a publisher signs that is no block', () => {
+  const entry = (changed: object) =>
+    encode({ id: new Uint8Array(32), at: 1, tx: Buffer.from('01000000000000000000', 'hex'), payment: {}, source: 'api', ...changed })
+
+  function nested(next: number, levels: number): Uint8Array {
+    const [text, bytes] = [encode('deep'), Buffer.from(entry({ payment: { merchantData: 'deep' } }))]
+    const at = bytes.indexOf(text)
+    const deep = Buffer.concat([Buffer.alloc(levels, 0x81), Buffer.of(0)])
+    return blockOf(next, [Buffer.concat([bytes.subarray(0, at), deep, bytes.subarray(at + text.length)])])
+  }
+
+  // What is signed where the entry `next` is to come, and what is said of it.
+  const WRONG: [what: string, bytes: (next: number) => Uint8Array, says: RegExp][] = [
+    ['no CBOR', () => Buffer.from('hello, this is no block'), /not CBOR/],
+    ['nothing', () => new Uint8Array(0), /not CBOR/],
+    ['a block that is cut', (next) => blockBytes(next, 'a').subarray(0, -1), /not CBOR/],
+    ['a block with something behind it', (next) => Buffer.concat([blockBytes(next, 'a'), Buffer.of(0)]), /not CBOR/],
+    ['a key twice', (next) => Buffer.concat([blockBytes(next, 'a').fill(0xa4, 0, 1), Buffer.of(0x61, 0x76, 0x01)]), /not CBOR/],
+    ['another version', (next) => encode({ v: 2, first: next, entries: [] }), /version 2/],
+    ['a version that is a long text', (next) => encode({ v: '\u001b[2J'.repeat(100_000), first: next, entries: [] }), /version nonsense/],
+    ['no entries', (next) => blockOf(next, []), /no entries/],
+    ['too many bytes', (next) => Buffer.concat([blockBytes(next, 'a'), Buffer.alloc(MAX_PEER_BLOCK_BYTES)]), /bytes/],
+    ['257 entries', (next) => blockBytes(next, ...Array.from({ length: 257 }, (_, i) => `${i}`)), /257 entries/],
+    ['a first entry before the next', (next) => blockBytes(next - 1, 'a'), /begins with entry \d+, and \d+ comes next/],
+    ['a first entry after the next', (next) => blockBytes(next + 7, 'a'), /begins with entry \d+, and \d+ comes next/],
+    ['entries that no number counts', () => encode({ v: 1, first: 2 ** 53 - 1, entries: [0] }), /no number can hold/],
+    ['a bad transaction', (next) => blockOf(next, [entry({}), entry({ tx: Buffer.from('01000000feffffffff', 'hex') })]), /bad transaction/],
+    ['an entry with half an id', (next) => blockOf(next, [entry({ id: new Uint8Array(16) })]), /id of 32 bytes/],
+    ['an entry of a day that no calendar has', (next) => blockOf(next, [entry({ at: 2 ** 53 - 1 })]), /time/],
+    ['a cause that is none', (next) => blockOf(next, [entry({ cause: [new Uint8Array(32), -1] })]), /cause/],
+    ['values nested deeper than any stack', (next) => nested(next, 100_000), /not CBOR/],
+    ['values nested deeper than a handler could post on', (next) => nested(next, 1_000), /nested/],
+    ['a number that JSON has not', (next) => blockOf(next, [entry({ payment: { merchantData: 2n ** 63n } })]), /bigint/],
+  ]
+
+  it('is named, counted and passed over, each of it, and all that is good arrives in order', async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const publisher = await mallory.publish(newKeyPair())
+    const bob = peers.machine().listen()
+    await publisher.append(blockBytes(0, 'good 0'), ...WRONG.flatMap(([, bytes], i) => [bytes(i + 1), blockBytes(i + 1, `good ${i + 1}`)]))
+    await bob.pool.sub({ path: publisher.key })
+    await until(
+      () => bob.seen(publisher.key),
+      (seqs) => seqs.length > WRONG.length,
+      60_000,
+    )
+    await publisher.append(blockBytes(WRONG.length + 1, 'one', 'more'))
+    await until(
+      () => bob.seen(publisher.key),
+      (seqs) => seqs.length > WRONG.length + 2,
+      60_000,
+    )
+    const good = WRONG.map((_, i) => [i + 1, `good ${i + 1}`])
+    expect(bob.events.map((event) => [event.seq, textOf(event)])).toEqual([
+      [0, 'good 0'],
+      ...good,
+      [WRONG.length + 1, 'one'],
+      [WRONG.length + 2, 'more'],
+    ])
+    const passedOver = bob.errors.map(({ report }) => report)
+    expect(passedOver).toEqual(
+      WRONG.map(([, , says], i) => ({ kind: 'passed-over', pool: publisher.key, n: 2 * i + 1, problem: expect.stringMatching(says) })),
+    )
+    const { network, halted, entries } = await until(
+      () => statusOf(bob, publisher.key),
+      ({ network }) => network?.skipped === WRONG.length,
+    )
+    expect({ halted, entries }).toEqual({ halted: undefined, entries: WRONG.length + 3 })
+    expect(network!.lastSkipped).toMatch(WRONG.at(-1)![2])
+    expect(network!.lastSkipped!.length).toBeLessThan(200)
+  })
+
+  it('leaves a gap over which everything can be read', async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const publisher = await mallory.publish(newKeyPair())
+    const bob = peers.machine().listen()
+    // Of the first 30 entries, and of those from 40 to 59, nobody knows: their blocks are none.
+    await publisher.append(
+      blockBytes(0, 'a').subarray(0, -1),
+      blockBytes(30, ...Array.from({ length: 10 }, (_, i) => `${30 + i}`)),
+      Buffer.from('none'),
+    )
+    await publisher.append(blockBytes(60, 'sixty'))
+    await bob.pool.sub({ path: publisher.key })
+    const seqs = [...Array.from({ length: 10 }, (_, i) => 30 + i), 60]
+    await until(
+      () => bob.seen(publisher.key),
+      ({ length }) => length >= seqs.length,
+    )
+    expect(bob.seen(publisher.key)).toEqual(seqs)
+    for (const from of [0, 30, 35, 40, 55, 60, 61]) {
+      const read = await Array.fromAsync(bob.pool.read({ path: publisher.key, from }))
+      expect(
+        read.map(({ seq }) => seq),
+        `from ${from}`,
+      ).toEqual(seqs.filter((seq) => seq >= from))
+    }
+    expect((await bob.pool.tail({ path: publisher.key })).map(({ seq }) => seq)).toEqual([60])
+    const found = await bob.pool.get({ path: publisher.key, hash: bob.events.at(-1)!.hash })
+    expect(found.seq).toBe(60)
+  })
+})
+
+describe('an entry that says that it is its own cause', () => {
+  it('has a trail that ends', async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const publisher = await mallory.publish(newKeyPair())
+    const [bob, key] = [peers.machine().listen(), publisher.key]
+    const causes = [0, 2, 1] // of the first itself, of the other two each other
+    await publisher.append(
+      blockOf(
+        0,
+        causes.map((seq, i) => entryBytes(`${i}`, { source: 'handler', hops: 1, cause: { key, seq } })),
+      ),
+    )
+    await bob.pool.sub({ path: key })
+    await until(
+      () => bob.events.length,
+      (count) => count === 3,
+    )
+    const trail = async (seq: number) =>
+      (await Array.fromAsync(bob.pool.trail({ path: key, hash: bob.events[seq]!.hash }))).map((event) => event.seq)
+    expect(await trail(0)).toEqual([0])
+    expect(await trail(1)).toEqual([1, 2])
+    expect(await trail(2)).toEqual([2, 1])
+  })
+})
+
+describe('a publisher', () => {
+  it('that takes back what it has signed is followed no further, by name and over restarts; the other publishers are', async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    await using carol = new RawPeer(peers)
+    const [bad, good] = [await mallory.publish(newKeyPair()), await carol.publish(newKeyPair())]
+    const bob = peers.machine().listen()
+    await bad.append(blockBytes(0, 'a'), blockBytes(1, 'b'), blockBytes(2, 'c'))
+    await good.append(blockBytes(0, 'x'))
+    await bob.pool.sub({ path: bad.key })
+    await bob.pool.sub({ path: good.key })
+    await until(
+      () => bob.events,
+      ({ length }) => length === 4,
+    )
+    await bad.truncate(1)
+    await bad.append(blockBytes(1, 'd'), blockBytes(2, 'e'), blockBytes(3, 'f'))
+    const { halted } = await until(
+      () => statusOf(bob, bad.key),
+      ({ halted }) => halted !== undefined,
+    )
+    expect(halted).toMatch(/taken back what it had signed/)
+    expect(bob.errors.map(({ report }) => report.kind)).toEqual(['halted'])
+
+    await bob.restart()
+    bob.listen()
+    await good.append(blockBytes(1, 'y'))
+    await until(
+      () => bob.seen(good.key),
+      ({ length }) => length === 2,
+    )
+    expect((await statusOf(bob, bad.key)).halted).toBe(halted)
+    expect(bob.seen(bad.key)).toEqual([0, 1, 2])
+    // Tried anew, it is no better.
+    await bob.pool.sub({ path: bad.key })
+    await until(
+      () => bob.errors.length,
+      (length) => length === 2,
+    )
+    await until(
+      () => statusOf(bob, bad.key),
+      (status) => status.halted !== undefined,
+    )
+    expect(bob.seen(bad.key)).toEqual([0, 1, 2])
+    await good.append(blockBytes(2, 'z'))
+    await until(
+      () => bob.seen(good.key),
+      ({ length }) => length === 3,
+    )
+  })
+
+  it('that signs two ledgers under one key is followed no further; when it has found back to the one, `sub` goes on where it was', {
+    timeout: 180_000,
+  }, async () => {
+    await using peers = await Peers.start()
+    const key = newKeyPair()
+    const one = ['a', 'b', 'c', 'd', 'e'].map((text, i) => blockBytes(i, text))
+    const other = [one[0]!, blockBytes(1, 'another'), one[2]!, blockBytes(3, 'one'), blockBytes(4, 'too')]
+    const bob = peers.machine().listen()
+    const subscribed = async (blocks: Uint8Array[], settled: (path: string) => Promise<unknown>) => {
+      await using mallory = new RawPeer(peers)
+      const publisher = await mallory.publish(key)
+      await publisher.append(...blocks)
+      await bob.pool.sub({ path: publisher.key })
+      await settled(publisher.key)
+      return publisher.key
+    }
+    const received = (count: number) => (path: string) =>
+      until(
+        () => bob.seen(path),
+        ({ length }) => length === count,
+        60_000,
+      )
+    const halted = (why: RegExp) => (path: string) =>
+      until(
+        () => statusOf(bob, path),
+        (status) => why.test(status.halted ?? ''),
+        60_000,
+      )
+
+    const path = await subscribed(one.slice(0, 3), received(3))
+    // What two have signed is seen by hypercore at the first block that ours lacks.
+    await subscribed(other, halted(/two different ledgers under one key \(conflict\)/))
+    // Tried anew, what has come since is forgotten, and it is seen that the other's block 1 is not ours, though its block 2 is.
+    await subscribed(other, halted(/block 2, or one before it, is not the one that was received before/))
+    expect(bob.seen(path)).toEqual([0, 1, 2])
+    await subscribed(one, received(5))
+    expect(bob.events.map(textOf)).toEqual(['a', 'b', 'c', 'd', 'e'])
+    expect((await statusOf(bob, path)).halted).toBeUndefined()
+    expect(bob.errors.map(({ report }) => report.kind)).toEqual(['halted', 'halted'])
+  })
+})
+
+describe('a machine whose folder was copied and that signs another ledger', () => {
+  it('is followed no further, and is told so itself: its pool halts', async () => {
+    await using peers = await Peers.start()
+    const [alice, copy, bob] = [peers.machine(), peers.machine(), peers.machine().listen()]
+    await create(alice, 'mypool', 2)
+    await create(alice, 'other', 1)
+    const key = await pub(alice, 'mypool')
+    await bob.pool.sub({ path: key })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 2,
+    )
+    await alice.pool.close()
+    cpSync(alice.dir, copy.dir, { recursive: true })
+    await alice.restart()
+    await alice.pool.post({ path: 'mypool', payment: sampleTransaction('here') })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 3,
+    )
+    await alice.pool.close()
+
+    await copy.pool.post({ path: 'mypool', payment: sampleTransaction('there') })
+    await copy.pool.tail({ path: 'mypool' })
+    await copy.pool.post({ path: 'mypool', payment: sampleTransaction('and there') })
+    expect(await copy.pool.tail({ path: 'mypool' })).toHaveLength(4)
+    const status = await until(
+      () => statusOf(bob, key),
+      ({ halted }) => halted !== undefined,
+      60_000,
+    )
+    expect(status.halted).toMatch(/conflict/)
+    const ours = await until(
+      () => statusOf(copy, 'mypool'),
+      ({ halted }) => halted !== undefined,
+    )
+    expect(ours.halted).toMatch(/another ledger/)
+    await expect(copy.pool.post({ path: 'mypool', payment: sampleTransaction('no more') })).rejects.toMatchObject({ code: 'POOL_HALTED' })
+    await until(
+      () => statusOf(copy, 'mypool'),
+      ({ network }) => network?.announced === false,
+    )
+    // Its other pools go on, and it stays so.
+    await copy.restart()
+    await copy.pool.post({ path: 'other', payment: sampleTransaction('goes on') })
+    expect(await copy.pool.tail({ path: 'other' })).toHaveLength(2)
+    expect((await statusOf(copy, 'mypool')).halted).toBe(ours.halted)
+  })
+})
+
+describe('a pool of ours', () => {
+  it('that is not published is not offered to a peer that knows its key, whenever it asks', async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const alice = peers.machine()
+    await create(alice, 'open', 1)
+    const secret = await create(alice, 'secret', 3)
+    const wasOpen = await create(alice, 'was-open', 3)
+    await pub(alice, 'was-open')
+    const open = await mallory.ask(await pub(alice, 'open'))
+    await mallory.connectionTo(await alice.pool.id())
+    await alice.pool.unpub({ path: 'was-open' })
+
+    // Connected for the one pool, it asks for the others on the same connection.
+    const replicas = [await mallory.ask(secret, { look: false }), await mallory.ask(wasOpen, { look: false })]
+    await roundTrip(alice, 'open', open)
+    expect(replicas.map(({ length, peers }) => [length, peers.length])).toEqual([
+      [0, 0],
+      [0, 0],
+    ])
+    // And on a new one.
+    for (const connection of mallory.swarm.connections) connection.destroy()
+    await until(
+      () => open.peers.length,
+      (count) => count === 0,
+    )
+    await mallory.connectionTo(await alice.pool.id())
+    await roundTrip(alice, 'open', open)
+    expect(replicas.map(({ length, peers }) => [length, peers.length])).toEqual([
+      [0, 0],
+      [0, 0],
+    ])
+    // It would have got them: published, they come.
+    await alice.pool.pub({ path: 'secret' })
+    await until(
+      () => replicas[0]!.length,
+      (length) => length === 3,
+    )
+  })
+
+  it('is offered no more from unpub on, on a connection that goes on for another pool', async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const alice = peers.machine()
+    await create(alice, 'open', 1)
+    await create(alice, 'closed', 2)
+    const open = await mallory.ask(await pub(alice, 'open'))
+    const closed = await mallory.ask(await pub(alice, 'closed'))
+    await until(
+      () => closed.length,
+      (length) => length === 2,
+    )
+    const connection = await mallory.connectionTo(await alice.pool.id())
+    await alice.pool.unpub({ path: 'closed' })
+    await alice.pool.post({ path: 'closed', payment: sampleTransaction('one more') })
+    await until(
+      () => alice.pool.tail({ path: 'closed' }),
+      ({ length }) => length === 3,
+    )
+    await roundTrip(alice, 'open', open)
+    expect([closed.length, closed.peers.length]).toEqual([2, 0])
+    await expect(Promise.race([closed.get(1), roundTrip(alice, 'open', open)])).resolves.toBeUndefined()
+    expect(connection.destroyed).toBe(false)
+  })
+
+  it('is for the machines that `allow` names, and what it says now is what counts', async () => {
+    await using peers = await Peers.start()
+    await using bob = new RawPeer(peers)
+    await using mallory = new RawPeer(peers)
+    const alice = peers.machine()
+    const key = await create(alice, 'consortium', 2)
+    await create(alice, 'open', 1)
+    await pub(alice, 'consortium', [bob.id])
+    const open = await mallory.ask(await pub(alice, 'open'))
+    await roundTrip(alice, 'open', open)
+    const [bobs, mallorys] = [await bob.ask(key), await mallory.ask(key)]
+    await until(
+      () => bobs.length,
+      (length) => length === 2,
+    )
+    await roundTrip(alice, 'open', open)
+    expect([mallorys.length, mallorys.peers.length]).toEqual([0, 0])
+
+    await alice.pool.pub({ path: 'consortium', allow: [mallory.id] })
+    await until(
+      () => mallorys.length,
+      (length) => length === 2,
+    )
+    await until(
+      () => bobs.peers.length,
+      (count) => count === 0,
+    )
+    await alice.pool.post({ path: 'consortium', payment: sampleTransaction('not for bob') })
+    await until(
+      () => mallorys.length,
+      (length) => length === 3,
+    )
+    expect(bobs.length).toBe(2)
+
+    await alice.pool.pub({ path: 'consortium' })
+    expect((await statusOf(alice, 'consortium')).allow).toBeUndefined()
+    await until(
+      () => bobs.length,
+      (length) => length === 3,
+    )
+  })
+
+  it('is the only one, and for others: then a machine does not get as far as a connection, until it is allowed', async () => {
+    await using peers = await Peers.start()
+    await using bob = new RawPeer(peers)
+    await using carol = new RawPeer(peers)
+    const alice = peers.machine()
+    const key = await create(alice, 'consortium', 2)
+    await pub(alice, 'consortium', [bob.id])
+    const [bobs, carols] = [await bob.ask(key), await carol.ask(key)]
+    await until(
+      () => bobs.length,
+      (length) => length === 2,
+    )
+    const tried = await until(
+      () => carol.swarm.stats.connects.client,
+      ({ closed }) => closed > 0,
+      60_000,
+    )
+    expect(tried.opened).toBe(0)
+    // Those that are connected are let go when it is no more for them.
+    await alice.pool.pub({ path: 'consortium', allow: [carol.id] })
+    await until(
+      () => bob.swarm.connections.size,
+      (count) => count === 0,
+    )
+    await until(
+      () => carol.lookAgain(carols).then(() => carols.length),
+      (length) => length === 2,
+      60_000,
+    )
+  }, 120_000)
+})
+
+describe('a machine', () => {
+  /** Opens connections to a machine, each as somebody else; resolves to them when each is open or has failed. */
+  async function strangers({ swarm }: RawPeer, machine: string, count: number): Promise<Connection[]> {
+    const connections: Connection[] = []
+    while (connections.length < count) {
+      const some = Array.from({ length: Math.min(50, count - connections.length) }, () =>
+        swarm.dht.connect(Buffer.from(machine, 'hex'), { keyPair: newKeyPair() }),
+      )
+      for (const connection of some) connection.on('error', () => {})
+      await Promise.all(some.map(({ opened }) => opened))
+      connections.push(...some)
+    }
+    return connections
+  }
+
+  const nonsense = (length: number) => Buffer.from(Array.from({ length }, () => Math.floor(random() * 256)))
+
+  it('to which a thousand strangers connect keeps 256 connections, and those that share a pool with it', { timeout: 120_000 }, async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const [alice, bob, carol] = [peers.machine(), peers.machine().listen(), peers.machine().listen()]
+    await create(alice, 'mypool', 1)
+    const key = await pub(alice, 'mypool')
+    await bob.pool.sub({ path: key })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 1,
+    )
+    const connections = await strangers(mallory, await alice.pool.id(), 1_000)
+    const open = await until(
+      () => connections.filter(({ destroyed }) => !destroyed).length,
+      (count) => count < 256,
+    )
+    expect(open).toBeGreaterThan(200)
+    await alice.pool.post({ path: 'mypool', payment: sampleTransaction('goes on') })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 2,
+    )
+    await carol.pool.sub({ path: key })
+    await until(
+      () => carol.seen(key),
+      ({ length }) => length === 2,
+      60_000,
+    )
+    expect(bob.errors).toEqual([])
+    expect(alice.errors).toEqual([])
+  })
+
+  it('whose connections are all taken by machines that share a pool with it has room for those that it has named', {
+    timeout: 120_000,
+  }, async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const bob = peers.machine().listen()
+    const alice = peers.machine({ peers: [await bob.pool.id()] })
+    await create(alice, 'mypool', 1)
+    const key = await pub(alice, 'mypool')
+    const core = await mallory.ask(key, { look: false })
+    const machine = await alice.pool.id()
+    const connections = await strangers(mallory, machine, 256)
+    for (const connection of connections) core.replicate(connection)
+    await until(
+      () => core.peers.length,
+      (count) => count === 256,
+    )
+    const [stranger] = await strangers(mallory, machine, 1)
+    core.replicate(stranger!)
+    await until(
+      () => stranger!.destroyed,
+      (destroyed) => destroyed,
+    )
+    expect(core.peers.length).toBe(256)
+    await bob.pool.sub({ path: key })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 1,
+      60_000,
+    )
+    expect(core.peers.length).toBe(255)
+  })
+
+  it('lets a peer go that asks for a thousand pools that it has not', async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const [alice, bob] = [peers.machine(), peers.machine().listen()]
+    await create(alice, 'mypool', 1)
+    const key = await pub(alice, 'mypool')
+    const core = await mallory.ask(key)
+    const connection = await mallory.connectionTo(await alice.pool.id())
+    const ask = (count: number) => {
+      const muxer = Hypercore.getProtocolMuxer(connection) as { createChannel(of: { protocol: string; id: Buffer }): { open(): void } }
+      for (let i = 0; i < count; i++) muxer.createChannel({ protocol: 'hypercore/alpha', id: randomBytes(32) }).open()
+    }
+    ask(1_000)
+    await roundTrip(alice, 'mypool', core)
+    expect(connection.destroyed).toBe(false)
+    ask(1)
+    await until(
+      () => connection.destroyed,
+      (destroyed) => destroyed,
+    )
+    await bob.pool.sub({ path: key })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length >= 3,
+    )
+  })
+
+  it('takes no harm from nonsense on a connection', { timeout: 120_000 }, async () => {
+    console.log(`nonsense, seed ${seed}`)
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const [alice, bob] = [peers.machine(), peers.machine().listen()]
+    await create(alice, 'mypool', 3)
+    const key = await pub(alice, 'mypool')
+    await bob.pool.sub({ path: key })
+    const core = await mallory.ask(key, { look: false })
+    const connections = await strangers(mallory, await alice.pool.id(), 150)
+    for (const [i, connection] of connections.entries()) {
+      if (i % 3) core.replicate(connection)
+      else if (i % 2) connection.rawStream!.write(nonsense(1 + Math.floor(random() * 2_000)))
+    }
+    await until(
+      () => core.peers.length,
+      (count) => count === 100,
+    )
+    for (const connection of connections) {
+      for (let k = 0; k < 20 && !connection.destroying; k++) {
+        // As the replication protocol has it: channel, kind of message, and then anything.
+        const head = random() < 0.9 ? [Math.floor(random() * 3), Math.floor(random() * 11)] : []
+        connection.write(Buffer.concat([Buffer.from(head), nonsense(Math.floor(random() * 60))]))
+      }
+    }
+    await until(
+      () => connections.filter(({ destroyed }) => destroyed).length,
+      (count) => count > 100,
+      60_000,
+    )
+    for (const connection of connections) connection.destroy()
+    await alice.pool.post({ path: 'mypool', payment: sampleTransaction('goes on') })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 4,
+    )
+    expect(bob.seen(key)).toEqual([0, 1, 2, 3])
+    expect([...alice.errors, ...bob.errors]).toEqual([])
+    expect(await statusOf(alice, 'mypool')).toMatchObject({ entries: 4, published: true })
+  })
+
+  it('gets every entry once, in order, though the connection breaks in the middle of blocks', { timeout: 120_000 }, async () => {
+    await using peers = await Peers.start()
+    await using carol = new RawPeer(peers)
+    const publisher = await carol.publish(newKeyPair())
+    const bob = peers.machine().listen()
+    const large = Array.from({ length: 48 }, (_, i) =>
+      blockOf(i, [entryBytes(`${i}`, { tx: Buffer.from(largePayment(250_000 + i).transaction, 'hex') })]),
+    )
+    await publisher.append(...large)
+    await bob.pool.sub({ path: publisher.key })
+    for (const least of [1, 12, 24, 36]) {
+      await until(
+        () => bob.events.length,
+        (count) => count >= least,
+        60_000,
+      )
+      for (const connection of carol.swarm.connections) connection.destroy()
+    }
+    await until(
+      () => bob.events.length,
+      (count) => count >= large.length,
+      60_000,
+    )
+    expect(bob.seen(publisher.key)).toEqual(large.map((_, i) => i))
+    expect(bob.events.map(({ payment: { transaction } }) => transaction)).toEqual(
+      large.map((_, i) => largePayment(250_000 + i).transaction),
+    )
+    expect(bob.errors).toEqual([])
+  })
+})

@@ -1,0 +1,203 @@
+import { createSocket, type Socket } from 'node:dgram'
+import { once } from 'node:events'
+import DHT from 'hyperdht'
+import { describe, expect, it } from 'vitest'
+import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import { until } from '../machine/machine.ts'
+import { type Machine, Peers } from './peers.ts'
+import { RawPeer } from './raw-peer.ts'
+
+/** A UDP port that is taken until the socket is closed. */
+async function takenPort(): Promise<{ port: number; socket: Socket }> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  return { port: socket.address().port, socket }
+}
+
+async function statusOf({ pool }: Machine, path: string) {
+  return (await pool.status()).find((each) => each.path === path)!
+}
+
+/** A machine that publishes `mypool`; resolves when it has been posted to and handled. */
+async function publisher(machine: Machine): Promise<string> {
+  await machine.listen().pool.create({ path: 'mypool', port: false })
+  const key = await machine.pool.pub({ path: 'mypool' })
+  await handles(machine, 1)
+  return key
+}
+
+/** Payments are taken, and handlers work. */
+async function handles(machine: Machine, count: number): Promise<void> {
+  await machine.pool.post({ path: 'mypool', payment: sampleTransaction(`entry ${count}`) })
+  await until(
+    () => machine.seen('mypool').length,
+    (length) => length === count,
+  )
+}
+
+async function closesSoon(machine: Machine): Promise<void> {
+  const begun = performance.now()
+  await machine.pool.close()
+  expect(performance.now() - begun).toBeLessThan(15_000) // it never waits for the network longer than 6 s
+}
+
+describe('a machine without a network', () => {
+  it('takes payments, runs handlers, and publishes by itself when the network appears', { timeout: 120_000 }, async () => {
+    await using peers = await Peers.start()
+    const { port, socket } = await takenPort()
+    let asked = 0
+    socket.on('message', () => asked++)
+    const network = { bootstrap: [`127.0.0.1:${port}`] } // where somebody listens who never answers
+    const [alice, bob] = [peers.machine(network), peers.machine(network).listen()]
+    const key = await publisher(alice)
+    await bob.pool.sub({ path: key })
+    expect(await statusOf(alice, 'mypool')).toMatchObject({ published: true, entries: 1 })
+    await until(
+      () => asked,
+      (count) => count > 6,
+      60_000,
+    ) // they have begun, and have not found anybody
+    expect((await statusOf(alice, 'mypool')).network?.announced).toBe(false)
+
+    socket.close()
+    await once(socket, 'close')
+    const node = DHT.bootstrapper(port, '127.0.0.1', { host: '127.0.0.1', bootstrap: [] })
+    await node.fullyBootstrapped()
+    await alice.pool.ready({ path: 'mypool', announced: true })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 1,
+      90_000,
+    )
+    await handles(alice, 2)
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 2,
+    )
+    expect([...alice.errors, ...bob.errors]).toEqual([])
+    await closesSoon(alice)
+    await closesSoon(bob)
+    await node.destroy()
+  })
+
+  it('ends soon, whether or not something was announced', { timeout: 120_000 }, async () => {
+    await using peers = await Peers.start()
+    const { port, socket } = await takenPort()
+    const early = peers.machine({ bootstrap: [`127.0.0.1:${port}`] })
+    await publisher(early)
+    await closesSoon(early)
+    const late = peers.machine({ bootstrap: [`127.0.0.1:${port}`] })
+    await publisher(late)
+    await late.pool.sub({ path: 'f'.repeat(64) })
+    await until(
+      () => statusOf(late, 'mypool'),
+      ({ network }) => network !== undefined,
+    )
+    await closesSoon(late)
+    socket.close()
+  })
+
+  it('whose UDP port is taken says so once, goes on, and takes the port when it is free', { timeout: 120_000 }, async () => {
+    await using peers = await Peers.start()
+    const { port, socket } = await takenPort()
+    const [alice, bob] = [peers.machine({ port }), peers.machine().listen()]
+    const key = await publisher(alice)
+    await bob.pool.sub({ path: key })
+    await until(
+      () => alice.errors.length,
+      (count) => count > 0,
+    )
+    await handles(alice, 2)
+    expect(await statusOf(alice, 'mypool')).toMatchObject({ published: true, entries: 2, network: { announced: false, peers: 0 } })
+    socket.close()
+    await alice.pool.ready({ path: 'mypool', announced: true })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 2,
+      60_000,
+    )
+    expect(alice.errors.map(({ report, message }) => [report.kind, message])).toEqual([
+      ['no-network', expect.stringContaining(`UDP port ${port} is taken by another program`)],
+    ])
+    await closesSoon(alice)
+  })
+
+  it('whose UDP port stays taken ends soon, and says the same of an address that is not its own', { timeout: 120_000 }, async () => {
+    await using peers = await Peers.start()
+    const { port, socket } = await takenPort()
+    for (const network of [{ port }, { host: '192.0.2.1' }]) {
+      const machine = peers.machine(network)
+      await publisher(machine)
+      await until(
+        () => machine.errors.length,
+        (count) => count === 1,
+      )
+      expect(machine.errors[0]!.report.kind).toBe('no-network')
+      await closesSoon(machine)
+    }
+    socket.close()
+  })
+})
+
+describe('the settings of the network', () => {
+  it('may be the same on several machines of one host, but for a port of their own', async () => {
+    await using peers = await Peers.start()
+    const { bootstrap } = peers.network
+    const [alice, bob] = [peers.machine({ bootstrap, host: undefined }), peers.machine({ bootstrap, host: undefined }).listen()]
+    const key = await publisher(alice)
+    await bob.pool.sub({ path: key })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 1,
+      60_000,
+    )
+    expect([...alice.errors, ...bob.errors]).toEqual([])
+  })
+
+  it('let a machine say under which address and port it is reached', async () => {
+    await using peers = await Peers.start()
+    const { port, socket } = await takenPort()
+    socket.close()
+    await once(socket, 'close')
+    const [alice, bob] = [peers.machine({ port, announce: '127.0.0.1' }), peers.machine().listen()]
+    const key = await publisher(alice)
+    await bob.pool.sub({ path: key })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 1,
+      60_000,
+    )
+    expect([...alice.errors, ...bob.errors]).toEqual([])
+  })
+
+  it('let machines go to one another by name when no more is known of them', { timeout: 180_000 }, async () => {
+    // A swarm by itself gives up after some attempts: a machine that was away for longer is found all the same.
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const alice = peers.machine()
+    const key = await publisher(alice)
+    const id = await alice.pool.id()
+    await alice.pool.unpub({ path: 'mypool' })
+    await alice.pool.close()
+
+    const [byPeer, byPeers] = [peers.machine().listen(), peers.machine({ peers: [id] }).listen()]
+    await byPeer.pool.sub({ path: key, peer: id })
+    await byPeers.pool.sub({ path: key })
+    mallory.swarm.joinPeer(Buffer.from(id, 'hex'))
+    await until(
+      () => mallory.swarm.peers.get(id)?.attempts ?? 0,
+      (attempts) => attempts >= 4,
+      90_000,
+    )
+    await alice.restart()
+    await alice.pool.pub({ path: 'mypool' })
+    for (const machine of [byPeer, byPeers]) {
+      await until(
+        () => machine.seen(key),
+        ({ length }) => length === 1,
+        60_000,
+      )
+    }
+    expect(mallory.swarm.connections.size).toBe(0)
+  })
+})
