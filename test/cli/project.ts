@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -33,6 +33,10 @@ export class Program {
     return found
   }
 
+  get isOver(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null
+  }
+
   /** Its exit code, or the signal that ended it, when it has said all. */
   async ended(): Promise<number | string> {
     if (this.#exited === undefined) await once(this.child, 'close')
@@ -47,7 +51,7 @@ export class Program {
 
 /** A folder with a config and handlers in it, as a user of the command line has one. */
 export class Project {
-  readonly dir = mkdtempSync(join(tmpdir(), 'overpool-project-'))
+  readonly dir = realpathSync(mkdtempSync(join(tmpdir(), 'overpool-project-')))
   readonly #programs: Program[] = []
 
   /** The template: config and handler as they are in a fresh clone. */
@@ -75,6 +79,7 @@ export class Project {
       cwd: options.cwd ?? this.dir,
       env,
       stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      detached: true, // a process group of its own
     })
     child.stdin?.end(options.input)
     const program = new Program(child)
@@ -102,7 +107,8 @@ export class Project {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#programs.map((program) => program.stop('SIGKILL')))
+    for (const { child, isOver } of this.#programs) if (!isOver) process.kill(-child.pid!, 'SIGKILL') // and what it has started
+    await Promise.all(this.#programs.map((program) => program.ended()))
     rmSync(this.dir, { recursive: true, force: true })
   }
 }

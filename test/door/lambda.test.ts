@@ -34,23 +34,25 @@ afterEach(() => {
   rmSync(dir, { recursive: true })
 })
 
+function door() {
+  return paymentsApp({
+    ingress: ledger.ingress,
+    now: Date.now,
+    maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,
+    log: (error) => log.push(error),
+    async pool(path) {
+      if (path === 'broken') throw new Error('arn:aws:dynamodb:eu-west-1:123456789012:table/Mirror is not there')
+      return pools.get(path)
+    },
+  })
+}
+
 /** What a function URL calls the function with (payload format 2.0), and what it makes of the answer. */
 async function invoke(
   body: string | undefined,
   { method = 'POST', path = '/mypool', base64 = false, headers = {} as Record<string, string> } = {},
 ) {
-  const handler = handle(
-    paymentsApp({
-      ingress: ledger.ingress,
-      now: Date.now,
-      maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,
-      log: (error) => log.push(error),
-      async pool(path) {
-        if (path === 'broken') throw new Error('arn:aws:dynamodb:eu-west-1:123456789012:table/Mirror is not there')
-        return pools.get(path)
-      },
-    }),
-  )
+  const handler = handle(door())
   const host = 'abcdefghijklmnopqrstuvwxyz012345.lambda-url.eu-west-1.on.aws'
   const event = {
     version: '2.0',
@@ -144,6 +146,12 @@ describe('the door behind a function URL', () => {
     const body = JSON.stringify(payment('short')).padEnd(MAX_PAYMENT_BYTES_ON_LAMBDA + 1)
     expect((await invoke(body, { headers: { 'content-length': '10' } })).status).toBe(413)
     expect((await invoke(JSON.stringify(payment('short')), { headers: { 'content-length': 'many' } })).status).toBe(200)
+  })
+
+  it('reads no more than it may of a message that says nothing of its length', async () => {
+    const body = JSON.stringify(payment('unannounced')).padEnd(MAX_PAYMENT_BYTES_ON_LAMBDA + 1)
+    expect((await door().request('/mypool', { method: 'POST', body, headers: { 'content-type': 'application/json' } })).status).toBe(413)
+    expect(await taken()).toEqual([])
   })
 
   it.each([
