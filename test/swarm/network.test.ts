@@ -139,6 +139,23 @@ describe('a machine without a network', () => {
   })
 })
 
+describe('a machine that starts', () => {
+  it('reaches several publishers at once', async () => {
+    // Connections that were begun before the node knew which of its sockets can be reached, but for the first, hung for 15 s.
+    await using peers = await Peers.start()
+    const publishers = [peers.machine(), peers.machine(), peers.machine(), peers.machine()]
+    const keys = await Promise.all(publishers.map(publisher))
+    for (const { pool } of publishers) await pool.ready({ path: 'mypool', announced: true })
+    const bob = peers.machine().listen()
+    for (const path of keys) await bob.pool.sub({ path })
+    await until(
+      () => new Set(bob.events.map(({ path }) => path)).size,
+      (size) => size === keys.length,
+      12_000,
+    )
+  })
+})
+
 describe('the settings of the network', () => {
   it('may be the same on several machines of one host, but for a port of their own', async () => {
     await using peers = await Peers.start()
