@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import type { TxEvent } from '../functions/handler/event.ts'
-import { type Redriven, redrive } from '../functions/handler/redrive.ts'
+import { nextEntry, type Redriven, redrive } from '../functions/handler/redrive.ts'
 import { isRunning, readSeed } from '../local/folder.ts'
 import { systemClock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
@@ -8,6 +8,7 @@ import { isPeerPool } from '../shared/ledger/capability.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import { poolKeys } from '../sidecar/core.ts'
 import { verifyPool } from '../sidecar/verify.ts'
+import { resume } from '../sidecar/wanted.ts'
 import { type Folder, withFolder } from './folder.ts'
 import { count, type Out } from './out.ts'
 
@@ -114,12 +115,14 @@ export async function handlerStates(folder: Folder, pool: string, entries: numbe
 }
 
 async function handlerState({ mirror }: Folder, handler: string, pool: string, entries: number) {
-  const { seq, stopped } = await mirror.readCursor(handler, pool)
+  const cursor = await mirror.readCursor(handler, pool)
+  const { seq, stopped } = cursor
+  const stoppedAt = stopped === undefined ? undefined : (await nextEntry(cursor, pool, mirror))?.seq
   const dead = await mirror.listDead(handler, pool)
   const state = { handler, done: seq + 1, waiting: entries - seq - 1, stopped, dead }
   const lines = [
     `  handler ${handler}: ${state.waiting ? `${count(state.waiting, 'entry', 'entries')} behind` : 'up to date'}`,
-    ...(stopped === undefined ? [] : [`    stopped at #${seq + 1}: ${stopped}`]),
+    ...(stopped === undefined ? [] : [`    stopped at #${stoppedAt ?? seq + 1}: ${stopped}`]),
     ...dead
       .slice(0, MAX_LISTED)
       .map((letter) => `    gave up #${letter.seq} after ${count(letter.attempts, 'attempt', 'attempts')}: ${letter.error}`),
@@ -152,6 +155,14 @@ export async function verify(path: string, { dir, out }: Common): Promise<boolea
     } finally {
       await store?.close()
     }
+  })
+}
+
+export async function resumePool(path: string, { dir, out }: Common): Promise<void> {
+  await withFolder(dir, async ({ pools, mirror }) => {
+    await resume(await pools.control(path), mirror)
+    const later = isRunning(dir) ? '' : ', when the machine is started'
+    out.show({ pool: path, halted: false }, `${path} goes on${later}; its hypercore is made again from the mirror`)
   })
 }
 

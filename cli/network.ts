@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync } from 'node:fs'
-import { setTimeout as wait } from 'node:timers/promises'
+import { existsSync } from 'node:fs'
 import type { TxEvent } from '../functions/handler/event.ts'
 import { type PoolStatus, statusOf } from '../functions/handler/status.ts'
-import { folderLayout, isRunning, readSeed } from '../local/folder.ts'
+import { folderLayout, isRunning, makeFolder, readSeed } from '../local/folder.ts'
+import { systemClock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { parseCapability } from '../shared/ledger/capability.ts'
 import { machineKeyPair, poolKeys } from '../sidecar/core.ts'
@@ -71,7 +71,7 @@ export async function status(flags: { watch?: boolean }, { dir, out }: Common, s
         )
       }
       if (!flags.watch || signal.aborted) return
-      await wait(WATCH_MS, undefined, { signal }).catch(() => {})
+      await systemClock.sleep(WATCH_MS, signal)
     }
   })
 }
@@ -109,7 +109,7 @@ function followed({ subscribed, network, behind, halted }: PoolStatus, running: 
 
 /** Makes the machine's secret, too, if it has none: others may want to know the key before it is started. */
 export async function id({ dir, out }: Common): Promise<void> {
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  makeFolder(dir)
   const seed = readSeed(dir, !existsSync(folderLayout(dir).ledger))
   const key = machineKeyPair(seed).publicKey.toString('hex')
   out.show({ id: key }, key)

@@ -6,17 +6,22 @@ import { answerBell } from '../functions/handler/runner.ts'
 import type { PoolDoor } from '../functions/payments/accept.ts'
 import { paymentsApp } from '../functions/payments/app.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
-import { type CheckedSettings, checkPath, checkSettings, type NetworkSettings, type PoolSettings } from '../shared/config.ts'
+import {
+  type CheckedSettings,
+  checkPath,
+  checkSettings,
+  type NetworkSettings,
+  type OverpoolConfig,
+  type PoolConfig,
+  type PoolSettings,
+} from '../shared/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { isPeerPool, parseCapability } from '../shared/ledger/capability.ts'
+import { parseCapability } from '../shared/ledger/capability.ts'
 import type { Bell } from '../shared/ledger/messages.ts'
 import type { PoolControl } from '../shared/mirror/port.ts'
 import type { Queue } from '../shared/queue/port.ts'
-import { CoreStore, machineKeyPair, poolKeys } from '../sidecar/core.ts'
-import { PoolNetwork } from '../sidecar/network.ts'
-import { Sidecar } from '../sidecar/sidecar.ts'
-import { Swarm } from '../sidecar/swarm.ts'
-import { encryption, type PublishOptions, publish, type SubscribeOptions, subscribe, unpublish, unsubscribe } from '../sidecar/wanted.ts'
+import { Keeper } from '../sidecar/keeper.ts'
+import type { PublishOptions, SubscribeOptions } from '../sidecar/wanted.ts'
 import { folderLayout, lockFolder, readSeed, writeRunning } from './folder.ts'
 import { BELL_MS, type Parts, sqliteParts } from './parts.ts'
 import type { MachineReport } from './report.ts'
@@ -59,14 +64,10 @@ export class Machine {
   readonly pools: Pools
   readonly #options: MachineOptions
   readonly #parts: Parts
-  readonly #seed: Uint8Array
   readonly #lock: { release: () => void }
-  readonly #cores: CoreStore
-  readonly #sidecar: Sidecar
-  readonly #network: PoolNetwork
-  readonly #settings = new Map<string, CheckedSettings>()
-  readonly #keys = new Map<string, string>()
-  readonly #handlers = new Map<string, WorkingHandler>()
+  readonly #keeper: Keeper
+  readonly #settings: Map<string, CheckedSettings>
+  readonly #handlers: Map<string, WorkingHandler>
   /** handlers that have been stopped and are at their last entry */
   readonly #ending = new Map<string, Promise<void>>()
   readonly #stopping = new AbortController()
@@ -81,9 +82,27 @@ export class Machine {
       const isNew = !existsSync(folderLayout(dir).ledger)
       const seed = readSeed(dir, isNew)
       const parts = await (options.parts ?? sqliteParts)(dir)
-      const machine = new Machine(options, lock, parts, seed)
+      close = () => parts.close().finally(lock.release)
+      const settings = new Map<string, CheckedSettings>()
+      const handlers = new Map<string, WorkingHandler>()
+      const { mirror, ingress, clock, carryBytes } = parts
+      const keeper = await Keeper.open({
+        mirror,
+        ingress,
+        clock,
+        seed,
+        seedPlace: folderLayout(dir).seed,
+        cores: folderLayout(dir).cores,
+        network: options.network ?? {},
+        batchMs: (pool) => (settings.get(pool) ?? DEFAULT_SETTINGS).batchMs,
+        report: options.report,
+        ringers: (pool) =>
+          [...handlers.values()]
+            .filter(({ handler }) => handler.takes(pool))
+            .map(({ handler, queue }) => ({ handler: handler.name, queue, carryBytes })),
+      })
+      const machine = new Machine(options, lock, parts, keeper, settings, handlers)
       close = () => machine.close()
-      await machine.#recover()
       writeRunning(dir, { pid: process.pid, urls: [] })
       return machine
     } catch (error) {
@@ -92,101 +111,72 @@ export class Machine {
     }
   }
 
-  private constructor(options: MachineOptions, lock: { release: () => void }, parts: Parts, seed: Uint8Array) {
-    const { mirror, ingress, clock, carryBytes } = parts
+  private constructor(
+    options: MachineOptions,
+    lock: { release: () => void },
+    parts: Parts,
+    keeper: Keeper,
+    settings: Map<string, CheckedSettings>,
+    handlers: Map<string, WorkingHandler>,
+  ) {
+    const { mirror, ingress, clock } = parts
     this.#options = options
     this.#lock = lock
     this.#parts = parts
-    this.#seed = seed
-    const settings = (path: string) => this.#settings.get(path) ?? DEFAULT_SETTINGS
-    this.pools = new Pools({ mirror, ingress, clock, settings, postFailed: (error) => options.report({ kind: 'post-failed', error }) })
-    this.#cores = new CoreStore(folderLayout(options.dir).cores, seed)
-    const ringers = (pool: string) =>
-      [...this.#handlers.values()]
-        .filter(({ handler }) => handler.takes(pool))
-        .map(({ handler, queue }) => ({ handler: handler.name, queue, carryBytes }))
-    this.#sidecar = new Sidecar({
+    this.#keeper = keeper
+    this.#settings = settings
+    this.#handlers = handlers
+    this.pools = new Pools({
       mirror,
       ingress,
-      cores: this.#cores,
       clock,
-      report: options.report,
-      ringers,
-      batchMs: (pool) => settings(pool).batchMs,
+      settings: (path) => settings.get(path) ?? DEFAULT_SETTINGS,
+      postFailed: (error) => options.report({ kind: 'post-failed', error }),
     })
-    const noNetwork = (error: OverpoolError) => options.report({ kind: 'no-network', error })
-    const swarm = new Swarm(machineKeyPair(seed), options.network ?? {}, clock, noNetwork)
-    this.#network = new PoolNetwork({ mirror, cores: this.#cores, swarm, sidecar: this.#sidecar, ringers, clock, report: options.report })
-  }
-
-  /** Opens every pool's writer, in the background: what an earlier process left half done is done now. */
-  async #recover(): Promise<void> {
-    for (const pool of await this.pools.list()) {
-      if (isPeerPool(pool.path)) continue
-      this.#checkKey(pool)
-      this.#sidecar.writer(pool.path).catch((error) => this.#options.report({ kind: 'retrying', pool: pool.path, step: 'open', error }))
-    }
-  }
-
-  #checkKey({ path, key }: PoolControl): void {
-    this.#keys.set(path, key)
-    if (key === poolKeys(this.#seed, path).key) return
-    throw new OverpoolError(
-      'BAD_CONFIG',
-      `the seed in ${folderLayout(this.#options.dir).seed} is not the one that "${path}" was made with: put the right one back, or take another folder`,
-    )
   }
 
   /** Makes a pool if there is none, or gives an existing one these settings. */
-  async create(path: string, settings: PoolSettings & { encrypt?: boolean } = {}): Promise<PoolControl> {
-    const { encrypt, ...others } = settings
-    const checked = checkSettings(others, `pools.${checkPath(path)}`)
-    const { key, discoveryKey } = poolKeys(this.#seed, path)
-    const pool = await this.#parts.mirror.createPool({ path, key, discoveryKey, createdAt: this.#parts.clock.now() })
-    this.#checkKey(pool)
-    this.#settings.set(path, checked)
-    const changed = encryption(pool, encrypt)
-    if (changed) await this.#parts.mirror.updatePool(path, changed)
-    await (changed ? this.#sidecar.reopen(path) : this.#sidecar.writer(path))
-    return { ...pool, ...changed }
+  async create(path: string, options: PoolSettings & { encrypt?: boolean } = {}, publish?: PoolConfig['publish']): Promise<PoolControl> {
+    const { encrypt, ...settings } = options
+    const checked = checkSettings(settings, `pools.${checkPath(path)}`)
+    const pool = await this.#keeper.make(path)
+    this.#settings.set(path, checked) // the door takes payments for it from now on
+    return this.#keeper.take(pool, { encrypt, publish })
   }
 
   /** Offers a pool to the network; resolves to what others subscribe to when that is durably wanted, and the rest goes on in the background. */
   async publish(path: unknown, options: PublishOptions = {}): Promise<string> {
-    const pool = await this.pools.control(path)
-    const capability = await publish(pool, poolKeys(this.#seed, pool.path).secret, options, this.#parts.mirror)
-    void this.#network.look()
-    return capability
+    return this.#keeper.publish(await this.pools.control(path), options)
   }
 
   /** Offers it no more. Who has blocks of it keeps them. */
   async unpublish(path: unknown): Promise<void> {
-    await unpublish(await this.pools.control(path), this.#parts.mirror)
-    await this.#network.look()
+    return this.#keeper.unpublish(await this.pools.control(path))
   }
 
   /** Follows a peer's pool: handlers run on its entries from now on. */
-  async subscribe(published: unknown, options: SubscribeOptions = {}): Promise<PoolControl> {
-    const pool = await subscribe(published, options, this.#parts.mirror, this.#parts.clock.now())
-    void this.#network.look()
-    return pool
+  subscribe(published: unknown, options: SubscribeOptions = {}): Promise<PoolControl> {
+    return this.#keeper.subscribe(published, options)
   }
 
   /** Follows it no more. What has come stays. */
   async unsubscribe(published: unknown): Promise<void> {
-    await unsubscribe(await this.pools.control(parseCapability(published).key), this.#parts.mirror)
-    await this.#network.look()
+    return this.#keeper.unsubscribe(await this.pools.control(parseCapability(published).key))
+  }
+
+  /** Follows the peers' pools of a config, and no more those that an earlier config named. */
+  follow(config: OverpoolConfig): Promise<void> {
+    return this.#keeper.follow(config)
   }
 
   /** Resolves when the network has taken the announcement of a published pool. */
-  async announced({ path, wanted }: PoolControl): Promise<void> {
-    if (!wanted?.publish) throw new OverpoolError('BAD_ARGUMENT', `"${path}" is not published: call pub({ path: '${path}' }) first`)
-    await this.#network.announced(path, this.#stopping.signal)
+  announced(pool: PoolControl): Promise<void> {
+    return this.#keeper.announced(pool, this.#stopping.signal)
   }
 
   /** The public key by which other machines know this one, 64 hex. */
   get id(): string {
-    return machineKeyPair(this.#seed).publicKey.toString('hex')
+    return this.#keeper.id
   }
 
   /** Opens the HTTP door for pools that were created here. Pools that ask for the same host and port share it; port 0 takes a free one. */
@@ -224,7 +214,7 @@ export class Machine {
     const pool = (path: string): PoolDoor | undefined => {
       if (!open.has(path)) return undefined
       const settings = this.#settings.get(path)
-      const halted = settings ? this.#sidecar.halted(path)?.message : 'it is being opened'
+      const halted = settings ? this.#keeper.halted(path)?.message : 'it is being opened'
       return { path, ...(settings ?? DEFAULT_SETTINGS), halted }
     }
     const { ingress, clock } = this.#parts
@@ -258,7 +248,7 @@ export class Machine {
 
   /** Rings for handlers whose pools have changed. */
   async ringAgain(): Promise<void> {
-    await Promise.all([this.#sidecar.ringAgain(), this.#network.ringAgain()])
+    await this.#keeper.ringAgain()
   }
 
   /** Stops a handler, after the entry that it is at. */
@@ -275,7 +265,7 @@ export class Machine {
     const { mirror, clock } = this.#parts
     const { report } = this.#options
     const { maxAttempts, onPoison, timeoutMs } = this.#settings.get(bell.pool) ?? DEFAULT_SETTINGS
-    const key = this.#keys.get(bell.pool)
+    const key = this.#keeper.keyOf(bell.pool)
     const pool = key === undefined ? await this.pools.control(bell.pool) : { key }
     const onTx = (event: TxEvent) => handler.onTx(event, this.pools)
     const options = {
@@ -300,13 +290,16 @@ export class Machine {
     await Promise.all(doors.flatMap((door) => (door.status === 'fulfilled' ? [door.value.close()] : [])))
     this.#stopping.abort()
     const loops = Promise.all([...[...this.#handlers.values()].map(({ loop }) => loop.stop()), ...this.#ending.values()])
-    await this.#sidecar.stop()
-    await this.#network.stop()
-    const finished = new AbortController()
-    await Promise.race([loops, this.#parts.clock.sleep(CLOSE_MS, finished.signal)])
-    finished.abort()
-    await this.#cores.close()
-    await this.#parts.close()
-    this.#lock.release()
+    try {
+      await this.#keeper.stop()
+      const finished = new AbortController()
+      await Promise.race([loops, this.#parts.clock.sleep(CLOSE_MS, finished.signal)])
+      finished.abort()
+      await this.#keeper.close()
+    } finally {
+      // Whatever cannot be closed: the program may go on, and its next machine needs the folder.
+      await this.#parts.close()
+      this.#lock.release()
+    }
   }
 }

@@ -42,7 +42,7 @@ export function openLedgerFile(dir: string): LedgerFile {
     mirror: new SqliteMirror(store),
     ingress: new SqliteQueue(store, 'ingress', { visibilityMs: INGRESS_VISIBILITY_MS }),
     queue: (handler) => new SqliteQueue(store, `tx ${handler}`, { fifo: true, visibilityMs: BELL_VISIBILITY_MS }),
-    changed: (ms, signal) => store.changed(ms, signal),
+    changed: (ms, signal) => store.changed('commit', ms, signal),
     close: () => store.close(),
   }
 }

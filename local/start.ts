@@ -1,11 +1,11 @@
 import { existsSync, type FSWatcher, watch } from 'node:fs'
-import { basename, dirname, join, relative, resolve } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import type { OnTx } from '../functions/handler/pools.ts'
-import { checkConfig, type OverpoolConfig, type SubscriptionConfig } from '../shared/config.ts'
+import { checkConfig, type OverpoolConfig } from '../shared/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { isPeerPool, parseCapability } from '../shared/ledger/capability.ts'
+import { type PlannedHandler, planHandlers, takes } from '../shared/handlers.ts'
+import { load } from '../shared/load.ts'
 import { folderLayout, makeFolder } from './folder.ts'
-import { load } from './load.ts'
 import { type Handler, Machine } from './machine.ts'
 import type { Parts } from './parts.ts'
 import type { MachineReport } from './report.ts'
@@ -33,19 +33,14 @@ export interface Started {
   close: () => Promise<void>
 }
 
-interface PlannedHandler {
-  file: string
+interface LoadedHandler extends PlannedHandler {
   onTx: OnTx
-  /** the pools that the config gives it */
-  pools: Set<string>
-  /** it has every peer's pool besides, but not these */
-  notPeers?: Set<string> | undefined
 }
 
 /** Everything that a config says, loaded: nothing of it is applied while a part of it is wrong. */
 interface Plan {
   config: OverpoolConfig
-  handlers: Map<string, PlannedHandler>
+  handlers: Map<string, LoadedHandler>
   files: string[]
 }
 
@@ -56,20 +51,18 @@ export async function start(options: StartOptions): Promise<Started> {
   let plan = await readPlan(options)
   const network = JSON.stringify(plan.config.network)
   const machine = await Machine.open({ dir, network: plan.config.network, report: options.report, parts: options.parts })
-  const handlers = new Map<string, PlannedHandler>()
+  const handlers = new Map<string, LoadedHandler>()
   const watchers = new Map<string, FSWatcher>()
   let broken = false
+  let closing = false
   let pending: NodeJS.Timeout | undefined
   let reloading = Promise.resolve()
 
   const apply = async (next: Plan) => {
-    for (const [path, { handler: _, publish, ...settings }] of Object.entries(next.config.pools)) {
-      await machine.create(path, settings)
-      if (publish) await machine.publish(path, publish === true ? {} : publish)
-      else if (publish === false) await machine.unpublish(path)
-    }
+    for (const [path, { handler: _, publish, ...settings }] of Object.entries(next.config.pools))
+      await machine.create(path, settings, publish)
     machine.serveOnly(Object.keys(next.config.pools))
-    await follow(subscriptionsOf(next.config))
+    await machine.follow(next.config)
     for (const name of handlers.keys()) {
       if (next.handlers.has(name)) continue
       handlers.delete(name)
@@ -80,20 +73,11 @@ export async function start(options: StartOptions): Promise<Started> {
       if (working) Object.assign(working, planned)
       else {
         handlers.set(name, planned)
-        await machine.handle(handlerOf(name, planned))
+        await machine.handle(handlerOf(planned))
       }
     }
     await machine.ringAgain()
     plan = next
-  }
-
-  /** Follows these peers' pools; those that an earlier config named, and this one does not, no more. */
-  const follow = async (subscriptions: SubscriptionConfig[]) => {
-    const keys = new Set(subscriptions.map(({ key }) => parseCapability(key).key))
-    for (const { path, wanted } of await machine.pools.list()) {
-      if (wanted?.subscribe && wanted.byConfig && !keys.has(path)) await machine.unsubscribe(path)
-    }
-    for (const { key, from, peer } of subscriptions) await machine.subscribe(key, { from, peer, byConfig: true })
   }
 
   const reload = async () => {
@@ -113,7 +97,7 @@ export async function start(options: StartOptions): Promise<Started> {
       broken = true
       say(`not reloaded, the last good version goes on: ${error instanceof Error ? error.message : String(error)}`)
     }
-    watchFiles()
+    if (!closing) watchFiles()
   }
 
   /** Watches the folders of all files that the plan is made of. One that is watched stays so: between two watchers a change would be missed. */
@@ -152,6 +136,7 @@ export async function start(options: StartOptions): Promise<Started> {
   }
 
   async function close() {
+    closing = true
     clearTimeout(pending)
     for (const watcher of watchers.values()) watcher.close()
     await reloading
@@ -159,14 +144,8 @@ export async function start(options: StartOptions): Promise<Started> {
   }
 }
 
-function handlerOf(name: string, working: PlannedHandler): Handler {
-  const takes = (pool: string) =>
-    working.pools.has(pool) || (working.notPeers !== undefined && isPeerPool(pool) && !working.notPeers.has(pool))
-  return { name, onTx: (event, pool) => working.onTx(event, pool), takes }
-}
-
-function subscriptionsOf({ subscribe = [] }: OverpoolConfig): SubscriptionConfig[] {
-  return subscribe.map((one) => (typeof one === 'string' ? { key: one } : one))
+function handlerOf(working: LoadedHandler): Handler {
+  return { name: working.name, onTx: (event, pool) => working.onTx(event, pool), takes: (pool) => takes(working, pool) }
 }
 
 /** Loads the config and every handler file that it names. */
@@ -181,28 +160,11 @@ async function readPlan({ config: file, dir }: StartOptions): Promise<Plan> {
   const loaded = await load(file, outDir)
   const config = checkConfig(loaded.exports.default)
   const plan: Plan = { config, handlers: new Map(), files: loaded.files }
-  const named: [pool: string, handler: string | undefined][] = Object.entries(config.pools).map(([path, { handler }]) => [path, handler])
-  for (const { key, handler } of subscriptionsOf(config)) named.push([parseCapability(key).key, handler])
-
-  const handlerAt = async (name: string): Promise<PlannedHandler> => {
-    const handlerFile = resolve(dirname(file), name)
-    const there = plan.handlers.get(handlerName(handlerFile))
-    if (there?.file === handlerFile) return there
-    if (there) {
-      throw new OverpoolError(
-        'BAD_CONFIG',
-        `${there.file} and ${handlerFile} have one name; a handler's place in the pools is kept under it: rename one`,
-      )
-    }
-    const { onTx, files } = await loadHandler(handlerFile, name, outDir)
-    const fresh = { file: handlerFile, onTx, pools: new Set<string>(), notPeers: undefined }
-    plan.handlers.set(handlerName(handlerFile), fresh)
+  for (const planned of planHandlers(config, dirname(file))) {
+    const { onTx, files } = await loadHandler(planned.file, planned.named, outDir)
+    plan.handlers.set(planned.name, { ...planned, onTx })
     plan.files.push(...files)
-    return fresh
   }
-  for (const [path, handler = config.handler] of named) if (handler !== undefined) (await handlerAt(handler)).pools.add(path)
-  // Peers' pools that are followed without the config's doing (`overpool sub`) are the config's own handler's.
-  if (config.handler !== undefined) (await handlerAt(config.handler)).notPeers = new Set(named.map(([path]) => path))
   return plan
 }
 
@@ -213,11 +175,4 @@ async function loadHandler(file: string, named: string, outDir: string): Promise
   if (typeof onTx !== 'function')
     throw new OverpoolError('BAD_CONFIG', `${named} exports no onTx; write: export async function onTx(e, pool) { … }`)
   return { onTx: onTx as OnTx, files }
-}
-
-function handlerName(file: string): string {
-  return basename(file)
-    .replace(/\.[^.]*$/, '')
-    .toLowerCase()
-    .replace(/[^a-z0-9_-]/g, '-')
 }

@@ -1,4 +1,5 @@
 import { isIPv4 } from 'node:net'
+import { type AwsSettings, checkAws } from './aws-config.ts'
 import { OverpoolError } from './errors.ts'
 import { isPeerPool, parseCapability } from './ledger/capability.ts'
 import type { PaymentFields } from './ledger/entry.ts'
@@ -77,6 +78,8 @@ export interface OverpoolConfig {
   /** peers' pools to follow: what their `pub` printed */
   subscribe?: (string | SubscriptionConfig)[]
   network?: NetworkSettings
+  /** of a machine on AWS (`npx cdk deploy`); the embedded one has no use for it */
+  aws?: AwsSettings
 }
 
 /** A pool's settings with nothing left open. */
@@ -101,26 +104,24 @@ export function checkConfig(value: unknown): OverpoolConfig {
   if (typeof config !== 'object' || config === null || typeof config.pools !== 'object' || config.pools === null) {
     throw wrong('it has no `pools`; write: export default defineConfig({ handler: "./functions/handlers/main.ts", pools: { mypool: {} } })')
   }
-  refuseUnknown(config, new Set(['handler', 'pools', 'subscribe', 'network']), '')
+  refuseUnknown(config, new Set(['handler', 'pools', 'subscribe', 'network', 'aws']), '')
   if (config.handler !== undefined && typeof config.handler !== 'string') throw wrong('`handler` is the path of a file')
   for (const [path, pool] of Object.entries(config.pools)) {
     const where = `pools.${path}`
     if (!isPath(path)) throw wrong(whyNoPath(path))
     if (typeof pool !== 'object' || pool === null) throw wrong(`${where} is an object, {} at least`)
-    const { handler, publish, encrypt, ...settings } = pool
-    if (handler !== undefined && typeof handler !== 'string') throw wrong(`${where}.handler is the path of a file`)
-    if (encrypt !== undefined && typeof encrypt !== 'boolean') throw wrong(`${where}.encrypt is true or false`)
-    if (typeof publish === 'object') checkMachines(publish?.allow, `${where}.publish.allow`)
-    else if (publish !== undefined && typeof publish !== 'boolean') throw wrong(`${where}.publish is true, false or { allow: [ … ] }`)
-    checkSettings(settings, where)
+    checkPool(pool, where)
   }
   if (config.subscribe !== undefined && !Array.isArray(config.subscribe)) throw wrong('`subscribe` is a list of what `pub` printed')
   for (const [i, subscription] of (config.subscribe ?? []).entries()) checkSubscription(subscription, `subscribe[${i}]`)
   if (config.network !== undefined) checkNetwork(config.network)
+  if (config.aws !== undefined) checkAws(config.aws, wrong)
   return config as OverpoolConfig
 }
 
 function checkSubscription(subscription: string | SubscriptionConfig, where: string): void {
+  if (typeof subscription !== 'string' && (typeof subscription !== 'object' || subscription === null))
+    throw wrong(`${where} is what \`pub\` printed`)
   const { key, handler, from = 'start', peer } = typeof subscription === 'string' ? { key: subscription } : subscription
   if (typeof subscription === 'object') refuseUnknown(subscription, SUBSCRIPTION_KEYS, `${where}.`)
   parseCapability(key)
@@ -155,6 +156,15 @@ function checkMachines(keys: unknown, where: string): void {
   if (!Array.isArray(keys) || !keys.every((key) => typeof key === 'string' && isPeerPool(key))) {
     throw wrong(`${where} names machines by their public keys, 64 hex characters each, as \`overpool id\` prints them there`)
   }
+}
+
+/** A pool's settings as a config has them, filled in, or BAD_CONFIG. What the config says of the pool besides is checked, and left out. */
+export function checkPool({ handler, publish, encrypt, ...settings }: PoolConfig, where: string): CheckedSettings {
+  if (handler !== undefined && typeof handler !== 'string') throw wrong(`${where}.handler is the path of a file`)
+  if (encrypt !== undefined && typeof encrypt !== 'boolean') throw wrong(`${where}.encrypt is true or false`)
+  if (typeof publish === 'object') checkMachines(publish?.allow, `${where}.publish.allow`)
+  else if (publish !== undefined && typeof publish !== 'boolean') throw wrong(`${where}.publish is true, false or { allow: [ … ] }`)
+  return checkSettings(settings, where)
 }
 
 /** Fills in what is not said, or throws BAD_CONFIG. */

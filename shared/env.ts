@@ -2,6 +2,17 @@ import { OverpoolError } from './errors.ts'
 
 /** The environment that each part reads: names that must be there, and names that may be. Nothing else reads `process.env`. */
 export const ENV = {
+  /** the HTTP door */
+  payments: { required: ['INGRESS_URLS', 'BUCKET', 'NAMESPACE'], optional: ['AWS_ENDPOINT_URL'] },
+  /** the runner of one handler */
+  handler: { required: ['HANDLER', 'BELLS_URL', 'TABLE', 'BUCKET', 'INGRESS_URLS', 'NAMESPACE'], optional: ['AWS_ENDPOINT_URL'] },
+  /** SEED_ARN names the secret, whose value is read at the start and stands nowhere else; MACHINE is a MachinePlan */
+  sidecar: {
+    required: ['TABLE', 'BUCKET', 'INGRESS_URL', 'SHARD', 'SHARDS', 'SEED_ARN', 'MACHINE'],
+    optional: ['WORK_DIR', 'AWS_ENDPOINT_URL'],
+  },
+  /** the container's health check */
+  health: { required: [], optional: ['WORK_DIR'] },
   local: { required: [], optional: ['PORT', 'HOST', 'OVERPOOL_DIR'] },
 } as const satisfies Record<string, { required: readonly string[]; optional: readonly string[] }>
 

@@ -38,3 +38,22 @@ export class OverpoolError extends Error {
     this.retryable = options.retryable ?? false
   }
 }
+
+/** What went wrong, as a line for people. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const cause = error.cause instanceof Error ? ` (${error.cause.message})` : ''
+  return error instanceof OverpoolError ? `${error.message} [${error.code}]${cause}` : `${error.message}${cause}`
+}
+
+/** Where this program's own files are, as a stack names them; a user's are named by their paths. */
+const OURS = new URL('../', import.meta.url).href
+
+/** The same; what is not one of ours is told with where it came from, without the frames of this program around it. */
+export function stackOf(error: unknown): string {
+  if (error instanceof OverpoolError) return reasonOf(error)
+  if (!(error instanceof Error)) return String(error)
+  const lines = (error.stack ?? String(error)).split('\n')
+  const theirs = lines.filter((line) => !line.includes(OURS) && !line.includes('node:internal/'))
+  return (theirs.some((line) => /^ +at /.test(line)) ? theirs : lines).join('\n')
+}

@@ -6,6 +6,8 @@ import { OverpoolError } from './errors.ts'
 const WATCH_MS = 25
 /** Pages of the log before SQLite folds it into the file: the more, the fewer writes a busy page costs. 8,000 are 32 MB. */
 const CHECKPOINT_PAGES = 8_000
+/** Pages that SQLite itself holds in memory: few, since the system holds what was read and written lately as well. */
+const CACHE_KIB = 16 * 1024
 
 type Row = Record<string, null | number | bigint | string | Uint8Array>
 interface Waiting {
@@ -16,12 +18,13 @@ interface Waiting {
 
 /**
  * One SQLite file, one connection, group commit: what is asked for while the event loop turns goes into one transaction, and its promise
- * resolves when that is on disk (`synchronous=FULL`, Promise 2). Emits 'commit' after each, and when another process has written.
+ * resolves when that is on disk (`synchronous=FULL`, Promise 2). Emits 'commit' after each and what was announced in it; all of that when another process has written.
  */
-export class SqliteStore extends EventEmitter<{ commit: [] }> {
+export class SqliteStore extends EventEmitter<Record<string, []>> {
   readonly #db: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()
   #waiting: Waiting[] = []
+  readonly #announced = new Set<string>()
   #flush: NodeJS.Immediate | undefined
   #watchers = 0
   #watch: NodeJS.Timeout | undefined
@@ -35,7 +38,7 @@ export class SqliteStore extends EventEmitter<{ commit: [] }> {
     const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
     this.#db = new DatabaseSync(file, { timeout: 10_000 })
     this.#db.exec(
-      `PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=${CHECKPOINT_PAGES}; PRAGMA journal_size_limit=67108864`,
+      `PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-${CACHE_KIB}; PRAGMA wal_autocheckpoint=${CHECKPOINT_PAGES}; PRAGMA journal_size_limit=67108864`,
     )
   }
 
@@ -55,6 +58,16 @@ export class SqliteStore extends EventEmitter<{ commit: [] }> {
   /** Only inside `write`. Returns the number of rows changed. */
   run(sql: string, ...values: SQLInputValue[]): number {
     return Number(this.#statement(sql).run(...values).changes)
+  }
+
+  /** The rows, one after another, for who may not want them all. Run nothing else meanwhile. */
+  iterate<T extends object = Row>(sql: string, ...values: SQLInputValue[]): IterableIterator<T> {
+    return this.#statement(sql).iterate(...values) as unknown as IterableIterator<T>
+  }
+
+  /** Only inside `write`: those who wait for this topic have something to look at when it is on disk. */
+  announce(topic: string): void {
+    this.#announced.add(topic)
   }
 
   /** Runs `work` in the next transaction; resolves to what it returned when that is durable. If it throws, only its own changes are undone. */
@@ -92,22 +105,24 @@ export class SqliteStore extends EventEmitter<{ commit: [] }> {
       return
     }
     for (const [i, { resolve }] of group.entries()) resolve(results[i] as never)
-    this.emit('commit')
+    const topics = ['commit', ...this.#announced]
+    this.#announced.clear()
+    for (const topic of topics) this.emit(topic)
   }
 
-  /** Resolves at the next commit, by this process or another, after `ms`, or when the signal is aborted. */
-  changed(ms: number, signal?: AbortSignal): Promise<void> {
+  /** Resolves when this process has announced the topic ('commit': has written anything), or another one anything; after `ms`; or when the signal is aborted. */
+  changed(topic: string, ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       if (signal?.aborted || this.#closed) return resolve()
       const done = () => {
         clearTimeout(timer)
-        this.off('commit', done)
+        this.off(topic, done)
         signal?.removeEventListener('abort', done)
         if (--this.#watchers === 0) clearInterval(this.#watch)
         resolve()
       }
       const timer = setTimeout(done, Math.min(ms, 2 ** 31 - 1))
-      this.on('commit', done)
+      this.on(topic, done)
       signal?.addEventListener('abort', done)
       // What another process wrote since anybody looked last is told of at the first look: whoever waits may just have missed it.
       if (this.#watchers++ === 0) this.#watch = setInterval(() => this.#look(), WATCH_MS)
@@ -119,7 +134,11 @@ export class SqliteStore extends EventEmitter<{ commit: [] }> {
     const version = this.#dataVersion()
     if (version === this.#version) return
     this.#version = version
-    this.emit('commit')
+    this.#wakeAll()
+  }
+
+  #wakeAll(): void {
+    for (const topic of this.eventNames()) this.emit(topic)
   }
 
   #dataVersion(): number {
@@ -139,7 +158,7 @@ export class SqliteStore extends EventEmitter<{ commit: [] }> {
     clearImmediate(this.#flush)
     this.#commit()
     this.#closed = true
-    this.emit('commit')
+    this.#wakeAll()
     this.removeAllListeners()
     clearInterval(this.#watch)
     this.#db.close()

@@ -3,9 +3,13 @@ import Corestore from 'corestore'
 import Hypercore, { type Manifest } from 'hypercore'
 import crypto, { type KeyPair } from 'hypercore-crypto'
 import { OverpoolError } from '../shared/errors.ts'
+import type { Capability } from '../shared/ledger/capability.ts'
 import type { Signed } from '../shared/mirror/port.ts'
 import { Fetcher } from './fetcher.ts'
+import { TreeHash } from './signed.ts'
 
+/** Bytes of blocks that the cores' store holds in memory before it makes a file of them, all pools together. Its own 64 MB make nothing faster here. */
+const WRITE_BUFFER = 8 * 1024 * 1024
 /**
  * Blocks that are asked for at once: at least, and at most where answers take long. Hypercore's own least is 16; with 32 a reader on a fast line needs a tenth less
  * time, with more it needs more again.
@@ -31,6 +35,8 @@ export interface ReadCore {
 export interface PoolCore extends Pick<ReadCore, 'length' | 'get' | 'treeHash' | 'close'> {
   /** Appends blocks, the first of which is number `from`; refuses any other place than the end. */
   append(from: number, blocks: Uint8Array[]): Promise<void>
+  /** An empty tree, to see what hash the core would have with other blocks. */
+  tree(): { add(block: Uint8Array): void; readonly value: string }
 }
 
 /** The log of a pool that somebody else signs, as far as it has come here. */
@@ -74,9 +80,9 @@ export function poolKeys(seed: Uint8Array, path: string): PoolKeys {
   return { key: key.toString('hex'), discoveryKey: discoveryKeyOf(key.toString('hex')), secret, manifest, keyPair }
 }
 
-/** The key pair by which other machines know this one: the same seed gives the same. */
-export function machineKeyPair(seed: Uint8Array): KeyPair {
-  return crypto.keyPair(derived(seed, 'overpool machine'))
+/** The key pair by which other machines know this one, or one of its shards: the same seed gives the same. */
+export function machineKeyPair(seed: Uint8Array, shard = 0): KeyPair {
+  return crypto.keyPair(derived(seed, shard ? `overpool machine\0${shard}` : 'overpool machine'))
 }
 
 /** What a pool is looked for by in the network: it does not tell the key. Both 64 hex. */
@@ -95,7 +101,7 @@ export class CoreStore {
 
   constructor(folder: string, seed: Uint8Array, options: { readOnly?: boolean } = {}) {
     // The store would refuse a folder that was copied or restored, lest it signs another ledger. It is the mirror that keeps us from that (Promise 1).
-    this.#store = new Corestore(folder, { ...options, allowBackup: true })
+    this.#store = new Corestore(Hypercore.defaultStorage(folder, { ...options, allowBackup: true, writeBufferSize: WRITE_BUFFER }))
     this.#seed = seed
   }
 
@@ -111,7 +117,7 @@ export class CoreStore {
     const core = this.#get(key, encrypted ? secret : undefined, manifest)
     for (const event of ['conflict', 'truncate'] as const) core.on(event, () => alarm(event))
     await core.ready()
-    return new OurCore(core, path, keyPair)
+    return new OurCore(core, path, keyPair, { key, ...(encrypted && { secret }) })
   }
 
   /** Opens the core of a peer's pool. */
@@ -214,11 +220,17 @@ class OpenCore implements ReadCore {
 class OurCore extends OpenCore implements PoolCore {
   readonly #path: string
   readonly #keyPair: KeyPair
+  readonly #capability: Capability
 
-  constructor(core: Hypercore, path: string, keyPair: KeyPair) {
+  constructor(core: Hypercore, path: string, keyPair: KeyPair, capability: Capability) {
     super(core)
     this.#path = path
     this.#keyPair = keyPair
+    this.#capability = capability
+  }
+
+  tree(): TreeHash {
+    return new TreeHash(this.#capability)
   }
 
   async append(from: number, blocks: Uint8Array[]): Promise<void> {

@@ -43,7 +43,12 @@ declare module 'hypercore' {
     protomux: Protomux
     channel: { close(): void }
   }
+  /** where cores are kept; its options go on to the store beneath */
+  export interface Storage {
+    readonly path: string
+  }
   export default class Hypercore {
+    static defaultStorage(folder: string, options: { readOnly?: boolean; allowBackup?: boolean; writeBufferSize?: number }): Storage
     static key(manifest: Manifest): Buffer
     static treeHashFromStorage(core: Hypercore, length?: number): Promise<Buffer>
     static getProtocolMuxer(stream: Duplex): Protomux
@@ -59,6 +64,8 @@ declare module 'hypercore' {
     readonly discoveryKey: Buffer
     readonly length: number
     readonly byteLength: number
+    /** blocks from the first one on that are here, all of them */
+    readonly contiguousLength: number
     readonly fork: number
     readonly manifest: Manifest | null
     readonly peers: Peer[]
@@ -99,9 +106,9 @@ declare module 'hypercore/lib/caps.js' {
 
 declare module 'corestore' {
   import type Hypercore from 'hypercore'
-  import type { Manifest } from 'hypercore'
+  import type { Manifest, Storage } from 'hypercore'
   export default class Corestore {
-    constructor(folder: string, options?: { readOnly?: boolean; allowBackup?: boolean })
+    constructor(storage: Storage | string)
     ready(): Promise<void>
     get(options: { key: Uint8Array; manifest?: Manifest; encryption?: { key: Uint8Array }; inflightRange?: [number, number] }): Hypercore
     close(): Promise<void>

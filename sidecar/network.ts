@@ -1,5 +1,5 @@
 import type Hypercore from 'hypercore'
-import type { Clock } from '../shared/clock.ts'
+import { type Clock, timeLeft } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { isPeerPool } from '../shared/ledger/capability.ts'
 import type { Mirror, Network, PoolControl } from '../shared/mirror/port.ts'
@@ -21,6 +21,8 @@ export interface PoolNetworkOptions {
   ringers: (pool: string) => Ringer[]
   clock: Clock
   report: Report
+  /** the pools that are ours to offer and to follow, of those in the mirror; default all */
+  owns?: (pool: string) => boolean
   /** how often it is looked whether callers want something else, ms (default 1,000) */
   lookMs?: number
 }
@@ -53,7 +55,7 @@ export class PoolNetwork {
     const { clock, lookMs = 1_000 } = this.#options
     for (let swept = clock.now(); !this.#stopped.signal.aborted; ) {
       await this.look()
-      if (clock.now() - swept >= SWEEP_MS || clock.now() < swept) {
+      if (!timeLeft(clock, swept, SWEEP_MS)) {
         swept = clock.now()
         await this.ringAgain() // a bell can get lost
       }
@@ -70,9 +72,10 @@ export class PoolNetwork {
   }
 
   async #look(): Promise<void> {
-    const { mirror, report } = this.#options
+    const { mirror, report, owns } = this.#options
     for (const pool of await mirror.listPools()) {
       if (this.#stopped.signal.aborted) return
+      if (owns && !owns(pool.path)) continue
       try {
         await this.#settle(pool)
         await this.#describe(pool)

@@ -1,4 +1,4 @@
-import type { OverpoolError } from '../shared/errors.ts'
+import { type OverpoolError, reasonOf } from '../shared/errors.ts'
 
 /** What the sidecar has to say to the person on call. Entry files log it; the domain only emits. */
 export type SidecarReport =
@@ -17,3 +17,23 @@ export type SidecarReport =
   | { kind: 'block'; pool: string; n: number; entries: number }
 
 export type Report = (report: SidecarReport) => void
+
+/** A report as a line for people; undefined where all is well. */
+export function lineOf(report: SidecarReport): string | undefined {
+  switch (report.kind) {
+    case 'block':
+      return undefined
+    case 'retrying':
+      return `${report.pool ? `pool ${report.pool}: ` : ''}${report.step} failed and is tried again: ${reasonOf(report.error)}`
+    case 'halted':
+      return `pool ${report.pool} is halted: ${reasonOf(report.error)}`
+    case 'passed-over':
+      return `pool ${report.pool}: block ${report.n} of its publisher is passed over: ${report.problem}`
+    case 'no-network':
+      return `no network: ${reasonOf(report.error)}`
+    case 'post-differs':
+      return `pool ${report.pool}: a handler that ran twice posted ${report.dropped} where it had posted ${report.kept}; the first stands. Make the handler deterministic, or name the post: post({ …, id })`
+    case 'bad-message':
+      return `a post is set aside: ${reasonOf(report.error)}`
+  }
+}

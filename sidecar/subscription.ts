@@ -52,6 +52,8 @@ export class Subscription implements CoreState {
   #stopping = false
   readonly #stopped = Promise.withResolvers<never>()
   #halted: OverpoolError | undefined
+  /** resolves when the mirror says that it is halted */
+  #marked: Promise<void> | undefined
   /** length of what is kept of the publisher's signatures */
   #signedLength: number
 
@@ -312,7 +314,7 @@ export class Subscription implements CoreState {
     const { mirror, report } = this.#options
     this.#halted = new OverpoolError('POOL_HALTED', why, { cause })
     report({ kind: 'halted', pool: this.key, error: this.#halted })
-    mirror.updatePool(this.key, { halted: why }).catch((error) => report({ kind: 'retrying', pool: this.key, step: 'halt', error }))
+    this.#marked = this.#untilDone('halt', () => mirror.updatePool(this.key, { halted: why })).catch(() => {}) // the next start may see it again
     this.#wake.wake()
   }
 
@@ -323,6 +325,7 @@ export class Subscription implements CoreState {
     this.#stopped.reject(new OverpoolError('CLOSED', 'the subscription is stopped'))
     this.#wake.wake()
     await this.#running
+    await this.#marked // whoever stops it looks there whether to follow it again
     await this.#effects.stop()
     await this.#core.close()
   }

@@ -2,7 +2,7 @@ import { type Clock, timeLeft } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type Block, encodeBlock, entriesOf, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../shared/ledger/block.ts'
 import type { IngressMessage } from '../shared/ledger/messages.ts'
-import type { Mirror } from '../shared/mirror/port.ts'
+import type { Mirror, PoolControl } from '../shared/mirror/port.ts'
 import type { Message, Queue } from '../shared/queue/port.ts'
 import { untilDone } from '../shared/retry.ts'
 import { Wake } from '../shared/wake.ts'
@@ -12,6 +12,12 @@ import { CoreFollower } from './follower.ts'
 import { type KnownEntry, KnownIds, knownEntries } from './known.ts'
 import type { Report } from './report.ts'
 
+/**
+ * After a block of so many entries the next one comes no sooner than this, ms, unless it is full. Under load that makes a few full blocks of many small ones, and a
+ * block costs the same puts, bells, cursors and signatures whatever it holds; a lone post, or a loop's next step, waits for nothing.
+ */
+const BUSY_ENTRIES = 8
+const BUSY_MS = 20
 export interface WriterOptions {
   path: string
   mirror: Mirror
@@ -53,6 +59,7 @@ export class PoolWriter {
   readonly #follower: CoreFollower
   readonly #held = new Map<string, Held>()
   #bytes = 0
+  #moved = 0
   #waiting: Held[] = []
   #looked: Looked[] = []
   #lookingSince: number | undefined
@@ -60,6 +67,8 @@ export class PoolWriter {
   readonly #putWake = new Wake()
   #loops: Promise<unknown> = Promise.resolve()
   #lookEnded = false
+  /** when the last block of many was put */
+  #busyAt = Number.NEGATIVE_INFINITY
   #stopping = false
   #halted: OverpoolError | undefined
   /** resolves when the mirror says that the pool is halted */
@@ -81,7 +90,7 @@ export class PoolWriter {
     const [control, last] = await patiently('open', () => Promise.all([mirror.readPool(path), mirror.lastBlock(path)]))
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
     const length = last ? last.n + 1 : 0
-    const wrong = control.halted ?? (await patiently('open', () => disagreement(mirror, core, path, length)))
+    const wrong = control.halted ?? (await patiently('open', () => disagreement(mirror, core, control, length)))
     // Where something is wrong nothing is followed, least of all by the core.
     const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
     const writer = new PoolWriter(options, from, wrong === undefined ? control.coreLength : core.length, last)
@@ -128,9 +137,18 @@ export class PoolWriter {
     this.#loops = Promise.all([looking, this.#putLoop()]).catch((error) => this.halt(asHalt(error)))
   }
 
-  /** Bytes of the posts in hand: received, and not yet in a block. */
+  /** Posts in hand: received, and not yet in a block. */
+  get postsInHand(): number {
+    return this.#held.size
+  }
+
   get bytesInHand(): number {
     return this.#bytes
+  }
+
+  /** When it last went on with the posts that it has, ms since 1970; one that has none, or is halted, is not late. */
+  get movedAt(): number {
+    return this.#held.size && !this.#halted ? this.#moved : this.#options.clock.now()
   }
 
   /** Why nothing is appended any more, if so. */
@@ -146,6 +164,7 @@ export class PoolWriter {
       return
     }
     const fresh = { post, messages: [message] }
+    if (!this.#held.size) this.#moved = this.#options.clock.now()
     this.#held.set(post.id, fresh)
     this.#bytes += post.entry.length
     this.#waiting.push(fresh)
@@ -210,7 +229,8 @@ export class PoolWriter {
         }
         continue
       }
-      if (batchMs && this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping) await clock.sleep(batchMs)
+      const waitMs = Math.max(batchMs, timeLeft(clock, this.#busyAt, BUSY_MS))
+      if (waitMs > 0 && this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping) await clock.sleep(waitMs)
       await this.#effectsKeepUp()
       await this.#put(this.#takeLooked())
       this.#forget()
@@ -261,6 +281,7 @@ export class PoolWriter {
   }
 
   #adopt(block: Block, entries: KnownEntry[]): void {
+    if (block.count >= BUSY_ENTRIES) this.#busyAt = this.#options.clock.now()
     this.#length = block.n + 1
     this.#next = block.first + block.count
     this.#known.add(block.n, entries)
@@ -295,6 +316,7 @@ export class PoolWriter {
 
   /** The posts are in the mirror, so their messages can go. One that cannot be deleted comes again, is known then, and goes. */
   #settle(settled: Held[]): void {
+    this.#moved = this.#options.clock.now()
     for (const { post } of settled) if (this.#held.delete(post.id)) this.#bytes -= post.entry.length
     const messages = settled.flatMap(({ messages }) => messages)
     if (!messages.length) return
@@ -357,14 +379,34 @@ function stateOf(core: PoolCore): CoreState {
   }
 }
 
-/** In what way the core is not a prefix of the mirror, if it is not: appending to it would fork it. */
-async function disagreement(mirror: Mirror, core: PoolCore, path: string, length: number): Promise<string | undefined> {
-  if (core.length > length)
-    return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: restore the mirror, or remove the core's folder to build it again from the mirror`
+/** In what way the core is not a prefix of the mirror, or would not be what it was: appending to it would fork it. */
+async function disagreement(
+  mirror: Mirror,
+  core: PoolCore,
+  { path, coreLength, treeHash }: PoolControl,
+  length: number,
+): Promise<string | undefined> {
+  const mend = `restore the mirror, and then \`overpool resume ${path}\`; or give up what others may hold of it: resume makes it again from the mirror as it is`
+  if (core.length > length) return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: ${mend}`
+  // A core that has to be made again, its disk having been lost, must become the one that others have seen.
+  if (core.length < coreLength && treeHash !== undefined && (await treeHashOf(mirror, core, path, coreLength)) !== treeHash)
+    return `the mirror of "${path}" is not the one whose first ${coreLength} blocks were signed: ${mend}`
   if (core.length === 0) return undefined
   const [block] = await mirror.readBlocks(path, core.length - 1, 1)
   if (block && Buffer.compare(block.bytes, await core.get(core.length - 1)) === 0) return undefined
-  return `block ${core.length - 1} of the hypercore of "${path}" is not that of the mirror: find out which was changed, then remove the core's folder to build it again from the mirror`
+  return `block ${core.length - 1} of the hypercore of "${path}" is not that of the mirror: find out which was changed; ${mend}`
+}
+
+/** The tree hash that the core will have when it has followed so much of the mirror; undefined if there is not so much. */
+async function treeHashOf(mirror: Mirror, core: PoolCore, path: string, length: number): Promise<string | undefined> {
+  const tree = core.tree()
+  for (let n = 0; n < length; ) {
+    const blocks = await mirror.readBlocks(path, n, Math.min(64, length - n))
+    if (!blocks.length) return undefined
+    for (const { bytes } of blocks) tree.add(bytes)
+    n += blocks.length
+  }
+  return tree.value
 }
 
 function asHalt(error: unknown): OverpoolError {

@@ -1,7 +1,7 @@
 import type { Clock } from '../../shared/clock.ts'
-import { type Bell, decodeBell } from '../../shared/ledger/messages.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
 import { backoff, untilDone } from '../../shared/retry.ts'
+import { answerBells, type BellsOptions } from './bells.ts'
 import type { Answer } from './runner.ts'
 
 /** Bells taken at once: all of one pool are answered together, since the last covers the others. */
@@ -9,15 +9,13 @@ const RECEIVE_MAX = 64
 /** Pools whose handlers run side by side at most. */
 const MAX_POOLS = 64
 
-export interface LoopOptions {
+export interface LoopOptions extends Omit<BellsOptions, 'answer'> {
   queue: Queue
   clock: Clock
   /**
-   * Answers a bell; a throw means that the answer itself failed (the mirror was away), not the user's function.
-   * `stopping` is aborted when the loop is to stop: the entry under way is finished, and no further one is begun.
+   * As for `answerBells`. `stopping` is aborted when the loop is to stop: the entry under way is finished, and no further one is begun.
    */
-  answer: (bell: Bell, receives: number, stopping: AbortSignal) => Promise<Answer>
-  report: (error: unknown) => void
+  answer: (...bell: [...Parameters<BellsOptions['answer']>, stopping: AbortSignal]) => Promise<Answer>
 }
 
 /** Takes bells from a handler's queue and has them answered: in order within a pool, in parallel across pools. What a Lambda's event source does on AWS. */
@@ -62,36 +60,19 @@ export class HandlerLoop {
   /** Answers the bells of one pool. */
   async #answer(messages: Message[]): Promise<void> {
     const { queue, clock, answer, report } = this.#options
-    const receives = Math.max(...messages.map((message) => message.receives))
-    let verdict: Answer
-    try {
-      const bell = messages
-        .flatMap(({ body }) => this.#decoded(body))
-        .reduce<Bell | undefined>((last, next) => (last && last.n > next.n ? last : next), undefined)
-      const { signal } = this.#stopped
-      if (signal.aborted) verdict = { done: false, againMs: 0 }
-      else verdict = bell ? await answer(bell, receives, signal) : { done: true }
-    } catch (error) {
-      report(error)
-      verdict = { done: false, againMs: backoff(Math.min(receives, 10), 100, 30_000) }
-    }
+    const { signal } = this.#stopped
+    const stopping: Answer = { done: false, againMs: 0 }
+    const verdict = await answerBells(messages, {
+      answer: async (...bell) => (signal.aborted ? stopping : answer(...bell, signal)),
+      report,
+    })
     // A bell that stays hidden holds up its pool until its visibility lapses.
     await untilDone(
       () => (verdict.done ? queue.delete(messages) : queue.giveBack(messages, verdict.againMs)),
       clock,
       report,
-      () => this.#stopped.signal.aborted,
+      () => signal.aborted,
     )
-  }
-
-  /** A bell that cannot be read is named and dropped: the next one, or the sweep, says the same. */
-  #decoded(body: Uint8Array): Bell[] {
-    try {
-      return [decodeBell(body)]
-    } catch (error) {
-      this.#options.report(error)
-      return []
-    }
   }
 
   /** Takes no more bells, and waits for the handlers that run, until the end of the entry that each is at. */

@@ -6,7 +6,7 @@ import { type Block, entriesOf } from '../../shared/ledger/block.ts'
 import { isPeerPool } from '../../shared/ledger/capability.ts'
 import { type Cause, type EntryId, hex, isUint, kept, type PaymentFields } from '../../shared/ledger/entry.ts'
 import type { Mirror, PoolControl, Receipt } from '../../shared/mirror/port.ts'
-import type { Queue } from '../../shared/queue/port.ts'
+import type { Ingress } from '../../shared/queue/port.ts'
 import { scanTransaction } from '../../shared/transaction/index.ts'
 import { accept, type Poster } from '../payments/accept.ts'
 import { eventOf, type Payment, type TxEvent } from './event.ts'
@@ -42,12 +42,12 @@ export interface Posted {
   id: EntryId
 }
 
-/** A `tx` handler. */
+/** A `tx` handler; what a user's handler file exports. */
 export type OnTx = (event: TxEvent, pool: Pools) => unknown
 
 export interface PoolsDeps {
   mirror: Mirror
-  ingress: Queue
+  ingress: Ingress
   clock: Clock
   settings: (path: string) => CheckedSettings
   /** told of a post inside a handler that failed, since the handler may not look */

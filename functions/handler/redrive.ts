@@ -1,6 +1,6 @@
 import type { Clock } from '../../shared/clock.ts'
 import { encodeBell } from '../../shared/ledger/messages.ts'
-import type { Mirror } from '../../shared/mirror/port.ts'
+import type { Cursor, Mirror } from '../../shared/mirror/port.ts'
 import type { Queue } from '../../shared/queue/port.ts'
 
 export interface Redriven {
@@ -24,19 +24,19 @@ export async function redrive(
   skip: boolean,
   { mirror, bells, clock }: { mirror: Mirror; bells: Queue; clock: Clock },
 ): Promise<Redriven> {
-  const [{ seq, attempts, stopped }, letters, last] = await Promise.all([
+  const [cursor, letters, last] = await Promise.all([
     mirror.readCursor(handler, pool),
     mirror.listDead(handler, pool),
     mirror.lastBlock(pool),
   ])
-  const stoppedAt = stopped === undefined ? undefined : seq + 1
+  const { attempts, stopped } = cursor
+  const next = stopped === undefined ? undefined : await nextEntry(cursor, pool, mirror)
   const nothing: Redriven = { handler, pool, dead: [], skipped: false }
   if (!last) return nothing
   if (skip) {
-    if (stopped === undefined) return nothing
-    const block = (await mirror.findBlock(pool, seq + 1))!.n
-    await mirror.putDead(handler, pool, { seq: seq + 1, block, error: stopped, attempts, at: clock.now() })
-    await mirror.writeCursor(handler, pool, { seq: seq + 1, block, attempts: 0 })
+    if (stopped === undefined || !next) return nothing
+    await mirror.putDead(handler, pool, { ...next, error: stopped, attempts, at: clock.now() })
+    await mirror.writeCursor(handler, pool, { ...next, attempts: 0 })
   } else {
     if (stopped === undefined && !letters.length) return nothing
     // later than all of them, though the clock that they were written by may be ahead of this one
@@ -47,7 +47,19 @@ export async function redrive(
     handler,
     pool,
     dead: skip ? [] : letters.map((letter) => letter.seq),
-    ...(stoppedAt !== undefined && { stoppedAt }),
+    ...(next && { stoppedAt: next.seq }),
     skipped: skip,
   }
+}
+
+/** The entry that a handler is at, and its block. In a peer's log numbers may be missing before it. */
+export async function nextEntry(cursor: Cursor, pool: string, mirror: Mirror): Promise<{ seq: number; block: number } | undefined> {
+  let from = cursor.block
+  for (let blocks = await mirror.readBlocks(pool, from); blocks.length; blocks = await mirror.readBlocks(pool, from)) {
+    for (const { n, first, count } of blocks) {
+      if (first + count > cursor.seq + 1 && count) return { seq: Math.max(first, cursor.seq + 1), block: n }
+      from = n + 1
+    }
+  }
+  return undefined
 }

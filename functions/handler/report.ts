@@ -1,6 +1,30 @@
-/** What the runner has to say to whoever runs it. Stands alone, so that the package's types need none of Node's. */
+import { reasonOf, stackOf } from '../../shared/errors.ts'
+
+/** What the runner of a handler has to say to the person on call. */
 export type RunnerReport =
   | { kind: 'failed'; handler: string; pool: string; seq: number; attempt: number; error: unknown }
   | { kind: 'given-up'; handler: string; pool: string; seq: number; error: unknown }
   | { kind: 'stopped'; handler: string; pool: string; seq: number; error: unknown }
   | { kind: 'bad-block'; handler: string; pool: string; n: number; error: unknown }
+
+/** A post inside a handler was refused or could not be made. */
+export interface PostFailed {
+  kind: 'post-failed'
+  error: unknown
+}
+
+/** A report as a line for people. */
+export function lineOf(report: RunnerReport | PostFailed): string {
+  switch (report.kind) {
+    case 'failed':
+      return `handler ${report.handler} failed at ${report.pool} #${report.seq} (attempt ${report.attempt}, it is tried again): ${stackOf(report.error)}`
+    case 'given-up':
+      return `handler ${report.handler} gave up ${report.pool} #${report.seq} and goes on; \`overpool redrive ${report.pool}\` tries it again: ${stackOf(report.error)}`
+    case 'stopped':
+      return `handler ${report.handler} stopped at ${report.pool} #${report.seq}; mend it, then \`overpool redrive ${report.pool}\`: ${stackOf(report.error)}`
+    case 'bad-block':
+      return `handler ${report.handler} passed over block ${report.n} of ${report.pool}: ${reasonOf(report.error)}`
+    case 'post-failed':
+      return `a post inside a handler failed: ${reasonOf(report.error)}`
+  }
+}

@@ -125,14 +125,16 @@ export async function answerBell(
       await mirror.putDead(handler, pool.path, { seq, block: block.n, error: text, attempts, at: clock.now() })
       await keep({ seq, block: next, attempts: 0 }, true)
     }
+    at = { ...at, block: block.n + 1 } // though it had no entry: a peer can sign any number of such blocks, and each bell would read them all again
   }
-  if (at.seq > start.seq) await mirror.writeCursor(handler, pool.path, at)
+  if (at.block > start.block) await mirror.writeCursor(handler, pool.path, at)
   return DONE
 }
 
-/** A pool that is not followed from its first entry has nothing before that for a handler to do. */
+/** A pool that is not followed from its first block has nothing before that for a handler to do, and perhaps nobody knows which entry comes first. */
 function laterOf(cursor: Cursor, begins: PoolControl['begins']): Cursor {
-  return begins && cursor.seq < begins.seq - 1 ? { ...cursor, seq: begins.seq - 1, block: begins.block } : cursor
+  if (!begins) return cursor
+  return { ...cursor, seq: Math.max(cursor.seq, begins.seq - 1), block: Math.max(cursor.block, begins.block) }
 }
 
 /**

@@ -14,7 +14,7 @@ import {
   type PaymentFields,
 } from '../../shared/ledger/entry.ts'
 import { encodeIngress } from '../../shared/ledger/messages.ts'
-import type { Queue } from '../../shared/queue/port.ts'
+import type { Ingress } from '../../shared/queue/port.ts'
 import { parseTransaction } from '../../shared/transaction/index.ts'
 
 /** A wallet waits for the filter, so this is all that a filter has, ms. */
@@ -42,7 +42,7 @@ export interface Accepted {
 }
 
 export interface AcceptDeps {
-  ingress: Queue
+  ingress: Ingress
   now: () => number
 }
 
@@ -74,7 +74,8 @@ export async function accept(
     ...(poster.source === 'handler' && { cause: poster.cause }),
   }
   const named = poster.source === 'handler' || (poster.source === 'api' && poster.name !== undefined)
-  await ingress.send([{ body: encodeIngress({ pool: pool.path, id, txid: scanned.txid, named, entry: encodeEntry(entry) }) }])
+  const body = encodeIngress({ pool: pool.path, id, txid: scanned.txid, named, entry: encodeEntry(entry) })
+  await ingress.send([{ body, group: pool.path }])
   return { id, hash: scanned.txid, key: named ? id : scanned.txid }
 }
 

@@ -1,7 +1,10 @@
 /** A message on its way into a queue. */
 export interface Outgoing {
   body: Uint8Array
-  /** FIFO queues want one: messages of a group keep their order, and none is given out while an earlier one is in flight */
+  /**
+   * FIFO queues want one: messages of a group keep their order, and none is given out while an earlier one is in flight.
+   * Ingress: the pool, whose shard takes it.
+   */
   group?: string
   /** FIFO queues: a second message with this id within 5 minutes is dropped */
   dedupe?: string
@@ -42,3 +45,6 @@ export interface Queue {
   depth(): Promise<{ waiting: number; inFlight: number }>
   close(): Promise<void>
 }
+
+/** The ingress queue, or those of all shards, as they who post know it. */
+export type Ingress = Pick<Queue, 'send' | 'depth'>

@@ -10,8 +10,8 @@ const RECEIVE_BYTES = 8 * 1024 * 1024
 interface Row {
   id: number
   grp: string | null
-  size: number
   receives: number
+  body: Uint8Array
 }
 
 /** A queue in a table of the machine's SQLite file. */
@@ -21,7 +21,7 @@ export class SqliteQueue implements Queue {
   readonly #visibilityMs: number
   readonly #now: () => number
   readonly #table: string
-  readonly #seen: string
+  readonly #sql: ReturnType<typeof statements>
   #nextPurge = 0
 
   constructor(store: SqliteStore, name: string, options: { fifo?: boolean; visibilityMs: number; now?: () => number }) {
@@ -29,14 +29,16 @@ export class SqliteQueue implements Queue {
     this.fifo = options.fifo ?? false
     this.#visibilityMs = options.visibilityMs
     this.#now = options.now ?? Date.now
-    this.#table = `"queue ${name.replaceAll('"', '""')}"`
-    this.#seen = `"seen ${name.replaceAll('"', '""')}"`
+    const quoted = name.replaceAll('"', '""')
+    this.#table = `"queue ${quoted}"`
+    const seen = `"seen ${quoted}"`
+    this.#sql = statements(this.#table, seen, this.fifo)
     store.exec(
       `CREATE TABLE IF NOT EXISTS ${this.#table} (id INTEGER PRIMARY KEY AUTOINCREMENT, visible INTEGER NOT NULL, receives INTEGER NOT NULL, grp TEXT, body BLOB NOT NULL)`,
     )
     if (!this.fifo) return
-    store.exec(`CREATE TABLE IF NOT EXISTS ${this.#seen} (dedupe TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID`)
-    store.exec(`CREATE INDEX IF NOT EXISTS "visible ${name.replaceAll('"', '""')}" ON ${this.#table} (visible)`) // finds the groups in flight
+    store.exec(`CREATE TABLE IF NOT EXISTS ${seen} (dedupe TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID`)
+    store.exec(`CREATE INDEX IF NOT EXISTS "visible ${quoted}" ON ${this.#table} (visible)`) // finds the groups in flight
   }
 
   // What waits is visible since ever, not since a moment: a clock that is set back must not hide it.
@@ -45,22 +47,17 @@ export class SqliteQueue implements Queue {
       const now = this.#now()
       for (const { body, group, dedupe } of messages) {
         if (this.fifo && dedupe && !this.#isNew(dedupe, now)) continue
-        this.#store.run(`INSERT INTO ${this.#table} (visible, receives, grp, body) VALUES (0, 0, ?, ?)`, group ?? null, body)
+        this.#store.run(this.#sql.send, group ?? null, body)
       }
+      this.#store.announce(this.#table)
     })
   }
 
   #isNew(dedupe: string, now: number): boolean {
-    const isNew =
-      this.#store.run(
-        `INSERT INTO ${this.#seen} VALUES (?, ?) ON CONFLICT (dedupe) DO UPDATE SET until = excluded.until WHERE until <= ?`,
-        dedupe,
-        now + DEDUPE_MS,
-        now,
-      ) > 0
+    const isNew = this.#store.run(this.#sql.see, dedupe, now + DEDUPE_MS, now) > 0
     if (now >= this.#nextPurge) {
       this.#nextPurge = now + DEDUPE_MS
-      this.#store.run(`DELETE FROM ${this.#seen} WHERE until <= ?`, now)
+      this.#store.run(this.#sql.purge, now)
     }
     return isNew
   }
@@ -69,76 +66,91 @@ export class SqliteQueue implements Queue {
     const end = this.#now() + waitMs
     while (true) {
       const now = this.#now() // one moment for both questions: what is due, and if nothing, when something will be
-      if (this.#due(1, now).length) {
+      if (this.#store.get(this.#sql.isDue, ...this.#at(now))) {
         const messages = await this.#store.write(() => this.#take(max))
         if (messages.length) return messages
         continue
       }
       const left = end - now
       if (left <= 0 || signal?.aborted) return []
-      await this.#store.changed(Math.min(left, this.#untilNextReturns(now)), signal)
+      await this.#store.changed(this.#table, Math.min(left, this.#untilNextReturns(now)), signal)
     }
   }
 
-  /** The messages that can be given out now, oldest first. */
-  #due(max: number, now: number): Row[] {
-    const held = this.fifo ? `AND (grp IS NULL OR grp NOT IN (SELECT grp FROM ${this.#table} WHERE visible > ? AND grp IS NOT NULL))` : ''
-    return this.#store.all<Row>(
-      `SELECT id, grp, length(body) AS size, receives FROM ${this.#table} WHERE visible <= ? ${held} ORDER BY id LIMIT ?`,
-      ...(held ? [now, now] : [now]),
-      max,
-    )
+  /** What is due depends on the time twice where groups are held back. */
+  #at(now: number): number[] {
+    return this.fifo ? [now, now] : [now]
   }
 
   #take(max: number): Message[] {
     const now = this.#now()
-    const visible = now + this.#visibilityMs
+    const rows: Row[] = []
     let bytes = 0
-    const rows = this.#due(max, now).filter(({ size }, i) => (bytes += size) <= RECEIVE_BYTES || i === 0)
-    return rows.map(({ id, grp, receives }) => {
-      const { body } = this.#store.get<{ body: Uint8Array }>(`SELECT body FROM ${this.#table} WHERE id = ?`, id)!
-      this.#store.run(`UPDATE ${this.#table} SET visible = ?, receives = receives + 1 WHERE id = ?`, visible, id)
-      return { body, group: grp ?? undefined, handle: `${id}:${receives + 1}`, receives: receives + 1 }
-    })
+    for (const row of this.#store.iterate<Row>(this.#sql.due, ...this.#at(now), max)) {
+      bytes += row.body.length
+      if (bytes > RECEIVE_BYTES && rows.length) break
+      rows.push(row)
+    }
+    this.#store.run(this.#sql.take, now + this.#visibilityMs, JSON.stringify(rows.map(({ id }) => id)))
+    return rows.map(({ id, grp, receives, body }) => ({
+      body,
+      group: grp ?? undefined,
+      handle: `${id}:${receives + 1}`,
+      receives: receives + 1,
+    }))
   }
 
   /** ms until a message that is given out, or held back, can come again; Infinity if there is none. */
   #untilNextReturns(now: number): number {
-    const { next } = this.#store.get<{ next: number | null }>(`SELECT min(visible) AS next FROM ${this.#table} WHERE visible > ?`, now)!
+    const { next } = this.#store.get<{ next: number | null }>(this.#sql.nextReturn, now)!
     return next === null ? Number.POSITIVE_INFINITY : next - now
   }
 
   async delete(messages: Message[]): Promise<void> {
     await this.#store.write(() => {
-      for (const { handle } of messages)
-        this.#store.run(`DELETE FROM ${this.#table} WHERE id = ? AND receives = ?`, ...idAndReceives(handle))
+      for (const { handle } of messages) this.#store.run(this.#sql.delete, ...idAndReceives(handle))
+      if (this.fifo) this.#store.announce(this.#table) // the next of their groups can go
     })
   }
 
   async giveBack(messages: Message[], delayMs: number): Promise<void> {
     await this.#store.write(() => {
       const visible = delayMs > 0 ? this.#now() + delayMs : 0
-      for (const { handle } of messages)
-        this.#store.run(`UPDATE ${this.#table} SET visible = ? WHERE id = ? AND receives = ?`, visible, ...idAndReceives(handle))
+      for (const { handle } of messages) this.#store.run(this.#sql.giveBack, visible, ...idAndReceives(handle))
+      this.#store.announce(this.#table)
     })
   }
 
   async depth(): Promise<{ waiting: number; inFlight: number }> {
     const now = this.#now()
-    const row = this.#store.get<{ waiting: number; inFlight: number }>(
-      `SELECT count(*) FILTER (WHERE visible <= ?) AS waiting, count(*) FILTER (WHERE visible > ?) AS inFlight FROM ${this.#table}`,
-      now,
-      now,
-    )
-    return { waiting: row!.waiting, inFlight: row!.inFlight }
+    return this.#store.get<{ waiting: number; inFlight: number }>(this.#sql.depth, now, now)!
   }
 
   /** Takes back all that was given out: for a machine that starts and knows that it is alone, so that it need not wait for a dead one's messages. */
   async reclaim(): Promise<void> {
-    await this.#store.write(() => this.#store.run(`UPDATE ${this.#table} SET visible = 0 WHERE visible > 0`))
+    await this.#store.write(() => this.#store.run(this.#sql.reclaim))
   }
 
   async close(): Promise<void> {} // the store belongs to who opened it
+}
+
+/** Made once: SQLite is asked several times for each payment, and a text that is put together anew has to be looked up anew. */
+function statements(table: string, seen: string, fifo: boolean) {
+  const heldGroups = `SELECT grp FROM ${table} WHERE visible > ? AND grp IS NOT NULL`
+  const due = `FROM ${table} WHERE visible <= ? ${fifo ? `AND (grp IS NULL OR grp NOT IN (${heldGroups}))` : ''}`
+  return {
+    send: `INSERT INTO ${table} (visible, receives, grp, body) VALUES (0, 0, ?, ?)`,
+    see: `INSERT INTO ${seen} VALUES (?, ?) ON CONFLICT (dedupe) DO UPDATE SET until = excluded.until WHERE until <= ?`,
+    purge: `DELETE FROM ${seen} WHERE until <= ?`,
+    isDue: `SELECT 1 ${due} LIMIT 1`,
+    due: `SELECT id, grp, receives, body ${due} ORDER BY id LIMIT ?`,
+    take: `UPDATE ${table} SET visible = ?, receives = receives + 1 WHERE id IN (SELECT value FROM json_each(?))`,
+    nextReturn: `SELECT min(visible) AS next FROM ${table} WHERE visible > ?`,
+    delete: `DELETE FROM ${table} WHERE id = ? AND receives = ?`,
+    giveBack: `UPDATE ${table} SET visible = ? WHERE id = ? AND receives = ?`,
+    depth: `SELECT count(*) FILTER (WHERE visible <= ?) AS waiting, count(*) FILTER (WHERE visible > ?) AS inFlight FROM ${table}`,
+    reclaim: `UPDATE ${table} SET visible = 0 WHERE visible > 0`,
+  }
 }
 
 function idAndReceives(handle: string): [number, number] {

@@ -47,6 +47,13 @@ export interface SqsQueueOptions {
   patienceMs?: number
 }
 
+/** A record of an SQS event, as much of it as is needed here. */
+export interface Delivered {
+  body: string
+  receiptHandle: string
+  attributes: { ApproximateReceiveCount: string; MessageGroupId?: string }
+}
+
 /** A queue in SQS, standard or FIFO. */
 export class SqsQueue implements Queue {
   readonly fifo: boolean
@@ -147,6 +154,11 @@ export class SqsQueue implements Queue {
     const failed = read.find((one) => one.status === 'rejected')
     if (failed && !messages.length) throw failed.reason
     return messages
+  }
+
+  /** A message that was received by somebody else: by Lambda, which hands it to a function. */
+  delivered({ body, receiptHandle, attributes }: Delivered): Promise<Message> {
+    return this.#read({ Body: body, ReceiptHandle: receiptHandle, Attributes: attributes })
   }
 
   async #read({ Body = '', ReceiptHandle, Attributes = {} }: SqsMessage): Promise<Message> {

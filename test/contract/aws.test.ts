@@ -299,8 +299,10 @@ describe('messages', () => {
   })
 
   it('come in company where the queue may wait for it, and one that comes alone is not held up', async () => {
-    const gathering = await queue({ gatherMs: 60_000 })
-    await gathering.send(messages(1))
+    const gathering = await queue({ gatherMs: 600_000 })
+    await gathering.send(messages(11))
+    expect(await gathering.receive({ max: 5, waitMs: 1_000 })).toHaveLength(5)
+    expect(await gathering.receive({ max: 5, waitMs: 1_000 }), 'nor are those that were left').toHaveLength(5)
     expect(await gathering.receive({ max: 10, waitMs: 1_000 })).toHaveLength(1)
     await gathering.send(messages(1))
     const stop = new AbortController()

@@ -2,6 +2,7 @@ import { expect, it } from 'vitest'
 import type { TxEvent } from '../../functions/handler/event.ts'
 import { HandlerLoop } from '../../functions/handler/loop.ts'
 import { Pools } from '../../functions/handler/pools.ts'
+import { redrive } from '../../functions/handler/redrive.ts'
 import { answerBell } from '../../functions/handler/runner.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { checkSettings } from '../../shared/config.ts'
@@ -24,6 +25,9 @@ function runnerOf({ mirror }: Ledger, onTx: (event: TxEvent) => unknown) {
     retryMostMs: 1,
   }
 }
+
+/** What a peer signed as its block n, and what is none: it keeps its place. */
+const passedOver = (n: number, first: number) => ({ n, first, count: 0, bytes: Buffer.of(n) })
 
 const later = () => Date.now() + 60_000
 
@@ -105,4 +109,48 @@ it('a bell whose deletion fails is deleted at the next try, and does not hold up
   )
   expect(failures).toBe(3)
   await loop.stop()
+})
+
+it('a block that was passed over is not read again with every bell that follows it', async () => {
+  await using ledger = await tempLedger()
+  const { mirror } = ledger
+  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  for (const n of [1, 2, 3]) await mirror.putBlock('a', passedOver(n, 1))
+  const runner = runnerOf(ledger, () => {})
+  for (const n of [0, 1, 3]) {
+    await answerBell({ pool: 'a', n }, ledger, 1, later(), runner)
+    expect(await mirror.readCursor('main', 'a')).toMatchObject({ seq: 0, block: n + 1 })
+  }
+})
+
+it('a pool that is followed from a block on begins there, though nobody knows which entry comes first', async () => {
+  await using ledger = await tempLedger()
+  const { mirror } = ledger
+  await mirror.putBlock('a', blockOf(7, 30, 'entry'))
+  const ran: number[] = []
+  const runner = runnerOf(ledger, ({ seq }) => ran.push(seq))
+  const followed = { key: ledger.key, begins: { block: 7, seq: 0 } }
+  expect(await answerBell({ pool: 'a', n: 7 }, followed, 1, later(), runner)).toEqual({ done: true })
+  expect(ran).toEqual([30])
+})
+
+it('a handler that stopped behind missing numbers passes over the entry where it stopped', async () => {
+  await using ledger = await tempLedger()
+  const { mirror } = ledger
+  await mirror.putBlock('a', blockOf(0, 0, 'first'))
+  await mirror.putBlock('a', passedOver(1, 1))
+  await mirror.putBlock('a', blockOf(2, 5, 'bad', 'good'))
+  const ran: number[] = []
+  const onTx = ({ seq }: TxEvent) => {
+    if (seq === 5) throw new Error('no')
+    ran.push(seq)
+  }
+  const runner = { ...runnerOf(ledger, onTx), maxAttempts: 1, onPoison: 'stop' as const }
+  const bell = { pool: 'a', n: 2 }
+  await answerBell(bell, ledger, 1, later(), runner)
+  const skipped = await redrive('main', 'a', true, { mirror, bells: ledger.queue('main'), clock: systemClock })
+  expect(skipped).toMatchObject({ stoppedAt: 5, skipped: true })
+  await answerBell(bell, ledger, 1, later(), runner)
+  expect(ran).toEqual([0, 6])
+  expect((await mirror.listDead('main', 'a')).map(({ seq }) => seq)).toEqual([5])
 })

@@ -36,11 +36,11 @@ it('what another process writes just before somebody waits for it is not missed'
   using temp = tempFile()
   const [ours, theirs] = [new SqliteStore(temp.file), new SqliteStore(temp.file)]
   const queue = new SqliteQueue(theirs, 'ingress', { visibilityMs: 60_000 })
-  const waiting = ours.changed(1)
+  const waiting = ours.changed('commit', 1)
   await waiting
   ours.all('SELECT * FROM "queue ingress"') // nothing there
   await queue.send([{ body: Buffer.from('one') }])
-  await ours.changed(3_600_000)
+  await ours.changed('commit', 3_600_000)
   expect(ours.all('SELECT * FROM "queue ingress"')).toHaveLength(1)
   ours.close()
   theirs.close()

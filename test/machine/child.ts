@@ -7,7 +7,8 @@ import type { NetworkSettings, PoolSettings } from '../../shared/config.ts'
 import type { PublishOptions, SubscribeOptions } from '../../sidecar/wanted.ts'
 import type { AwsPlace } from '../aws/clients.ts'
 import type { AwsPartsOptions } from './aws-parts.ts'
-import { handlerOf } from './handler.ts'
+import { withFilter } from './filters.ts'
+import { FileRuns, handlerOf } from './handler.ts'
 
 // A machine in a process of its own, so that it can be killed: it is told what to do over IPC. See ./machine.ts, its other end.
 
@@ -42,15 +43,9 @@ const machine = await Machine.open({
   },
 })
 
-// Filters are functions, so the test machine has some by name.
-const filters: Record<string, PoolSettings['filter']> = {
-  'no-memo': (payment, callback) => callback(payment.memo === undefined ? null : 'this pool takes no memos', true),
-  'only-data': async ({ parsed }) => parsed.out.some(({ tape }) => tape.length > 1),
-}
-for (const [path, settings] of Object.entries(options.pools))
-  await machine.create(path, { ...settings, filter: filters[String(settings.filter)] })
+for (const [path, settings] of Object.entries(options.pools)) await machine.create(path, withFilter(settings))
 const server = await machine.listen(Object.keys(options.pools), 0, '127.0.0.1')
-if (!options.idle) await machine.handle({ name: 'main', onTx: handlerOf(options.runsFile), takes: () => true })
+if (!options.idle) await machine.handle({ name: 'main', onTx: handlerOf(new FileRuns(options.runsFile)), takes: () => true })
 
 const methods: Record<string, (...args: never[]) => unknown> = {
   post: machine.pools.post.bind(machine.pools),
@@ -64,7 +59,7 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   unpub: machine.unpublish.bind(machine),
   sub: (key: string, args?: SubscribeOptions) => machine.subscribe(key, args),
   unsub: machine.unsubscribe.bind(machine),
-  announced: machine.announced.bind(machine),
+  announced: async (path: string) => machine.announced(await machine.pools.control(path)),
   status: () => statusOf(machine.pools),
   reports: () => reports,
   ingress: () => parts.ingress.depth(),

@@ -31,18 +31,43 @@ export interface Run {
   ended: boolean
 }
 
-/** The handler of the test machine: does as the payment's memo says, and notes each run, its begin and its end, in a file. */
-export function handlerOf(runsFile: string): (e: TxEvent, pool: Pools) => Promise<void> {
-  const times = new Map<string, number>()
+/** Where the runs are noted: it outlives the process that notes them. */
+export interface Runs {
+  /** @returns how many runs of this entry have begun, this one among them */
+  began(run: Run): Promise<number>
+  ended(run: Run): Promise<void>
+}
+
+/** Notes in a file; the runs of an entry are counted for the life of this process. */
+export class FileRuns implements Runs {
+  readonly #file: string
+  readonly #times = new Map<string, number>()
+
+  constructor(file: string) {
+    this.#file = file
+  }
+
+  async began(run: Run): Promise<number> {
+    const times = (this.#times.get(`${run.path}#${run.seq}`) ?? 0) + 1
+    this.#times.set(`${run.path}#${run.seq}`, times)
+    this.#note(run)
+    return times
+  }
+
+  async ended(run: Run): Promise<void> {
+    this.#note(run)
+  }
+
+  #note(run: Run): void {
+    appendFileSync(this.#file, `${JSON.stringify(run)}\n`)
+  }
+}
+
+/** The handler of the test machine: does as the payment's memo says, and notes each run, its begin and its end. */
+export function handlerOf(runs: Runs): (e: TxEvent, pool: Pools) => Promise<void> {
   return async (e, pool) => {
-    const note = (ended: boolean) =>
-      appendFileSync(
-        runsFile,
-        `${JSON.stringify({ path: e.path, seq: e.seq, hash: e.hash, hops: e.hops, memo: e.payment.memo, ended } satisfies Run)}\n`,
-      )
-    const run = (times.get(`${e.path}#${e.seq}`) ?? 0) + 1
-    times.set(`${e.path}#${e.seq}`, run)
-    note(false)
+    const noted = { path: e.path, seq: e.seq, hash: e.hash, hops: e.hops, memo: e.payment.memo }
+    const run = await runs.began({ ...noted, ended: false })
     const wish: Wish = e.payment.memo?.startsWith('{') ? JSON.parse(e.payment.memo) : {}
     if (wish.loop && wish.loop.left > 0) {
       const loop = { ...wish.loop, left: wish.loop.left - 1 }
@@ -63,6 +88,6 @@ export function handlerOf(runsFile: string): (e: TxEvent, pool: Pools) => Promis
     if (wish.fickle) await pool.post({ path: e.path, payment: sampleTransaction(`fickle ${run}`) })
     if (run <= (wish.throw ?? (wish.fickle ? 1 : 0))) throw new Error(`the handler failed, as it was asked to (run ${run})`)
     if (run <= (wish.hang ?? 0)) await new Promise(() => {})
-    note(true)
+    await runs.ended({ ...noted, ended: true })
   }
 }

@@ -21,10 +21,17 @@ import { type AwsPartsOptions, awsParts } from './aws-parts.ts'
 import type { Answer, ChildOptions } from './child.ts'
 import type { Run, Wish } from './handler.ts'
 
-export const SIDE = (process.env.OVERPOOL_SIDE ?? 'sqlite') as ChildOptions['side']
+/** Where the scenarios run: a machine in a child process over SQLite, or over AWS in memory; or one that is deployed (test/stack). */
+export const SIDE = (process.env.OVERPOOL_SIDE ?? 'sqlite') as ChildOptions['side'] | StackSide
+const STACK_SIDES = ['ministack', 'localstack', 'deployed'] as const
+type StackSide = (typeof STACK_SIDES)[number]
+
+export function isStack(side: string): side is StackSide {
+  return (STACK_SIDES as readonly string[]).includes(side)
+}
 
 /** What the test machine answers to. */
-interface Methods {
+export interface Methods {
   post: (options: PostOptions) => Posted
   get: (options: { path: string; hash: string }) => TxEvent
   tail: (options: { path: string; size?: number }) => TxEvent[]
@@ -69,6 +76,10 @@ export class TestMachine {
     pools: ChildOptions['pools'],
     options: Partial<ChildOptions> & { parts?: AwsPartsOptions } = {},
   ): Promise<TestMachine> {
+    if (isStack(SIDE)) {
+      const { StackMachine } = await import('../stack/machine.ts')
+      return StackMachine.open(pools, options)
+    }
     const { parts, ...rest } = { side: SIDE, ...options }
     const emulators = rest.side === 'aws' ? await Emulators.start() : undefined
     const machine = new TestMachine({ pools, ...rest, ...(emulators && { aws: { ...emulators.place, ...parts } }) }, emulators)
@@ -76,7 +87,7 @@ export class TestMachine {
     return machine
   }
 
-  private constructor(options: Omit<ChildOptions, 'dir' | 'runsFile'>, emulators: Emulators | undefined) {
+  protected constructor(options: Omit<ChildOptions, 'dir' | 'runsFile'>, emulators: Emulators | undefined) {
     this.dir = mkdtempSync(join(tmpdir(), 'overpool-test-'))
     this.#options = { dir: this.dir, runsFile: join(this.dir, 'runs'), ...options }
     this.#emulators = emulators
@@ -183,7 +194,11 @@ export class TestMachine {
 }
 
 /** Waits until a condition holds; fails with the last value after `ms`. */
-export async function until<T>(look: () => T | Promise<T>, holds: (value: T) => boolean, ms = 20_000): Promise<T> {
+export async function until<T>(
+  look: () => T | Promise<T>,
+  holds: (value: T) => boolean,
+  ms = isStack(SIDE) ? 120_000 : 20_000,
+): Promise<T> {
   const end = performance.now() + ms
   while (true) {
     const value = await look()

@@ -154,25 +154,34 @@ class Mesh implements AsyncDisposable {
     for (const name of NAMES) for (const other of NAMES) if (other !== name) await this.of(name).call('sub', this.keys.get(other)!)
   }
 
-  /** Resolves when every step of every loop has been posted, every entry has come to everybody, and every handler has had it. */
+  /** Resolves when every entry has come to everybody, every handler has had it, and so every step of every loop has been posted. */
   async atRest(steps: number): Promise<void> {
+    const waitsFor = async (name: Name) => {
+      const machine = this.of(name)
+      const { waiting, inFlight } = await machine.call('ingress')
+      const behind = NAMES.map(async (other) => {
+        const length = await this.of(other).call('length', other)
+        const { seq } = await machine.call('cursor', other === name ? name : this.keys.get(other)!)
+        return `${length - 1 - seq} of ${other}`
+      })
+      return [`${waiting + inFlight} posts`, ...(await Promise.all(behind))].filter((what) => !what.startsWith('0 '))
+    }
+    let posted = 0
     await until(
       async () => {
-        const lengths = await Promise.all(NAMES.map((name) => this.of(name).call('length', name)))
-        const done = await Promise.all(
-          NAMES.map(async (name) => {
-            const machine = this.of(name)
-            const { waiting, inFlight } = await machine.call('ingress')
-            const cursors = await Promise.all(NAMES.map((other) => machine.call('cursor', other === name ? name : this.keys.get(other)!)))
-            return waiting + inFlight === 0 && cursors.every(({ seq }, i) => seq === lengths[i]! - 1)
-          }),
-        )
-        const events = (await Promise.all(NAMES.map((name) => this.of(name).call('read', { path: name })))).flat()
-        return { lengths, done, steps: events.filter(({ hops }) => hops > 0).length }
+        const waits = await Promise.all(NAMES.map(async (name) => [name, await waitsFor(name)] as const))
+        if (waits.every(([, what]) => !what.length)) {
+          const events = await Promise.all(NAMES.map((name) => this.of(name).call('read', { path: name })))
+          posted = events.flat().filter(({ hops }) => hops > 0).length
+        }
+        return { posted, waits: Object.fromEntries(waits) }
       },
-      (now) => now.done.every(Boolean) && now.steps >= steps,
+      ({ posted }) => posted >= steps,
       120_000,
-    )
+    ).catch(async (error) => {
+      for (const name of NAMES) console.error(name, await this.of(name).call('status'), await this.of(name).call('reports'))
+      throw error
+    })
   }
 
   /** Resolves when each has heard, since a moment, how long the pools are that it follows, and has all of them. */

@@ -4,7 +4,7 @@ import { isBuiltin } from 'node:module'
 import { basename, join, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type BuildFailure, build, type Plugin } from 'esbuild'
-import { OverpoolError } from '../shared/errors.ts'
+import { OverpoolError } from './errors.ts'
 
 /** This library, as a loaded file imports it: the very one that runs, not a second copy. */
 const LIBRARY = new URL(`../index${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url).href
@@ -67,10 +67,15 @@ async function bundle(file: string, outDir: string): Promise<{ code: string; fil
     })
     return { code: outputFiles[0]!.text, files: Object.keys(metafile.inputs).map((input) => resolve(input)) }
   } catch (cause) {
-    const [error] = (cause as BuildFailure).errors ?? []
-    const where = error?.location ? `${error.location.file}:${error.location.line}:${error.location.column + 1}: ` : `${near(file)}: `
-    throw new OverpoolError('BAD_CONFIG', `${where}${error?.text ?? String(cause)}`, { cause })
+    throw buildError(file, cause)
   }
+}
+
+/** A mistake in a user's file that esbuild has found, with its place. */
+export function buildError(file: string, cause: unknown): OverpoolError {
+  const [error] = (cause as Partial<BuildFailure>).errors ?? []
+  const where = error?.location ? `${error.location.file}:${error.location.line}:${error.location.column + 1}: ` : `${near(file)}: `
+  return new OverpoolError('BAD_CONFIG', `${where}${error?.text ?? String(cause)}`, { cause })
 }
 
 // Packages are imported from where they are installed, by their full path: the bundle may lie anywhere.

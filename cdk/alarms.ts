@@ -1,0 +1,265 @@
+import { Duration } from 'aws-cdk-lib'
+import { CfnBudget } from 'aws-cdk-lib/aws-budgets'
+import {
+  Alarm,
+  ComparisonOperator,
+  Dashboard,
+  GraphWidget,
+  type IMetric,
+  MathExpression,
+  Metric,
+  TreatMissingData,
+} from 'aws-cdk-lib/aws-cloudwatch'
+import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions'
+import { FilterPattern, type LogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs'
+import { Topic } from 'aws-cdk-lib/aws-sns'
+import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions'
+import type { Queue } from 'aws-cdk-lib/aws-sqs'
+import { Construct } from 'constructs'
+import type { AwsSettings } from '../shared/aws-config.ts'
+import type { Handler } from './handlers.ts'
+import type { Ingress } from './ingress.ts'
+import type { Ledger } from './ledger.ts'
+import type { Payments } from './payments.ts'
+import type { Sidecars } from './sidecar.ts'
+
+/** A post, or a bell, that has waited so long waits for something that is broken, s. */
+const TOO_OLD_S = 300
+const FIVE_MINUTES = Duration.minutes(5)
+/** CloudWatch: metrics in one alarm. */
+const MAX_METRICS = 10
+
+export interface AlarmsProps {
+  settings: AwsSettings
+  namespace: string
+  ledger: Ledger
+  ingress: Ingress
+  payments: Payments
+  handlers: Handler[]
+  sidecars: Sidecars
+}
+
+interface AlarmOn {
+  /** the article of docs/runbook.md */
+  article: string
+  what: string
+  metric: IMetric
+  above: number
+  /** periods in a row, default 1 */
+  periods?: number
+}
+
+/** What calls a person, each with the article of the runbook that says what to do; the dashboard to look at then; the budget. */
+export class Alarms extends Construct {
+  readonly topic: Topic
+  readonly dashboard: Dashboard
+  readonly #namespace: string
+
+  constructor(scope: Construct, { settings, namespace, ledger, ingress, payments, handlers, sidecars }: AlarmsProps) {
+    super(scope, 'Alarms')
+    this.#namespace = namespace
+    this.topic = new Topic(this, 'Topic', { enforceSSL: true })
+    if (settings.alarmEmail) this.topic.addSubscription(new EmailSubscription(settings.alarmEmail))
+
+    const deadLetters = [ingress.deadLetters, ...handlers.map((handler) => handler.deadLetters)].map(depthOf)
+    const gaveUp = handlers.map(({ name }) => this.#ofHandler(name, 'givenUp', 'Sum'))
+    this.#alarms('DeadLetters', [...deadLetters, ...gaveUp], (metric) => ({
+      article: 'dead-letters',
+      what: 'A post, a bell or an entry was given up, and is kept.',
+      metric,
+      above: 0,
+    }))
+    this.#alarms(
+      'IngressAge',
+      ingress.queues.map(ageOf),
+      (metric) => ({
+        article: 'ingress-age',
+        what: 'Payments were acknowledged, and are not in the ledger after five minutes.',
+        metric,
+        above: TOO_OLD_S,
+      }),
+      'MAX',
+    )
+    this.#alarms(
+      'HandlerLag',
+      handlers.map(({ bells }) => ageOf(bells)),
+      (metric) => ({
+        article: 'handler-lag',
+        what: 'A handler has not finished what came into a pool five minutes ago.',
+        metric,
+        above: TOO_OLD_S,
+      }),
+      'MAX',
+    )
+    for (const [shard, logs] of sidecars.logs.entries()) this.#sidecarGone(shard, logs)
+    this.#alarms('PoolHalted', this.#said(sidecars.logs, 'Halted', FilterPattern.stringValue('$.kind', '=', 'halted')), (metric) => ({
+      article: 'pool-halted',
+      what: 'Nothing is appended to a pool any more until you act.',
+      metric,
+      above: 0,
+    }))
+    this.#alarms(
+      'Conflict',
+      this.#said(sidecars.logs, 'Conflict', FilterPattern.stringValue('$.message', '=', '*conflict*')),
+      (metric) => ({
+        article: 'conflict',
+        what: 'Two different ledgers were signed under one key.',
+        metric,
+        above: 0,
+      }),
+    )
+    const throttles = [
+      payments.function.metricThrottles({ period: FIVE_MINUTES }),
+      ...['ReadThrottleEvents', 'WriteThrottleEvents'].map((name) => ledger.table.metric(name, { statistic: 'Sum', period: FIVE_MINUTES })),
+    ]
+    this.#alarms('Throttles', throttles, (metric) => ({
+      article: 'throttles',
+      what: 'Wallets were told to come again, or the table took no more.',
+      metric,
+      above: 10,
+    }))
+    const failures = new Metric({
+      namespace: 'AWS/Lambda',
+      metricName: 'Url5xxCount',
+      dimensionsMap: { FunctionName: payments.function.functionName },
+      statistic: 'Sum',
+      period: FIVE_MINUTES,
+    })
+    this.#alarms('Failures', [failures, payments.function.metricErrors({ period: FIVE_MINUTES })], (metric) => ({
+      article: 'failures',
+      what: 'Payments were answered with 5xx.',
+      metric,
+      above: 4,
+    }))
+
+    this.dashboard = this.#dashboard({ ingress, handlers, sidecars, failures })
+    if (settings.budget) this.#budget(settings.budget)
+  }
+
+  /** One alarm over metrics of one meaning, or as few as CloudWatch allows. */
+  #alarms(id: string, metrics: IMetric[], of: (metric: IMetric) => AlarmOn, how: 'SUM' | 'MAX' = 'SUM'): void {
+    for (let from = 0; from < metrics.length; from += MAX_METRICS) {
+      const some = metrics.slice(from, from + MAX_METRICS)
+      const usingMetrics = Object.fromEntries(some.map((metric, i) => [`m${i}`, metric]))
+      const filled = some.map((_, i) => `FILL(m${i}, 0)`)
+      const metric =
+        some.length === 1
+          ? some[0]!
+          : new MathExpression({
+              expression: how === 'SUM' ? filled.join(' + ') : `MAX([${filled.join()}])`,
+              usingMetrics,
+              period: FIVE_MINUTES,
+            })
+      this.#alarm(from ? `${id}${from / MAX_METRICS}` : id, of(metric))
+    }
+  }
+
+  #alarm(id: string, { article, what, metric, above, periods = 1 }: AlarmOn): Alarm {
+    const alarm = new Alarm(this, id, {
+      alarmDescription: `${what} See docs/runbook.md#${article}`,
+      metric,
+      threshold: above,
+      comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
+      evaluationPeriods: periods,
+      treatMissingData: TreatMissingData.NOT_BREACHING,
+    })
+    alarm.addAlarmAction(new SnsAction(this.topic))
+    return alarm
+  }
+
+  /** A sidecar that works says so once a minute. */
+  #sidecarGone(shard: number, logs: LogGroup): void {
+    const alive = this.#filter(logs, `Alive${shard}`, FilterPattern.stringValue('$.kind', '=', 'alive'))
+    const alarm = new Alarm(this, `SidecarGone${shard}`, {
+      alarmDescription: `No sidecar has said for five minutes that its loops move. See docs/runbook.md#sidecar-gone`,
+      metric: alive,
+      threshold: 1,
+      comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
+      evaluationPeriods: 1,
+      treatMissingData: TreatMissingData.BREACHING,
+    })
+    alarm.addAlarmAction(new SnsAction(this.topic))
+  }
+
+  #said(logs: LogGroup[], name: string, pattern: ReturnType<typeof FilterPattern.stringValue>): IMetric[] {
+    return logs.map((group, shard) => this.#filter(group, `${name}${shard}`, pattern))
+  }
+
+  #filter(logGroup: LogGroup, metricName: string, filterPattern: ReturnType<typeof FilterPattern.stringValue>): Metric {
+    const filter = new MetricFilter(this, `Says${metricName}`, {
+      logGroup,
+      filterPattern,
+      metricNamespace: this.#namespace,
+      metricName: `sidecar${metricName}`,
+    })
+    return filter.metric({ statistic: 'Sum', period: FIVE_MINUTES })
+  }
+
+  #ofHandler(name: string, metricName: string, statistic: string): Metric {
+    return new Metric({
+      namespace: this.#namespace,
+      metricName,
+      dimensionsMap: { service: `handler-${name}` },
+      statistic,
+      period: FIVE_MINUTES,
+    })
+  }
+
+  #dashboard({
+    ingress,
+    handlers,
+    sidecars,
+    failures,
+  }: Pick<AlarmsProps, 'ingress' | 'handlers' | 'sidecars'> & { failures: Metric }): Dashboard {
+    const door = (metricName: string, statistic: string) =>
+      new Metric({ namespace: this.#namespace, metricName, dimensionsMap: { service: 'payments' }, statistic, period: Duration.minutes(1) })
+    const graph = (title: string, left: IMetric[], right: IMetric[] = []) => new GraphWidget({ title, left, right, width: 12 })
+    return new Dashboard(this, 'Dashboard', {
+      widgets: [
+        [
+          graph(
+            'Payments: acknowledged and refused; ms to the acknowledgement',
+            [door('posts', 'Sum'), failures],
+            [door('ackMs', 'p50'), door('ackMs', 'p99')],
+          ),
+          graph('Ingress: waiting; age of the oldest, s', ingress.queues.map(depthOf), ingress.queues.map(ageOf)),
+        ],
+        [
+          graph(
+            'Handlers: entries and errors; lag, ms',
+            handlers.flatMap(({ name }) => [this.#ofHandler(name, 'entries', 'Sum'), this.#ofHandler(name, 'handlerErrors', 'Sum')]),
+            handlers.map(({ name }) => this.#ofHandler(name, 'lagMs', 'Maximum')),
+          ),
+          graph('Dead letters', [ingress.deadLetters, ...handlers.map(({ deadLetters }) => deadLetters)].map(depthOf)),
+        ],
+        [
+          graph(
+            'Sidecars: CPU and memory, %',
+            sidecars.services.map((service) => service.metricCpuUtilization()),
+            sidecars.services.map((service) => service.metricMemoryUtilization()),
+          ),
+        ],
+      ],
+    })
+  }
+
+  #budget({ dollars, email }: NonNullable<AwsSettings['budget']>): void {
+    const subscribers = [{ subscriptionType: 'EMAIL', address: email }]
+    const notification = { comparisonOperator: 'GREATER_THAN', threshold: 100, thresholdType: 'PERCENTAGE' }
+    new CfnBudget(this, 'Budget', {
+      budget: { budgetType: 'COST', timeUnit: 'MONTHLY', budgetLimit: { amount: dollars, unit: 'USD' } },
+      notificationsWithSubscribers: ['ACTUAL', 'FORECASTED'].map((notificationType) => ({
+        notification: { ...notification, notificationType },
+        subscribers,
+      })),
+    })
+  }
+}
+
+function depthOf(queue: Queue): Metric {
+  return queue.metricApproximateNumberOfMessagesVisible({ statistic: 'Maximum', period: FIVE_MINUTES })
+}
+
+function ageOf(queue: Queue): Metric {
+  return queue.metricApproximateAgeOfOldestMessage({ statistic: 'Maximum', period: FIVE_MINUTES })
+}

@@ -1,0 +1,107 @@
+import { hash } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type BuildOptions, build, type Plugin } from 'esbuild'
+import { OverpoolError } from '../shared/errors.ts'
+import { buildError } from '../shared/load.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+/** One place, so that a bundle says of its sources' places the same on every machine, and its hash is the same. */
+export const OUT = join(ROOT, 'node_modules', '.cache', 'overpool-cloud')
+
+/** A function's code, ready to be uploaded: `index.mjs`, and what it loads when it needs it. */
+export interface Bundle {
+  dir: string
+  /** that is read at the start, minified */
+  bytes: number
+}
+
+/** The HTTP door, with the config in it. */
+export function bundlePayments(config: string): Promise<Bundle> {
+  return bundle('payments', 'functions/payments/index.ts', { '#config': config })
+}
+
+/** The runner of one handler file. */
+export async function bundleHandler(name: string, { file, named }: { file: string; named: string }, config: string): Promise<Bundle> {
+  await checkHandler(file, named)
+  return bundle(`handler-${name}`, 'functions/handler/index.ts', { '#config': config, '#handler': file })
+}
+
+async function bundle(name: string, entry: string, places: Record<string, string>): Promise<Bundle> {
+  const dir = join(OUT, `${name}-${hash('sha256', JSON.stringify(places)).slice(0, 8)}`)
+  rmSync(dir, { recursive: true, force: true })
+  const { metafile } = await esbuild(entry, {
+    entryPoints: { index: join(ROOT, entry) },
+    bundle: true,
+    splitting: true, // what is imported when it is needed stays a file of its own
+    outdir: dir,
+    outExtension: { '.js': '.mjs' },
+    chunkNames: '[name]-[hash]',
+    minify: true,
+    keepNames: true,
+    sourcemap: true,
+    sourcesContent: false,
+    legalComments: 'none',
+    mainFields: ['module', 'main'],
+    banner: { js: "import{createRequire as overpoolRequire}from'node:module';const require=overpoolRequire(import.meta.url);" },
+    plugins: [placesOf({ ...places, 'overpool-cloud': join(ROOT, 'functions/library.ts') }), credentialsOfLambda],
+  })
+  const outputs = metafile!.outputs
+  const start = Object.keys(outputs).find((file) => outputs[file]!.entryPoint)!
+  const read = new Set([start])
+  for (const file of read) {
+    for (const { path, kind } of outputs[file]!.imports) if (kind !== 'dynamic-import' && outputs[path]) read.add(path)
+  }
+  return { dir, bytes: [...read].reduce((sum, file) => sum + outputs[file]!.bytes, 0) }
+}
+
+/** A handler file has to export what is to be called. */
+async function checkHandler(file: string, named: string): Promise<void> {
+  const { metafile } = await esbuild(named, { entryPoints: [file], write: false, outdir: OUT })
+  const { exports, inputs } = Object.values(metafile!.outputs)[0]!
+  const isCommonJs = Object.keys(inputs).some((input) => metafile!.inputs[input]?.format === 'cjs')
+  if (isCommonJs || exports.includes('onTx') || exports.includes('default')) return
+  throw new OverpoolError('BAD_CONFIG', `${named} exports no onTx; write: export async function onTx(e, pool) { … }`)
+}
+
+async function esbuild(named: string, options: BuildOptions) {
+  try {
+    return await build({
+      absWorkingDir: ROOT,
+      platform: 'node',
+      format: 'esm',
+      target: 'node24',
+      metafile: true,
+      logLevel: 'silent',
+      ...options,
+    })
+  } catch (cause) {
+    throw buildError(named, cause)
+  }
+}
+
+function placesOf(places: Record<string, string>): Plugin {
+  return {
+    name: 'places',
+    setup({ onResolve }) {
+      onResolve({ filter: /^(#config|#handler|overpool-cloud)$/ }, ({ path }) => ({ path: places[path]! }))
+    },
+  }
+}
+
+/** Lambda gives a function its credentials in the environment: the SDK's chain of other places is a third of what it would read at the start. */
+const credentialsOfLambda: Plugin = {
+  name: 'credentials-of-lambda',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^@aws-sdk\/credential-provider-node$/ }, ({ resolveDir }) => ({
+      path: 'environment',
+      namespace: 'credentials',
+      pluginData: resolveDir,
+    }))
+    onLoad({ filter: /./, namespace: 'credentials' }, ({ pluginData }) => ({
+      contents: "export { fromEnv as defaultProvider } from '@aws-sdk/credential-provider-env'",
+      resolveDir: pluginData as string,
+    }))
+  },
+}

@@ -1,0 +1,113 @@
+import { Duration, RemovalPolicy, Stack } from 'aws-cdk-lib'
+import { AttributeType, BillingMode, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb'
+import { Effect, Grant, type IGrantable } from 'aws-cdk-lib/aws-iam'
+import { BlockPublicAccess, Bucket, BucketEncryption, type CfnBucket } from 'aws-cdk-lib/aws-s3'
+import { Secret } from 'aws-cdk-lib/aws-secretsmanager'
+import { Construct } from 'constructs'
+import type { Prefix } from '../shared/blobs/bucket.ts'
+import { argue } from './argue.ts'
+
+/** A message is in its queue, or in a dead-letter queue, for 14 days at most: its body is kept a little longer. */
+const MESSAGES_EXPIRE = Duration.days(15)
+
+/** A secret is made of printable characters; the seed is 64 hex ones. */
+const NOT_HEX = String.fromCharCode(...Array.from({ length: 0x7f - 0x20 }, (_, i) => 0x20 + i)).replace(/[0-9a-f]/g, '')
+
+/** Partition keys that a handler's function may write: its place in the pools, and what callers want of them (shared/mirror/dynamodb.ts). Never a block. */
+const HANDLERS_WRITE = ['cursor#*', 'dead#*', 'control']
+
+/** What must not be lost: the mirror, what is too big for it, and the seed of all keys. */
+export class Ledger extends Construct {
+  readonly table: Table
+  readonly bucket: Bucket
+  readonly seed: Secret
+
+  constructor(scope: Construct, { retain }: { retain: boolean }) {
+    super(scope, 'Ledger')
+    const removalPolicy = retain ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY
+    this.table = new Table(this, 'Table', {
+      partitionKey: { name: 'pk', type: AttributeType.STRING },
+      sortKey: { name: 'sk', type: AttributeType.STRING },
+      billingMode: BillingMode.PAY_PER_REQUEST,
+      encryption: TableEncryption.DEFAULT, // at rest, with a key of DynamoDB's own: one of KMS costs a request each few minutes for every function
+      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
+      deletionProtection: retain,
+      removalPolicy,
+    })
+    this.bucket = new Bucket(this, 'Bucket', {
+      encryption: BucketEncryption.S3_MANAGED,
+      blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
+      enforceSSL: true,
+      minimumTLSVersion: 1.2,
+      lifecycleRules: [{ prefix: 'messages/', expiration: MESSAGES_EXPIRE, abortIncompleteMultipartUploadAfter: Duration.days(1) }],
+      removalPolicy,
+    })
+    this.seed = new Secret(this, 'Seed', {
+      description:
+        'Whoever has it can sign as any pool of this machine; without it none can be signed any more. Never rotate it, keep a copy.',
+      generateSecretString: {
+        passwordLength: 64,
+        excludeCharacters: NOT_HEX,
+        requireEachIncludedType: false,
+      },
+      removalPolicy,
+    })
+    argue(this.bucket, {
+      'AwsSolutions-S1':
+        'Only the functions and the sidecar reach it, by IAM; access logs would cost as much as the objects, and CloudTrail can be turned on.',
+    })
+    argue(this.seed, {
+      'AwsSolutions-SMG4': 'The keys of all pools are made from it: another seed would be another ledger, under keys that nobody follows.',
+    })
+  }
+
+  /** Bodies of messages that are too big for a queue. */
+  grantPutMessages(to: IGrantable): void {
+    this.#grantPut(to, 'messages/')
+  }
+
+  /** The whole ledger, and of its table only what is a handler's own to write. */
+  grantHandle(to: IGrantable): void {
+    this.table.grant(to, ...READ)
+    only(this.table.grant(to, ...WRITE), HANDLERS_WRITE)
+    this.#grantGet(to, 'blocks/')
+  }
+
+  /** All of it: the sidecar's, and nobody else writes blocks. */
+  grantKeep(to: IGrantable): void {
+    this.table.grant(to, ...READ, ...WRITE, 'dynamodb:BatchWriteItem')
+    this.#grantGet(to, 'blocks/')
+    this.#grantGet(to, 'messages/')
+    this.#grantPut(to, 'blocks/')
+    this.seed.grantRead(to)
+  }
+
+  #grantGet(to: IGrantable, prefix: Prefix): void {
+    this.#grant(to, 's3:GetObject', prefix)
+    // Without this one S3 does not say that an object is not there, only that it may not be had.
+    Grant.addToPrincipal({ grantee: to, actions: ['s3:ListBucket'], resourceArns: [this.bucket.bucketArn] })
+  }
+
+  #grantPut(to: IGrantable, prefix: Prefix): void {
+    this.#grant(to, 's3:PutObject', prefix)
+  }
+
+  #grant(to: IGrantable, action: string, prefix: Prefix): void {
+    Grant.addToPrincipal({ grantee: to, actions: [action], resourceArns: [this.bucket.arnForObjects(`${prefix}*`)] })
+    argue(to.grantPrincipal, {
+      [`AwsSolutions-IAM5[Resource::<${Stack.of(this).getLogicalId(this.bucket.node.defaultChild as CfnBucket)}.Arn>/${prefix}*]`]:
+        'Objects are named by their sha256: their prefix is all that can be said of them before they are there.',
+    })
+  }
+}
+
+/** What DynamoMirror asks for; no scans. */
+const READ = ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query']
+const WRITE = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem']
+
+/** Restricts a grant to partition keys. */
+function only(grant: Grant, keys: string[]): void {
+  for (const statement of grant.principalStatements) {
+    if (statement.effect === Effect.ALLOW) statement.addCondition('ForAllValues:StringLike', { 'dynamodb:LeadingKeys': keys })
+  }
+}

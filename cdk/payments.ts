@@ -1,0 +1,43 @@
+import { type FunctionUrl, FunctionUrlAuthType, type Function as Lambda } from 'aws-cdk-lib/aws-lambda'
+import { Construct } from 'constructs'
+import type { EnvOf } from '../shared/env.ts'
+import type { Bundle } from './bundle.ts'
+import { lambdaOf } from './function.ts'
+import type { Ingress } from './ingress.ts'
+import type { Ledger } from './ledger.ts'
+
+/** A payment is answered within this time, or the wallet has gone, s. */
+const TIMEOUT_S = 15
+
+export interface PaymentsProps {
+  bundle: Bundle
+  ledger: Ledger
+  ingress: Ingress
+  namespace: string
+  reservedConcurrency?: number
+  traces: boolean
+}
+
+/** The HTTP door: a function that may put a payment into the ingress queue, its body into the bucket if need be, and nothing else; and its URL. */
+export class Payments extends Construct {
+  readonly function: Lambda
+  readonly url: FunctionUrl
+
+  constructor(scope: Construct, { bundle, ledger, ingress, namespace, reservedConcurrency, traces }: PaymentsProps) {
+    super(scope, 'Payments')
+    const environment: EnvOf<'payments'> = { INGRESS_URLS: ingress.urls, BUCKET: ledger.bucket.bucketName, NAMESPACE: namespace }
+    const { lambda } = lambdaOf(this, {
+      bundle,
+      environment,
+      memorySize: 256,
+      timeoutS: TIMEOUT_S,
+      description: 'Overpool: takes BIP270 payments over HTTP',
+      reservedConcurrency,
+      traces,
+    })
+    this.function = lambda
+    ingress.grantPost(this.function)
+    ledger.grantPutMessages(this.function)
+    this.url = this.function.addFunctionUrl({ authType: FunctionUrlAuthType.NONE })
+  }
+}

@@ -1,0 +1,59 @@
+import { existsSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { checkConfig, checkPool, checkSettings, type OverpoolConfig } from '../shared/config.ts'
+import { OverpoolError } from '../shared/errors.ts'
+import { type PlannedHandler, planHandlers, subscriptionsOf } from '../shared/handlers.ts'
+import { load } from '../shared/load.ts'
+import { type Bundle, bundleHandler, bundlePayments, OUT } from './bundle.ts'
+
+/** A function has so much longer than one call of the user's handler may take, s: for what comes before and after it, and for further entries. */
+const ROOM_S = 30
+
+/** A handler, ready to be deployed. */
+export interface HandlerCode extends PlannedHandler {
+  bundle: Bundle
+  /** of its function, s: the bells' visibility is made from it too, so that two calls never run side by side */
+  timeoutS: number
+}
+
+/** Everything that a config says and names, read and bundled. */
+export interface Program {
+  config: OverpoolConfig
+  payments: Bundle
+  handlers: HandlerCode[]
+}
+
+/** Reads a config and bundles the functions. @throws OverpoolError BAD_CONFIG, with the line to change */
+export async function readProgram(file: string): Promise<Program> {
+  if (!existsSync(file)) throw new OverpoolError('BAD_CONFIG', `there is no ${file}`)
+  const loaded = await load(file, join(OUT, 'config'))
+  const config = checkConfig(loaded.exports.default)
+  for (const [i, { key }] of subscriptionsOf(config).entries()) {
+    if (!key.includes('.')) continue
+    throw new OverpoolError(
+      'BAD_CONFIG',
+      `the config is wrong: subscribe[${i}] holds an encryption key, and would stand in the template: write the part before the dot, and give the whole once with \`overpool sub\``,
+    )
+  }
+  const planned = planHandlers(config, resolve(dirname(file)))
+  for (const { file, named } of planned) {
+    if (!existsSync(file)) throw new OverpoolError('BAD_CONFIG', `the config names a handler ${named}, and there is no such file`)
+  }
+  const [payments, handlers] = await Promise.all([
+    bundlePayments(resolve(file)),
+    Promise.all(
+      planned.map(async (handler) => ({
+        ...handler,
+        timeoutS: timeoutOf(handler, config),
+        bundle: await bundleHandler(handler.name, handler, resolve(file)),
+      })),
+    ),
+  ])
+  return { config, payments, handlers }
+}
+
+/** A handler's function has the time of its slowest pool. */
+function timeoutOf({ pools }: PlannedHandler, config: OverpoolConfig): number {
+  const settings = [checkSettings({}, ''), ...pools.map((path) => checkPool(config.pools[path] ?? {}, `pools.${path}`))]
+  return Math.max(...settings.map(({ timeoutMs }) => Math.ceil(timeoutMs / 1000) + ROOM_S))
+}

@@ -1,0 +1,186 @@
+import { fileURLToPath } from 'node:url'
+import { Duration, RemovalPolicy } from 'aws-cdk-lib'
+import {
+  GatewayVpcEndpointAwsService,
+  IpAddresses,
+  type ISecurityGroup,
+  type IVpc,
+  Peer,
+  Port,
+  SecurityGroup,
+  SubnetType,
+  Vpc,
+} from 'aws-cdk-lib/aws-ec2'
+import { Platform } from 'aws-cdk-lib/aws-ecr-assets'
+import {
+  Cluster,
+  ContainerImage,
+  CpuArchitecture,
+  FargateService,
+  FargateTaskDefinition,
+  LogDrivers,
+  OperatingSystemFamily,
+  Protocol,
+} from 'aws-cdk-lib/aws-ecs'
+import { LogGroup } from 'aws-cdk-lib/aws-logs'
+import { Construct } from 'constructs'
+import { type AwsSettings, SIDECAR } from '../shared/aws-config.ts'
+import type { OverpoolConfig } from '../shared/config.ts'
+import type { EnvOf } from '../shared/env.ts'
+import { planMachine } from '../shared/plan.ts'
+import { argue } from './argue.ts'
+import { LOGS_KEPT } from './function.ts'
+import type { Handler } from './handlers.ts'
+import type { Ingress } from './ingress.ts'
+import type { Ledger } from './ledger.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+/** UDP port of the swarm unless the config names one: it has to be the same for peers to come back to. */
+const DEFAULT_PORT = 49_737
+/** ECS kills the container after this time: longer than `STOP_MS` in sidecar/main.ts. */
+const STOP = Duration.seconds(60)
+
+export interface SidecarsProps {
+  config: OverpoolConfig
+  settings: AwsSettings
+  shards: number
+  ledger: Ledger
+  ingress: Ingress
+  handlers: Handler[]
+  /** an emulator has no image of ours and runs no task: the sidecar is a process beside it */
+  local: boolean
+}
+
+/** One sidecar for each shard: a task on Fargate with a public address and a fixed UDP port, no NAT gateway, no load balancer. */
+export class Sidecars extends Construct {
+  readonly environments: EnvOf<'sidecar'>[]
+  readonly services: FargateService[] = []
+  readonly logs: LogGroup[] = []
+
+  constructor(scope: Construct, props: SidecarsProps) {
+    super(scope, 'Sidecar')
+    const { config, settings, shards, ledger, ingress, handlers } = props
+    const port = config.network?.port ?? DEFAULT_PORT
+    const rung = handlers.map(({ name, bells, code: { pools, notPeers } }) => ({ name, url: bells.queueUrl, pools, notPeers }))
+    const plan = planMachine({ ...config, network: { ...config.network, port } }, rung)
+    this.environments = Array.from({ length: shards }, (_, shard) => ({
+      TABLE: ledger.table.tableName,
+      BUCKET: ledger.bucket.bucketName,
+      INGRESS_URL: ingress.queues[shard]!.queueUrl,
+      SHARD: String(shard),
+      SHARDS: String(shards),
+      SEED_ARN: ledger.seed.secretArn,
+      MACHINE: JSON.stringify(plan),
+    }))
+
+    const vpc = this.#network(settings.vpc)
+    const securityGroup = new SecurityGroup(this, 'Door', { vpc, description: 'Peers of the swarm, on one UDP port' })
+    securityGroup.addIngressRule(Peer.anyIpv4(), Port.udp(port), 'the swarm')
+    argue(securityGroup, {
+      'AwsSolutions-EC23': 'Peers come from anywhere, to this one UDP port, and speak Noise: whoever has no key gets no further.',
+    })
+    const cluster = new Cluster(this, 'Cluster', { vpc })
+    argue(cluster, {
+      'AwsSolutions-ECS4':
+        'Container Insights would cost more than the task; it says once a minute that its loops move, and an alarm listens.',
+    })
+    for (const [shard, environment] of this.environments.entries()) {
+      this.services.push(
+        this.#service(`Shard${shard}`, environment, { ...props, port, cluster, securityGroup, queue: ingress.queues[shard]! }),
+      )
+    }
+  }
+
+  #network(there: AwsSettings['vpc']): IVpc {
+    if (there) {
+      const { id, availabilityZones, publicSubnets } = there
+      return Vpc.fromVpcAttributes(this, 'Vpc', { vpcId: id, availabilityZones, publicSubnetIds: publicSubnets })
+    }
+    const vpc = new Vpc(this, 'Vpc', {
+      ipAddresses: IpAddresses.cidr('10.0.0.0/24'),
+      maxAzs: 2,
+      natGateways: 0, // one would be symmetric, which kills hole punching, and cost three times what the rest does
+      subnetConfiguration: [{ name: 'public', subnetType: SubnetType.PUBLIC }],
+      // These two are free, and keep the ledger's traffic inside AWS.
+      gatewayEndpoints: {
+        DynamoDb: { service: GatewayVpcEndpointAwsService.DYNAMODB },
+        S3: { service: GatewayVpcEndpointAwsService.S3 },
+      },
+    })
+    argue(vpc, {
+      'AwsSolutions-VPC7':
+        'Nothing is in it but the sidecars, which speak to AWS and, over UDP, to strangers: flow logs would be of strangers.',
+    })
+    return vpc
+  }
+
+  #service(
+    id: string,
+    environment: EnvOf<'sidecar'>,
+    {
+      settings,
+      ledger,
+      handlers,
+      local,
+      port,
+      cluster,
+      securityGroup,
+      queue,
+    }: SidecarsProps & { port: number; cluster: Cluster; securityGroup: ISecurityGroup; queue: Ingress['queues'][number] },
+  ): FargateService {
+    const { cpu, memory } = { ...SIDECAR, ...settings.sidecar }
+    const scope = new Construct(this, id)
+    const logGroup = new LogGroup(scope, 'Logs', { retention: LOGS_KEPT, removalPolicy: RemovalPolicy.DESTROY })
+    this.logs.push(logGroup)
+    const taskDefinition = new FargateTaskDefinition(scope, 'Task', {
+      cpu,
+      memoryLimitMiB: memory,
+      runtimePlatform: { cpuArchitecture: CpuArchitecture.ARM64, operatingSystemFamily: OperatingSystemFamily.LINUX },
+      volumes: [{ name: 'work' }],
+    })
+    const container = taskDefinition.addContainer('sidecar', {
+      image: local
+        ? ContainerImage.fromRegistry('overpool-sidecar')
+        : ContainerImage.fromAsset(ROOT, {
+            file: 'sidecar/Dockerfile',
+            platform: Platform.LINUX_ARM64,
+            exclude: ['**', '!package.json', '!package-lock.json', '!shared', '!sidecar'],
+          }),
+      environment,
+      user: 'node',
+      readonlyRootFilesystem: true,
+      logging: LogDrivers.awsLogs({ streamPrefix: 'sidecar', logGroup }),
+      portMappings: [{ containerPort: port, protocol: Protocol.UDP }],
+      stopTimeout: STOP,
+      healthCheck: {
+        command: ['CMD', 'node', 'sidecar/health.ts'],
+        interval: Duration.seconds(30),
+        timeout: Duration.seconds(10),
+        retries: 3,
+        startPeriod: Duration.seconds(60),
+      },
+    })
+    argue(taskDefinition, {
+      'AwsSolutions-ECS2': 'Names, URLs and the plan of the machine, none of which is a secret: of the one secret it has the ARN.',
+    })
+    container.addMountPoints({ sourceVolume: 'work', containerPath: '/work', readOnly: false })
+    ledger.grantKeep(taskDefinition.taskRole)
+    queue.grantConsumeMessages(taskDefinition.taskRole)
+    for (const { bells } of handlers) bells.grantSendMessages(taskDefinition.taskRole)
+    argue(taskDefinition.obtainExecutionRole(), {
+      'AwsSolutions-IAM5[Resource::*]': 'ecr:GetAuthorizationToken knows no resources.',
+    })
+    return new FargateService(scope, 'Service', {
+      cluster,
+      taskDefinition,
+      desiredCount: local ? 0 : 1,
+      assignPublicIp: true,
+      securityGroups: [securityGroup],
+      vpcSubnets: { subnetType: SubnetType.PUBLIC },
+      // The new task waits for the lease beside the old one, and has it as soon as that one has stopped.
+      minHealthyPercent: 100,
+      maxHealthyPercent: 200,
+      circuitBreaker: { rollback: true },
+    })
+  }
+}

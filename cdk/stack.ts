@@ -1,0 +1,86 @@
+import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib'
+import type { Construct } from 'constructs'
+import { Alarms } from './alarms.ts'
+import { Domain } from './domain.ts'
+import { Handler } from './handlers.ts'
+import { Ingress } from './ingress.ts'
+import { Ledger } from './ledger.ts'
+import { Payments } from './payments.ts'
+import type { Program } from './read.ts'
+import { Sidecars } from './sidecar.ts'
+
+export interface OverpoolStackProps extends StackProps {
+  program: Program
+  /** for an emulator: no image is built, no task is run, and there are no alarms, which the emulators do not know in full and never fire */
+  local?: boolean
+}
+
+/** A machine on AWS: everything that a config says, and nothing of another stage. */
+export class OverpoolStack extends Stack {
+  readonly ledger: Ledger
+  readonly ingress: Ingress
+  readonly payments: Payments
+  /** by their names: what a handler needs besides, such as a table of its own, is granted to its `function` */
+  readonly handlers: Record<string, Handler>
+  readonly sidecars: Sidecars
+  readonly alarms: Alarms | undefined
+
+  constructor(scope: Construct, id: string, { program, local = false, ...props }: OverpoolStackProps) {
+    super(scope, id, { description: 'Overpool: an append-only ledger of Bitcoin transactions that fires your handler', ...props })
+    const { config } = program
+    const settings = config.aws ?? {}
+    const { shards = 1, retain = true, traces = false, reservedConcurrency } = settings
+    const namespace = this.stackName
+
+    const ledger = new Ledger(this, { retain })
+    const ingress = new Ingress(this, { shards, retain })
+    const handlers = program.handlers.map((code) => new Handler(this, { code, ledger, ingress, namespace, traces }))
+    const sidecars = new Sidecars(this, { config, settings, shards, ledger, ingress, handlers, local })
+    const payments = new Payments(this, { bundle: program.payments, ledger, ingress, namespace, reservedConcurrency, traces })
+    // First the sidecar, then the door: a post into a new pool finds it.
+    payments.function.node.addDependency(...sidecars.services)
+    this.ledger = ledger
+    this.ingress = ingress
+    this.handlers = Object.fromEntries(handlers.map((handler) => [handler.name, handler]))
+    this.sidecars = sidecars
+    this.payments = payments
+    this.alarms = local ? undefined : new Alarms(this, { settings, namespace, ledger, ingress, payments, handlers, sidecars })
+
+    const { domain, throttle } = settings
+    const door = domain && new Domain(this, { domain, throttle, function: payments.function })
+    this.#output('Endpoint', door?.url ?? payments.url.url, 'where wallets post to: this and the name of a pool')
+    if (door) this.#output('FunctionUrl', payments.url.url, 'the same, without the domain')
+    if (door && !domain?.zone) this.#output('DomainTarget', door.target, `what ${domain!.name} has to point to`)
+    for (const [path, name] of outputNames(Object.keys(config.pools))) this.#output(name, `${door?.url ?? payments.url.url}${path}`)
+    // By these the library and the command line find a machine.
+    this.#output('Table', ledger.table.tableName)
+    this.#output('Bucket', ledger.bucket.bucketName)
+    this.#output('IngressUrls', ingress.urls)
+    this.#output('Seed', ledger.seed.secretArn)
+    for (const { name, bells } of handlers) this.#output(`Bells${plain(name)}`, `${name} ${bells.queueUrl}`)
+    if (local) {
+      for (const [shard, environment] of sidecars.environments.entries()) this.#output(`Sidecar${shard}`, JSON.stringify(environment))
+    }
+  }
+
+  #output(id: string, value: string, description?: string): void {
+    new CfnOutput(this, id, { value, description })
+  }
+}
+
+/** A template has room for 200 outputs: pools beyond these are at the endpoint all the same. */
+const MAX_POOL_OUTPUTS = 100
+
+function outputNames(paths: string[]): Map<string, string> {
+  const names = new Map<string, string>()
+  for (const path of paths.slice(0, MAX_POOL_OUTPUTS)) {
+    const name = `Pool${plain(path)}`
+    names.set(path, [...names.values()].includes(name) ? `${name}${names.size}` : name)
+  }
+  return names
+}
+
+/** As an id in a template: letters and digits. */
+function plain(name: string): string {
+  return name.replace(/(^|[^a-z0-9]+)([a-z0-9])/g, (_, __, letter: string) => letter.toUpperCase()).replace(/[^A-Za-z0-9]/g, '')
+}

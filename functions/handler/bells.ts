@@ -1,0 +1,30 @@
+import { type Bell, decodeBell } from '../../shared/ledger/messages.ts'
+import type { Message } from '../../shared/queue/port.ts'
+import { backoff } from '../../shared/retry.ts'
+import type { Answer } from './runner.ts'
+
+export interface BellsOptions {
+  /** answers a bell; a throw means that the answer itself failed (the mirror was away), not the user's function */
+  answer: (bell: Bell, receives: number) => Promise<Answer>
+  report: (error: unknown) => void
+}
+
+/** Answers bells of one pool together: the last covers the others. A bell that cannot be read is named and counts as answered: the next one, or the sweep, says the same. */
+export async function answerBells(messages: Message[], { answer, report }: BellsOptions): Promise<Answer> {
+  const receives = Math.max(...messages.map((message) => message.receives))
+  let last: Bell | undefined
+  for (const { body } of messages) {
+    try {
+      const bell = decodeBell(body)
+      if (!last || bell.n >= last.n) last = bell
+    } catch (error) {
+      report(error)
+    }
+  }
+  try {
+    return last ? await answer(last, receives) : { done: true }
+  } catch (error) {
+    report(error)
+    return { done: false, againMs: backoff(Math.min(receives, 10), 100, 30_000) }
+  }
+}

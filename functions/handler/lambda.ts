@@ -1,0 +1,45 @@
+import type { Delivered, SqsQueue } from '../../shared/queue/sqs.ts'
+import { answerBells, type BellsOptions } from './bells.ts'
+import type { Answer } from './runner.ts'
+
+/** What Lambda gives a function for messages of a queue. */
+export interface BellsEvent {
+  Records: (Delivered & { messageId: string })[]
+}
+
+/** Messages that are not done: Lambda leaves them in the queue, and deletes the others. */
+export interface BellsResponse {
+  batchItemFailures: { itemIdentifier: string }[]
+}
+
+export interface BellsDeps extends Omit<BellsOptions, 'answer'> {
+  queue: Pick<SqsQueue, 'delivered' | 'giveBack'>
+  /** @param remainingMs until Lambda ends this call */
+  answer: (bell: Parameters<BellsOptions['answer']>[0], receives: number, remainingMs: () => number) => Promise<Answer>
+}
+
+/**
+ * Answers the bells of a batch: pools side by side, those of a pool together. Where a pool's are not done all of them go back, so that none is taken before
+ * an earlier one, and come again when the answer says, not only when their visibility lapses.
+ */
+export async function answerBatch(
+  { Records }: BellsEvent,
+  remainingMs: () => number,
+  { queue, answer, report }: BellsDeps,
+): Promise<BellsResponse> {
+  const byPool = Map.groupBy(Records, ({ attributes }) => attributes.MessageGroupId)
+  const failed = await Promise.all(
+    [...byPool.values()].map(async (records) => {
+      try {
+        const messages = await Promise.all(records.map((record) => queue.delivered(record)))
+        const verdict = await answerBells(messages, { answer: (bell, receives) => answer(bell, receives, remainingMs), report })
+        if (verdict.done) return []
+        await queue.giveBack(messages, verdict.againMs)
+      } catch (error) {
+        report(error) // they come again by themselves, only later
+      }
+      return records
+    }),
+  )
+  return { batchItemFailures: failed.flat().map(({ messageId }) => ({ itemIdentifier: messageId })) }
+}

@@ -1,0 +1,135 @@
+/** What can be said of a machine on AWS, as `aws` in `overpool.config.ts`. What is left out is as it says. */
+export interface AwsSettings {
+  /**
+   * The pools' own domain: an HTTP API with a certificate stands before the same function, whose URL goes on to work. With `zone`, a Route 53 zone, the
+   * certificate and the record are made too; without it name a `certificate` of this region, and point the domain to the output `DomainTarget`.
+   */
+  domain?: { name: string; zone?: { id: string; name: string }; certificate?: string }
+  /** at the domain: payments a second, and how many at once beyond that; more are told to come again. Default: what the account allows */
+  throttle?: { rate: number; burst: number }
+  /** payments taken at one moment at most, which sets them apart from the account's other functions. Default: as many as the account allows */
+  reservedConcurrency?: number
+  /** sidecars, each with its share of the pools, default 1. They can become more at any time; before they become fewer the ingress queues have to be empty */
+  shards?: number
+  /** of a sidecar's task: CPU units (1024 are one), default 256, and memory in MiB, default 512 */
+  sidecar?: { cpu?: number; memory?: number }
+  /** keep table, bucket, ingress queues and secret when the stack is taken down, default true; false is for stacks that are tried out */
+  retain?: boolean
+  /** where alarms go. Default: they are only seen in the console */
+  alarmEmail?: string
+  /** a network that there is already: its public subnets, which must reach the internet without a NAT gateway. Default: one of the machine's own */
+  vpc?: { id: string; availabilityZones: string[]; publicSubnets: string[] }
+  /** say so by mail when the account's costs of a month pass, or are going to pass, so many dollars */
+  budget?: { dollars: number; email: string }
+  /** X-Ray traces of the functions, about $0.30 per million payments, default false */
+  traces?: boolean
+}
+
+/** CPU units of a Fargate task, and the memory that it can have with them, MiB: from, to, in steps of. */
+const FARGATE: Record<number, [from: number, to: number, step: number]> = {
+  256: [512, 2_048, 512],
+  512: [1_024, 4_096, 1_024],
+  1024: [2_048, 8_192, 1_024],
+  2048: [4_096, 16_384, 1_024],
+  4096: [8_192, 30_720, 1_024],
+}
+const MAX_SHARDS = 64
+const KNOWN = {
+  aws: [
+    'domain',
+    'throttle',
+    'reservedConcurrency',
+    'shards',
+    'sidecar',
+    'retain',
+    'alarmEmail',
+    'vpc',
+    'budget',
+    'traces',
+  ] satisfies (keyof AwsSettings)[],
+  domain: ['name', 'zone', 'certificate'],
+  zone: ['id', 'name'],
+  throttle: ['rate', 'burst'],
+  sidecar: ['cpu', 'memory'],
+  vpc: ['id', 'availabilityZones', 'publicSubnets'],
+  budget: ['dollars', 'email'],
+}
+
+/** Says what is wrong with the settings, naming the line, by a throw of what `wrong` makes of it. */
+export function checkAws(value: unknown, wrong: (what: string) => Error): asserts value is AwsSettings {
+  const object = (part: unknown, where: string, known: string[]) => {
+    if (typeof part !== 'object' || part === null || Array.isArray(part)) throw wrong(`${where} is an object`)
+    for (const key of Object.keys(part))
+      if (!known.includes(key)) throw wrong(`there is no setting \`${where}.${key}\`; there are ${known.join(', ')}`)
+  }
+  const whole = (number: unknown, where: string, least: number, most = Number.MAX_SAFE_INTEGER) => {
+    if (Number.isSafeInteger(number) && (number as number) >= least && (number as number) <= most) return
+    throw wrong(`${where} is a whole number ${most < Number.MAX_SAFE_INTEGER ? `from ${least} to ${most}` : `of at least ${least}`}`)
+  }
+  const matches = (text: unknown, pattern: RegExp, what: string) => {
+    if (typeof text !== 'string' || !pattern.test(text)) throw wrong(what)
+  }
+  const flag = (value: unknown, where: string) => {
+    if (value !== undefined && typeof value !== 'boolean') throw wrong(`${where} is true or false`)
+  }
+
+  object(value, 'aws', KNOWN.aws)
+  const { domain, throttle, reservedConcurrency, shards, sidecar, retain, alarmEmail, vpc, budget, traces } = value as AwsSettings
+  if (domain !== undefined) {
+    object(domain, 'aws.domain', KNOWN.domain)
+    matches(domain.name, HOST, 'aws.domain.name is a domain of yours, such as pay.example.com')
+    if (domain.zone !== undefined) {
+      object(domain.zone, 'aws.domain.zone', KNOWN.zone)
+      matches(domain.zone.id, /^Z[0-9A-Z]+$/, 'aws.domain.zone.id is the id of a Route 53 zone, such as Z0123456789ABC')
+      matches(domain.zone.name, HOST, 'aws.domain.zone.name is the name of that zone, such as example.com')
+      if (domain.name !== domain.zone.name && !domain.name.endsWith(`.${domain.zone.name}`))
+        throw wrong(`aws.domain.name is "${domain.name}", which does not lie in aws.domain.zone.name, "${domain.zone.name}"`)
+    }
+    if (domain.certificate !== undefined)
+      matches(domain.certificate, /^arn:aws[a-z-]*:acm:/, 'aws.domain.certificate is the ARN of a certificate, arn:aws:acm:…')
+    if (domain.zone === undefined && domain.certificate === undefined)
+      throw wrong('aws.domain needs `zone`, the Route 53 zone in which a certificate can be made, or `certificate`, the ARN of one')
+  }
+  if (throttle !== undefined) {
+    object(throttle, 'aws.throttle', KNOWN.throttle)
+    if (domain === undefined) throw wrong('aws.throttle works at a domain: set aws.domain, or use aws.reservedConcurrency')
+    whole(throttle.rate, 'aws.throttle.rate', 1)
+    whole(throttle.burst, 'aws.throttle.burst', 1)
+  }
+  if (reservedConcurrency !== undefined) whole(reservedConcurrency, 'aws.reservedConcurrency', 1)
+  if (shards !== undefined) whole(shards, 'aws.shards', 1, MAX_SHARDS)
+  if (sidecar !== undefined) {
+    object(sidecar, 'aws.sidecar', KNOWN.sidecar)
+    const { cpu, memory } = { ...SIDECAR, ...sidecar }
+    const range = FARGATE[cpu]
+    if (!range) throw wrong(`aws.sidecar.cpu is one of ${Object.keys(FARGATE).join(', ')}`)
+    const [from, to, step] = range
+    if (!Number.isInteger(memory) || memory < from || memory > to || (memory !== from && memory % step !== 0))
+      throw wrong(`aws.sidecar.memory is, with cpu ${cpu}, from ${from} to ${to} MiB in steps of ${step}`)
+  }
+  flag(retain, 'aws.retain')
+  flag(traces, 'aws.traces')
+  if (alarmEmail !== undefined) matches(alarmEmail, EMAIL, 'aws.alarmEmail is an address that takes mail')
+  if (vpc !== undefined) {
+    object(vpc, 'aws.vpc', KNOWN.vpc)
+    matches(vpc.id, /^vpc-[0-9a-f]+$/, 'aws.vpc.id is the id of a VPC, such as vpc-0123abcd')
+    for (const list of ['availabilityZones', 'publicSubnets'] as const) {
+      const names = vpc[list]
+      if (!Array.isArray(names) || !names.length || !names.every((name) => typeof name === 'string'))
+        throw wrong(`aws.vpc.${list} lists one for each of its public subnets, in the same order`)
+    }
+    if (vpc.availabilityZones.length !== vpc.publicSubnets.length)
+      throw wrong('aws.vpc.availabilityZones and aws.vpc.publicSubnets are of one length: the zone of each subnet')
+  }
+  if (budget !== undefined) {
+    object(budget, 'aws.budget', KNOWN.budget)
+    whole(budget.dollars, 'aws.budget.dollars', 1)
+    matches(budget.email, EMAIL, 'aws.budget.email is an address that takes mail')
+  }
+}
+
+/** The smallest task that Fargate has. */
+export const SIDECAR = { cpu: 256, memory: 512 }
+
+const HOST = /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/
+const EMAIL = /^[^\s@]+@[^\s@]+\.[^\s@]+$/

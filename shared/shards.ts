@@ -1,0 +1,28 @@
+import { hash } from 'node:crypto'
+import type { Ingress, Outgoing } from './queue/port.ts'
+
+/** The shard of a pool: it says whose ingress queue takes its posts and which sidecar keeps it. */
+export function shardOf(path: string, shards: number): number {
+  return Number.parseInt(hash('sha256', path).slice(0, 8), 16) % shards
+}
+
+/** The ingress queues of all shards as one: a post goes to that of its pool, which is its group. */
+export class ShardedIngress implements Ingress {
+  readonly #queues: Ingress[]
+
+  /** @param queues in the order of their shards */
+  constructor(queues: Ingress[]) {
+    this.#queues = queues
+  }
+
+  async send(messages: Outgoing[]): Promise<void> {
+    const byShard = Map.groupBy(messages, ({ group = '' }) => shardOf(group, this.#queues.length))
+    await Promise.all([...byShard].map(([shard, some]) => this.#queues[shard]!.send(some)))
+  }
+
+  async depth(): Promise<{ waiting: number; inFlight: number }> {
+    const depths = await Promise.all(this.#queues.map((queue) => queue.depth()))
+    const sum = (of: 'waiting' | 'inFlight') => depths.reduce((total, depth) => total + depth[of], 0)
+    return { waiting: sum('waiting'), inFlight: sum('inFlight') }
+  }
+}

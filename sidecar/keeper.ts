@@ -1,0 +1,201 @@
+import { parallel } from '../shared/aws.ts'
+import type { Clock } from '../shared/clock.ts'
+import type { NetworkSettings, OverpoolConfig, PoolConfig } from '../shared/config.ts'
+import { OverpoolError } from '../shared/errors.ts'
+import { subscriptionsOf } from '../shared/handlers.ts'
+import { isPeerPool, parseCapability } from '../shared/ledger/capability.ts'
+import type { Mirror, PoolControl } from '../shared/mirror/port.ts'
+import type { Queue } from '../shared/queue/port.ts'
+import { CoreStore, machineKeyPair, poolKeys } from './core.ts'
+import type { Ringer } from './effects.ts'
+import { PoolNetwork } from './network.ts'
+import type { Report } from './report.ts'
+import { Sidecar } from './sidecar.ts'
+import { Swarm } from './swarm.ts'
+import { encryption, type PublishOptions, publish, type SubscribeOptions, subscribe, unpublish, unsubscribe } from './wanted.ts'
+
+export interface KeeperOptions {
+  mirror: Mirror
+  ingress: Queue
+  clock: Clock
+  /** 32 bytes, the machine's one secret */
+  seed: Uint8Array
+  /** where the seed is, for a person who has to put the right one there */
+  seedPlace: string
+  /** folder of the hypercores: a cache */
+  cores: string
+  network: NetworkSettings
+  /** pools that are there before the first post is taken: one for a pool that is not would be set aside */
+  pools?: string[]
+  ringers: (pool: string) => Ringer[]
+  batchMs: (pool: string) => number
+  report: Report
+  /** of many shards this one, with these pools; default: there is one, and it has all of them */
+  shard?: { index: number; owns: (pool: string) => boolean }
+  /** see Sidecar, PoolNetwork */
+  sweepMs?: number
+  lookMs?: number
+}
+
+/** Keeps the ledger of a machine, or of one shard of it: the writers of its pools, their hypercores and their part in the network. Whoever opens it closes it. */
+export class Keeper {
+  readonly #options: KeeperOptions
+  readonly #cores: CoreStore
+  readonly #sidecar: Sidecar
+  readonly #network: PoolNetwork
+  readonly #keys = new Map<string, string>()
+  #stopping: Promise<void> | undefined
+
+  /** Opens every pool's writer, in the background and the newest first: what an earlier process left half done is done now. */
+  static async open(options: KeeperOptions): Promise<Keeper> {
+    const { mirror, clock, seed, pools = [] } = options
+    const createdAt = clock.now()
+    await parallel(pools, 16, (path) => mirror.createPool({ path, ...publicKeys(seed, path), createdAt }))
+    const keeper = new Keeper(options)
+    try {
+      await keeper.#recover()
+      return keeper
+    } catch (error) {
+      await keeper.close()
+      throw error
+    }
+  }
+
+  private constructor(options: KeeperOptions) {
+    const { mirror, ingress, clock, seed, ringers, batchMs, report, shard, sweepMs, lookMs } = options
+    this.#options = options
+    const cores = new CoreStore(options.cores, seed)
+    this.#cores = cores
+    this.#sidecar = new Sidecar({ mirror, ingress, cores, clock, report, ringers, batchMs, sweepMs })
+    const noNetwork = (error: OverpoolError) => report({ kind: 'no-network', error })
+    const swarm = new Swarm(machineKeyPair(seed, shard?.index), options.network, clock, noNetwork)
+    this.#network = new PoolNetwork({ mirror, cores, swarm, sidecar: this.#sidecar, ringers, clock, report, owns: shard?.owns, lookMs })
+  }
+
+  async #recover(): Promise<void> {
+    const { mirror, report, shard } = this.#options
+    const pools = (await mirror.listPools()).filter(({ path }) => !isPeerPool(path) && (shard?.owns(path) ?? true))
+    for (const pool of pools) this.#checkKey(pool)
+    for (const { path } of pools.sort((a, b) => b.createdAt - a.createdAt)) {
+      this.#sidecar.writer(path).catch((error) => report({ kind: 'retrying', pool: path, step: 'open', error }))
+    }
+  }
+
+  #checkKey({ path, key }: PoolControl): void {
+    this.#keys.set(path, key)
+    if (key === poolKeys(this.#options.seed, path).key) return
+    throw new OverpoolError(
+      'BAD_CONFIG',
+      `the seed in ${this.#options.seedPlace} is not the one that "${path}" was made with: put the right one back, or take another ledger`,
+    )
+  }
+
+  /** Public key of a pool of ours, 64 hex. */
+  keyOf(path: string): string | undefined {
+    return this.#keys.get(path)
+  }
+
+  /** The public key by which other machines know this one, 64 hex. */
+  get id(): string {
+    const { seed, shard } = this.#options
+    return machineKeyPair(seed, shard?.index).publicKey.toString('hex')
+  }
+
+  /** Whether its loops move: one that waits for the mirror or a queue does not. */
+  get moves(): boolean {
+    return this.#sidecar.moves
+  }
+
+  /** Why nothing is appended to a pool any more, if so. */
+  halted(path: string): OverpoolError | undefined {
+    return this.#sidecar.halted(path)
+  }
+
+  /** Makes a pool if there is none. */
+  async make(path: string): Promise<PoolControl> {
+    const { mirror, clock, seed } = this.#options
+    const pool = await mirror.createPool({ path, ...publicKeys(seed, path), createdAt: clock.now() })
+    this.#checkKey(pool)
+    return pool
+  }
+
+  /** Opens a pool that is made; resolves when it takes posts, and what is wanted of it holds durably. */
+  async take(pool: PoolControl, { encrypt, publish: published }: Pick<PoolConfig, 'encrypt' | 'publish'>): Promise<PoolControl> {
+    const changed = encryption(pool, encrypt)
+    if (changed) await this.#options.mirror.updatePool(pool.path, changed)
+    await (changed ? this.#sidecar.reopen(pool.path) : this.#sidecar.writer(pool.path))
+    const taken = { ...pool, ...changed }
+    if (published) await this.publish(taken, published === true ? {} : published)
+    else if (published === false) await this.unpublish(taken)
+    return taken
+  }
+
+  /** Offers a pool to the network; resolves to what others subscribe to when that is durably wanted, and the rest goes on in the background. */
+  async publish(pool: PoolControl, options: PublishOptions = {}): Promise<string> {
+    const { mirror, seed } = this.#options
+    const capability = await publish(pool, poolKeys(seed, pool.path).secret, options, mirror)
+    void this.#network.look()
+    return capability
+  }
+
+  /** Offers it no more. Who has blocks of it keeps them. */
+  async unpublish(pool: PoolControl): Promise<void> {
+    await unpublish(pool, this.#options.mirror)
+    await this.#network.look()
+  }
+
+  /** Follows a peer's pool: handlers run on its entries from now on. */
+  async subscribe(published: unknown, options: SubscribeOptions = {}): Promise<PoolControl> {
+    const { mirror, clock } = this.#options
+    const pool = await subscribe(published, options, mirror, clock.now())
+    void this.#network.look()
+    return pool
+  }
+
+  /** Follows it no more. What has come stays. */
+  async unsubscribe(pool: PoolControl): Promise<void> {
+    await unsubscribe(pool, this.#options.mirror)
+    await this.#network.look()
+  }
+
+  /** Follows the peers' pools of a config; those that an earlier config named, and this one does not, no more. */
+  async follow(config: Pick<OverpoolConfig, 'subscribe'>): Promise<void> {
+    const { mirror, shard } = this.#options
+    const wanted = subscriptionsOf(config).map((one) => ({ ...one, path: parseCapability(one.key).key }))
+    const keys = new Set(wanted.map(({ path }) => path))
+    for (const pool of await mirror.listPools()) {
+      if (pool.wanted?.subscribe && pool.wanted.byConfig && !keys.has(pool.path)) await this.unsubscribe(pool)
+    }
+    for (const { path, key, from, peer } of wanted) {
+      if (shard?.owns(path) ?? true) await this.subscribe(key, { from, peer, byConfig: true })
+    }
+  }
+
+  /** Resolves when the network has taken the announcement of a published pool. */
+  async announced({ path, wanted }: PoolControl, signal: AbortSignal): Promise<void> {
+    if (!wanted?.publish) throw new OverpoolError('BAD_ARGUMENT', `"${path}" is not published: call pub({ path: '${path}' }) first`)
+    await this.#network.announced(path, signal)
+  }
+
+  /** Rings for handlers whose pools have changed. */
+  async ringAgain(): Promise<void> {
+    await Promise.all([this.#sidecar.ringAgain(), this.#network.ringAgain()])
+  }
+
+  /** Stops in this order: receives no more, puts what is in hand, lets the effects go out, leaves the network. What is left is redone by the next start. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#sidecar.stop().then(() => this.#network.stop())
+    return this.#stopping
+  }
+
+  /** Stops, and closes the hypercores. */
+  async close(): Promise<void> {
+    await this.stop()
+    await this.#cores.close()
+  }
+}
+
+function publicKeys(seed: Uint8Array, path: string): Pick<PoolControl, 'key' | 'discoveryKey'> {
+  const { key, discoveryKey } = poolKeys(seed, path)
+  return { key, discoveryKey }
+}

@@ -1,0 +1,129 @@
+import { randomUUID } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Logger } from '@aws-lambda-powertools/logger'
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
+import { SQSClient } from '@aws-sdk/client-sqs'
+import { call } from '../shared/aws.ts'
+import { Bucket } from '../shared/blobs/bucket.ts'
+import { systemClock } from '../shared/clock.ts'
+import { readEnv } from '../shared/env.ts'
+import { OverpoolError } from '../shared/errors.ts'
+import { takes } from '../shared/handlers.ts'
+import { DynamoMirror } from '../shared/mirror/dynamodb.ts'
+import type { MachinePlan } from '../shared/plan.ts'
+import { SqsQueue } from '../shared/queue/sqs.ts'
+import { shardOf } from '../shared/shards.ts'
+import { beat } from './heartbeat.ts'
+import { Keeper } from './keeper.ts'
+import { Lease } from './lease.ts'
+import { lineOf, type SidecarReport } from './report.ts'
+
+/** A bell with its block inside stays below 64 KiB in base64: that much is one request, as SQS bills it. */
+const CARRY_BYTES = 48_000
+/** Receives and deletes of the ingress queue wait so long for company: SQS bills by the request. */
+const GATHER_MS = 50
+/** On AWS every look costs: for blocks of another writer and lost bells, and for what callers want of the network, ms. */
+const SWEEP_MS = 30_000
+const LOOK_MS = 5_000
+/** What is under way when the task is told to stop has so long, ms: ECS kills it after 60 s (cdk/sidecar.ts). */
+const STOP_MS = 50_000
+
+// The container of one shard: takes its posts into the ledger, keeps the hypercores and speaks to the swarm, for as long as it has the lease.
+const env = readEnv('sidecar')
+const log = new Logger({ serviceName: 'sidecar' })
+const shards = Number(env.SHARDS)
+const index = Number(env.SHARD)
+const owns = (pool: string) => shardOf(pool, shards) === index
+const plan = JSON.parse(env.MACHINE) as MachinePlan
+const work = env.WORK_DIR ?? '/work'
+mkdirSync(work, { recursive: true })
+
+process.on('uncaughtException', (error) => {
+  log.error('failed', error)
+  process.exit(1)
+})
+const stopping = new AbortController()
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stopping.abort())
+
+const dynamodb = new DynamoDBClient({ maxAttempts: 1 })
+const sqs = new SQSClient({ maxAttempts: 1 })
+const bucket = new Bucket(env.BUCKET, env.AWS_ENDPOINT_URL !== undefined)
+const mirror = new DynamoMirror({ client: dynamodb, table: env.TABLE, blobs: bucket.blobs('blocks/') })
+const messages = bucket.blobs('messages/')
+const ingress = new SqsQueue({ client: sqs, url: env.INGRESS_URL, blobs: messages, gatherMs: GATHER_MS })
+const handlers = plan.handlers.map((handler) => ({ handler, queue: new SqsQueue({ client: sqs, url: handler.url, blobs: messages }) }))
+
+let blocks = 0
+let entries = 0
+function report(said: SidecarReport): void {
+  if (said.kind === 'block') {
+    blocks++
+    entries += said.entries
+  }
+  const line = lineOf(said)
+  if (line !== undefined) log.warn(line, { kind: said.kind, ...('pool' in said && said.pool && { pool: said.pool }) })
+}
+
+let keeper: Keeper | undefined
+const heart = beat(join(work, 'alive'), systemClock, () => {
+  const moves = keeper?.moves ?? true // one that waits for the lease has nothing to move
+  const mb = Math.round(process.memoryUsage.rss() / 1e6)
+  return { moves, say: () => log.info('alive', { kind: 'alive', working: keeper !== undefined, blocks, entries, mb }) }
+})
+
+const owner = randomUUID()
+const retrying = (error: unknown) => report({ kind: 'retrying', pool: '', step: 'lease', error })
+const lease = await Lease.take({ mirror, clock: systemClock, shard: env.SHARD, owner, report: retrying }, stopping.signal)
+if (lease) {
+  keeper = await Keeper.open({
+    mirror,
+    ingress,
+    clock: systemClock,
+    seed: await readSeed(env.SEED_ARN),
+    seedPlace: env.SEED_ARN,
+    cores: join(work, 'cores'),
+    network: plan.network,
+    pools: Object.keys(plan.pools).filter(owns),
+    ringers: (pool) =>
+      handlers
+        .filter(({ handler }) => takes(handler, pool))
+        .map(({ handler, queue }) => ({ handler: handler.name, queue, carryBytes: CARRY_BYTES })),
+    batchMs: (pool) => plan.pools[pool]?.batchMs ?? 0,
+    report,
+    shard: { index, owns },
+    sweepMs: SWEEP_MS,
+    lookMs: LOOK_MS,
+  })
+  for (const [path, pool] of Object.entries(plan.pools)) if (owns(path)) await keeper.take(await keeper.make(path), pool)
+  await keeper.follow(plan)
+  await keeper.ringAgain()
+  log.info('working', { kind: 'working', machine: keeper.id, pools: Object.keys(plan.pools).filter(owns).length })
+
+  const lost = lease.lost.then(() => {
+    log.error('the lease is lost: another sidecar works, or the mirror cannot be reached', { kind: 'lease-lost' })
+    process.exitCode = 1
+  })
+  await Promise.race([lost, new Promise((resolve) => stopping.signal.addEventListener('abort', resolve))])
+  setTimeout(() => process.exit(1), STOP_MS).unref()
+  await keeper.close()
+  await Promise.all([ingress.close(), ...handlers.map(({ queue }) => queue.close())])
+  await lease.release()
+}
+heart.stop()
+log.info('stopped', { kind: 'stopped' })
+process.exit()
+
+/** The machine's seed, which stands nowhere but in the secret and in memory. */
+async function readSeed(arn: string): Promise<Uint8Array> {
+  const secrets = new SecretsManagerClient({ maxAttempts: 1 })
+  const command = new GetSecretValueCommand({ SecretId: arn })
+  const { SecretString = '' } = await call('reading the seed', (options) => secrets.send(command, options))
+  secrets.destroy()
+  if (/^[0-9a-f]{64}$/.test(SecretString)) return Buffer.from(SecretString, 'hex')
+  throw new OverpoolError(
+    'BAD_CONFIG',
+    `the secret ${arn} does not hold 64 hex characters: put the right seed back, without it these pools cannot be signed`,
+  )
+}

@@ -1,0 +1,72 @@
+import { closeSync, fsyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
+import { availableParallelism, cpus, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { http } from './http.ts'
+import { type Bench, type Effort, median, number, textOf } from './report.ts'
+import { scale } from './scale.ts'
+import { scanner } from './scanner.ts'
+import { swarm } from './swarm.ts'
+import { writer } from './writer.ts'
+
+const BENCHES: Record<string, Bench> = { http, writer, scanner, scale, swarm: (effort) => swarm(effort) }
+
+const HELP = `Usage: npm run bench -- [names] [--smoke]
+
+Measures this machine, and says which of its goals it has met; all of them take about ten minutes.
+
+  http      posts/s and the time to an ACK, beside the original Overpool (npm installs it into your cache folder)
+  writer    entries/s of the writer alone, one pool, with a mirror that takes 5 ms a call
+  scanner   transactions/s of the strict scanner, beside @bsv/sdk
+  scale     cost of an entry, memory and restart with 10 thousand, 100 thousand and 1 million entries in a pool
+  swarm     pools that go from machine to machine: catch-up, live, restarts, and beside the original
+
+  --smoke   only shows that they run: seconds, small sizes, no goals
+  --help    this text
+
+Exit code 1 if a goal was missed.`
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { smoke: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+})
+const unknown = positionals.filter((name) => !(name in BENCHES))
+if (values.help) {
+  console.log(HELP)
+} else if (unknown.length) {
+  console.error(`there is no bench ${unknown.join(', ')}; there are ${Object.keys(BENCHES).join(', ')}`)
+  process.exitCode = 2
+} else {
+  await run(positionals.length ? positionals : Object.keys(BENCHES), { smoke: values.smoke ?? false })
+}
+
+async function run(names: string[], effort: Effort): Promise<void> {
+  console.log(
+    `${availableParallelism()} cores (${cpus()[0]?.model.trim() ?? '?'}), Node ${process.version}, fsync in ${tmpdir()} ${number(fsyncMs())} ms`,
+  )
+  for (const name of names) {
+    try {
+      const figures = await BENCHES[name]!(effort)
+      console.log(textOf(figures, effort))
+      if (!effort.smoke && figures.goals.some(({ met }) => !met)) process.exitCode = 1
+    } catch (error) {
+      console.error(`\n${name} could not be measured:`, error) // the others can
+      process.exitCode = 1
+    }
+  }
+}
+
+/** What "durable" costs here: the median time of an fsync after a small write. */
+function fsyncMs(): number {
+  const dir = mkdtempSync(join(tmpdir(), 'overpool-bench-'))
+  const fd = openSync(join(dir, 'file'), 'w')
+  const times = Array.from({ length: 100 }, () => {
+    writeSync(fd, Buffer.alloc(4_096))
+    const start = performance.now()
+    fsyncSync(fd)
+    return performance.now() - start
+  })
+  closeSync(fd)
+  rmSync(dir, { recursive: true })
+  return median(times)
+}

@@ -1,0 +1,25 @@
+// Transactions as wallets make them, each another one: an input that spends a P2PKH output, then a P2PKH output, then either a second one or a
+// line of text. The input is one of a real transaction; whether its signature fits is nobody's question before a broadcast.
+
+const VERSION = '01000000'
+const SPENT = '7d815b6447e35fbea097e00e028fb7dfbad4f3f0987b4734676c84f3fcd0e804'
+const INPUT =
+  '010000006b483045022100c714310be1e3a9ff1c5f7cacc65c2d8e781fc3a88ceb063c6153bf950650802102200b2d0979c76e12bb480da635f192cc8dc6f905380dd4ac1ff35a4f68f462fffd032103579ca2e6d107522f012cd00b52b9a65fb46f0c57b9b8b6e377c48f526a44741affffffff'
+const TO_SHOP = '80841e00000000001976a914bfb282c70c4191f45b5a6665cad1682f2c9cfdfb88ac'
+const TO_SELF = '80841e00000000001976a9149857cc07bed33a5cf12b9c5e0500b675d500c81188ac'
+const LOCK_TIME = '00000000'
+
+const TEXT_BYTES = 47
+const BEFORE_TEXT = `${VERSION}01${SPENT}${INPUT}02${TO_SHOP}000000000000000032006a${TEXT_BYTES.toString(16)}`
+
+/** The i-th transaction of 251 bytes, hex: it carries a text. */
+export function withText(i: number): string {
+  return BEFORE_TEXT + Buffer.from(`order ${i}`.padEnd(TEXT_BYTES)).toString('hex') + LOCK_TIME
+}
+
+/** The i-th transaction of 226 bytes: the most common shape there is. */
+export function plain(i: number): Uint8Array {
+  const bytes = Buffer.from(`${VERSION}01${SPENT}${INPUT}02${TO_SHOP}${TO_SELF}${LOCK_TIME}`, 'hex')
+  bytes.writeUInt32LE(i, 5) // in the id of what it spends
+  return bytes
+}

@@ -1,0 +1,288 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type App, Validations } from 'aws-cdk-lib'
+import type { Template } from 'aws-cdk-lib/assertions'
+import { Queue } from 'aws-cdk-lib/aws-sqs'
+import { AwsSolutionsChecks } from 'cdk-nag'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { ENV } from '../../shared/env.ts'
+import { actionsOf, allowed, HANDLER, Project, resourcesOf, type Statement, synthesize, synthesizeProject } from './synth.ts'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const CONFIG = "{ handler: './main.ts', pools: { mypool: {}, coffee: { handler: './coffee.ts' } } }"
+const FILES = { 'main.ts': HANDLER, 'coffee.ts': HANDLER }
+
+let template: Template
+beforeAll(async () => {
+  template = (await synthesize(CONFIG, FILES)).template
+})
+
+/** All resources, with their ids. */
+function all(of: Template) {
+  return Object.entries(
+    of.toJSON().Resources as Record<string, { Type: string; Properties?: Record<string, unknown>; DeletionPolicy?: string }>,
+  )
+}
+
+/** Synthesizes as the command line does; fails with the rules of cdk-nag that are broken. */
+function check(app: App): void {
+  Validations.of(app).addPlugins(new AwsSolutionsChecks(app))
+  app.synth({ force: true })
+}
+
+describe('the stack', () => {
+  it('gives each function, and the sidecar, exactly the environment that it reads', () => {
+    const functions = Object.entries(resourcesOf(template, 'AWS::Lambda::Function'))
+    expect(functions).toHaveLength(3)
+    for (const [id, { Properties }] of functions) {
+      const part = id.startsWith('Payments') ? 'payments' : 'handler'
+      expect(Object.keys(Properties.Environment.Variables).sort(), id).toEqual([...ENV[part].required].sort())
+    }
+    const [task] = Object.values(resourcesOf(template, 'AWS::ECS::TaskDefinition'))
+    const names = task!.Properties.ContainerDefinitions[0].Environment.map(({ Name }: { Name: string }) => Name)
+    expect(names.sort()).toEqual([...ENV.sidecar.required].sort())
+  })
+
+  it('lets nobody but the sidecar write blocks, receipts and leases', () => {
+    const writes = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:BatchWriteItem']
+    const writing = (statements: Statement[]) =>
+      statements.filter(({ Action }) => [Action].flat().some((action) => writes.includes(action)))
+    expect(writing(allowed(template, 'Payments'))).toEqual([])
+    const handlers = writing(allowed(template, 'Handler'))
+    expect(handlers).toHaveLength(2)
+    for (const { Condition, Action } of handlers) {
+      expect(Condition).toEqual({ 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cursor#*', 'dead#*', 'control'] } })
+      expect(Action).not.toContain('dynamodb:BatchWriteItem')
+    }
+    expect(writing(allowed(template, 'SidecarShard0TaskTaskRole'))).toHaveLength(1)
+    const blocks = (statements: Statement[]) =>
+      statements.filter(({ Action, Resource }) => [Action].flat().includes('s3:PutObject') && JSON.stringify(Resource).includes('blocks/'))
+    expect(blocks([...allowed(template, 'Payments'), ...allowed(template, 'Handler')])).toEqual([])
+    expect(blocks(allowed(template, 'SidecarShard0TaskTaskRole'))).toHaveLength(1)
+  })
+
+  it('lets the door put posts into the ingress queue and their bodies into the bucket, and nothing else', () => {
+    const statements = allowed(template, 'Payments')
+    expect(actionsOf(statements)).toEqual([
+      'logs:CreateLogStream',
+      'logs:PutLogEvents',
+      's3:PutObject',
+      'sqs:GetQueueAttributes',
+      'sqs:GetQueueUrl',
+      'sqs:SendMessage',
+    ])
+    const put = statements.find(({ Action }) => Action === 's3:PutObject')!
+    expect(JSON.stringify(put.Resource)).toContain('messages/*')
+  })
+
+  it('gives the seed to the sidecar alone, by its name', () => {
+    for (const role of ['Payments', 'Handler', 'SidecarShard0TaskExecution'])
+      expect(actionsOf(allowed(template, role)).filter((action) => action.startsWith('secretsmanager'))).toEqual([])
+    expect(actionsOf(allowed(template, 'SidecarShard0TaskTaskRole'))).toContain('secretsmanager:GetSecretValue')
+    const [secret] = Object.values(resourcesOf(template, 'AWS::SecretsManager::Secret'))
+    expect(secret!.Properties).not.toHaveProperty('SecretString')
+    expect(JSON.stringify(template.toJSON())).not.toContain('{{resolve:')
+  })
+
+  it('allows no role every action or every resource, but for what knows none', () => {
+    for (const { Action, Resource } of allowed(template, '')) {
+      for (const action of [Action].flat()) expect(action).not.toContain('*')
+      if (Resource === '*') expect(Action).toBe('ecr:GetAuthorizationToken')
+    }
+    for (const { Properties } of Object.values(resourcesOf(template, 'AWS::IAM::Role')))
+      expect(Properties.ManagedPolicyArns ?? []).toEqual([])
+  })
+
+  it('keeps what must not be lost when the stack is taken down, unless it is told not to', async () => {
+    const held = ['AWS::DynamoDB::Table', 'AWS::S3::Bucket', 'AWS::SecretsManager::Secret']
+    const ingress = (id: string, type: string) => type === 'AWS::SQS::Queue' && id.startsWith('Ingress')
+    const policies = (of: Template) =>
+      all(of).flatMap(([id, { Type, DeletionPolicy }]) => (held.includes(Type) || ingress(id, Type) ? [DeletionPolicy] : []))
+    expect(policies(template)).toEqual(Array.from({ length: 5 }, () => 'Retain'))
+    template.hasResourceProperties('AWS::DynamoDB::Table', {
+      DeletionProtectionEnabled: true,
+      PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
+    })
+    const tried = (await synthesize('{ pools: { mypool: {} }, aws: { retain: false } }', {})).template
+    expect(policies(tried)).toEqual(Array.from({ length: 5 }, () => 'Delete'))
+  })
+
+  it('keeps what SQS gives up on, for as long as SQS can', () => {
+    const queues = Object.entries(resourcesOf(template, 'AWS::SQS::Queue'))
+    const dead = queues.filter(([id]) => id.includes('DeadLetters')).map(([id]) => id)
+    expect(dead).toHaveLength(3)
+    for (const [id, { Properties }] of queues) {
+      expect(Properties.MessageRetentionPeriod, id).toBe(14 * 24 * 3600)
+      if (!dead.includes(id)) expect(dead, id).toContain(Properties.RedrivePolicy.deadLetterTargetArn['Fn::GetAtt'][0])
+    }
+  })
+
+  it('speaks TLS only, and encrypts what lies still', () => {
+    for (const [type, count] of [
+      ['AWS::SQS::QueuePolicy', 6],
+      ['AWS::S3::BucketPolicy', 1],
+      ['AWS::SNS::TopicPolicy', 1],
+    ] as const) {
+      const policies = Object.values(resourcesOf(template, type))
+      expect(policies, type).toHaveLength(count)
+      for (const { Properties } of policies) {
+        const denied = Properties.PolicyDocument.Statement.filter(({ Effect }: Statement) => Effect === 'Deny')
+        expect(JSON.stringify(denied), type).toContain('"aws:SecureTransport":"false"')
+      }
+    }
+    for (const { Properties } of Object.values(resourcesOf(template, 'AWS::SQS::Queue'))) expect(Properties.SqsManagedSseEnabled).toBe(true)
+    template.hasResourceProperties('AWS::S3::Bucket', {
+      BucketEncryption: { ServerSideEncryptionConfiguration: [{ ServerSideEncryptionByDefault: { SSEAlgorithm: 'AES256' } }] },
+      PublicAccessBlockConfiguration: {
+        BlockPublicAcls: true,
+        BlockPublicPolicy: true,
+        IgnorePublicAcls: true,
+        RestrictPublicBuckets: true,
+      },
+    })
+  })
+
+  it('keeps logs for a month, and of bodies of messages no more than queues can hold', () => {
+    const groups = Object.values(resourcesOf(template, 'AWS::Logs::LogGroup'))
+    expect(groups).toHaveLength(4)
+    for (const { Properties } of groups) expect(Properties.RetentionInDays).toBe(30)
+    template.hasResourceProperties('AWS::S3::Bucket', {
+      LifecycleConfiguration: { Rules: [{ Prefix: 'messages/', ExpirationInDays: 15, Status: 'Enabled' }] },
+    })
+  })
+
+  it('gives a bell back no sooner than its function can have ended, whatever time the handler may take', async () => {
+    const slow = (await synthesize("{ pools: { a: { handler: './main.ts', timeoutMs: 300_000 }, b: { handler: './coffee.ts' } } }", FILES))
+      .template
+    const bells = resourcesOf(slow, 'AWS::SQS::Queue')
+    const functions = resourcesOf(slow, 'AWS::Lambda::Function')
+    const mappings = Object.entries(resourcesOf(slow, 'AWS::Lambda::EventSourceMapping'))
+    const times = mappings.map(([, { Properties }]) => {
+      expect(Properties.FunctionResponseTypes).toEqual(['ReportBatchItemFailures'])
+      const { VisibilityTimeout } = bells[Properties.EventSourceArn['Fn::GetAtt'][0]]!.Properties
+      const { Timeout } = functions[Properties.FunctionName.Ref]!.Properties
+      return [Timeout, VisibilityTimeout]
+    })
+    expect(times.sort(([a], [b]) => a - b)).toEqual([
+      [90, 180],
+      [330, 660],
+    ])
+  })
+
+  it('runs one task for each shard: small, public, of a user, on a disk that is read-only, and without a NAT gateway or a load balancer', async () => {
+    const sharded = (await synthesize('{ pools: { mypool: {} }, aws: { shards: 3 } }', {})).template
+    sharded.resourceCountIs('AWS::ECS::Service', 3)
+    sharded.resourceCountIs('AWS::EC2::NatGateway', 0)
+    sharded.resourceCountIs('AWS::ElasticLoadBalancingV2::LoadBalancer', 0)
+    for (const { Properties } of Object.values(resourcesOf(sharded, 'AWS::ECS::Service'))) {
+      expect(Properties.NetworkConfiguration.AwsvpcConfiguration.AssignPublicIp).toBe('ENABLED')
+      expect(Properties.DeploymentConfiguration).toMatchObject({
+        DeploymentCircuitBreaker: { Enable: true, Rollback: true },
+        MinimumHealthyPercent: 100,
+      })
+    }
+    const shards = Object.values(resourcesOf(sharded, 'AWS::ECS::TaskDefinition')).map(({ Properties }) => {
+      expect(Properties).toMatchObject({ Cpu: '256', Memory: '512', RuntimePlatform: { CpuArchitecture: 'ARM64' } })
+      const [container] = Properties.ContainerDefinitions
+      expect(container).toMatchObject({ ReadonlyRootFilesystem: true, User: 'node', StopTimeout: 60 })
+      expect(container.HealthCheck.Command[0]).toBe('CMD') // there need be no shell
+      return container.Environment.find(({ Name }: { Name: string }) => Name === 'SHARD').Value
+    })
+    expect(shards.sort()).toEqual(['0', '1', '2'])
+    const [door] = Object.values(resourcesOf(sharded, 'AWS::EC2::SecurityGroup'))
+    expect(door!.Properties.SecurityGroupIngress).toMatchObject([{ IpProtocol: 'udp', FromPort: 49_737, ToPort: 49_737 }])
+  })
+
+  it('names an article of the runbook in each alarm, and sends each to the topic', () => {
+    const alarms = Object.entries(resourcesOf(template, 'AWS::CloudWatch::Alarm'))
+    const articles = alarms.map(([id, { Properties }]) => {
+      expect(Properties.AlarmActions, id).toHaveLength(1)
+      return /See docs\/runbook\.md#([a-z0-9-]+)$/.exec(Properties.AlarmDescription)?.[1]
+    })
+    expect(articles.sort()).toEqual([
+      'conflict',
+      'dead-letters',
+      'failures',
+      'handler-lag',
+      'ingress-age',
+      'pool-halted',
+      'sidecar-gone',
+      'throttles',
+    ])
+  })
+
+  it('holds no name of its own choosing, so that a second stage stands beside the first', () => {
+    const names = [
+      'TableName',
+      'BucketName',
+      'QueueName',
+      'FunctionName',
+      'RoleName',
+      'LogGroupName',
+      'TopicName',
+      'ClusterName',
+      'ServiceName',
+    ]
+    for (const [id, { Type, Properties = {} }] of all(template)) {
+      for (const name of names) if (typeof Properties[name] === 'string') expect.fail(`${id} (${Type}) is named ${Properties[name]}`)
+    }
+  })
+
+  it('changes with a handler nothing but its function', async () => {
+    using project = new Project(CONFIG, FILES)
+    const before = (await synthesizeProject(project)).template
+    const again = (await synthesizeProject(project)).template
+    expect(again.toJSON()).toEqual(before.toJSON())
+    project.write('coffee.ts', HANDLER.replace('e.hash', 'e.seq'))
+    const after = (await synthesizeProject(project)).template
+    const changed = all(after).filter(([id, resource]) => JSON.stringify(resource) !== JSON.stringify(before.toJSON().Resources[id]))
+    expect(changed.map(([, { Type }]) => Type)).toEqual(['AWS::Lambda::Function'])
+    expect(changed[0]![0]).toContain('coffee')
+  })
+
+  it('takes nothing of a pool’s ledger away when the pool leaves the config', async () => {
+    const fewer = (await synthesize("{ handler: './main.ts', pools: { coffee: { handler: './coffee.ts' } } }", FILES)).template
+    const gone = all(template).filter(([id]) => !(id in fewer.toJSON().Resources))
+    expect(gone.map(([, { Type }]) => Type)).toEqual([])
+    for (const type of ['AWS::DynamoDB::Table', 'AWS::S3::Bucket', 'AWS::SecretsManager::Secret', 'AWS::SQS::Queue'])
+      expect(resourcesOf(fewer, type)).toEqual(resourcesOf(template, type))
+  })
+
+  it('says where each pool is, and what the library and the command line find a machine by', () => {
+    const outputs = template.toJSON().Outputs as Record<string, unknown>
+    expect(Object.keys(outputs).sort()).toEqual(
+      ['BellsCoffee', 'BellsMain', 'Bucket', 'Endpoint', 'IngressUrls', 'PoolCoffee', 'PoolMypool', 'Seed', 'Table'].sort(),
+    )
+    expect(JSON.stringify(outputs.PoolMypool)).toContain('mypool')
+  })
+
+  it('keeps the rules of cdk-nag (AwsSolutions), or argues', { timeout: 120_000 }, async () => {
+    const everything = `{ handler: './main.ts', pools: { mypool: {} }, aws: {
+      domain: { name: 'pay.example.com', zone: { id: 'Z0123456789ABC', name: 'example.com' } },
+      throttle: { rate: 100, burst: 200 }, shards: 2, alarmEmail: 'me@example.com', budget: { dollars: 50, email: 'me@example.com' }, traces: true, reservedConcurrency: 50 } }`
+    for (const config of [CONFIG, everything]) check((await synthesize(config, FILES)).app)
+    // It does look: what is not argued is found.
+    const { app, stack } = await synthesize(CONFIG, FILES)
+    new Queue(stack, 'Careless')
+    expect(() => check(app)).toThrow('AwsSolutions-SQS4')
+  })
+
+  it('is made without Docker, an account or the network', { timeout: 120_000 }, () => {
+    const out = mkdtempSync(join(tmpdir(), 'overpool-synth-'))
+    try {
+      // Nothing is to be had by PATH but Node.
+      execFileSync(process.execPath, ['cdk/app.ts'], {
+        cwd: ROOT,
+        env: { PATH: dirname(process.execPath), HOME: out, CDK_OUTDIR: out },
+        stdio: 'pipe',
+      })
+      const manifest = JSON.parse(readFileSync(join(out, 'manifest.json'), 'utf8')) as { missing?: unknown[] }
+      expect(manifest.missing ?? []).toEqual([])
+    } finally {
+      rmSync(out, { recursive: true, force: true })
+    }
+  })
+})

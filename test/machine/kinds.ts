@@ -1,0 +1,35 @@
+import type { PoolSettings } from '../../shared/config.ts'
+import { withFilter } from './filters.ts'
+
+// A machine that is deployed once serves all scenarios, each of which wants pools that are empty, with settings of its own. So it has many of each kind.
+
+/** How often the suite can be run on one stack. */
+const RUNS = 2
+
+/** The settings that scenarios ask for, and how many such pools one run of the suite takes. */
+const KINDS: [settings: Omit<PoolSettings, 'filter'> & { filter?: string }, pools: number][] = [
+  [{}, 44],
+  [{ maxAttempts: 2 }, 1],
+  [{ maxAttempts: 2, onPoison: 'stop' }, 1],
+  [{ timeoutMs: 300 }, 1],
+  [{ maxHops: 5, maxAttempts: 1 }, 1],
+  [{ maxHops: 0, maxAttempts: 1 }, 1],
+  [{ unique: 'transaction' }, 1],
+  [{ filter: 'no-memo' }, 1],
+  [{ filter: 'only-data' }, 1],
+]
+
+const pools = KINDS.flatMap(([settings, count], kind) =>
+  Array.from({ length: count * RUNS }, (_, i) => ({ name: `kind${kind}-${i}`, settings })),
+)
+
+/** The pools of the config that the suite is deployed with. */
+export const stackPools: Record<string, PoolSettings> = Object.fromEntries(pools.map(({ name, settings }) => [name, withFilter(settings)]))
+
+/** Names of pools with these settings. */
+export function poolsOfKind(settings: object): string[] {
+  const wanted = JSON.stringify(settings)
+  const names = pools.filter((pool) => JSON.stringify(pool.settings) === wanted).map(({ name }) => name)
+  if (!names.length) throw new Error(`no pool of the stack has the settings ${wanted}: add them to KINDS in test/machine/kinds.ts`)
+  return names
+}

@@ -1,0 +1,27 @@
+import { beforeEach } from 'vitest'
+import { SIDE } from './machine.ts'
+
+/** Scenarios that cannot run on a target, by their names, and why. */
+const SKIPPED: Partial<Record<typeof SIDE, Record<string, string>>> = {
+  ministack: { ...handlersAreFunctions() },
+  localstack: { ...handlersAreFunctions() },
+  deployed: {
+    ...handlersAreFunctions(),
+    'goes on where it stopped, and does nothing twice': 'ECS stops and starts the sidecar there, not the test',
+    'takes payments while no handler works, and hands them over when one does': 'ECS stops and starts the sidecar there, not the test',
+    'whose hypercores are deleted makes them again, with the same key and tree hash': 'the hypercores are on the disk of an ECS task',
+  },
+}
+
+function handlersAreFunctions(): Record<string, string> {
+  return {
+    'that is killed while its handler runs calls it again with that entry, and its loop is posted once':
+      'the handler runs in a function, which goes on when the sidecar is killed',
+  }
+}
+
+// The scenarios themselves do not know where they run.
+beforeEach(({ task, skip }) => {
+  const why = SKIPPED[SIDE]?.[task.name]
+  if (why !== undefined) skip(why)
+})

@@ -1,0 +1,73 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { SqliteQueue } from '../shared/queue/sqlite.ts'
+import { SqliteStore } from '../shared/sqlite.ts'
+
+/** Longer than the test may take: who is not woken fails it. */
+const LONG_MS = 300_000
+
+describe('a receiver that waits at a SQLite queue', () => {
+  let dir: string
+  let stores: SqliteStore[]
+  const open = (name: string, fifo = false, store = new SqliteStore(join(dir, 'ledger.sqlite'))) => {
+    stores.push(store)
+    return new SqliteQueue(store, name, { fifo, visibilityMs: LONG_MS })
+  }
+  const waiting = (queue: SqliteQueue) => queue.receive({ max: 10, waitMs: LONG_MS })
+  const texts = async (messages: ReturnType<typeof waiting>) => (await messages).map(({ body }) => Buffer.from(body).toString())
+
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'overpool-test-'))
+    stores = []
+  })
+
+  afterEach(() => {
+    for (const store of stores) store.close()
+    rmSync(dir, { recursive: true })
+  })
+
+  it('is woken by a message', async () => {
+    const queue = open('a')
+    const received = waiting(queue)
+    await queue.send([{ body: Buffer.from('sent') }])
+    expect(await texts(received)).toEqual(['sent'])
+  })
+
+  it('is woken by a message of another process', async () => {
+    const received = waiting(open('a'))
+    await open('a').send([{ body: Buffer.from('from elsewhere') }])
+    expect(await texts(received)).toEqual(['from elsewhere'])
+  })
+
+  it('is woken when a message is given back', async () => {
+    const queue = open('a')
+    await queue.send([{ body: Buffer.from('again') }])
+    const first = await waiting(queue)
+    const received = waiting(queue)
+    await queue.giveBack(first, 0)
+    expect(await texts(received)).toEqual(['again'])
+  })
+
+  it('is woken when the message that held back its group is deleted', async () => {
+    const queue = open('a', true)
+    await queue.send([{ body: Buffer.from('first'), group: 'g' }])
+    const first = await waiting(queue)
+    await queue.send([{ body: Buffer.from('second'), group: 'g' }])
+    const received = waiting(queue)
+    await queue.delete(first)
+    expect(await texts(received)).toEqual(['second'])
+  })
+
+  it('gets its message though another one in the same transaction could not be sent', async () => {
+    const store = new SqliteStore(join(dir, 'ledger.sqlite'))
+    const queue = open('a', false, store)
+    const received = waiting(queue)
+    const failed = store.write(() => {
+      throw new Error('as it was asked to')
+    })
+    await Promise.all([queue.send([{ body: Buffer.from('sent') }]), expect(failed).rejects.toMatchObject({ code: 'UNAVAILABLE' })])
+    expect(await texts(received)).toEqual(['sent'])
+  })
+})

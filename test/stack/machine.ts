@@ -1,0 +1,357 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { Agent as HttpAgent, request as httpRequest } from 'node:http'
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as wait } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { CloudWatchLogsClient, FilterLogEventsCommand, ResourceNotFoundException } from '@aws-sdk/client-cloudwatch-logs'
+import { DeleteItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { LambdaClient, ListEventSourceMappingsCommand, UpdateEventSourceMappingCommand } from '@aws-sdk/client-lambda'
+import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
+import { SQSClient } from '@aws-sdk/client-sqs'
+import { Pools } from '../../functions/handler/pools.ts'
+import { redrive } from '../../functions/handler/redrive.ts'
+import { statusOf } from '../../functions/handler/status.ts'
+import { Bucket } from '../../shared/blobs/bucket.ts'
+import { systemClock } from '../../shared/clock.ts'
+import { checkSettings } from '../../shared/config.ts'
+import { DynamoMirror } from '../../shared/mirror/dynamodb.ts'
+import { SqsQueue } from '../../shared/queue/sqs.ts'
+import { ShardedIngress } from '../../shared/shards.ts'
+import { CoreStore } from '../../sidecar/core.ts'
+import { type Verified, verifyPool } from '../../sidecar/verify.ts'
+import { AwsProxy } from '../aws/proxy.ts'
+import type { ChildOptions } from '../machine/child.ts'
+import type { Run, Wish } from '../machine/handler.ts'
+import { poolsOfKind, stackPools } from '../machine/kinds.ts'
+import { type Ack, type Methods, SIDE, TestMachine, until } from '../machine/machine.ts'
+import { RunsReader } from './runs.ts'
+
+const SIDECAR = fileURLToPath(new URL('../../sidecar/main.ts', import.meta.url))
+/** The runs' notes are read so often, ms. */
+const LOOK_MS = 150
+/** Log lines that have not become more for so long are all there, ms. */
+const SETTLED_MS = 2_000
+const SHARD = '0'
+
+/** Outputs of the stack, as `run.ts` has written them. */
+interface Outputs {
+  Endpoint: string
+  Table: string
+  Bucket: string
+  IngressUrls: string
+  Seed: string
+  /** the handler's name and the URL of its queue */
+  BellsMain: string
+  RunsTable: string
+  HandlerFunction: string
+  HandlerLogs: string
+  /** environment of the sidecar, which runs beside an emulator */
+  Sidecar0?: string
+}
+
+/**
+ * A deployed machine as a scenario sees it. All scenarios share one stack, so each is given pools of its own that are empty, and their names are told as those
+ * that the scenario knows. On an emulator the sidecar is a process beside it, started and killed here.
+ */
+export class StackMachine extends TestMachine {
+  readonly #outputs: Outputs
+  readonly #dynamodb = new DynamoDBClient({})
+  readonly #mirror: DynamoMirror
+  readonly #ingress: ShardedIngress
+  readonly #bells: SqsQueue
+  readonly #pools: Pools
+  readonly #logs = new CloudWatchLogsClient({})
+  readonly #lambda = new LambdaClient({})
+  readonly #reader: RunsReader
+  readonly #closed = new AbortController()
+  readonly #began = Date.now()
+  readonly #names = new Map<string, string>()
+  readonly #lines: string[] = []
+  #runs: Run[] = []
+  #proxy: AwsProxy | undefined
+  #sidecar: ChildProcess | undefined
+
+  static async open(pools: ChildOptions['pools'], options: Partial<ChildOptions>): Promise<StackMachine> {
+    const machine = new StackMachine(Object.values(JSON.parse(readFileSync(process.env.OVERPOOL_OUTPUTS!, 'utf8')))[0] as Outputs)
+    try {
+      await machine.#choose(pools)
+      await machine.start(options)
+      void machine.#follow()
+      return machine
+    } catch (error) {
+      await machine[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  private constructor(outputs: Outputs) {
+    super({ side: 'aws', pools: {} }, undefined)
+    this.#outputs = outputs
+    const dynamodb = new DynamoDBClient({ maxAttempts: 1 })
+    const client = new SQSClient({ maxAttempts: 1 })
+    const bucket = new Bucket(outputs.Bucket, SIDE !== 'deployed')
+    const blobs = bucket.blobs('messages/')
+    this.#mirror = new DynamoMirror({ client: dynamodb, table: outputs.Table, blobs: bucket.blobs('blocks/') })
+    this.#ingress = new ShardedIngress(outputs.IngressUrls.split(' ').map((url) => new SqsQueue({ client, url, blobs })))
+    this.#bells = new SqsQueue({ client, url: outputs.BellsMain.split(' ')[1]!, blobs })
+    const settings = (path: string) => checkSettings(stackPools[path] ?? {}, path)
+    this.#pools = new Pools({ mirror: this.#mirror, ingress: this.#ingress, clock: systemClock, settings, postFailed: () => {} })
+    this.#reader = new RunsReader(this.#dynamodb, outputs.RunsTable, this.#began)
+  }
+
+  /** Gives each pool of the scenario one of its kind that nothing was ever posted to. */
+  async #choose(pools: ChildOptions['pools']): Promise<void> {
+    for (const [alias, settings] of Object.entries(pools)) {
+      const names = poolsOfKind(settings)
+      for (const name of names) {
+        if (this.#names.has(name) || (await this.#mirror.lastBlock(name))) continue
+        this.#names.set(name, alias)
+        break
+      }
+      if (![...this.#names.values()].includes(alias))
+        throw new Error(`all ${names.length} pools of the stack with these settings have been used: deploy another stack`)
+    }
+  }
+
+  #nameOf(alias: string): string {
+    for (const [name, known] of this.#names) if (known === alias) return name
+    return alias
+  }
+
+  // ---- the sidecar
+
+  override async start({ idle }: Partial<ChildOptions> = {}): Promise<void> {
+    if (idle !== undefined || SIDE !== 'deployed') await this.#setHandler(!idle)
+    if (this.#outputs.Sidecar0 === undefined) return
+    // Emulators hand messages to a client that has gone, and a sidecar that was stopped or killed has: the proxy does the waiting.
+    const endpoint = process.env.AWS_ENDPOINT_URL!
+    this.#proxy ??= await AwsProxy.start({ dynamodb: endpoint, sqs: endpoint, s3: endpoint })
+    const environment = this.#outputs.Sidecar0.replaceAll(endpoint, this.#proxy.endpoint)
+    const child = spawn(process.execPath, [SIDECAR], {
+      env: {
+        ...process.env,
+        AWS_ENDPOINT_URL: this.#proxy.endpoint,
+        AWS_ENDPOINT_URL_S3: this.#proxy.endpoint,
+        WORK_DIR: this.dir,
+        ...(JSON.parse(environment) as object),
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.#sidecar = child
+    const working = new Promise<void>((resolve, reject) => {
+      const heard = (line: string) => {
+        this.#lines.push(line)
+        if (line.includes('"kind":"working"')) resolve()
+      }
+      for (const input of [child.stdout, child.stderr]) createInterface({ input }).on('line', heard)
+      child.once('exit', (code) => reject(new Error(`the sidecar has exited (${code}): ${this.#lines.slice(-5).join('\n')}`)))
+    })
+    await working
+  }
+
+  /** Whether the handler's function is given its bells. */
+  async #setHandler(works: boolean): Promise<void> {
+    const FunctionName = this.#outputs.HandlerFunction
+    const mapping = async () => (await this.#lambda.send(new ListEventSourceMappingsCommand({ FunctionName }))).EventSourceMappings![0]!
+    const wanted = works ? 'Enabled' : 'Disabled'
+    const { UUID, State } = await mapping()
+    if (State === wanted) return
+    await this.#lambda.send(new UpdateEventSourceMappingCommand({ UUID, Enabled: works }))
+    await until(mapping, ({ State }) => State === wanted)
+  }
+
+  override async stop(): Promise<void> {
+    await this.#end('SIGTERM')
+  }
+
+  override async kill(): Promise<void> {
+    await this.#end('SIGKILL')
+  }
+
+  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const child = this.#sidecar
+    if (!child || child.exitCode !== null || child.signalCode !== null) return
+    const exited = once(child, 'exit')
+    child.kill(signal)
+    await exited
+    // The next one need not wait until the lease of a dead one has run out.
+    if (signal === 'SIGTERM') return
+    const Key = { pk: { S: `lease#${SHARD}` }, sk: { S: 'lease' } }
+    await this.#dynamodb.send(new DeleteItemCommand({ TableName: this.#outputs.Table, Key }))
+  }
+
+  // ---- what scenarios ask
+
+  override get pid(): number {
+    return this.#sidecar!.pid!
+  }
+
+  override async call<M extends keyof Methods>(method: M, ...args: Parameters<Methods[M]>): Promise<ReturnType<Methods[M]>> {
+    const value = await (this.#methods[method] as (...args: unknown[]) => unknown)(...args)
+    return JSON.parse(JSON.stringify(this.#told(value) ?? null)) as ReturnType<Methods[M]>
+  }
+
+  readonly #methods: { [M in keyof Methods]: (...args: Parameters<Methods[M]>) => unknown } = {
+    post: ({ path, payment, id }) => this.#pools.post({ path: this.#nameOf(path), payment: this.#asked(payment), id }),
+    get: ({ path, hash }) => this.#pools.get({ path: this.#nameOf(path), hash }),
+    tail: ({ path, size }) => this.#pools.tail({ path: this.#nameOf(path), size }),
+    read: ({ path, ...range }) => Array.fromAsync(this.#pools.read({ path: this.#nameOf(path), ...range })),
+    trail: ({ path, hash }) => Array.fromAsync(this.#pools.trail({ path: this.#nameOf(path), hash })),
+    prune: (path) => this.#pools.prune(this.#nameOf(path)),
+    length: (path) => this.#pools.length(this.#nameOf(path)),
+    status: () => statusOf(this.#pools),
+    pub: notHere,
+    unpub: notHere,
+    sub: notHere,
+    unsub: notHere,
+    announced: notHere,
+    rss: notHere,
+    reports: () => this.#reports(),
+    ingress: () => this.#ingress.depth(),
+    control: (path) => this.#mirror.readPool(this.#nameOf(path)),
+    cursor: (path) => this.#mirror.readCursor('main', this.#nameOf(path)),
+    dead: (path) => this.#mirror.listDead('main', this.#nameOf(path)),
+    redrive: (path, skip) => redrive('main', this.#nameOf(path), skip, { mirror: this.#mirror, bells: this.#bells, clock: systemClock }),
+    close: () => this.stop(),
+  }
+
+  /** What the sidecar and the handler have said, when no bell is being answered and no more lines come: a function's are there some time after it has ended. */
+  async #reports(): Promise<string[]> {
+    await until(
+      () => this.#bells.depth(),
+      ({ inFlight }) => inFlight === 0,
+    )
+    let lines = await this.#handlerLines()
+    for (let before = -1; lines.length > before; lines = await this.#handlerLines()) {
+      before = lines.length
+      await wait(SETTLED_MS)
+    }
+    return [...this.#lines, ...lines].flatMap((line) => {
+      const { kind, message } = line.startsWith('{') ? (JSON.parse(line) as { kind?: string; message?: string }) : {}
+      return kind && message !== undefined ? [`${kind}: ${message}`] : []
+    })
+  }
+
+  async #handlerLines(): Promise<string[]> {
+    // LocalStack writes to the group that a function has by itself, not to the one that it was given.
+    const groups = [this.#outputs.HandlerLogs, `/aws/lambda/${this.#outputs.HandlerFunction}`]
+    const lines = groups.map(async (logGroupName) => {
+      const command = new FilterLogEventsCommand({ logGroupName, startTime: this.#began, limit: 10_000 })
+      const { events = [] } = await this.#logs.send(command).catch(ignoreMissing)
+      return events.flatMap(({ message = '' }) => message.split('\n'))
+    })
+    return (await Promise.all(lines)).flat()
+  }
+
+  override async post(pool: string, payment: unknown, headers: Record<string, string> = {}): Promise<Ack> {
+    const body = typeof payment === 'string' ? payment : JSON.stringify(this.#asked(payment))
+    const { status, text } = await send(new URL(this.#nameOf(pool), this.#outputs.Endpoint), body, {
+      'content-type': 'application/json',
+      ...headers,
+    })
+    return { status, body: this.#told(JSON.parse(text)) as Ack['body'] }
+  }
+
+  override runs(path?: string): Run[] {
+    return this.#runs.filter((run) => path === undefined || run.path === path)
+  }
+
+  async #follow(): Promise<void> {
+    const { signal } = this.#closed
+    while (!signal.aborted) {
+      const runs = await this.#reader.look().catch(() => undefined)
+      if (runs) this.#runs = this.#told(runs.filter(({ path }) => this.#names.has(path))) as Run[]
+      await wait(LOOK_MS, undefined, { signal }).catch(() => {})
+    }
+  }
+
+  override async verify(path: string): Promise<Verified> {
+    const seed = await new SecretsManagerClient({}).send(new GetSecretValueCommand({ SecretId: this.#outputs.Seed }))
+    const cores = new CoreStore(join(this.dir, 'cores'), Buffer.from(seed.SecretString!, 'hex'), { readOnly: true })
+    try {
+      const pool = (await this.#mirror.readPool(this.#nameOf(path)))!
+      return await verifyPool(pool, this.#mirror, await cores.read(pool.key, undefined), undefined)
+    } finally {
+      await cores.close()
+    }
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed.abort()
+    await this.stop()
+    await this.#proxy?.[Symbol.asyncDispose]()
+    await super[Symbol.asyncDispose]()
+  }
+
+  // ---- names
+
+  /** A payment as the scenario has it, with the pool that its wish names as the stack knows it. */
+  #asked<T>(payment: T): T {
+    return withLoop(payment, (alias) => this.#nameOf(alias))
+  }
+
+  /** What the stack has said, with the names that the scenario knows. */
+  #told(value: unknown): unknown {
+    if (typeof value === 'string') {
+      const [, name = ''] = /^Received into (.*)$/.exec(value) ?? []
+      return this.#names.has(name) ? `Received into ${this.#names.get(name)}` : value
+    }
+    if (Array.isArray(value)) return value.map((one) => this.#told(one))
+    if (typeof value !== 'object' || value === null) return value
+    const told = Object.entries(withLoop(value, (name) => this.#names.get(name) ?? name)).map(([field, of]) => {
+      if (field === 'path') return [field, this.#names.get(of as string) ?? of]
+      return [field, this.#told(of)]
+    })
+    return Object.fromEntries(told)
+  }
+}
+
+/** The network is no scenario's matter, and a function's memory is not measured from here. */
+function notHere(): never {
+  throw new Error('only a machine in a child process can be asked this')
+}
+
+function ignoreMissing(error: unknown): { events?: [] } {
+  if (error instanceof ResourceNotFoundException) return {}
+  throw error
+}
+
+/** The same with another pool in the wish that the memo holds, if it holds one. */
+function withLoop<T>(payment: T, nameOf: (pool: string) => string): T {
+  const { memo } = payment as { memo?: string }
+  if (!memo?.startsWith('{')) return payment
+  const wish = JSON.parse(memo) as Wish
+  if (!wish.loop) return payment
+  return { ...payment, memo: JSON.stringify({ ...wish, loop: { ...wish.loop, pool: nameOf(wish.loop.pool) } }) }
+}
+
+/** An emulator starts a process for each call that comes while others run: as many at once as a small machine can take. */
+const MAX_CALLS = 6
+const agents = { http: new HttpAgent({ maxSockets: MAX_CALLS }), https: new HttpsAgent() }
+
+/** POSTs; to an emulator at its address, whatever name stands in the URL. */
+function send(url: URL, body: string, headers: Record<string, string>): Promise<{ status: number; text: string }> {
+  const emulator = process.env.AWS_ENDPOINT_URL
+  const to = emulator === undefined ? url : new URL(url.pathname, emulator)
+  const [request, agent] = to.protocol === 'https:' ? [httpsRequest, agents.https] : [httpRequest, agents.http]
+  return new Promise((resolve, reject) => {
+    const outgoing = request(to, {
+      agent,
+      method: 'POST',
+      headers: { ...headers, host: url.host, 'content-length': Buffer.byteLength(body) },
+    })
+    outgoing.on('error', reject).on('response', (answer) => {
+      let text = ''
+      answer
+        .setEncoding('utf8')
+        .on('data', (chunk: string) => (text += chunk))
+        .on('error', reject)
+        .on('end', () => resolve({ status: answer.statusCode!, text }))
+    })
+    outgoing.end(body)
+  })
+}
