@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { until } from '../machine/machine.ts'
 import { type Machine, Peers } from './peers.ts'
-import { RawPeer } from './raw-peer.ts'
+import { blockBytes, newKeyPair, RawPeer } from './raw-peer.ts'
 
 /** A UDP port that is taken until the socket is closed. */
 async function takenPort(): Promise<{ port: number; socket: Socket }> {
@@ -136,6 +136,25 @@ describe('a machine without a network', () => {
       await closesSoon(machine)
     }
     socket.close()
+  })
+})
+
+describe('a machine that starts', () => {
+  it('reaches several publishers at once', async () => {
+    // Connections that were begun before the node knew which of its sockets can be reached, but for the first, hung for 15 s.
+    await using peers = await Peers.start()
+    await using first = new RawPeer(peers)
+    await using second = new RawPeer(peers)
+    await using third = new RawPeer(peers)
+    const publishers = await Promise.all([first, second, third].map((peer) => peer.publish(newKeyPair())))
+    for (const each of publishers) await each.append(blockBytes(0, 'a'))
+    const bob = peers.machine().listen()
+    for (const { key } of publishers) await bob.pool.sub({ path: key })
+    await until(
+      () => bob.events.length,
+      (count) => count === 3,
+      12_000,
+    )
   })
 })
 
