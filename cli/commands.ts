@@ -8,6 +8,7 @@ import { isPeerPool } from '../shared/ledger/capability.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import { poolKeys } from '../sidecar/core.ts'
 import { verifyPool } from '../sidecar/verify.ts'
+import { resume } from '../sidecar/wanted.ts'
 import { type Folder, withFolder } from './folder.ts'
 import { count, type Out } from './out.ts'
 
@@ -154,6 +155,14 @@ export async function verify(path: string, { dir, out }: Common): Promise<boolea
     } finally {
       await store?.close()
     }
+  })
+}
+
+export async function resumePool(path: string, { dir, out }: Common): Promise<void> {
+  await withFolder(dir, async ({ pools, mirror }) => {
+    await resume(await pools.control(path), mirror)
+    const later = isRunning(dir) ? '' : ', when the machine is started'
+    out.show({ pool: path, halted: false }, `${path} goes on${later}; its hypercore is made again from the mirror`)
   })
 }
 

@@ -116,6 +116,17 @@ program
   })
 
 program
+  .command('resume <pool>')
+  .description('have a pool go on that was halted, its hypercore made again from the mirror')
+  .addHelpText(
+    'after',
+    `
+A pool is halted when its hypercore and the mirror do not agree; \`overpool pools\` says why. Find out first which of the two was changed. Peers who hold
+blocks that are not in the mirror as it is now follow the pool no more.`,
+  )
+  .action((pool) => commands.resumePool(pool, common()))
+
+program
   .command('redrive <pool>')
   .description('have handlers try again what they gave up on, or go on where they stopped')
   .option('--handler <name>', 'this one only')

@@ -120,6 +120,8 @@ export function checkConfig(value: unknown): OverpoolConfig {
 }
 
 function checkSubscription(subscription: string | SubscriptionConfig, where: string): void {
+  if (typeof subscription !== 'string' && (typeof subscription !== 'object' || subscription === null))
+    throw wrong(`${where} is what \`pub\` printed`)
   const { key, handler, from = 'start', peer } = typeof subscription === 'string' ? { key: subscription } : subscription
   if (typeof subscription === 'object') refuseUnknown(subscription, SUBSCRIPTION_KEYS, `${where}.`)
   parseCapability(key)

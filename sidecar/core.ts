@@ -3,8 +3,10 @@ import Corestore from 'corestore'
 import Hypercore, { type Manifest } from 'hypercore'
 import crypto, { type KeyPair } from 'hypercore-crypto'
 import { OverpoolError } from '../shared/errors.ts'
+import type { Capability } from '../shared/ledger/capability.ts'
 import type { Signed } from '../shared/mirror/port.ts'
 import { Fetcher } from './fetcher.ts'
+import { TreeHash } from './signed.ts'
 
 /** Bytes of blocks that the cores' store holds in memory before it makes a file of them, all pools together. Its own 64 MB make nothing faster here. */
 const WRITE_BUFFER = 8 * 1024 * 1024
@@ -33,6 +35,8 @@ export interface ReadCore {
 export interface PoolCore extends Pick<ReadCore, 'length' | 'get' | 'treeHash' | 'close'> {
   /** Appends blocks, the first of which is number `from`; refuses any other place than the end. */
   append(from: number, blocks: Uint8Array[]): Promise<void>
+  /** An empty tree, to see what hash the core would have with other blocks. */
+  tree(): { add(block: Uint8Array): void; readonly value: string }
 }
 
 /** The log of a pool that somebody else signs, as far as it has come here. */
@@ -113,7 +117,7 @@ export class CoreStore {
     const core = this.#get(key, encrypted ? secret : undefined, manifest)
     for (const event of ['conflict', 'truncate'] as const) core.on(event, () => alarm(event))
     await core.ready()
-    return new OurCore(core, path, keyPair)
+    return new OurCore(core, path, keyPair, { key, ...(encrypted && { secret }) })
   }
 
   /** Opens the core of a peer's pool. */
@@ -216,11 +220,17 @@ class OpenCore implements ReadCore {
 class OurCore extends OpenCore implements PoolCore {
   readonly #path: string
   readonly #keyPair: KeyPair
+  readonly #capability: Capability
 
-  constructor(core: Hypercore, path: string, keyPair: KeyPair) {
+  constructor(core: Hypercore, path: string, keyPair: KeyPair, capability: Capability) {
     super(core)
     this.#path = path
     this.#keyPair = keyPair
+    this.#capability = capability
+  }
+
+  tree(): TreeHash {
+    return new TreeHash(this.#capability)
   }
 
   async append(from: number, blocks: Uint8Array[]): Promise<void> {

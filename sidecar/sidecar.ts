@@ -15,6 +15,9 @@ const RECEIVE_MAX = 256
 /** None are taken while so many posts, or bytes of them, are in hand: enough for the writers, and what lies in the queue costs no memory. */
 const MAX_POSTS_IN_HAND = 2_048
 const MAX_BYTES_IN_HAND = 16 * 1024 * 1024
+/** Messages that wait for a pool to be opened at most; more of them are given back for so long, ms. */
+const MAX_WAITING = 512
+const WAIT_MS = 1_000
 /** A message that nothing can be done with for now is given back for so long, ms. */
 const SET_ASIDE_MS = 60_000
 /** A loop that has had work and has not moved for so long stands still, ms: longer than a long poll and its retries. */
@@ -36,6 +39,10 @@ export class Sidecar {
   readonly #options: SidecarOptions
   readonly #writers = new Map<string, Promise<PoolWriter>>()
   readonly #open = new Map<PoolWriter, PoolCore>()
+  /** the open writers, by their pools */
+  readonly #writing = new Map<string, PoolWriter>()
+  /** messages that wait for their pool to be opened */
+  readonly #waiting = new Map<string, number>()
   readonly #stopped = new AbortController()
   readonly #receiving: Promise<void>
   #received: number
@@ -87,7 +94,7 @@ export class Sidecar {
     if (!pool || isPeerPool(path)) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" of ours in this ledger`)
     if (pool.rebuild) {
       await cores.purge(pool.key)
-      await mirror.updatePool(path, { rebuild: undefined })
+      await mirror.updatePool(path, { rebuild: undefined, treeHash: undefined }) // it will have another
     }
     const alarm = (what: string) => {
       const error = new OverpoolError(
@@ -113,12 +120,14 @@ export class Sidecar {
       stopping,
     })
     this.#open.set(writer, core)
+    this.#writing.set(path, writer)
     await writer.ringAgain()
     return writer
   }
 
   async #close(writer: PoolWriter): Promise<void> {
     const { report } = this.#options
+    this.#writing.delete(writer.path)
     await writer.stop()
     // One core that cannot be closed keeps no other from it.
     await this.#open
@@ -130,7 +139,7 @@ export class Sidecar {
 
   /** Why nothing is appended to a pool any more, if so. */
   halted(path: string): OverpoolError | undefined {
-    return [...this.#open.keys()].find((writer) => writer.path === path)?.halted
+    return this.#writing.get(path)?.halted
   }
 
   /** Rings for handlers whose cursor lags, one that has just begun among them. */
@@ -170,20 +179,38 @@ export class Sidecar {
     return posts >= MAX_POSTS_IN_HAND || bytes >= MAX_BYTES_IN_HAND
   }
 
+  /** Hands a message to the writer of its pool. A pool that is being opened, which may take long, holds up no other: its messages wait for it. */
   async #handOver(message: Message): Promise<void> {
     let post: IngressMessage
-    let writer: PoolWriter
     try {
       post = decodeIngress(message.body)
-      writer = await this.writer(post.pool)
     } catch (error) {
-      if (this.#stopped.signal.aborted) return this.#giveBack(message, 0)
-      // Not ours, or for a pool that is not there: kept, since a person may know more.
-      this.#options.report({ kind: 'bad-message', error })
-      return this.#giveBack(message, SET_ASIDE_MS)
+      return this.#setAside(message, error)
     }
+    const { pool } = post
+    const open = this.#writing.get(pool)
+    if (open) return this.#give(open, post, message)
+    const waiting = this.#waiting.get(pool) ?? 0
+    if (waiting >= MAX_WAITING) return this.#giveBack(message, WAIT_MS)
+    this.#waiting.set(pool, waiting + 1)
+    void this.writer(pool)
+      .then(
+        (writer) => this.#give(writer, post, message),
+        (error) => this.#setAside(message, error),
+      )
+      .finally(() => this.#waiting.set(pool, this.#waiting.get(pool)! - 1))
+  }
+
+  async #give(writer: PoolWriter, post: IngressMessage, message: Message): Promise<void> {
     if (writer.halted) return this.#giveBack(message, SET_ASIDE_MS)
     writer.accept(post, message)
+  }
+
+  /** Not ours, or for a pool that is not there: kept, since a person may know more. */
+  async #setAside(message: Message, error: unknown): Promise<void> {
+    if (this.#stopped.signal.aborted) return this.#giveBack(message, 0)
+    this.#options.report({ kind: 'bad-message', error })
+    await this.#giveBack(message, SET_ASIDE_MS)
   }
 
   /** One that cannot be given back comes again by itself; those that were received with it are handed over all the same. */

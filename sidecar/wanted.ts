@@ -68,6 +68,17 @@ export function encryption(
   return { wanted: { ...wanted, encrypt }, rebuild: true }
 }
 
+/**
+ * Wants a pool of ours that was halted to go on: its hypercore is made again from the mirror as it is now. If others hold other blocks of it, or more, their
+ * copies halt. Whoever runs the machine does it.
+ * @throws OverpoolError BAD_ARGUMENT: it is not halted
+ */
+export async function resume({ path, halted }: PoolControl, mirror: Mirror): Promise<void> {
+  if (isPeerPool(path)) throw new OverpoolError('BAD_ARGUMENT', `${path} is a peer's pool: \`sub\` tries it anew`)
+  if (halted === undefined) throw new OverpoolError('BAD_ARGUMENT', `"${path}" is not halted`)
+  await mirror.updatePool(path, { halted: undefined, rebuild: true })
+}
+
 /** Wants a pool of ours to be offered no more. Who has blocks of it keeps them. */
 export async function unpublish({ path, wanted = {} }: PoolControl, mirror: Mirror): Promise<void> {
   if (isPeerPool(path)) throw new OverpoolError('BAD_ARGUMENT', `${path} is a peer's pool: unsubscribe from it`)

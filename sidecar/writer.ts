@@ -2,7 +2,7 @@ import { type Clock, timeLeft } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type Block, encodeBlock, entriesOf, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../shared/ledger/block.ts'
 import type { IngressMessage } from '../shared/ledger/messages.ts'
-import type { Mirror } from '../shared/mirror/port.ts'
+import type { Mirror, PoolControl } from '../shared/mirror/port.ts'
 import type { Message, Queue } from '../shared/queue/port.ts'
 import { untilDone } from '../shared/retry.ts'
 import { Wake } from '../shared/wake.ts'
@@ -90,7 +90,7 @@ export class PoolWriter {
     const [control, last] = await patiently('open', () => Promise.all([mirror.readPool(path), mirror.lastBlock(path)]))
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
     const length = last ? last.n + 1 : 0
-    const wrong = control.halted ?? (await patiently('open', () => disagreement(mirror, core, path, length)))
+    const wrong = control.halted ?? (await patiently('open', () => disagreement(mirror, core, control, length)))
     // Where something is wrong nothing is followed, least of all by the core.
     const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
     const writer = new PoolWriter(options, from, wrong === undefined ? control.coreLength : core.length, last)
@@ -379,14 +379,34 @@ function stateOf(core: PoolCore): CoreState {
   }
 }
 
-/** In what way the core is not a prefix of the mirror, if it is not: appending to it would fork it. */
-async function disagreement(mirror: Mirror, core: PoolCore, path: string, length: number): Promise<string | undefined> {
-  if (core.length > length)
-    return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: restore the mirror, or remove the core's folder to build it again from the mirror`
+/** In what way the core is not a prefix of the mirror, or would not be what it was: appending to it would fork it. */
+async function disagreement(
+  mirror: Mirror,
+  core: PoolCore,
+  { path, coreLength, treeHash }: PoolControl,
+  length: number,
+): Promise<string | undefined> {
+  const mend = `restore the mirror, and then \`overpool resume ${path}\`; or give up what others may hold of it: resume makes it again from the mirror as it is`
+  if (core.length > length) return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: ${mend}`
+  // A core that has to be made again, its disk having been lost, must become the one that others have seen.
+  if (core.length < coreLength && treeHash !== undefined && (await treeHashOf(mirror, core, path, coreLength)) !== treeHash)
+    return `the mirror of "${path}" is not the one whose first ${coreLength} blocks were signed: ${mend}`
   if (core.length === 0) return undefined
   const [block] = await mirror.readBlocks(path, core.length - 1, 1)
   if (block && Buffer.compare(block.bytes, await core.get(core.length - 1)) === 0) return undefined
-  return `block ${core.length - 1} of the hypercore of "${path}" is not that of the mirror: find out which was changed, then remove the core's folder to build it again from the mirror`
+  return `block ${core.length - 1} of the hypercore of "${path}" is not that of the mirror: find out which was changed; ${mend}`
+}
+
+/** The tree hash that the core will have when it has followed so much of the mirror; undefined if there is not so much. */
+async function treeHashOf(mirror: Mirror, core: PoolCore, path: string, length: number): Promise<string | undefined> {
+  const tree = core.tree()
+  for (let n = 0; n < length; ) {
+    const blocks = await mirror.readBlocks(path, n, Math.min(64, length - n))
+    if (!blocks.length) return undefined
+    for (const { bytes } of blocks) tree.add(bytes)
+    n += blocks.length
+  }
+  return tree.value
 }
 
 function asHalt(error: unknown): OverpoolError {

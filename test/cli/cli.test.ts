@@ -234,7 +234,6 @@ describe('a command that cannot be done', () => {
       ['tail', 'mypool', '--dir', 'nowhere'],
       /^overpool: there is no machine in \S+nowhere: start one with `overpool start`, or name its folder with --dir\n$/,
     ],
-    ['the key of a machine that is not there', ['id', '--dir', 'nowhere'], /^overpool: there is no machine in \S+nowhere/],
   ])('%s: exit code 1, and a sentence', async (_, args, sentence) => {
     const { code, out, err } = await project.result(...args)
     expect(err).toMatch(sentence)

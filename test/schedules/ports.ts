@@ -338,6 +338,16 @@ export class MemoryCore implements Sync<PoolCore> {
     return treeHashOf(this.#blocks.slice(0, length))
   }
 
+  tree() {
+    const blocks: Uint8Array[] = []
+    return {
+      add: (block: Uint8Array) => void blocks.push(block),
+      get value() {
+        return treeHashOf(blocks)
+      },
+    }
+  }
+
   close(): void {}
 }
 

@@ -197,6 +197,7 @@ export class World {
       },
       get: (n) => port.get(n),
       treeHash: (length) => port.treeHash(length),
+      tree: () => core.tree(),
       close: () => port.close(),
     }
   }
