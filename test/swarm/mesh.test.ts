@@ -8,7 +8,7 @@ import { payment, TestMachine, until } from '../machine/machine.ts'
 import { random, seed } from '../random.ts'
 import { Peers } from './peers.ts'
 
-const ROUNDS = Math.min(100, Number(process.env.OVERPOOL_ROUNDS ?? 10))
+const ROUNDS = Number(process.env.OVERPOOL_MESH_ROUNDS ?? 3)
 /** Each has one pool, of its own name, and follows those of the others. */
 const NAMES = ['alice', 'bob', 'carol'] as const
 type Name = (typeof NAMES)[number]
