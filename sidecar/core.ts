@@ -32,7 +32,7 @@ export interface ReadCore {
 }
 
 /** The signed log of one pool of ours. It follows the mirror: block n of the core and item n of the mirror are the same bytes (Promise 1). */
-export interface PoolCore extends Pick<ReadCore, 'length' | 'get' | 'treeHash' | 'close'> {
+export interface PoolCore extends Pick<ReadCore, 'length' | 'has' | 'get' | 'treeHash' | 'close'> {
   /** Appends blocks, the first of which is number `from`; refuses any other place than the end. */
   append(from: number, blocks: Uint8Array[]): Promise<void>
   /** An empty tree, to see what hash the core would have with other blocks. */

@@ -17,7 +17,7 @@ export interface PoolNetworkOptions {
   mirror: Mirror
   cores: CoreStore
   swarm: Swarm
-  sidecar: Pick<Sidecar, 'reopen'>
+  sidecar: Pick<Sidecar, 'reopen' | 'hasFollowed'>
   ringers: (pool: string) => Ringer[]
   clock: Clock
   report: Report
@@ -104,6 +104,8 @@ export class PoolNetwork {
       await mirror.updatePool(path, { rebuild: undefined })
     }
     if (!isWanted(pool)) return
+    // A core that is being made again would take its length from those who have it, and lack the blocks: the mirror fills it first.
+    if (!isPeerPool(path) && !sidecar.hasFollowed(path)) return
     const member = this.#members.get(path) ?? (await this.#join(pool))
     const allow = JSON.stringify(wanted?.allow)
     if (member.allow !== allow) swarm.restrict(member.core, wanted?.allow)

@@ -142,6 +142,11 @@ export class Sidecar {
     return this.#writing.get(path)?.halted
   }
 
+  /** Whether a pool's writer is open, and its core has caught up with the mirror. */
+  hasFollowed(path: string): boolean {
+    return this.#writing.get(path)?.hasFollowed ?? false
+  }
+
   /** Rings for handlers whose cursor lags, one that has just begun among them. */
   async ringAgain(): Promise<void> {
     await Promise.all([...this.#open.keys()].map((writer) => writer.ringAgain()))

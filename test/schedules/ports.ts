@@ -330,6 +330,10 @@ export class MemoryCore implements Sync<PoolCore> {
     }
   }
 
+  has(n: number): boolean {
+    return n < this.length
+  }
+
   get(n: number): Uint8Array {
     return this.#blocks[n]!
   }

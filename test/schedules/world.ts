@@ -195,6 +195,7 @@ export class World {
         if (from !== core.length) throw new Error(`block ${from} cannot follow`)
         await port.append(from, blocks)
       },
+      has: (n) => port.has(n),
       get: (n) => port.get(n),
       treeHash: (length) => port.treeHash(length),
       tree: () => core.tree(),

@@ -1,7 +1,14 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { readSeed } from '../../local/folder.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import { CoreStore } from '../../sidecar/core.ts'
 import { until } from '../machine/machine.ts'
 import { type Machine, Peers } from './peers.ts'
+
+/** Entries, most in a block of their own: making that hypercore again takes longer than to be found by a machine that is named. */
+const COUNT = 4_000
 
 const upTo = (count: number, from = 0) => Array.from({ length: count - from }, (_, i) => from + i)
 
@@ -149,6 +156,41 @@ describe('a published pool', () => {
       40_000,
     )
     expect(bob.seen(key)).toEqual([0, 1, 2, 3, 4])
+  })
+
+  it('whose hypercore was lost is made again from the mirror, all of it, though its subscribers are connected at once', async () => {
+    await using peers = await Peers.start()
+    const bob = peers.machine().listen()
+    await bob.pool.create({ path: 'bobs', port: false })
+    await bob.pool.pub({ path: 'bobs' })
+    const alice = peers.machine({ peers: [await bob.pool.id()] })
+    await alice.pool.create({ path: 'mypool', port: false })
+    const key = await alice.pool.pub({ path: 'mypool' })
+    await bob.pool.sub({ path: key })
+    await post(alice, 'mypool', upTo(COUNT).map(String))
+    await until(
+      () => bob.seen(key),
+      (seqs) => seqs.length === COUNT,
+      60_000,
+    )
+    await bob.pool.ready({ path: 'bobs', announced: true })
+
+    await alice.pool.close()
+    rmSync(join(alice.dir, 'cores'), { recursive: true })
+    await alice.restart()
+    await until(
+      () => alice.pool.status(),
+      ([pool]) => pool?.network?.peers === 1,
+    )
+    await alice.pool.close()
+    await bob.pool.close()
+    const cores = new CoreStore(join(alice.dir, 'cores'), readSeed(alice.dir, false), { readOnly: true })
+    const core = await cores.read(key, undefined)
+    const missing = []
+    for (let n = 0; n < core.length; n++) if (!(await core.has(n))) missing.push(n)
+    expect(core.length).toBeGreaterThan(COUNT / 2)
+    expect(missing).toEqual([])
+    await cores.close()
   })
 
   it('goes to subscribers no more after unpub, and again after pub', async () => {
