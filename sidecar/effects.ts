@@ -3,9 +3,9 @@ import type { Block } from '../shared/ledger/block.ts'
 import { encodeBell } from '../shared/ledger/messages.ts'
 import type { Mirror, PoolPatch, Receipt } from '../shared/mirror/port.ts'
 import type { Queue } from '../shared/queue/port.ts'
-import { untilDone } from '../shared/retry.ts'
 import { Wake } from '../shared/wake.ts'
 import type { KnownEntry } from './known.ts'
+import { type Patience, patienceWith } from './patience.ts'
 import type { Report } from './report.ts'
 
 /** The checkpoint is written at most once in this time, ms: it may lag, that costs a redo and nothing else (Promise 4). */
@@ -59,6 +59,7 @@ interface Waiting {
  */
 export class Effects {
   readonly #options: EffectsOptions
+  readonly #untilDone: Patience
   readonly #queue: Waiting[] = []
   #bytes = 0
   readonly #wake = new Wake()
@@ -73,6 +74,7 @@ export class Effects {
 
   constructor(options: EffectsOptions) {
     this.#options = options
+    this.#untilDone = patienceWith(options.path, options, () => this.#stopping)
     this.#done = options.checkpoint
     this.#written = options.checkpoint
     this.#last = options.last
@@ -185,16 +187,6 @@ export class Effects {
     })
     this.#written = checkpoint
     this.#writtenCore = coreLength
-  }
-
-  async #untilDone(step: string, work: () => Promise<unknown>): Promise<void> {
-    const { path, clock, report } = this.#options
-    await untilDone(
-      work,
-      clock,
-      (error) => report({ kind: 'retrying', pool: path, step, error }),
-      () => this.#stopping,
-    )
   }
 
   /** Lets what waits go out, and writes the checkpoint. */

@@ -1,9 +1,10 @@
 import type { Clock } from '../shared/clock.ts'
 import type { Block } from '../shared/ledger/block.ts'
 import type { Mirror } from '../shared/mirror/port.ts'
-import { untilDone } from '../shared/retry.ts'
 import { Wake } from '../shared/wake.ts'
 import type { PoolCore } from './core.ts'
+import { patienceWith } from './patience.ts'
+import type { Report } from './report.ts'
 
 /** Blocks appended at once at most, and kept in memory until then; what is beyond is read from the mirror. */
 const APPEND_BLOCKS = 64
@@ -13,8 +14,8 @@ export interface FollowerOptions {
   mirror: Mirror
   core: PoolCore
   clock: Clock
+  report: Report
   appended: () => void
-  retrying: (error: unknown) => void
 }
 
 /** Makes the core follow the mirror: it appends nothing but what the mirror holds, in order, in the background (Promise 1). */
@@ -42,28 +43,24 @@ export class CoreFollower {
   }
 
   async #run(): Promise<void> {
-    const { path, mirror, core, clock, appended, retrying } = this.#options
+    const { path, mirror, core, clock, appended } = this.#options
+    const untilDone = patienceWith(path, this.#options, () => this.#stopping)
     while (true) {
       if (this.#halted || core.length >= this.#length) {
         if (this.#stopping) return
         await this.#wake.sleep(clock)
         continue
       }
-      await untilDone(
-        async () => {
-          const from = core.length // asked at each try: an append may have worked though it failed
-          const blocks = this.#takeRecent(from) ?? (await mirror.readBlocks(path, from, APPEND_BLOCKS))
-          if (this.#halted) return
-          await core.append(
-            from,
-            blocks.map(({ bytes }) => bytes),
-          )
-          appended()
-        },
-        clock,
-        retrying,
-        () => this.#stopping,
-      )
+      await untilDone('append', async () => {
+        const from = core.length // asked at each try: an append may have worked though it failed
+        const blocks = this.#takeRecent(from) ?? (await mirror.readBlocks(path, from, APPEND_BLOCKS))
+        if (this.#halted) return
+        await core.append(
+          from,
+          blocks.map(({ bytes }) => bytes),
+        )
+        appended()
+      })
     }
   }
 

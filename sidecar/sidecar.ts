@@ -4,9 +4,10 @@ import { isPeerPool } from '../shared/ledger/capability.ts'
 import { decodeIngress, type IngressMessage } from '../shared/ledger/messages.ts'
 import type { Mirror } from '../shared/mirror/port.ts'
 import type { Message, Queue } from '../shared/queue/port.ts'
-import { backoff, untilDone } from '../shared/retry.ts'
+import { backoff } from '../shared/retry.ts'
 import type { CoreStore, PoolCore } from './core.ts'
 import type { Ringer } from './effects.ts'
+import { patienceWith } from './patience.ts'
 import type { Report } from './report.ts'
 import { PoolWriter } from './writer.ts'
 
@@ -84,13 +85,8 @@ export class Sidecar {
   async #openWriter(path: string): Promise<PoolWriter> {
     const { mirror, ingress, cores, ringers, clock, report, batchMs, sweepMs } = this.#options
     const stopping = this.#stopped.signal
-    const retrying = (error: unknown) => report({ kind: 'retrying', pool: path, step: 'open', error })
-    const pool = await untilDone(
-      () => mirror.readPool(path),
-      clock,
-      retrying,
-      () => stopping.aborted,
-    )
+    const patiently = patienceWith(path, this.#options, () => stopping.aborted)
+    const pool = await patiently('open', () => mirror.readPool(path))
     if (!pool || isPeerPool(path)) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" of ours in this ledger`)
     if (pool.rebuild) {
       await cores.purge(pool.key)

@@ -2,10 +2,10 @@ import type { Clock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type Block, decodeBlock, isBlockHead } from '../shared/ledger/block.ts'
 import type { Mirror, Network, PoolControl, PoolPatch } from '../shared/mirror/port.ts'
-import { untilDone } from '../shared/retry.ts'
 import { Wake } from '../shared/wake.ts'
 import type { CoreStore, PeerCore } from './core.ts'
 import { type CoreState, Effects, type Ringer } from './effects.ts'
+import { type Patience, patienceWith } from './patience.ts'
 import { type CheckedBlock, checkPeerBlock } from './peer-block.ts'
 import type { Report } from './report.ts'
 import { TreeHash } from './signed.ts'
@@ -36,6 +36,7 @@ export interface SubscriptionOptions {
 export class Subscription implements CoreState {
   readonly key: string
   readonly #options: SubscriptionOptions
+  readonly #untilDone: Patience
   readonly #core: PeerCore
   readonly #effects: Effects
   readonly #wake: Wake
@@ -72,6 +73,7 @@ export class Subscription implements CoreState {
     const { pool, mirror, ringers, clock, report } = options
     this.#options = options
     this.key = pool.path
+    this.#untilDone = patienceWith(pool.path, options, () => this.#stopping)
     this.#core = core
     this.#wake = wake
     this.#length = last ? last.n + 1 : (pool.begins?.block ?? 0)
@@ -297,16 +299,6 @@ export class Subscription implements CoreState {
   /** Rings for handlers whose cursor lags. */
   async ringAgain(): Promise<void> {
     await this.#effects.ringAgain().catch((error) => this.#options.report({ kind: 'retrying', pool: this.key, step: 'bell', error }))
-  }
-
-  #untilDone<T>(step: string, work: () => Promise<T>): Promise<T> {
-    const { clock, report } = this.#options
-    return untilDone(
-      work,
-      clock,
-      (error) => report({ kind: 'retrying', pool: this.key, step, error }),
-      () => this.#stopping,
-    )
   }
 
   #halt(why: string, cause?: unknown): void {

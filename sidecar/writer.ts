@@ -4,12 +4,12 @@ import { type Block, encodeBlock, entriesOf, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES 
 import type { IngressMessage } from '../shared/ledger/messages.ts'
 import type { Mirror, PoolControl } from '../shared/mirror/port.ts'
 import type { Message, Queue } from '../shared/queue/port.ts'
-import { untilDone } from '../shared/retry.ts'
 import { Wake } from '../shared/wake.ts'
 import type { PoolCore } from './core.ts'
 import { type CoreState, Effects, type Ringer } from './effects.ts'
 import { CoreFollower } from './follower.ts'
 import { type KnownEntry, KnownIds, knownEntries } from './known.ts'
+import { type Patience, patienceWith } from './patience.ts'
 import type { Report } from './report.ts'
 
 /**
@@ -18,6 +18,7 @@ import type { Report } from './report.ts'
  */
 const BUSY_ENTRIES = 8
 const BUSY_MS = 20
+
 export interface WriterOptions {
   path: string
   mirror: Mirror
@@ -54,6 +55,7 @@ interface Looked {
 export class PoolWriter {
   readonly path: string
   readonly #options: WriterOptions
+  readonly #untilDone: Patience
   readonly #known = new KnownIds()
   readonly #effects: Effects
   readonly #follower: CoreFollower
@@ -80,14 +82,8 @@ export class PoolWriter {
 
   /** Reads what the mirror and the core hold, appends what the core lacks and redoes the effects after the checkpoint. */
   static async open(options: WriterOptions): Promise<PoolWriter> {
-    const { path, mirror, core, clock, report, stopping } = options
-    const patiently = <T>(step: string, work: () => Promise<T>) =>
-      untilDone(
-        work,
-        clock,
-        (error) => report({ kind: 'retrying', pool: path, step, error }),
-        () => stopping?.aborted ?? false,
-      )
+    const { path, mirror, core, stopping } = options
+    const patiently = patienceWith(path, options, () => stopping?.aborted ?? false)
     const [control, last] = await patiently('open', () => Promise.all([mirror.readPool(path), mirror.lastBlock(path)]))
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
     const length = last ? last.n + 1 : 0
@@ -118,16 +114,13 @@ export class PoolWriter {
   private constructor(options: WriterOptions, from: number, coreLength: number, last: Block | undefined) {
     this.#options = options
     this.path = options.path
+    this.#untilDone = patienceWith(options.path, options, () => this.#stopping)
     this.#length = from
     this.#lengthAtOpen = last ? last.n + 1 : 0
     this.#next = last && last.n + 1 === from ? last.first + last.count : 0
     const { path, mirror, core, clock, ringers, report } = options
-    const retrying = (step: string) => (error: unknown) => report({ kind: 'retrying', pool: path, step, error })
     this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint: from, last, coreLength, core: stateOf(core) })
-    this.#follower = new CoreFollower(
-      { path, mirror, core, clock, appended: () => this.#effects.coreGrew(), retrying: retrying('append') },
-      from,
-    )
+    this.#follower = new CoreFollower({ path, mirror, core, clock, report, appended: () => this.#effects.coreGrew() }, from)
   }
 
   /** Sets the loops to work, when nothing is left to be adopted from an earlier process: a sweep meanwhile would adopt it twice. */
@@ -337,16 +330,6 @@ export class PoolWriter {
   }
 
   // ---- ends
-
-  #untilDone<T>(step: string, work: () => Promise<T>): Promise<T> {
-    const { path, clock, report } = this.#options
-    return untilDone(
-      work,
-      clock,
-      (error) => report({ kind: 'retrying', pool: path, step, error }),
-      () => this.#stopping,
-    )
-  }
 
   /** Appends nothing any more, here or after a restart, until an operator acts. */
   halt(error: OverpoolError): void {
