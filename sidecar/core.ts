@@ -6,7 +6,7 @@ import { OverpoolError } from '../shared/errors.ts'
 import type { Capability } from '../shared/ledger/capability.ts'
 import type { Signed } from '../shared/mirror/port.ts'
 import { Fetcher } from './fetcher.ts'
-import { TreeHash } from './signed.ts'
+import { type Tree, TreeHash } from './signed.ts'
 
 /** Bytes of blocks that the cores' store holds in memory before it makes a file of them, all pools together. Its own 64 MB make nothing faster here. */
 const WRITE_BUFFER = 8 * 1024 * 1024
@@ -36,7 +36,7 @@ export interface PoolCore extends Pick<ReadCore, 'length' | 'has' | 'get' | 'tre
   /** Appends blocks, the first of which is number `from`; refuses any other place than the end. */
   append(from: number, blocks: Uint8Array[]): Promise<void>
   /** An empty tree, to see what hash the core would have with other blocks. */
-  tree(): { add(block: Uint8Array): void; readonly value: string }
+  tree(): Tree
 }
 
 /** The log of a pool that somebody else signs, as far as it has come here. */

@@ -3,7 +3,10 @@ import { treeSignable } from 'hypercore/lib/caps.js'
 import Verifier from 'hypercore/lib/verifier.js'
 import crypto, { type TreeNode } from 'hypercore-crypto'
 import type { Capability } from '../shared/ledger/capability.ts'
-import type { Signed } from '../shared/mirror/port.ts'
+import type { Mirror, Signed } from '../shared/mirror/port.ts'
+
+/** Blocks read at once. */
+const PAGE = 64
 
 /** Whether the publisher of this key has signed a log of this length and tree hash (hypercore, manifest version 1, one signer). */
 export function isSignedBy(key: string, { length, treeHash, signature, signer }: Signed): boolean {
@@ -13,11 +16,34 @@ export function isSignedBy(key: string, { length, treeHash, signature, signer }:
   return new Verifier(Buffer.from(key, 'hex'), manifest).verify({ length, fork: 0, signable }, Buffer.from(signature, 'hex'))
 }
 
+/** A hypercore's Merkle tree, as its blocks are added. */
+export interface Tree {
+  add(block: Uint8Array): void
+  /** 64 hex */
+  readonly value: string
+}
+
+/** The tree hash of the first blocks in a pool's mirror; undefined if it has not so many. @param tree an empty one */
+export async function treeHashOf(
+  mirror: Pick<Mirror, 'readBlocks'>,
+  path: string,
+  length: number,
+  tree: Tree,
+): Promise<string | undefined> {
+  for (let n = 0; n < length; ) {
+    const blocks = await mirror.readBlocks(path, n, Math.min(PAGE, length - n))
+    if (!blocks.length) return undefined
+    for (const { bytes } of blocks) tree.add(bytes)
+    n += blocks.length
+  }
+  return tree.value
+}
+
 /**
  * The tree hash of a hypercore, computed from its blocks alone: what is kept in a mirror can be held against what was signed, whatever
  * became of the core. An encrypted core's blocks are encrypted first, as the core does it.
  */
-export class TreeHash {
+export class TreeHash implements Tree {
   readonly #encryption: { encrypt(n: number, padded: Uint8Array, fork: number, core: { compat: boolean }): void } | undefined
   #length = 0
   /** the roots of the whole subtrees, from the left; each higher than the next */

@@ -8,7 +8,7 @@ import { type CoreState, Effects, type Ringer } from './effects.ts'
 import { type Patience, patienceWith } from './patience.ts'
 import { type CheckedBlock, checkPeerBlock } from './peer-block.ts'
 import type { Report } from './report.ts'
-import { TreeHash } from './signed.ts'
+import { TreeHash, treeHashOf } from './signed.ts'
 
 /** Blocks, and about so many bytes, that are put into the mirror at once at most. */
 const PAGE_BLOCKS = 512
@@ -162,16 +162,10 @@ export class Subscription implements CoreState {
   }
 
   /** Of what is in the mirror. */
-  async #treeHash(): Promise<string> {
+  #treeHash(): Promise<string | undefined> {
     const { mirror, pool } = this.#options
-    const tree = new TreeHash({ key: this.key, secret: pool.wanted?.secret })
-    for (let n = 0; n < this.#length; ) {
-      for (const { bytes } of await this.#untilDone('open', () => mirror.readBlocks(this.key, n))) {
-        tree.add(bytes)
-        n++
-      }
-    }
-    return tree.value
+    const tree = () => new TreeHash({ key: this.key, secret: pool.wanted?.secret })
+    return this.#untilDone('open', () => treeHashOf(mirror, this.key, this.#length, tree()))
   }
 
   /** Finds the first block, where the subscription does not begin with the pool's own. False if it was stopped meanwhile. */

@@ -11,6 +11,7 @@ import { CoreFollower } from './follower.ts'
 import { type KnownEntry, KnownIds, knownEntries } from './known.ts'
 import { type Patience, patienceWith } from './patience.ts'
 import type { Report } from './report.ts'
+import { treeHashOf } from './signed.ts'
 
 /**
  * After a block of so many entries the next one comes no sooner than this, ms, unless it is full. Under load that makes a few full blocks of many small ones, and a
@@ -379,25 +380,13 @@ async function disagreement(
   const mend = `restore the mirror, and then \`overpool resume ${path}\`; or give up what others may hold of it: resume makes it again from the mirror as it is`
   if (core.length > length) return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: ${mend}`
   // A core that has to be made again, its disk having been lost, must become the one that others have seen.
-  if (core.length < coreLength && treeHash !== undefined && (await treeHashOf(mirror, core, path, coreLength)) !== treeHash)
+  if (core.length < coreLength && treeHash !== undefined && (await treeHashOf(mirror, path, coreLength, core.tree())) !== treeHash)
     return `the mirror of "${path}" is not the one whose first ${coreLength} blocks were signed: ${mend}`
   if (core.length === 0) return undefined
   const [block] = await mirror.readBlocks(path, core.length - 1, 1)
   const isHere = await core.has(core.length - 1) // or it would be waited for until a peer sends it
   if (block && isHere && Buffer.compare(block.bytes, await core.get(core.length - 1)) === 0) return undefined
   return `block ${core.length - 1} of the hypercore of "${path}" is not that of the mirror: find out which was changed; ${mend}`
-}
-
-/** The tree hash that the core will have when it has followed so much of the mirror; undefined if there is not so much. */
-async function treeHashOf(mirror: Mirror, core: PoolCore, path: string, length: number): Promise<string | undefined> {
-  const tree = core.tree()
-  for (let n = 0; n < length; ) {
-    const blocks = await mirror.readBlocks(path, n, Math.min(64, length - n))
-    if (!blocks.length) return undefined
-    for (const { bytes } of blocks) tree.add(bytes)
-    n += blocks.length
-  }
-  return tree.value
 }
 
 function asHalt(error: unknown): OverpoolError {
