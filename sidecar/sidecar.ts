@@ -39,9 +39,8 @@ export interface SidecarOptions {
 export class Sidecar {
   readonly #options: SidecarOptions
   readonly #writers = new Map<string, Promise<PoolWriter>>()
-  readonly #open = new Map<PoolWriter, PoolCore>()
-  /** the open writers, by their pools */
-  readonly #writing = new Map<string, PoolWriter>()
+  /** those that are open, by their pools, and what they write to */
+  readonly #open = new Map<string, { writer: PoolWriter; core: PoolCore }>()
   /** messages that wait for their pool to be opened */
   readonly #waiting = new Map<string, number>()
   readonly #stopped = new AbortController()
@@ -62,7 +61,7 @@ export class Sidecar {
   /** Whether it goes on taking posts, and the writers go on with those that they have. */
   get moves(): boolean {
     const since = this.#options.clock.now() - STILL_MS
-    return this.#received > since && [...this.#open.keys()].every(({ movedAt }) => movedAt > since)
+    return this.#received > since && [...this.#open.values()].every(({ writer }) => writer.movedAt > since)
   }
 
   /** Closes the writer of a pool and opens it again: its core is to be made anew. */
@@ -115,37 +114,33 @@ export class Sidecar {
       sweepMs,
       stopping,
     })
-    this.#open.set(writer, core)
-    this.#writing.set(path, writer)
+    this.#open.set(path, { writer, core })
     await writer.ringAgain()
     return writer
   }
 
-  async #close(writer: PoolWriter): Promise<void> {
+  async #close({ path }: PoolWriter): Promise<void> {
     const { report } = this.#options
-    this.#writing.delete(writer.path)
+    const { writer, core } = this.#open.get(path)!
+    this.#open.delete(path)
     await writer.stop()
     // One core that cannot be closed keeps no other from it.
-    await this.#open
-      .get(writer)
-      ?.close()
-      .catch((error) => report({ kind: 'retrying', pool: writer.path, step: 'close', error }))
-    this.#open.delete(writer)
+    await core.close().catch((error) => report({ kind: 'retrying', pool: path, step: 'close', error }))
   }
 
   /** Why nothing is appended to a pool any more, if so. */
   halted(path: string): OverpoolError | undefined {
-    return this.#writing.get(path)?.halted
+    return this.#open.get(path)?.writer.halted
   }
 
   /** Whether a pool's writer is open, and its core has caught up with the mirror. */
   hasFollowed(path: string): boolean {
-    return this.#writing.get(path)?.hasFollowed ?? false
+    return this.#open.get(path)?.writer.hasFollowed ?? false
   }
 
   /** Rings for handlers whose cursor lags, one that has just begun among them. */
   async ringAgain(): Promise<void> {
-    await Promise.all([...this.#open.keys()].map((writer) => writer.ringAgain()))
+    await Promise.all([...this.#open.values()].map(({ writer }) => writer.ringAgain()))
   }
 
   async #receive(): Promise<void> {
@@ -173,9 +168,9 @@ export class Sidecar {
   #handsFull(): boolean {
     let posts = 0
     let bytes = 0
-    for (const { postsInHand, bytesInHand } of this.#open.keys()) {
-      posts += postsInHand
-      bytes += bytesInHand
+    for (const { writer } of this.#open.values()) {
+      posts += writer.postsInHand
+      bytes += writer.bytesInHand
     }
     return posts >= MAX_POSTS_IN_HAND || bytes >= MAX_BYTES_IN_HAND
   }
@@ -189,8 +184,8 @@ export class Sidecar {
       return this.#setAside(message, error)
     }
     const { pool } = post
-    const open = this.#writing.get(pool)
-    if (open) return this.#give(open, post, message)
+    const open = this.#open.get(pool)
+    if (open) return this.#give(open.writer, post, message)
     const waiting = this.#waiting.get(pool) ?? 0
     if (waiting >= MAX_WAITING) return this.#giveBack(message, WAIT_MS)
     this.#waiting.set(pool, waiting + 1)
