@@ -1,26 +1,38 @@
 import { EventEmitter } from 'node:events'
+import { open } from 'node:fs/promises'
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { OverpoolError } from './errors.ts'
 
 /** How often a change by another process (the CLI) is looked for while somebody waits, ms. */
 const WATCH_MS = 25
+/** What is only ordered is on disk after this time at the latest, ms: a handler's last run is not done again because the power fails an hour later. */
+const SYNC_MS = 1_000
 /** Pages of the log before SQLite folds it into the file: the more, the fewer writes a busy page costs. 8,000 are 32 MB. */
 const CHECKPOINT_PAGES = 8_000
 /** Pages that SQLite itself holds in memory: few, since the system holds what was read and written lately as well. */
 const CACHE_KIB = 16 * 1024
 
+/**
+ * When a write's promise resolves it is 'synced' to the disk, and survives a loss of power; or it is only 'ordered': it survives the death of the process, and a loss of
+ * power may undo it with all that came after it. That spares what is done again anyway (Promise 4) the wait for the disk.
+ */
+export type Durability = 'synced' | 'ordered'
+
 type Row = Record<string, null | number | bigint | string | Uint8Array>
 interface Waiting {
   work: () => unknown
+  durability: Durability
   resolve: (value: never) => void
   reject: (error: unknown) => void
 }
 
 /**
- * One SQLite file, one connection, group commit: what is asked for while the event loop turns goes into one transaction, and its promise
- * resolves when that is on disk (`synchronous=FULL`, Promise 2). Emits 'commit' after each and what was announced in it; all of that when another process has written.
+ * One SQLite file, one connection, group commit: what is asked for while the event loop turns goes into one transaction, and its promise resolves when that is on disk
+ * (`synchronous=FULL`, Promise 2), unless nothing in it needs to be (`Durability`). Emits 'commit' after each and what was announced in it; all of that when another process
+ * has written.
  */
 export class SqliteStore extends EventEmitter<Record<string, []>> {
+  readonly #file: string
   readonly #db: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()
   #waiting: Waiting[] = []
@@ -30,10 +42,13 @@ export class SqliteStore extends EventEmitter<Record<string, []>> {
   #watch: NodeJS.Timeout | undefined
   #version = 0
   #closed = false
+  #durability: Durability = 'synced'
+  #syncSoon: NodeJS.Timeout | undefined
 
   constructor(file: string) {
     super()
     this.setMaxListeners(0)
+    this.#file = file
     // Not imported by name: on a Node without it the import of this very module would fail before anybody can say why.
     const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
     this.#db = new DatabaseSync(file, { timeout: 10_000 })
@@ -70,11 +85,11 @@ export class SqliteStore extends EventEmitter<Record<string, []>> {
     this.#announced.add(topic)
   }
 
-  /** Runs `work` in the next transaction; resolves to what it returned when that is durable. If it throws, only its own changes are undone. */
-  write<T>(work: () => T): Promise<T> {
+  /** Runs `work` in the next transaction; resolves to what it returned when that is durable as asked. If it throws, only its own changes are undone. */
+  write<T>(work: () => T, durability: Durability = 'synced'): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#closed) return reject(closed())
-      this.#waiting.push({ work, resolve, reject })
+      this.#waiting.push({ work, durability, resolve, reject })
       this.#flush ??= setImmediate(() => this.#commit())
     })
   }
@@ -88,6 +103,7 @@ export class SqliteStore extends EventEmitter<Record<string, []>> {
 
   #transaction(group: Waiting[]): void {
     let results: unknown[]
+    this.#setDurability(group.some(({ durability }) => durability === 'synced') ? 'synced' : 'ordered')
     try {
       this.#db.exec('BEGIN IMMEDIATE')
       results = group.map(({ work }) => work())
@@ -104,10 +120,29 @@ export class SqliteStore extends EventEmitter<Record<string, []>> {
         )
       return
     }
+    if (this.#durability === 'ordered') this.#syncSoon ??= setTimeout(() => void this.#syncLog(), SYNC_MS).unref()
     for (const [i, { resolve }] of group.entries()) resolve(results[i] as never)
     const topics = ['commit', ...this.#announced]
     this.#announced.clear()
     for (const topic of topics) this.emit(topic)
+  }
+
+  /** What the next commit waits for. SQLite takes it between transactions only. */
+  #setDurability(durability: Durability): void {
+    if (durability === this.#durability) return
+    this.#db.exec(`PRAGMA synchronous=${durability === 'synced' ? 'FULL' : 'NORMAL'}`)
+    this.#durability = durability
+  }
+
+  /** Beside the event loop; a commit that is synced has mostly come first, and done it. */
+  async #syncLog(): Promise<void> {
+    this.#syncSoon = undefined
+    try {
+      await using log = await open(`${this.#file}-wal`)
+      await log.datasync()
+    } catch {
+      // The next commit that is synced says what is wrong with the disk.
+    }
   }
 
   /** Resolves when this process has announced the topic ('commit': has written anything), or another one anything; after `ms`; or when the signal is aborted. */
@@ -156,6 +191,7 @@ export class SqliteStore extends EventEmitter<Record<string, []>> {
   close(): void {
     if (this.#closed) return
     clearImmediate(this.#flush)
+    clearTimeout(this.#syncSoon)
     this.#commit()
     this.#closed = true
     this.#wakeAll()

@@ -109,7 +109,7 @@ export class SqliteMirror implements Mirror {
     if (number < 0) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${pool}" in this mirror`)
     await this.#store.write(() => {
       for (const { key, id, seq } of rows) this.#store.run('INSERT OR IGNORE INTO receipts VALUES (?, ?, ?, ?)', number, key, id, seq)
-    })
+    }, 'ordered')
   }
 
   async findReceipts(pool: string, wanted: Pick<Receipt, 'key' | 'id'>[]): Promise<(Receipt | undefined)[]> {
@@ -205,17 +205,19 @@ export class SqliteMirror implements Mirror {
   }
 
   async writeCursor(handler: string, pool: string, { seq, block, attempts, stopped }: Cursor): Promise<void> {
-    await this.#store.write(() =>
-      this.#store.run(
-        `INSERT INTO cursors (handler, pool, seq, block, attempts, stopped) VALUES (?, ?, ?, ?, ?, ?)
+    await this.#store.write(
+      () =>
+        this.#store.run(
+          `INSERT INTO cursors (handler, pool, seq, block, attempts, stopped) VALUES (?, ?, ?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET seq = excluded.seq, block = excluded.block, attempts = excluded.attempts, stopped = excluded.stopped WHERE excluded.seq >= seq`,
-        handler,
-        pool,
-        seq,
-        block,
-        attempts,
-        stopped ?? null,
-      ),
+          handler,
+          pool,
+          seq,
+          block,
+          attempts,
+          stopped ?? null,
+        ),
+      'ordered',
     )
   }
 

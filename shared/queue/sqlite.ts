@@ -14,7 +14,10 @@ interface Row {
   body: Uint8Array
 }
 
-/** A queue in a table of the machine's SQLite file. */
+/**
+ * A queue in a table of the machine's SQLite file. What is sent is synced, but to a FIFO queue, whose bells are rung again when they got lost; a receive, and a message's
+ * end, may be undone by a loss of power: it is received again.
+ */
 export class SqliteQueue implements Queue {
   readonly fifo: boolean
   readonly #store: SqliteStore
@@ -43,14 +46,17 @@ export class SqliteQueue implements Queue {
 
   // What waits is visible since ever, not since a moment: a clock that is set back must not hide it.
   async send(messages: Outgoing[]): Promise<void> {
-    await this.#store.write(() => {
-      const now = this.#now()
-      for (const { body, group, dedupe } of messages) {
-        if (this.fifo && dedupe && !this.#isNew(dedupe, now)) continue
-        this.#store.run(this.#sql.send, group ?? null, body)
-      }
-      this.#store.announce(this.#table)
-    })
+    await this.#store.write(
+      () => {
+        const now = this.#now()
+        for (const { body, group, dedupe } of messages) {
+          if (this.fifo && dedupe && !this.#isNew(dedupe, now)) continue
+          this.#store.run(this.#sql.send, group ?? null, body)
+        }
+        this.#store.announce(this.#table)
+      },
+      this.fifo ? 'ordered' : 'synced',
+    )
   }
 
   #isNew(dedupe: string, now: number): boolean {
@@ -67,7 +73,7 @@ export class SqliteQueue implements Queue {
     while (true) {
       const now = this.#now() // one moment for both questions: what is due, and if nothing, when something will be
       if (this.#store.get(this.#sql.isDue, ...this.#at(now))) {
-        const messages = await this.#store.write(() => this.#take(max))
+        const messages = await this.#store.write(() => this.#take(max), 'ordered')
         if (messages.length) return messages
         continue
       }
@@ -110,7 +116,7 @@ export class SqliteQueue implements Queue {
     await this.#store.write(() => {
       for (const { handle } of messages) this.#store.run(this.#sql.delete, ...idAndReceives(handle))
       if (this.fifo) this.#store.announce(this.#table) // the next of their groups can go
-    })
+    }, 'ordered')
   }
 
   async giveBack(messages: Message[], delayMs: number): Promise<void> {
@@ -118,7 +124,7 @@ export class SqliteQueue implements Queue {
       const visible = delayMs > 0 ? this.#now() + delayMs : 0
       for (const { handle } of messages) this.#store.run(this.#sql.giveBack, visible, ...idAndReceives(handle))
       this.#store.announce(this.#table)
-    })
+    }, 'ordered')
   }
 
   async depth(): Promise<{ waiting: number; inFlight: number }> {

@@ -1,7 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { encodeBlock } from '../../shared/ledger/block.ts'
+import { SqliteMirror } from '../../shared/mirror/sqlite.ts'
+import type { Message } from '../../shared/queue/port.ts'
 import { SqliteQueue } from '../../shared/queue/sqlite.ts'
 import { SqliteStore } from '../../shared/sqlite.ts'
 import { tempLedger } from './ledger.ts'
@@ -68,4 +71,65 @@ it('the tree hash of a pool stays that of the length that its core is reported w
   expect(await mirror.readPool('a')).toMatchObject({ coreLength: 9, treeHash: '09' })
   await mirror.updatePool('a', { coreLength: 10, treeHash: '10' })
   expect(await mirror.readPool('a')).toMatchObject({ checkpoint: 9, coreLength: 10, treeHash: '10' })
+})
+
+describe('a loss of power', () => {
+  /** What the last commit of this store waited for. */
+  const waitedForDisk = (store: SqliteStore) => store.get<{ synchronous: number }>('PRAGMA synchronous')!.synchronous === 2
+
+  it('undoes nothing that must stay: each write of that kind waits for the disk, alone or beside others', async () => {
+    using temp = tempFile()
+    const store = new SqliteStore(temp.file)
+    const mirror = new SqliteMirror(store)
+    const ingress = new SqliteQueue(store, 'ingress', { visibilityMs: 60_000 })
+    const message = { body: Buffer.from('one'), group: 'a' }
+    const block = encodeBlock(0, 0, [Buffer.alloc(1)])
+    const dead = { seq: 0, block: 0, error: 'x', attempts: 1, at: 0 }
+    await mirror.createPool({ path: 'a', key: '00', discoveryKey: '00', createdAt: 0 })
+    const writes: Record<string, () => Promise<unknown>> = {
+      send: () => ingress.send([message]),
+      putBlock: () => mirror.putBlock('a', block),
+      putBlocks: () => mirror.putBlocks('a', [block]),
+      updatePool: () => mirror.updatePool('a', { checkpoint: 1 }),
+      askRedrive: () => mirror.askRedrive('main', 'a', 1),
+      endRedrive: () => mirror.endRedrive('main', 'a', 1),
+      putDead: () => mirror.putDead('main', 'a', dead),
+      deleteDead: () => mirror.deleteDead('main', 'a', 0),
+    }
+    for (const [name, write] of Object.entries(writes)) {
+      await mirror.writeCursor('main', 'a', { seq: 0, block: 0, attempts: 0 })
+      expect(waitedForDisk(store), 'a cursor').toBe(false)
+      await write()
+      expect(waitedForDisk(store), name).toBe(true)
+      await Promise.all([mirror.writeCursor('main', 'a', { seq: 0, block: 0, attempts: 0 }), write()])
+      expect(waitedForDisk(store), `${name} beside a cursor`).toBe(true)
+    }
+    store.close()
+  })
+
+  it('may undo what is done again anyway, which does not wait', async () => {
+    using temp = tempFile()
+    const store = new SqliteStore(temp.file)
+    const mirror = new SqliteMirror(store)
+    const [ingress, bells] = [false, true].map((fifo) => new SqliteQueue(store, `fifo ${fifo}`, { fifo, visibilityMs: 60_000 })) as [
+      SqliteQueue,
+      SqliteQueue,
+    ]
+    await mirror.createPool({ path: 'a', key: '00', discoveryKey: '00', createdAt: 0 })
+    const messages: Message[] = []
+    const writes: Record<string, () => Promise<unknown>> = {
+      'a bell': () => bells.send([{ body: Buffer.from('one'), group: 'a' }]),
+      'a receive': async () => messages.push(...(await ingress.receive({ max: 1, waitMs: 0 }))),
+      'a message given back': () => ingress.giveBack(messages, 0),
+      'the end of a message': () => ingress.delete(messages),
+      receipts: () => mirror.putReceipts('a', []),
+    }
+    for (const [name, write] of Object.entries(writes)) {
+      await ingress.send([{ body: Buffer.from('one') }])
+      expect(waitedForDisk(store)).toBe(true)
+      await write()
+      expect(waitedForDisk(store), name).toBe(false)
+    }
+    store.close()
+  })
 })

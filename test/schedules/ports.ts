@@ -21,6 +21,9 @@ const DEDUPE_MS = 5 * 60_000
 /** Told of a law that has been broken, in words. */
 export type Broken = (what: string) => void
 
+/** Brings a service back to what it was when this was made. */
+export type Restore = () => void
+
 interface PoolState {
   control: PoolControl
   blocks: Block[]
@@ -43,6 +46,21 @@ export class MemoryMirror implements Sync<Mirror> {
   constructor(scheduler: Scheduler, broken: Broken) {
     this.#scheduler = scheduler
     this.#broken = broken
+  }
+
+  /** Notes how it is now. */
+  note(): Restore {
+    const pools = [...this.pools].map(([path, { control, blocks, entries, receipts }]): [string, PoolState] => [
+      path,
+      { control: { ...control }, blocks: [...blocks], entries: [...entries], receipts: new Map(receipts) },
+    ])
+    const cursors = [...this.cursors]
+    const dead = [...this.dead].map(([key, letters]): [string, Map<number, DeadLetter>] => [key, new Map(letters)])
+    return () => {
+      refill(this.pools, pools)
+      refill(this.cursors, cursors)
+      refill(this.dead, dead)
+    }
   }
 
   pool(path: string): PoolState {
@@ -184,6 +202,11 @@ export class MemoryMirror implements Sync<Mirror> {
   close(): void {}
 }
 
+function refill<K, V>(map: Map<K, V>, entries: Iterable<[K, V]>): void {
+  map.clear()
+  for (const [key, value] of entries) map.set(key, value)
+}
+
 interface Row {
   body: Uint8Array
   group: string | undefined
@@ -214,6 +237,16 @@ export class MemoryQueue implements Sync<Queue> {
     this.#scheduler = scheduler
     this.fifo = options.fifo
     this.#options = options
+  }
+
+  /** Notes how it is now. */
+  note(): Restore {
+    const rows = this.rows.map((row) => ({ ...row }))
+    const seen = [...this.#seen]
+    return () => {
+      this.rows.splice(0, this.rows.length, ...rows)
+      refill(this.#seen, seen)
+    }
   }
 
   send(messages: Outgoing[]): void {

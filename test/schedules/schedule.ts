@@ -19,6 +19,7 @@ export interface Outcome {
   entries: number
   acknowledged: number
   kills: number
+  powerFailures: number
   steps: number
   /** runs of handlers, beyond one per entry */
   again: number
@@ -63,6 +64,7 @@ export async function runSchedule(seed: number, trace?: (line: string) => void):
     entries,
     acknowledged: world.users.acknowledged.size,
     kills: world.kills,
+    powerFailures: world.powerFailures,
     steps: scheduler.steps,
     again: begun.length - new Set(begun).size,
     givenUp: world.mirror.givenUp.size,
@@ -80,6 +82,8 @@ function happen(world: World): void {
   else if (one && scheduler.fault(0.01)) disturb(one.process, scheduler)
   if (scheduler.fault(world.startChance)) world.start('sidecar')
   if (scheduler.fault(world.startChance)) world.start('runner')
+  if (scheduler.fault(0.02)) world.noteForPowerFailure()
+  if (scheduler.fault(0.02)) world.powerFails()
   if (scheduler.fault(0.002)) scheduler.outageUntil = scheduler.now + scheduler.below(OUTAGE_MS)
   if (scheduler.chance(0.002)) world.beginAudit()
   world.keepUp()

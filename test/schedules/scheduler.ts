@@ -160,6 +160,11 @@ export class Scheduler {
     })
   }
 
+  /** What dead processes have asked for arrives nowhere any more. */
+  forgetTheDead(): void {
+    this.#calls = this.#calls.filter(({ process }) => !process.dead)
+  }
+
   /** Lets one thing happen, or time go on until something can. */
   async step(): Promise<void> {
     this.steps++

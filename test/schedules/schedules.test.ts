@@ -8,15 +8,16 @@ import { schedulesOf } from './spawn.ts'
 const SCHEDULES = Number(process.env.OVERPOOL_SCHEDULES ?? 2_000)
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-it(`the writer and the runner break no law in ${SCHEDULES} schedules of crashes, lost disks, two of each, and calls that fail or are not heard of`, {
+it(`the writer and the runner break no law in ${SCHEDULES} schedules of crashes, lost disks, lost power, two of each, and calls that fail or are not heard of`, {
   timeout: SCHEDULES * 300 + 120_000,
 }, async () => {
   console.log(`${SCHEDULES} schedules, seed ${seed}`)
   const share = Math.ceil(SCHEDULES / Math.min(SCHEDULES, availableParallelism()))
   const firsts = Array.from({ length: Math.ceil(SCHEDULES / share) }, (_, i) => i * share)
   const parts = await Promise.all(firsts.map((first) => schedulesOf(ROOT, Math.min(share, SCHEDULES - first), seed + first)))
-  const sum = (of: 'entries' | 'acknowledged' | 'kills' | 'again' | 'givenUp') => parts.reduce((total, part) => total + part[of], 0)
-  const said = `${sum('entries')} entries, ${sum('acknowledged')} posts acknowledged, ${sum('kills')} processes killed, ${sum('again')} runs of handlers again, ${sum('givenUp')} given up`
+  const sum = (of: 'entries' | 'acknowledged' | 'kills' | 'powerFailures' | 'again' | 'givenUp') =>
+    parts.reduce((total, part) => total + part[of], 0)
+  const said = `${sum('entries')} entries, ${sum('acknowledged')} posts acknowledged, ${sum('kills')} processes killed, the power failed ${sum('powerFailures')} times, ${sum('again')} runs of handlers again, ${sum('givenUp')} given up`
   console.log(said)
   for (const { broken } of parts) {
     if (broken)
@@ -25,5 +26,6 @@ it(`the writer and the runner break no law in ${SCHEDULES} schedules of crashes,
       )
   }
   if (SCHEDULES >= 100)
-    for (const of of ['entries', 'acknowledged', 'kills', 'again', 'givenUp'] as const) expect(sum(of), of).toBeGreaterThan(SCHEDULES / 4)
+    for (const of of ['entries', 'acknowledged', 'kills', 'powerFailures', 'again', 'givenUp'] as const)
+      expect(sum(of), of).toBeGreaterThan(SCHEDULES / 4)
 })

@@ -1,18 +1,13 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import type { Outcome } from './schedule.ts'
 
 const run = promisify(execFile)
 
 /** What came of many schedules. */
-export interface Totals {
+export interface Totals extends Omit<Outcome, 'broken'> {
   schedules: number
-  entries: number
-  acknowledged: number
-  kills: number
-  steps: number
-  again: number
-  givenUp: number
   broken?: { seed: number; law: string }
 }
 

@@ -11,7 +11,7 @@ import type { PoolCore } from '../../sidecar/core.ts'
 import type { SidecarReport } from '../../sidecar/report.ts'
 import { Sidecar } from '../../sidecar/sidecar.ts'
 import { Handlers } from './handler.ts'
-import { Disk, MemoryCore, MemoryMirror, MemoryQueue } from './ports.ts'
+import { Disk, MemoryCore, MemoryMirror, MemoryQueue, type Restore } from './ports.ts'
 import { Process, Scheduler } from './scheduler.ts'
 import { Users } from './users.ts'
 
@@ -21,6 +21,8 @@ const INGRESS_VISIBILITY_MS = 3_000
 const BELL_VISIBILITY_MS = 12_000
 const BELL_MS = 10_000
 const TIMEOUT_MS = 5_000
+/** Reads, and what the embedded machine does not wait for the disk with (`Durability`); but for bells, which get lost in other ways. */
+const NOT_SYNCED = /^(read|last|find|list|receipts|has|get|treeHash|receive$|delete$|giveBack$|putReceipts$|writeCursor$)/
 const ALL_HANDLERS = ['main', 'audit']
 
 /** A sidecar or a runner in its process. */
@@ -54,6 +56,7 @@ export class World {
   readonly userHandlers: Handlers
   readonly running: Running[] = []
   kills = 0
+  powerFailures = 0
   /** the first law that was broken */
   broken: string | undefined
   readonly #disks = { A: new Disk(), B: new Disk() }
@@ -62,10 +65,12 @@ export class World {
   readonly #isLambda: boolean
   readonly #batchMs: number
   readonly #carryBytes: number
-  #processes = 0
+  readonly #processes: Process[] = []
   #failedAnswers = 0
   /** when all is quiet, the writer that makes the so-manieth put dies after it; if there is another, that one must find the block */
   #lastBlow: number
+  /** undoes what was written since it was made, none of which was synced */
+  #undo: Restore | undefined
 
   constructor(seed: number) {
     const scheduler = new Scheduler(seed)
@@ -80,6 +85,7 @@ export class World {
     this.#carryBytes = scheduler.pick([0, 4_096])
     this.#lastBlow = this.isFaultless ? 0 : scheduler.below(4)
     scheduler.effected = (process, method) => {
+      if (!NOT_SYNCED.test(method)) this.#undo = undefined
       const isPut = method === 'putBlock'
       if (scheduler.fault(isPut ? 0.04 : 0.001) || (isPut && !scheduler.faulty && --this.#lastBlow === 0)) this.#dieWith(process)
     }
@@ -155,7 +161,8 @@ export class World {
   // ---- processes, and the services as they see them
 
   process(name: string): Process {
-    const process = new Process(`${name}${++this.#processes}`, this.scheduler)
+    const process = new Process(`${name}${this.#processes.length + 1}`, this.scheduler)
+    this.#processes.push(process)
     if (this.scheduler.fault(0.5)) process.skew = this.scheduler.below(4_000) - 2_000
     return process
   }
@@ -288,6 +295,26 @@ export class World {
   #end(running: Running): void {
     this.running.splice(this.running.indexOf(running), 1)
     this.scheduler.kill(running.process)
+  }
+
+  /** From here on, until something is synced, the power may fail, and undo it all. */
+  noteForPowerFailure(): void {
+    const restores = [this.mirror, this.ingress, ...this.bells.values()].map((service) => service.note())
+    this.#undo = () => {
+      for (const restore of restores) restore()
+    }
+  }
+
+  /** Everything dies at once, and what was written since the last synced write is undone. */
+  powerFails(): void {
+    if (!this.#undo) return
+    this.scheduler.trace?.('the power fails')
+    while (this.running.length) this.kill(this.running[0]!)
+    for (const process of this.#processes) this.scheduler.kill(process) // doors and operators
+    this.scheduler.forgetTheDead()
+    this.#undo()
+    this.#undo = undefined
+    this.powerFailures++
   }
 
   #dieWith(process: Process): void {
