@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net'
 import { type AwsSettings, checkAws } from './aws-config.ts'
 import { OverpoolError } from './errors.ts'
-import { isPeerPool, parseCapability } from './ledger/capability.ts'
+import { isMachine, parseCapability } from './ledger/capability.ts'
 import type { PaymentFields } from './ledger/entry.ts'
 import type { Parsed } from './transaction/index.ts'
 
@@ -153,7 +153,7 @@ export function checkNetwork(network: NetworkSettings): NetworkSettings {
 }
 
 function checkMachines(keys: unknown, where: string): void {
-  if (!Array.isArray(keys) || !keys.every((key) => typeof key === 'string' && isPeerPool(key))) {
+  if (!Array.isArray(keys) || !keys.every(isMachine)) {
     throw wrong(`${where} names machines by their public keys, 64 hex characters each, as \`overpool id\` prints them there`)
   }
 }

@@ -1,6 +1,6 @@
 import { isFrom } from '../shared/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { formatCapability, isPeerPool, parseCapability } from '../shared/ledger/capability.ts'
+import { formatCapability, isMachine, isPeerPool, parseCapability } from '../shared/ledger/capability.ts'
 import type { Mirror, PoolControl, PoolPatch, Wanted } from '../shared/mirror/port.ts'
 import { discoveryKeyOf } from './core.ts'
 
@@ -29,7 +29,7 @@ export interface SubscribeOptions {
 export async function publish(pool: PoolControl, secret: string, { encrypt, allow }: PublishOptions, mirror: Mirror): Promise<string> {
   const { path, key, wanted = {} } = pool
   if (isPeerPool(path)) throw new OverpoolError('BAD_ARGUMENT', `${path} is a peer's pool; its publisher publishes it`)
-  if (allow !== undefined && !(Array.isArray(allow) && allow.every((machine) => typeof machine === 'string' && isPeerPool(machine)))) {
+  if (allow !== undefined && !(Array.isArray(allow) && allow.every(isMachine))) {
     throw new OverpoolError(
       'BAD_ARGUMENT',
       '`allow` names machines by their public keys, 64 hex characters each, as `overpool id` prints them there',
@@ -98,7 +98,7 @@ export async function subscribe(
 ): Promise<PoolControl> {
   const { key, secret } = parseCapability(published)
   if (from !== undefined && !isFrom(from)) throw new OverpoolError('BAD_ARGUMENT', "from is 'start', 'now' or a sequence number")
-  if (peer !== undefined && !(typeof peer === 'string' && isPeerPool(peer)))
+  if (peer !== undefined && !isMachine(peer))
     throw new OverpoolError('BAD_ARGUMENT', 'peer is the public key of a machine, 64 hex characters, as `overpool id` prints it there')
   const ours = (await mirror.listPools()).find((pool) => pool.key === key && !isPeerPool(pool.path))
   if (ours) throw new OverpoolError('BAD_ARGUMENT', `that is this machine's own pool "${ours.path}": its handlers get its entries already`)

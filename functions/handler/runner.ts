@@ -110,6 +110,11 @@ export async function answerBell(
         continue
       }
       const attempts = tried + 1
+      if (isAway(error.thrown)) {
+        options.report({ kind: 'failed', handler, pool: pool.path, seq, attempt: attempts, error: error.thrown })
+        await keep({ ...at, attempts: tried }, true)
+        return { done: false, againMs: backoff(receives, options.retryMs, options.retryMostMs) }
+      }
       if (attempts < options.maxAttempts) {
         options.report({ kind: 'failed', handler, pool: pool.path, seq, attempt: attempts, error: error.thrown })
         await keep({ ...at, attempts }, true)
@@ -219,6 +224,11 @@ async function run(
     context.ended = true
     context.posts.length = 0
   }
+}
+
+/** What the handler needed of the machine, such as its queue for a post, is away at this moment. That is no fault of the entry, and costs it no attempt. */
+function isAway(thrown: unknown): boolean {
+  return thrown instanceof OverpoolError && thrown.retryable
 }
 
 /** The handler's own end, and that of its posts, and of those that come after them. Whether a post failed is for the handler to see, and is reported where it failed. */

@@ -8,6 +8,11 @@ export interface Capability {
 
 const KEY = /^[0-9a-f]{64}$/
 
+/** Whether it is the public key of a machine, 64 hex, by which others know it (`overpool id`). */
+export function isMachine(key: unknown): key is string {
+  return typeof key === 'string' && KEY.test(key)
+}
+
 /** The one string that `sub` takes: the key, and behind a dot the encryption key. */
 export function formatCapability({ key, secret }: Capability): string {
   return secret === undefined ? key : `${key}.${secret}`

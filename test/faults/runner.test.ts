@@ -6,6 +6,7 @@ import { redrive } from '../../functions/handler/redrive.ts'
 import { answerBell } from '../../functions/handler/runner.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { checkSettings } from '../../shared/config.ts'
+import { OverpoolError } from '../../shared/errors.ts'
 import { encodeBell } from '../../shared/ledger/messages.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { until } from '../machine/machine.ts'
@@ -66,6 +67,26 @@ it('an entry is finished when all its posts are held, those too that come after 
     runnerOf(ledger, () => void postTwo()),
   )
   expect(await ingress.depth()).toEqual({ waiting: 3, inFlight: 0 })
+})
+
+it('an entry whose handler cannot post since the queue is away waits for it, and is not given up', async () => {
+  await using ledger = await tempLedger()
+  const { mirror, ingress } = ledger
+  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  let isAway = true
+  const faltering = {
+    depth: () => ingress.depth(),
+    send: (...args: Parameters<typeof ingress.send>) =>
+      isAway ? Promise.reject(new OverpoolError('UNAVAILABLE', 'SQS is away', { retryable: true })) : ingress.send(...args),
+  }
+  const pools = new Pools({ mirror, ingress: faltering, clock: systemClock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+  const runner = runnerOf(ledger, () => pools.post({ path: 'a', payment: sampleTransaction('next') }))
+  for (let receives = 1; receives <= 3 * runner.maxAttempts; receives++)
+    expect(await answerBell({ pool: 'a', n: 0 }, ledger, receives, later(), runner)).toMatchObject({ done: false })
+  isAway = false
+  expect(await answerBell({ pool: 'a', n: 0 }, ledger, 9, later(), runner)).toEqual({ done: true })
+  expect(await mirror.listDead('main', 'a')).toEqual([])
+  expect(await ingress.depth()).toEqual({ waiting: 1, inFlight: 0 })
 })
 
 it('a handler may be given more time than a timer can count', async () => {
