@@ -1,9 +1,10 @@
 import { Duration, RemovalPolicy, Stack } from 'aws-cdk-lib'
-import { AttributeType, BillingMode, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb'
+import { AttributeType, BillingMode, type ITable, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb'
 import { Effect, Grant, type IGrantable } from 'aws-cdk-lib/aws-iam'
-import { BlockPublicAccess, Bucket, BucketEncryption, type CfnBucket } from 'aws-cdk-lib/aws-s3'
-import { Secret } from 'aws-cdk-lib/aws-secretsmanager'
+import { BlockPublicAccess, Bucket, BucketEncryption, type CfnBucket, type IBucket } from 'aws-cdk-lib/aws-s3'
+import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager'
 import { Construct } from 'constructs'
+import type { AwsSettings } from '../shared/aws-config.ts'
 import type { Prefix } from '../shared/blobs/bucket.ts'
 import { argue } from './argue.ts'
 
@@ -16,25 +17,34 @@ const NOT_HEX = String.fromCharCode(...Array.from({ length: 0x7f - 0x20 }, (_, i
 /** Partition keys that a handler's function may write: its place in the pools, and what callers want of them (shared/mirror/dynamodb.ts). Never a block. */
 const HANDLERS_WRITE = ['cursor#*', 'dead#*', 'control']
 
-/** What must not be lost: the mirror, what is too big for it, and the seed of all keys. */
+/** What must not be lost: the mirror, what is too big for it, and the seed of all keys. The stack's own, or one that there is already. */
 export class Ledger extends Construct {
-  readonly table: Table
-  readonly bucket: Bucket
-  readonly seed: Secret
+  readonly table: ITable
+  readonly bucket: IBucket
+  readonly seed: ISecret
 
-  constructor(scope: Construct, { retain }: { retain: boolean }) {
+  constructor(scope: Construct, { retain, adopted }: { retain: boolean; adopted: AwsSettings['ledger'] }) {
     super(scope, 'Ledger')
     const removalPolicy = retain ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY
-    this.table = new Table(this, 'Table', {
+    this.table = adopted ? Table.fromTableName(this, 'Table', adopted.table) : this.#makeTable(removalPolicy)
+    this.bucket = adopted ? Bucket.fromBucketName(this, 'Bucket', adopted.bucket) : this.#makeBucket(removalPolicy)
+    this.seed = adopted ? Secret.fromSecretCompleteArn(this, 'Seed', adopted.seed) : this.#makeSeed(removalPolicy)
+  }
+
+  #makeTable(removalPolicy: RemovalPolicy): Table {
+    return new Table(this, 'Table', {
       partitionKey: { name: 'pk', type: AttributeType.STRING },
       sortKey: { name: 'sk', type: AttributeType.STRING },
       billingMode: BillingMode.PAY_PER_REQUEST,
       encryption: TableEncryption.DEFAULT, // at rest, with a key of DynamoDB's own: one of KMS costs a request each few minutes for every function
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
-      deletionProtection: retain,
+      deletionProtection: removalPolicy === RemovalPolicy.RETAIN,
       removalPolicy,
     })
-    this.bucket = new Bucket(this, 'Bucket', {
+  }
+
+  #makeBucket(removalPolicy: RemovalPolicy): Bucket {
+    const bucket = new Bucket(this, 'Bucket', {
       encryption: BucketEncryption.S3_MANAGED,
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
       enforceSSL: true,
@@ -42,7 +52,15 @@ export class Ledger extends Construct {
       lifecycleRules: [{ prefix: 'messages/', expiration: MESSAGES_EXPIRE, abortIncompleteMultipartUploadAfter: Duration.days(1) }],
       removalPolicy,
     })
-    this.seed = new Secret(this, 'Seed', {
+    argue(bucket, {
+      'AwsSolutions-S1':
+        'Only the functions and the sidecar reach it, by IAM; access logs would cost as much as the objects, and CloudTrail can be turned on.',
+    })
+    return bucket
+  }
+
+  #makeSeed(removalPolicy: RemovalPolicy): Secret {
+    const seed = new Secret(this, 'Seed', {
       description:
         'Whoever has it can sign as any pool of this machine; without it none can be signed any more. Never rotate it, keep a copy.',
       generateSecretString: {
@@ -52,13 +70,10 @@ export class Ledger extends Construct {
       },
       removalPolicy,
     })
-    argue(this.bucket, {
-      'AwsSolutions-S1':
-        'Only the functions and the sidecar reach it, by IAM; access logs would cost as much as the objects, and CloudTrail can be turned on.',
-    })
-    argue(this.seed, {
+    argue(seed, {
       'AwsSolutions-SMG4': 'The keys of all pools are made from it: another seed would be another ledger, under keys that nobody follows.',
     })
+    return seed
   }
 
   /** Bodies of messages that are too big for a queue. */
@@ -95,9 +110,14 @@ export class Ledger extends Construct {
   #grant(to: IGrantable, action: string, prefix: Prefix): void {
     Grant.addToPrincipal({ grantee: to, actions: [action], resourceArns: [this.bucket.arnForObjects(`${prefix}*`)] })
     argue(to.grantPrincipal, {
-      [`AwsSolutions-IAM5[Resource::<${Stack.of(this).getLogicalId(this.bucket.node.defaultChild as CfnBucket)}.Arn>/${prefix}*]`]:
+      [`AwsSolutions-IAM5[Resource::${this.#bucketAsNagSaysIt}/${prefix}*]`]:
         'Objects are named by their sha256: their prefix is all that can be said of them before they are there.',
     })
+  }
+
+  get #bucketAsNagSaysIt(): string {
+    const own = this.bucket.node.defaultChild as CfnBucket | undefined
+    return own ? `<${Stack.of(this).getLogicalId(own)}.Arn>` : `arn:<AWS::Partition>:s3:::${this.bucket.bucketName}`
   }
 }
 

@@ -32,7 +32,7 @@ export class OverpoolStack extends Stack {
     const { shards = 1, retain = true, traces = false, reservedConcurrency } = settings
     const namespace = this.stackName
 
-    const ledger = new Ledger(this, { retain })
+    const ledger = new Ledger(this, { retain, adopted: settings.ledger })
     const ingress = new Ingress(this, { shards, retain })
     const handlers = program.handlers.map((code) => new Handler(this, { code, ledger, ingress, namespace, traces }))
     const sidecars = new Sidecars(this, { config, settings, shards, ledger, ingress, handlers, local })

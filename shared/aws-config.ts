@@ -7,7 +7,7 @@ export interface AwsSettings {
   domain?: { name: string; zone?: { id: string; name: string }; certificate?: string }
   /** at the domain: payments a second, and how many at once beyond that; more are told to come again. Default: what the account allows */
   throttle?: { rate: number; burst: number }
-  /** payments taken at one moment at most, which sets them apart from the account's other functions. Default: as many as the account allows */
+  /** payments taken at one moment at most, which sets them apart from the account's other functions; 0 closes the door. Default: as many as the account allows */
   reservedConcurrency?: number
   /** sidecars, each with its share of the pools, default 1. They can become more at any time; before they become fewer the ingress queues have to be empty */
   shards?: number
@@ -15,6 +15,11 @@ export interface AwsSettings {
   sidecar?: { cpu?: number; memory?: number }
   /** keep table, bucket, ingress queues and secret when the stack is taken down, default true; false is for stacks that are tried out */
   retain?: boolean
+  /**
+   * A ledger that there is already, instead of one of the stack's own: names of the table and the bucket, complete ARN of the secret. One that a stack has left (`retain`), that was
+   * restored, or that was moved here. No other machine may run on it, or with its seed. Once said it stays: without it the stack makes a new, empty one.
+   */
+  ledger?: { table: string; bucket: string; seed: string }
   /** where alarms go. Default: they are only seen in the console */
   alarmEmail?: string
   /** a network that there is already: its public subnets, which must reach the internet without a NAT gateway. Default: one of the machine's own */
@@ -42,6 +47,7 @@ const KNOWN = {
     'shards',
     'sidecar',
     'retain',
+    'ledger',
     'alarmEmail',
     'vpc',
     'budget',
@@ -51,6 +57,7 @@ const KNOWN = {
   zone: ['id', 'name'],
   throttle: ['rate', 'burst'],
   sidecar: ['cpu', 'memory'],
+  ledger: ['table', 'bucket', 'seed'],
   vpc: ['id', 'availabilityZones', 'publicSubnets'],
   budget: ['dollars', 'email'],
 }
@@ -74,7 +81,7 @@ export function checkAws(value: unknown, wrong: (what: string) => Error): assert
   }
 
   object(value, 'aws', KNOWN.aws)
-  const { domain, throttle, reservedConcurrency, shards, sidecar, retain, alarmEmail, vpc, budget, traces } = value as AwsSettings
+  const { domain, throttle, reservedConcurrency, shards, sidecar, retain, ledger, alarmEmail, vpc, budget, traces } = value as AwsSettings
   if (domain !== undefined) {
     object(domain, 'aws.domain', KNOWN.domain)
     matches(domain.name, HOST, 'aws.domain.name is a domain of yours, such as pay.example.com')
@@ -96,7 +103,7 @@ export function checkAws(value: unknown, wrong: (what: string) => Error): assert
     whole(throttle.rate, 'aws.throttle.rate', 1)
     whole(throttle.burst, 'aws.throttle.burst', 1)
   }
-  if (reservedConcurrency !== undefined) whole(reservedConcurrency, 'aws.reservedConcurrency', 1)
+  if (reservedConcurrency !== undefined) whole(reservedConcurrency, 'aws.reservedConcurrency', 0)
   if (shards !== undefined) whole(shards, 'aws.shards', 1, MAX_SHARDS)
   if (sidecar !== undefined) {
     object(sidecar, 'aws.sidecar', KNOWN.sidecar)
@@ -109,6 +116,16 @@ export function checkAws(value: unknown, wrong: (what: string) => Error): assert
   }
   flag(retain, 'aws.retain')
   flag(traces, 'aws.traces')
+  if (ledger !== undefined) {
+    object(ledger, 'aws.ledger', KNOWN.ledger)
+    matches(ledger.table, /^[A-Za-z0-9_.-]{3,255}$/, 'aws.ledger.table is the name of a DynamoDB table of this account and region')
+    matches(ledger.bucket, /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'aws.ledger.bucket is the name of an S3 bucket')
+    matches(
+      ledger.seed,
+      SECRET,
+      'aws.ledger.seed is the complete ARN of a secret, arn:aws:secretsmanager:…, with the six characters at its end',
+    )
+  }
   if (alarmEmail !== undefined) matches(alarmEmail, EMAIL, 'aws.alarmEmail is an address that takes mail')
   if (vpc !== undefined) {
     object(vpc, 'aws.vpc', KNOWN.vpc)
@@ -131,5 +148,6 @@ export function checkAws(value: unknown, wrong: (what: string) => Error): assert
 /** The smallest task that Fargate has. */
 export const SIDECAR = { cpu: 256, memory: 512 }
 
+const SECRET = /^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:.+-[A-Za-z0-9]{6}$/
 const HOST = /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/
 const EMAIL = /^[^\s@]+@[^\s@]+\.[^\s@]+$/

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { readProgram } from '../../cdk/read.ts'
 import { checkConfig } from '../../shared/config.ts'
-import { HANDLER, Project } from './synth.ts'
+import { ADOPTED, HANDLER, Project } from './synth.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const KEY = 'd7'.repeat(32)
@@ -13,7 +13,7 @@ const WRONG: [aws: unknown, sentence: string][] = [
   [{ shard: 2 }, 'there is no setting `aws.shard`; there are domain, throttle,'],
   [{ shards: 0 }, 'aws.shards is a whole number from 1 to 64'],
   [{ shards: 1.5 }, 'aws.shards is a whole number from 1 to 64'],
-  [{ reservedConcurrency: -1 }, 'aws.reservedConcurrency is a whole number of at least 1'],
+  [{ reservedConcurrency: -1 }, 'aws.reservedConcurrency is a whole number of at least 0'],
   [{ sidecar: { cpu: 300 } }, 'aws.sidecar.cpu is one of 256, 512, 1024, 2048, 4096'],
   [{ sidecar: { cpu: 256, memory: 4096 } }, 'aws.sidecar.memory is, with cpu 256, from 512 to 2048 MiB'],
   [{ sidecar: { cpu: 1024 } }, 'aws.sidecar.memory is, with cpu 1024, from 2048 to 8192 MiB'],
@@ -30,6 +30,9 @@ const WRONG: [aws: unknown, sentence: string][] = [
   [{ vpc: { id: 'mine', availabilityZones: ['a'], publicSubnets: ['b'] } }, 'aws.vpc.id is the id of a VPC'],
   [{ vpc: { id: 'vpc-0a', availabilityZones: ['a'], publicSubnets: [] } }, 'aws.vpc.publicSubnets lists one'],
   [{ vpc: { id: 'vpc-0a', availabilityZones: ['a'], publicSubnets: ['b', 'c'] } }, 'are of one length'],
+  [{ ledger: { table: 'a table' } }, 'aws.ledger.table is the name of a DynamoDB table'],
+  [{ ledger: { table: 'Table', bucket: 'B', seed: '' } }, 'aws.ledger.bucket is the name of an S3 bucket'],
+  [{ ledger: { table: 'Table', bucket: 'bucket', seed: 'Seed' } }, 'aws.ledger.seed is the complete ARN of a secret'],
   [{ budget: { dollars: 0, email: 'me@example.com' } }, 'aws.budget.dollars is a whole number of at least 1'],
   [{ budget: { dollars: 9, email: 'me' } }, 'aws.budget.email is an address'],
 ]
@@ -47,6 +50,7 @@ describe('a config that is wrong for AWS fails before anything is deployed, and 
       shards: 64,
       sidecar: { cpu: 1024, memory: 3072 },
       retain: false,
+      ledger: ADOPTED,
       alarmEmail: 'me@example.com',
       vpc: { id: 'vpc-0a1b', availabilityZones: ['us-east-1a'], publicSubnets: ['subnet-1'] },
       budget: { dollars: 20, email: 'me@example.com' },

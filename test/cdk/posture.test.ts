@@ -9,7 +9,7 @@ import { Queue } from 'aws-cdk-lib/aws-sqs'
 import { AwsSolutionsChecks } from 'cdk-nag'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { ENV } from '../../shared/env.ts'
-import { actionsOf, allowed, HANDLER, Project, resourcesOf, type Statement, synthesize, synthesizeProject } from './synth.ts'
+import { ADOPTED, actionsOf, allowed, HANDLER, Project, resourcesOf, type Statement, synthesize, synthesizeProject } from './synth.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const CONFIG = "{ handler: './main.ts', pools: { mypool: {}, coffee: { handler: './coffee.ts' } } }"
@@ -251,6 +251,19 @@ describe('the stack', () => {
       expect(resourcesOf(fewer, type)).toEqual(resourcesOf(template, type))
   })
 
+  it('works on a ledger that there is already, where the config names one, and makes none of its own', async () => {
+    const adopting = (
+      await synthesize(`{ handler: './main.ts', pools: { mypool: {} }, aws: { ledger: ${JSON.stringify(ADOPTED)} } }`, FILES)
+    ).template
+    for (const type of ['AWS::DynamoDB::Table', 'AWS::S3::Bucket', 'AWS::SecretsManager::Secret']) adopting.resourceCountIs(type, 0)
+    const { Table, Bucket, Seed } = adopting.toJSON().Outputs as Record<string, { Value: string }>
+    expect([Table!.Value, Bucket!.Value, Seed!.Value]).toEqual([ADOPTED.table, ADOPTED.bucket, ADOPTED.seed])
+    const keeping = allowed(adopting, 'SidecarShard0TaskTaskRole')
+    expect(actionsOf(keeping)).toEqual(actionsOf(allowed(template, 'SidecarShard0TaskTaskRole')))
+    for (const name of [`table/${ADOPTED.table}`, `:s3:::${ADOPTED.bucket}/blocks/*`, ADOPTED.seed])
+      expect(JSON.stringify(keeping)).toContain(name)
+  })
+
   it('says where each pool is, and what the library and the command line find a machine by', () => {
     const outputs = template.toJSON().Outputs as Record<string, unknown>
     expect(Object.keys(outputs).sort()).toEqual(
@@ -263,7 +276,8 @@ describe('the stack', () => {
     const everything = `{ handler: './main.ts', pools: { mypool: {} }, aws: {
       domain: { name: 'pay.example.com', zone: { id: 'Z0123456789ABC', name: 'example.com' } },
       throttle: { rate: 100, burst: 200 }, shards: 2, alarmEmail: 'me@example.com', budget: { dollars: 50, email: 'me@example.com' }, traces: true, reservedConcurrency: 50 } }`
-    for (const config of [CONFIG, everything]) check((await synthesize(config, FILES)).app)
+    const adopting = `{ pools: { mypool: {} }, aws: { ledger: ${JSON.stringify(ADOPTED)} } }`
+    for (const config of [CONFIG, everything, adopting]) check((await synthesize(config, FILES)).app)
     // It does look: what is not argued is found.
     const { app, stack } = await synthesize(CONFIG, FILES)
     new Queue(stack, 'Careless')

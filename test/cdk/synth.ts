@@ -8,6 +8,13 @@ import { OverpoolStack } from '../../cdk/stack.ts'
 
 export const HANDLER = 'export async function onTx(e, pool) { console.log(e.hash) }\n'
 
+/** A ledger that there is already, as a config names it. */
+export const ADOPTED = {
+  table: 'Overpool-LedgerTable0A1B',
+  bucket: 'overpool-ledgerbucket-0a1b',
+  seed: 'arn:aws:secretsmanager:us-east-1:123456789012:secret:LedgerSeed-0a1B2c',
+}
+
 /** A folder with a config and its handler files, as a user has it. */
 export class Project {
   readonly dir = mkdtempSync(join(tmpdir(), 'overpool-cdk-'))
