@@ -7,6 +7,7 @@ export type ErrorCode =
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'METHOD_NOT_ALLOWED'
   | 'FILTER_REFUSED'
+  | 'FILTER_SILENT'
   | 'OVERLOADED'
   | 'POOL_NOT_FOUND'
   | 'POOL_HALTED'

@@ -103,8 +103,8 @@ export class SqliteStore extends EventEmitter<Record<string, []>> {
 
   #transaction(group: Waiting[]): void {
     let results: unknown[]
-    this.#setDurability(group.some(({ durability }) => durability === 'synced') ? 'synced' : 'ordered')
     try {
+      this.#setDurability(group.some(({ durability }) => durability === 'synced') ? 'synced' : 'ordered')
       this.#db.exec('BEGIN IMMEDIATE')
       results = group.map(({ work }) => work())
       this.#db.exec('COMMIT')
@@ -191,8 +191,9 @@ export class SqliteStore extends EventEmitter<Record<string, []>> {
   close(): void {
     if (this.#closed) return
     clearImmediate(this.#flush)
-    clearTimeout(this.#syncSoon)
     this.#commit()
+    if (this.#syncSoon) this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)') // which syncs the log, also where another process goes on
+    clearTimeout(this.#syncSoon)
     this.#closed = true
     this.#wakeAll()
     this.removeAllListeners()

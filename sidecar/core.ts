@@ -117,6 +117,7 @@ export class CoreStore {
     const core = this.#get(key, encrypted ? secret : undefined, manifest)
     for (const event of ['conflict', 'truncate'] as const) core.on(event, () => alarm(event))
     await core.ready()
+    growsByUsAlone(core)
     return new OurCore(core, path, keyPair, { key, ...(encrypted && { secret }) })
   }
 
@@ -140,9 +141,10 @@ export class CoreStore {
   }
 
   /** A core as the swarm replicates it: a session of its own, to be closed by who asked. */
-  async replica(key: string): Promise<Hypercore> {
+  async replica(key: string, { isOurs }: { isOurs: boolean }): Promise<Hypercore> {
     const core = this.#get(key)
     await core.ready()
+    if (isOurs) growsByUsAlone(core)
     return core
   }
 
@@ -173,6 +175,14 @@ export class CoreStore {
   close(): Promise<void> {
     return this.#store.close()
   }
+}
+
+/**
+ * Nobody else signs it, so it takes its length from nobody: one that is behind the mirror, its disk having been lost, would take it from those who follow it, and go on after
+ * blocks that it lacks. (An option of hypercore's that Corestore does not pass on.)
+ */
+function growsByUsAlone(core: Hypercore): void {
+  core.core.replicator.eagerUpgrade = false
 }
 
 class OpenCore implements ReadCore {

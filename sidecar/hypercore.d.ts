@@ -72,7 +72,7 @@ declare module 'hypercore' {
     readonly state: { signature: Buffer | null }
     /** shared by all sessions of it */
     readonly core: {
-      replicator: { detachFrom(protomux: Protomux): void }
+      replicator: { eagerUpgrade: boolean; detachFrom(protomux: Protomux): void }
       storage: { core: object; store: { deleteCore(core: object): Promise<void> } }
       hasSession(): boolean
       close(): Promise<void>

@@ -76,11 +76,8 @@ export class Keeper {
     const { mirror, report, shard } = this.#options
     const pools = (await mirror.listPools()).filter(({ path }) => !isPeerPool(path) && (shard?.owns(path) ?? true))
     for (const pool of pools) this.#checkKey(pool)
-    for (const { path, wanted } of pools.sort((a, b) => b.createdAt - a.createdAt)) {
-      this.#sidecar.writer(path).then(
-        () => (wanted?.publish ? this.#network.look() : undefined),
-        (error) => report({ kind: 'retrying', pool: path, step: 'open', error }),
-      )
+    for (const { path } of pools.sort((a, b) => b.createdAt - a.createdAt)) {
+      this.#sidecar.writer(path).catch((error) => report({ kind: 'retrying', pool: path, step: 'open', error }))
     }
   }
 

@@ -17,7 +17,7 @@ export interface PoolNetworkOptions {
   mirror: Mirror
   cores: CoreStore
   swarm: Swarm
-  sidecar: Pick<Sidecar, 'reopen' | 'hasFollowed'>
+  sidecar: Pick<Sidecar, 'reopen'>
   ringers: (pool: string) => Ringer[]
   clock: Clock
   report: Report
@@ -104,8 +104,6 @@ export class PoolNetwork {
       await mirror.updatePool(path, { rebuild: undefined })
     }
     if (!isWanted(pool)) return
-    // A core that is being made again would take its length from those who have it, and lack the blocks: the mirror fills it first.
-    if (!isPeerPool(path) && !sidecar.hasFollowed(path)) return
     const member = this.#members.get(path) ?? (await this.#join(pool))
     const allow = JSON.stringify(wanted?.allow)
     if (member.allow !== allow) swarm.restrict(member.core, wanted?.allow)
@@ -116,7 +114,7 @@ export class PoolNetwork {
     const { mirror, cores, swarm, ringers, clock, report } = this.#options
     const { path, key, wanted: { allow, peer } = {} } = pool
     const isPeers = isPeerPool(path)
-    const core = await cores.replica(key)
+    const core = await cores.replica(key, { isOurs: !isPeers })
     const follow = () => Subscription.open({ pool, mirror, cores, ringers: () => ringers(path), clock, report })
     const subscription = isPeers ? await follow().catch((error) => core.close().then(() => Promise.reject(error))) : undefined
     const member = { core, subscription, allow: JSON.stringify(allow), terms: termsOf(pool) }

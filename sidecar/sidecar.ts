@@ -133,11 +133,6 @@ export class Sidecar {
     return this.#open.get(path)?.writer.halted
   }
 
-  /** Whether a pool's writer is open, and its core has caught up with the mirror. */
-  hasFollowed(path: string): boolean {
-    return this.#open.get(path)?.writer.hasFollowed ?? false
-  }
-
   /** Rings for handlers whose cursor lags, one that has just begun among them. */
   async ringAgain(): Promise<void> {
     await Promise.all([...this.#open.values()].map(({ writer }) => writer.ringAgain()))

@@ -76,7 +76,6 @@ export class PoolWriter {
   #halted: OverpoolError | undefined
   /** resolves when the mirror says that the pool is halted */
   #marked: Promise<void> | undefined
-  readonly #lengthAtOpen: number
   /** blocks in the mirror, as far as we know, and the next sequence number */
   #length: number
   #next: number
@@ -117,7 +116,6 @@ export class PoolWriter {
     this.path = options.path
     this.#untilDone = patienceWith(options.path, options, () => this.#stopping)
     this.#length = from
-    this.#lengthAtOpen = last ? last.n + 1 : 0
     this.#next = last && last.n + 1 === from ? last.first + last.count : 0
     const { path, mirror, core, clock, ringers, report } = options
     this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint: from, last, coreLength, core: stateOf(core) })
@@ -131,11 +129,6 @@ export class PoolWriter {
       this.#putWake.wake()
     })
     this.#loops = Promise.all([looking, this.#putLoop()]).catch((error) => this.halt(asHalt(error)))
-  }
-
-  /** Whether the core has all that the mirror had when the writer was opened: from then on nobody can have more of it than we. */
-  get hasFollowed(): boolean {
-    return this.#options.core.length >= this.#lengthAtOpen
   }
 
   /** Posts in hand: received, and not yet in a block. */
@@ -385,7 +378,9 @@ async function disagreement(
   if (core.length === 0) return undefined
   const [block] = await mirror.readBlocks(path, core.length - 1, 1)
   const isHere = await core.has(core.length - 1) // or it would be waited for until a peer sends it
-  if (block && isHere && Buffer.compare(block.bytes, await core.get(core.length - 1)) === 0) return undefined
+  if (!isHere)
+    return `block ${core.length - 1} of the hypercore of "${path}" has been lost: \`overpool resume ${path}\` makes it again from the mirror`
+  if (block && Buffer.compare(block.bytes, await core.get(core.length - 1)) === 0) return undefined
   return `block ${core.length - 1} of the hypercore of "${path}" is not that of the mirror: find out which was changed; ${mend}`
 }
 

@@ -108,7 +108,7 @@ export class Pools {
   /**
    * Posts a payment; resolves when it is held durably (Promise 2). Each call is a new entry, unless it is named by `id`, or made inside a handler: then a
    * second run of the handler on the same entry posts nothing new (Promise 3).
-   * @throws OverpoolError BAD_TRANSACTION, BAD_PAYMENT, POOL_NOT_FOUND, FILTER_REFUSED, LOOP_TOO_DEEP, UNAVAILABLE
+   * @throws OverpoolError BAD_TRANSACTION, BAD_PAYMENT, POOL_NOT_FOUND, FILTER_REFUSED, FILTER_SILENT, LOOP_TOO_DEEP, UNAVAILABLE
    */
   post(options: PostOptions): Promise<Posted> {
     return asPoster(options, async (poster) => this.postAs(poster, checkPost(options)), this.#deps.postFailed)

@@ -76,7 +76,8 @@ export async function answerBell(
   const start = laterOf(await mirror.readCursor(handler, pool.path), begins)
   let at: Cursor = { seq: start.seq, block: start.block, attempts: start.attempts }
   if (start.redrive !== undefined) {
-    if (!(await rerunDead(pool, start.redrive, receives, deadline, options))) return { done: false, againMs: 0 }
+    const againMs = await rerunDead(pool, start.redrive, receives, deadline, options)
+    if (againMs !== undefined) return { done: false, againMs }
     if (start.stopped !== undefined) at = { ...at, attempts: 0 } // it is tried anew, all attempts over
     await mirror.writeCursor(handler, pool.path, at)
     await mirror.endRedrive(handler, pool.path, start.redrive)
@@ -144,7 +145,7 @@ function laterOf(cursor: Cursor, begins: PoolControl['begins']): Cursor {
 
 /**
  * Runs the dead letters again, each once since it was asked for at `asked`; those that work now are dead no more.
- * @returns false when the time was up before all had been run: the rest is left for the next time, which begins with it
+ * @returns when not all could be run: after how many ms the rest goes on
  */
 async function rerunDead(
   pool: { path: string; key: string },
@@ -152,11 +153,11 @@ async function rerunDead(
   receives: number,
   deadline: number,
   options: RunnerOptions,
-): Promise<boolean> {
+): Promise<number | undefined> {
   const { handler, mirror, clock, stopping } = options
   const letters = (await mirror.listDead(handler, pool.path)).filter(({ at }) => at < asked)
   for (const [i, letter] of letters.entries()) {
-    if (stopping?.aborted || (i > 0 && clock.now() >= deadline - MARGIN_MS)) return false
+    if (stopping?.aborted || (i > 0 && clock.now() >= deadline - MARGIN_MS)) return 0
     const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), asked) }
     if (receives > 1) await mirror.putDead(handler, pool.path, tried) // the process may have died in it, and would again
     const block = await mirror.findBlock(pool.path, letter.seq)
@@ -164,12 +165,15 @@ async function rerunDead(
     if (!entry) continue
     const error = await run(pool, letter.seq, entry, options)
     if (error === undefined) await mirror.deleteDead(handler, pool.path, letter.seq)
-    else {
+    else if (isAway(error.thrown)) {
+      if (receives > 1) await mirror.putDead(handler, pool.path, letter)
+      return backoff(receives, options.retryMs, options.retryMostMs)
+    } else {
       options.report({ kind: 'given-up', handler, pool: pool.path, seq: letter.seq, error: error.thrown })
       await mirror.putDead(handler, pool.path, { ...tried, error: errorText(error.thrown) })
     }
   }
-  return true
+  return undefined
 }
 
 /** The blocks from number `from` to the bell's, which is not read where the bell carries it. */
@@ -228,7 +232,7 @@ async function run(
 
 /** What the handler needed of the machine, such as its queue for a post, is away at this moment. That is no fault of the entry, and costs it no attempt. */
 function isAway(thrown: unknown): boolean {
-  return thrown instanceof OverpoolError && thrown.retryable
+  return thrown instanceof OverpoolError && thrown.code === 'UNAVAILABLE' && thrown.retryable
 }
 
 /** The handler's own end, and that of its posts, and of those that come after them. Whether a post failed is for the handler to see, and is reported where it failed. */

@@ -86,7 +86,7 @@ function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFi
   return randomBytes(32).toString('hex') as EntryId // each call is an entry of its own
 }
 
-/** Runs either kind of filter; throws FILTER_REFUSED with its reason, or UNAVAILABLE if it does not answer. */
+/** Runs either kind of filter; throws FILTER_REFUSED with its reason, or FILTER_SILENT if it does not answer. */
 async function runFilter(filter: Filter, payment: FilterPayment): Promise<void> {
   let verdict: unknown
   try {
@@ -96,7 +96,7 @@ async function runFilter(filter: Filter, payment: FilterPayment): Promise<void> 
   }
   if (verdict === false) throw refused('this pool does not take such a payment')
   if (verdict === NONE)
-    throw new OverpoolError('UNAVAILABLE', 'the filter of this pool has not answered; please try again', { retryable: true })
+    throw new OverpoolError('FILTER_SILENT', 'the filter of this pool has not answered; please try again', { retryable: true })
 }
 
 function verdictOf(filter: Filter, payment: FilterPayment): Promise<unknown> {

@@ -110,6 +110,7 @@ function statusOf(code: ErrorCode): number {
       return 422
     case 'OVERLOADED':
     case 'POOL_HALTED':
+    case 'FILTER_SILENT':
     case 'UNAVAILABLE':
     case 'CLOSED':
       return 503

@@ -69,24 +69,48 @@ it('an entry is finished when all its posts are held, those too that come after 
   expect(await ingress.depth()).toEqual({ waiting: 3, inFlight: 0 })
 })
 
+/** Pools whose ingress queue can go away. */
+function falteringPools({ mirror, ingress }: Ledger) {
+  const faltering = {
+    isAway: true,
+    depth: () => ingress.depth(),
+    send: (...args: Parameters<typeof ingress.send>) =>
+      faltering.isAway ? Promise.reject(new OverpoolError('UNAVAILABLE', 'SQS is away', { retryable: true })) : ingress.send(...args),
+  }
+  const pools = new Pools({ mirror, ingress: faltering, clock: systemClock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+  return { faltering, pools }
+}
+
 it('an entry whose handler cannot post since the queue is away waits for it, and is not given up', async () => {
   await using ledger = await tempLedger()
   const { mirror, ingress } = ledger
   await mirror.putBlock('a', blockOf(0, 0, 'entry'))
-  let isAway = true
-  const faltering = {
-    depth: () => ingress.depth(),
-    send: (...args: Parameters<typeof ingress.send>) =>
-      isAway ? Promise.reject(new OverpoolError('UNAVAILABLE', 'SQS is away', { retryable: true })) : ingress.send(...args),
-  }
-  const pools = new Pools({ mirror, ingress: faltering, clock: systemClock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+  const { faltering, pools } = falteringPools(ledger)
   const runner = runnerOf(ledger, () => pools.post({ path: 'a', payment: sampleTransaction('next') }))
   for (let receives = 1; receives <= 3 * runner.maxAttempts; receives++)
     expect(await answerBell({ pool: 'a', n: 0 }, ledger, receives, later(), runner)).toMatchObject({ done: false })
-  isAway = false
+  faltering.isAway = false
   expect(await answerBell({ pool: 'a', n: 0 }, ledger, 9, later(), runner)).toEqual({ done: true })
   expect(await mirror.listDead('main', 'a')).toEqual([])
   expect(await ingress.depth()).toEqual({ waiting: 1, inFlight: 0 })
+})
+
+it('a redrive waits for a queue that is away, too', async () => {
+  await using ledger = await tempLedger()
+  const { mirror } = ledger
+  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  await mirror.writeCursor('main', 'a', { seq: 0, block: 1, attempts: 0 })
+  await mirror.putDead('main', 'a', { seq: 0, block: 0, error: 'Error: no', attempts: 2, at: 1 })
+  await mirror.askRedrive('main', 'a', 2)
+  const { faltering, pools } = falteringPools(ledger)
+  const runner = runnerOf(ledger, () => pools.post({ path: 'a', payment: sampleTransaction('next') }))
+  for (const receives of [1, 2]) {
+    expect(await answerBell({ pool: 'a', n: 0 }, ledger, receives, later(), runner)).toMatchObject({ done: false })
+    expect(await mirror.listDead('main', 'a')).toMatchObject([{ attempts: 2 }])
+  }
+  faltering.isAway = false
+  expect(await answerBell({ pool: 'a', n: 0 }, ledger, 3, later(), runner)).toEqual({ done: true })
+  expect(await mirror.listDead('main', 'a')).toEqual([])
 })
 
 it('a handler may be given more time than a timer can count', async () => {

@@ -46,6 +46,18 @@ it('a core that disagrees with the mirror is halted, and nothing is appended to 
   expect(reports.map(({ kind }) => kind)).toEqual(['halted'])
 })
 
+it('a core that lacks its newest block is halted, and not waited for until a peer sends it', async () => {
+  await using ledger = await tempLedger()
+  await ledger.mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  const core = await coreOf(ledger)
+  await core.append(0, [blockOf(0, 0, 'entry').bytes])
+  const holed: PoolCore = { ...core, length: 1, has: async () => false, get: () => new Promise(() => {}) }
+  const writer = await PoolWriter.open(optionsOf(ledger, holed))
+  expect(writer.halted?.message).toContain('has been lost: `overpool resume a`')
+  await writer.stop()
+  await core.close()
+})
+
 it('a core that reports what must never happen to it halts its pool, over restarts too', async () => {
   await using ledger = await tempLedger()
   const { mirror, ingress, cores } = ledger

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs'
+import { cpSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readSeed } from '../../local/folder.ts'
@@ -191,6 +191,49 @@ describe('a published pool', () => {
     expect(core.length).toBeGreaterThan(COUNT / 2)
     expect(missing).toEqual([])
     await cores.close()
+  })
+
+  it('whose mirror is older than what its subscribers have is found out when it signs other blocks in their place: it halts, and so do they', async () => {
+    await using peers = await Peers.start()
+    const [alice, bob] = [peers.machine().listen(), peers.machine().listen()]
+    await alice.pool.create({ path: 'mypool', port: false })
+    const key = await alice.pool.pub({ path: 'mypool' })
+    await bob.pool.sub({ path: key })
+    const arrived = (count: number) =>
+      until(
+        () => bob.seen(key),
+        (seqs) => seqs.length === count,
+      )
+    await post(alice, 'mypool', ['0', '1'])
+    await arrived(2)
+    await alice.pool.close()
+    const backup = `${alice.dir}-backup`
+    cpSync(alice.dir, backup, { recursive: true })
+    await alice.restart()
+    for (const [i, text] of ['2', '3', '4'].entries()) {
+      await post(alice, 'mypool', [text])
+      await arrived(3 + i) // a block each
+    }
+
+    await alice.pool.close()
+    rmSync(alice.dir, { recursive: true })
+    renameSync(backup, alice.dir)
+    rmSync(join(alice.dir, 'cores'), { recursive: true })
+    await alice.restart()
+    for (const text of ['a', 'b', 'c', 'd']) {
+      await post(alice, 'mypool', [text])
+      await alice.pool.tail({ path: 'mypool' }) // which waits for it
+    }
+    const halted = async (machine: typeof alice) => (await machine.pool.status()).find((pool) => pool.key === key)?.halted
+    for (const machine of [alice, bob])
+      expect(
+        await until(
+          () => halted(machine),
+          (why) => why !== undefined,
+        ),
+      ).toContain('conflict')
+    expect(bob.seen(key)).toEqual([0, 1, 2, 3, 4])
+    expect((await alice.pool.tail({ path: 'mypool' })).map(({ seq }) => seq)).toEqual([0, 1, 2, 3, 4, 5])
   })
 
   it('goes to subscribers no more after unpub, and again after pub', async () => {
