@@ -70,7 +70,11 @@ program
     '\nThe config and the handlers are followed as they are saved. Ctrl-C stops the machine when the handlers have finished the entries that they are at.',
   )
   .action((flags) =>
-    run({ ...flags, port: flags.port ?? portOf(env.PORT) }, inFolder('that of a stack is started by `npx cdk deploy`'), untilInterrupted()),
+    run(
+      { ...flags, port: flags.port ?? portOf(env.PORT) },
+      inFolder('the machine of a stack is started by `npx cdk deploy`'),
+      untilInterrupted(),
+    ),
   )
 
 program

@@ -101,9 +101,10 @@ export class Overpool {
   readonly #errorListeners = new Set<ErrorListener>()
 
   constructor(options?: OverpoolOptions) {
-    const { dir, path, network = {}, stack, region } = optionsOf(options, 'new Overpool')
+    const checked = optionsOf(options, 'new Overpool')
+    const { dir, path, network = {} } = checked
     const { OVERPOOL_DIR } = readEnv('local')
-    this.#stack = stackOf(stack, region, Object.keys(options ?? {}))
+    this.#stack = stackOf(checked)
     this.#network = checkNetwork(network)
     this.#dir = resolve(
       dir !== undefined ? folder(dir, 'dir') : path !== undefined ? join(folder(path, 'path'), DEFAULT_DIR) : (OVERPOOL_DIR ?? DEFAULT_DIR),
@@ -370,15 +371,14 @@ function deployed(sentence: string): OverpoolError {
   return new OverpoolError('DEPLOYED', `${sentence}, then \`npx cdk deploy\``)
 }
 
-function stackOf(stack: unknown, region: unknown, options: string[]): StackPlace | undefined {
-  const named = (value: unknown) => typeof value === 'string' && value !== ''
+function stackOf({ stack, region, dir, path, network }: OverpoolOptions): StackPlace | undefined {
   if (stack === undefined && region === undefined) return undefined
-  if (!named(stack)) throw new OverpoolError('BAD_ARGUMENT', 'new Overpool({ stack }) takes the name of a stack, such as Overpool')
-  if (region !== undefined && !named(region))
+  if (typeof stack !== 'string' || !stack)
+    throw new OverpoolError('BAD_ARGUMENT', 'new Overpool({ stack }) takes the name of a stack, such as Overpool')
+  if (region !== undefined && (typeof region !== 'string' || !region))
     throw new OverpoolError('BAD_ARGUMENT', 'region is the name of an AWS region, such as eu-central-1')
-  const others = options.filter((option) => ['dir', 'path', 'network'].includes(option))
-  if (!others.length) return { stack, region } as StackPlace
-  throw new OverpoolError('BAD_ARGUMENT', `a machine is in a folder or on AWS: \`${others.join('`, `')}\` does not go with \`stack\``)
+  if (dir === undefined && path === undefined && network === undefined) return { stack, region }
+  throw new OverpoolError('BAD_ARGUMENT', 'a machine is in a folder or on AWS: `dir`, `path` and `network` do not go with `stack`')
 }
 
 function checkEvent(event: string): void {

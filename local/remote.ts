@@ -98,7 +98,7 @@ export class RemoteMachine implements AsyncDisposable {
   async announced(pool: PoolControl): Promise<void> {
     const { signal } = this.#closed
     checkPublished(pool)
-    while (!(await this.pools.control(pool.path)).network?.announced) {
+    while (!(await this.mirror.readPool(pool.path))?.network?.announced) {
       await this.changed(LOOK_MS, signal)
       if (signal.aborted) throw new OverpoolError('CLOSED', `"${pool.path}" was not announced before the end`)
     }

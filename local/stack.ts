@@ -10,7 +10,7 @@ import { DynamoMirror } from '../shared/mirror/dynamodb.ts'
 import { SqsQueue } from '../shared/queue/sqs.ts'
 import { ShardedIngress } from '../shared/shards.ts'
 import { ELSEWHERE } from '../sidecar/verify.ts'
-import { RemoteMachine } from './remote.ts'
+import { type Access, RemoteMachine } from './remote.ts'
 
 // Loaded when a stack is reached, and not before: the AWS clients take a tenth of a second that a machine in a folder need not wait for.
 
@@ -25,11 +25,16 @@ export interface StackPlace {
 const OUTPUTS = ['Table', 'Bucket', 'IngressUrls', 'Seed'] as const
 type Outputs = Record<(typeof OUTPUTS)[number], string> & Record<string, string>
 
+/** Opens the machine of a stack, see `stackAccess`. */
+export async function openStack(place: StackPlace): Promise<RemoteMachine> {
+  return new RemoteMachine(await stackAccess(place))
+}
+
 /**
- * Finds the machine of a stack by its outputs, with the credentials and the region that the AWS SDK finds.
+ * Finds what the machine of a stack stands on by its outputs, with the credentials and the region that the AWS SDK finds.
  * @throws OverpoolError MACHINE_NOT_FOUND, ACCESS_DENIED, BAD_ARGUMENT, UNAVAILABLE
  */
-export async function openStack({ stack, region }: StackPlace): Promise<RemoteMachine> {
+export async function stackAccess({ stack, region }: StackPlace): Promise<Access> {
   const outputs = await readOutputs(stack, region)
   const pathStyle = readEnv('caller').AWS_ENDPOINT_URL !== undefined
   const dynamodb = new DynamoDBClient({ region, maxAttempts: 1 })
@@ -39,7 +44,7 @@ export async function openStack({ stack, region }: StackPlace): Promise<RemoteMa
   const queue = (url: string) => new SqsQueue({ client, url, blobs: messages })
   const ingress = outputs.IngressUrls.split(' ').map(queue)
   const bells = bellsOf(outputs)
-  return new RemoteMachine({
+  return {
     mirror: new DynamoMirror({ client: dynamodb, table: outputs.Table, blobs: bucket.blobs('blocks/') }),
     ingress: new ShardedIngress(ingress),
     bells(handler) {
@@ -54,7 +59,7 @@ export async function openStack({ stack, region }: StackPlace): Promise<RemoteMa
     close() {
       for (const each of [dynamodb, client]) each.destroy()
     },
-  })
+  }
 }
 
 /** URLs of the handlers' queues, by the handlers' names. */
