@@ -98,9 +98,14 @@ export class RemoteMachine implements AsyncDisposable {
   async announced(pool: PoolControl): Promise<void> {
     const { signal } = this.#closed
     checkPublished(pool)
-    while (!(await this.mirror.readPool(pool.path))?.network?.announced) {
-      await this.changed(LOOK_MS, signal)
-      if (signal.aborted) throw new OverpoolError('CLOSED', `"${pool.path}" was not announced before the end`)
+    try {
+      while (!(await this.mirror.readPool(pool.path))?.network?.announced) {
+        await this.changed(LOOK_MS, signal)
+        signal.throwIfAborted()
+      }
+    } catch (cause) {
+      if (!signal.aborted) throw cause
+      throw new OverpoolError('CLOSED', `"${pool.path}" was not announced before the end`, { cause })
     }
   }
 
