@@ -3,10 +3,10 @@ import { defineConfig } from 'vitest/config'
 const stack = process.env.OVERPOOL_STACK_SIDE
 
 // The scenarios run once on each side of the ports; the rest of the tests say for themselves what they run on.
-const scenarios = (side: string, ms = 60_000) => ({
+const scenarios = (side: string, ms = 60_000, include = ['test/scenarios/*.test.ts']) => ({
   test: {
     name: `scenarios on ${side}`,
-    include: ['test/scenarios/*.test.ts'],
+    include,
     setupFiles: ['test/machine/skips.ts'],
     env: { OVERPOOL_SIDE: side },
     testTimeout: ms,
@@ -31,7 +31,7 @@ export default defineConfig({
               test: {
                 name: 'parts',
                 include: ['test/**/*.test.ts'],
-                exclude: ['test/scenarios/**'],
+                exclude: ['test/scenarios/**', 'test/stack/**'],
                 testTimeout: 60_000,
                 hookTimeout: 60_000,
               },
@@ -39,6 +39,6 @@ export default defineConfig({
             scenarios('sqlite'),
             scenarios('aws'),
           ]
-        : [scenarios(stack, 300_000)],
+        : [scenarios(stack, 300_000, ['test/scenarios/*.test.ts', 'test/stack/*.test.ts'])],
   },
 })

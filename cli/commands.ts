@@ -1,15 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs'
 import type { TxEvent } from '../functions/handler/event.ts'
-import { nextEntry, type Redriven, redrive } from '../functions/handler/redrive.ts'
-import { isRunning, readSeed } from '../local/folder.ts'
-import { systemClock } from '../shared/clock.ts'
+import { nextEntry, type Redriven } from '../functions/handler/redrive.ts'
+import type { RemoteMachine } from '../local/remote.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { isPeerPool } from '../shared/ledger/capability.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
-import { poolKeys } from '../sidecar/core.ts'
-import { verifyPool } from '../sidecar/verify.ts'
-import { resume } from '../sidecar/wanted.ts'
-import { type Folder, withFolder } from './folder.ts'
+import type { Verified } from '../sidecar/verify.ts'
+import { type Where, withMachine } from './machine.ts'
 import { count, type Out } from './out.ts'
 
 /** Entries that a handler gave up, shown to people. */
@@ -17,8 +14,8 @@ const MAX_LISTED = 10
 /** How often a follower looks though nothing told it to, ms. */
 const LOOK_MS = 1_000
 
-export interface Common {
-  dir: string
+export interface Common<Place extends Where = Where> {
+  where: Place
   out: Out
 }
 
@@ -30,12 +27,12 @@ export interface PostFlags {
   sample?: boolean
 }
 
-export async function post(pool: string, transaction: string | undefined, flags: PostFlags, { dir, out }: Common): Promise<void> {
+export async function post(pool: string, transaction: string | undefined, flags: PostFlags, { where, out }: Common): Promise<void> {
   const { memo, merchantData, refundTo, id } = flags
   const hex = flags.sample ? sampleTransaction(`overpool sample ${new Date().toISOString()}`) : readTransaction(transaction)
-  await withFolder(dir, async ({ pools }) => {
-    const posted = await pools.post({ path: pool, id, payment: { transaction: hex, memo, merchantData, refundTo } })
-    const taken = isRunning(dir)
+  await withMachine(where, async (machine) => {
+    const posted = await machine.pools.post({ path: pool, id, payment: { transaction: hex, memo, merchantData, refundTo } })
+    const taken = machine.isRunning
     out.show(
       { pool, hash: posted.hash, id: posted.id, running: taken },
       `${posted.hash} posted to ${pool}${taken ? '' : '; it enters the ledger when the machine is started'}`,
@@ -63,16 +60,17 @@ function readTransaction(from: string | undefined): string {
 export async function tail(
   pool: string,
   flags: { number: number; follow?: boolean },
-  { dir, out }: Common,
+  { where, out }: Common,
   signal: AbortSignal,
 ): Promise<void> {
-  await withFolder(dir, async ({ pools, changed }) => {
+  await withMachine(where, async (machine) => {
+    const { pools } = machine
     const events = await pools.tail({ path: pool, size: flags.number })
     for (const event of events) out.show(event, lineOf(event))
     if (!events.length && !flags.follow) out.say(`no entries in ${pool}`)
     let next = events.length ? events.at(-1)!.seq + 1 : await pools.length(pool)
     while (flags.follow && !signal.aborted) {
-      await changed(LOOK_MS, signal)
+      await machine.changed(LOOK_MS, signal)
       for await (const event of pools.read({ path: pool, from: next })) {
         out.show(event, lineOf(event))
         next = event.seq + 1
@@ -81,20 +79,20 @@ export async function tail(
   })
 }
 
-export async function get(pool: string, txid: string, { dir, out }: Common): Promise<void> {
-  await withFolder(dir, async ({ pools }) => {
+export async function get(pool: string, txid: string, { where, out }: Common): Promise<void> {
+  await withMachine(where, async ({ pools }) => {
     const event = await pools.get({ path: pool, hash: txid })
     out.show(event, JSON.stringify(event, undefined, 2))
   })
 }
 
-export async function pools({ dir, out }: Common): Promise<void> {
-  await withFolder(dir, async (folder) => {
-    const all = await folder.pools.list()
+export async function pools({ where, out }: Common): Promise<void> {
+  await withMachine(where, async (machine) => {
+    const all = await machine.pools.list()
     if (!all.length) out.say('this machine has no pools yet')
     for (const { path, key, createdAt, wanted, halted } of all) {
-      const entries = await folder.pools.length(path)
-      const handlers = await handlerStates(folder, path, entries)
+      const entries = await machine.pools.length(path)
+      const handlers = await handlerStates(machine, path, entries)
       const lines = [
         `${path}  ${count(entries, 'entry', 'entries')}  ${isPeerPool(path) ? (wanted?.subscribe ? 'followed' : 'not followed') : key}`,
         ...(halted ? [`  halted: ${halted}`] : []),
@@ -102,19 +100,19 @@ export async function pools({ dir, out }: Common): Promise<void> {
       ]
       out.show({ path, key, entries, createdAt, halted, handlers: handlers.map(({ state }) => state) }, lines.join('\n'))
     }
-    const { waiting, inFlight } = await folder.ingress.depth()
-    if (waiting + inFlight && !isRunning(dir))
+    const { waiting, inFlight } = await machine.ingress.depth()
+    if (waiting + inFlight && !machine.isRunning)
       out.say(`${count(waiting + inFlight, 'post waits', 'posts wait')} for the machine to be started`)
   })
 }
 
 /** How far each handler is in a pool. */
-export async function handlerStates(folder: Folder, pool: string, entries: number) {
-  const handlers = await folder.mirror.listHandlers(pool)
-  return Promise.all(handlers.map((handler) => handlerState(folder, handler, pool, entries)))
+export async function handlerStates(machine: RemoteMachine, pool: string, entries: number) {
+  const handlers = await machine.mirror.listHandlers(pool)
+  return Promise.all(handlers.map((handler) => handlerState(machine, handler, pool, entries)))
 }
 
-async function handlerState({ mirror }: Folder, handler: string, pool: string, entries: number) {
+async function handlerState({ mirror }: RemoteMachine, handler: string, pool: string, entries: number) {
   const cursor = await mirror.readCursor(handler, pool)
   const { seq, stopped } = cursor
   const stoppedAt = stopped === undefined ? undefined : (await nextEntry(cursor, pool, mirror))?.seq
@@ -132,58 +130,55 @@ async function handlerState({ mirror }: Folder, handler: string, pool: string, e
 }
 
 /** @returns whether all is well */
-export async function verify(path: string, { dir, out }: Common): Promise<boolean> {
-  return withFolder(dir, async ({ pools, mirror, cores }) => {
-    const pool = await pools.control(path)
-    const secret = isPeerPool(path) ? pool.wanted?.secret : pool.wanted?.encrypt ? poolKeys(readSeed(dir, false), path).secret : undefined
-    const store = cores()
-    try {
-      const verified = await verifyPool(pool, mirror, await store?.read(pool.key, secret), secret)
-      const { blocks, entries, bytes, receipts, coreLength, passedOver, treeHash, signedBlocks, problems, listed } = verified
-      const lines = [
-        `${path}: ${count(entries, 'entry', 'entries')} in ${count(blocks, 'block', 'blocks')}, ${bytes} bytes`,
-        `receipts   ${receipts} of ${entries}`,
-        `hypercore  ${count(coreLength, 'block', 'blocks')}${coreLength < blocks ? ' (it is behind, and catches up while the machine runs)' : ''}`,
-        `tree hash  ${treeHash ?? 'none yet'}`,
-        `signed     ${signedBlocks ? `the first ${count(signedBlocks, 'block', 'blocks')}, by ${pool.key}` : 'nothing that is all here yet'}`,
-        ...(passedOver ? [`${count(passedOver, 'block', 'blocks')} passed over`] : []),
-        ...listed,
-        problems ? `${count(problems, 'problem', 'problems')} found` : 'all of it agrees',
-      ]
-      out.show(verified, lines.join('\n'))
-      return problems === 0
-    } finally {
-      await store?.close()
-    }
+export async function verify(path: string, { where, out }: Common): Promise<boolean> {
+  return withMachine(where, async (machine) => {
+    const verified = await machine.verify(path)
+    out.show(verified, [`${path}: ${contentsOf(verified)}`, ...proofsOf(verified)].join('\n'))
+    return verified.problems === 0
   })
 }
 
-export async function resumePool(path: string, { dir, out }: Common): Promise<void> {
-  await withFolder(dir, async ({ pools, mirror }) => {
-    await resume(await pools.control(path), mirror)
-    const later = isRunning(dir) ? '' : ', when the machine is started'
-    out.show({ pool: path, halted: false }, `${path} goes on${later}; its hypercore is made again from the mirror`)
+function contentsOf({ entries, blocks, bytes }: Verified): string {
+  return `${count(entries, 'entry', 'entries')} in ${count(blocks, 'block', 'blocks')}, ${bytes} bytes`
+}
+
+function proofsOf(verified: Verified): string[] {
+  const { key, blocks, entries, receipts, coreLength, passedOver, treeHash, signedBlocks, reportedBlocks, problems, listed } = verified
+  const behind = coreLength < blocks ? ' (it is behind, and catches up while the machine runs)' : ''
+  const first = (n: number) => `the first ${count(n, 'block', 'blocks')}`
+  const proof =
+    reportedBlocks === undefined
+      ? `signed     ${signedBlocks ? `${first(signedBlocks)}, by ${key}` : 'nothing that is all here yet'}`
+      : `in mirror  ${reportedBlocks ? `${first(reportedBlocks)} have that tree hash` : 'nothing that has been reported yet'}`
+  return [
+    `receipts   ${receipts} of ${entries}`,
+    `hypercore  ${count(coreLength, 'block', 'blocks')}${behind}`,
+    `tree hash  ${treeHash ?? 'none yet'}`,
+    proof,
+    ...(passedOver ? [`${count(passedOver, 'block', 'blocks')} passed over`] : []),
+    ...listed,
+    problems ? `${count(problems, 'problem', 'problems')} found` : 'all of it agrees',
+  ]
+}
+
+export async function resumePool(path: string, { where, out }: Common): Promise<void> {
+  await withMachine(where, async (machine) => {
+    await machine.resume(path)
+    out.show({ pool: path, halted: false }, `${path} goes on${later(machine)}; its hypercore is made again from the mirror`)
   })
 }
 
-export async function redrivePool(path: string, flags: { handler?: string; skip?: boolean }, { dir, out }: Common): Promise<void> {
-  await withFolder(dir, async (folder) => {
-    const { pools, mirror, queue } = folder
-    await pools.control(path)
-    const all = await mirror.listHandlers(path)
-    if (flags.handler !== undefined && !all.includes(flags.handler)) {
-      throw new OverpoolError(
-        'HANDLER_NOT_FOUND',
-        `no handler "${flags.handler}" has worked on "${path}"; there are: ${all.join(', ') || 'none'}`,
-      )
-    }
-    if (!all.length) out.say(`no handler has worked on ${path} yet`)
-    const later = isRunning(dir) ? '' : ', when the machine is started'
-    for (const handler of flags.handler === undefined ? all : [flags.handler]) {
-      const result = await redrive(handler, path, flags.skip ?? false, { mirror, bells: queue(handler), clock: systemClock })
-      out.show(result, redriven(result, later))
-    }
+export async function redrivePool(path: string, flags: { handler?: string; skip?: boolean }, { where, out }: Common): Promise<void> {
+  await withMachine(where, async (machine) => {
+    const results = await machine.redrive(path, flags)
+    if (!results.length) out.say(`no handler has worked on ${path} yet`)
+    for (const result of results) out.show(result, redriven(result, later(machine)))
   })
+}
+
+/** What is asked of a machine that does not run is done when it does. */
+export function later(machine: RemoteMachine): string {
+  return machine.isRunning ? '' : ', when the machine is started'
 }
 
 /** What a handler will do, in words. */

@@ -41,13 +41,16 @@ const HELP = `
   overpool pools                   shows how far each handler is
   overpool redrive mypool          has entries that a handler gave up tried again
 
-All but start work beside a running machine or without one, on its folder.
+All but start and dht work beside a running machine or without one, on its folder;
+with --stack on a machine on AWS, with the credentials that the AWS CLI would use.
 Exit codes: 0 all is well, 1 it failed, 2 the command is used wrongly.`
 
 const program = new Command('overpool')
   .description('An append-only ledger of Bitcoin transactions that fires your handler.')
   .version('0.1.0')
   .option('-d, --dir <folder>', 'the machine’s folder (or OVERPOOL_DIR)', env.OVERPOOL_DIR ?? '.overpool')
+  .addOption(new Option('--stack <name>', 'a machine on AWS instead, by the name of its stack').conflicts('dir'))
+  .option('--region <name>', 'of the stack (or as the AWS CLI has it)')
   .option('--json', 'answers, and errors, as JSON, one value a line')
   .showHelpAfterError('(overpool --help shows what there is, overpool help <command> how it is used)')
   .configureHelp({ showGlobalOptions: true })
@@ -66,7 +69,13 @@ program
     'after',
     '\nThe config and the handlers are followed as they are saved. Ctrl-C stops the machine when the handlers have finished the entries that they are at.',
   )
-  .action((flags) => run({ ...flags, port: flags.port ?? portOf(env.PORT) }, common(), untilInterrupted()))
+  .action((flags) =>
+    run(
+      { ...flags, port: flags.port ?? portOf(env.PORT) },
+      inFolder('the machine of a stack is started by `npx cdk deploy`'),
+      untilInterrupted(),
+    ),
+  )
 
 program
   .command('post <pool> [transaction]')
@@ -79,7 +88,7 @@ program
   .addHelpText(
     'after',
     `
-The pool’s filter is not asked: who can write the folder may post what they like.
+The pool’s filter is not asked: who can write the folder, or the queue of a stack, may post what they like.
 
   overpool post mypool --sample --memo 'a coffee'
   overpool post mypool transaction.hex --id 'order 7'
@@ -189,7 +198,7 @@ program
   .option('-p, --port <number>', 'UDP port', udpPort, 49737)
   .option('--host <address>', 'IPv4 address of this host under which the others reach it', address, '127.0.0.1')
   .option('--bootstrap <node...>', 'host:port of other nodes of this network', nodes)
-  .action((flags) => network.dht(flags, common(), untilInterrupted()))
+  .action((flags) => network.dht(flags, inFolder('it runs on this host, and belongs to no machine'), untilInterrupted()))
 
 try {
   await program.parseAsync()
@@ -207,8 +216,18 @@ function exitCode(error: unknown): number {
 }
 
 function common(): commands.Common {
-  const { dir, json } = program.opts<{ dir: string; json?: boolean }>()
-  return { dir: resolve(dir), out: outOf(json ?? false) }
+  const { dir, stack, region, json } = program.opts<{ dir: string; stack?: string; region?: string; json?: boolean }>()
+  if (region !== undefined && stack === undefined)
+    throw new OverpoolError('BAD_ARGUMENT', '--region is that of a stack: name it with --stack')
+  if (stack === '') throw new OverpoolError('BAD_ARGUMENT', '--stack is the name of a stack, such as Overpool')
+  return { where: stack === undefined ? { dir: resolve(dir) } : { stack, region }, out: outOf(json ?? false) }
+}
+
+/** For commands that are of this host. @param why a stack has nothing to do with it */
+function inFolder(why: string): commands.Common<{ dir: string }> {
+  const { where, out } = common()
+  if (where.stack === undefined) return { where, out }
+  throw new OverpoolError('BAD_ARGUMENT', `this command does not go with --stack: ${why}`)
 }
 
 function port(text: string): number {

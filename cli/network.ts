@@ -1,32 +1,30 @@
 import { existsSync } from 'node:fs'
 import type { TxEvent } from '../functions/handler/event.ts'
 import { type PoolStatus, statusOf } from '../functions/handler/status.ts'
-import { folderLayout, isRunning, makeFolder, readSeed } from '../local/folder.ts'
+import { folderLayout, makeFolder, readSeed } from '../local/folder.ts'
 import { systemClock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { parseCapability } from '../shared/ledger/capability.ts'
-import { machineKeyPair, poolKeys } from '../sidecar/core.ts'
+import { machineKeyPair } from '../sidecar/core.ts'
 import { createDht } from '../sidecar/swarm.ts'
-import { publish, subscribe, unpublish, unsubscribe } from '../sidecar/wanted.ts'
-import { type Common, handlerStates } from './commands.ts'
-import { withFolder } from './folder.ts'
+import { type Common, handlerStates, later } from './commands.ts'
+import { withMachine } from './machine.ts'
 import { count } from './out.ts'
 
 /** Between two looks of `status --watch`, ms. */
 const WATCH_MS = 1_000
 
-export async function pub(path: string, flags: { encrypt?: boolean; allow?: string[] }, { dir, out }: Common): Promise<void> {
-  await withFolder(dir, async ({ pools, mirror }) => {
-    const { secret } = poolKeys(readSeed(dir, false), path)
-    const capability = await publish(await pools.control(path), secret, flags, mirror)
-    out.show({ pool: path, capability, running: isRunning(dir) }, capability)
-    out.say(`${path} is published${later(dir)}; others follow it with \`overpool sub\` and the ${keysOf(capability)} above`)
+export async function pub(path: string, flags: { encrypt?: boolean; allow?: string[] }, { where, out }: Common): Promise<void> {
+  await withMachine(where, async (machine) => {
+    const capability = await machine.publish(path, flags)
+    out.show({ pool: path, capability, running: machine.isRunning }, capability)
+    out.say(`${path} is published${later(machine)}; others follow it with \`overpool sub\` and the ${keysOf(capability)} above`)
   })
 }
 
-export async function unpub(path: string, { dir, out }: Common): Promise<void> {
-  await withFolder(dir, async ({ pools, mirror }) => {
-    await unpublish(await pools.control(path), mirror)
+export async function unpub(path: string, { where, out }: Common): Promise<void> {
+  await withMachine(where, async (machine) => {
+    await machine.unpublish(path)
     out.show({ pool: path, published: false }, `${path} is offered no more; who has entries of it keeps them`)
   })
 }
@@ -34,32 +32,31 @@ export async function unpub(path: string, { dir, out }: Common): Promise<void> {
 export async function sub(
   published: string,
   flags: { from?: 'start' | 'now' | number; peer?: string },
-  { dir, out }: Common,
+  { where, out }: Common,
 ): Promise<void> {
-  await withFolder(dir, async ({ mirror }) => {
-    const { path, key } = await subscribe(published, flags, mirror, Date.now())
-    out.show({ path, key, running: isRunning(dir) }, `${path} is followed${later(dir)}; \`overpool status\` shows how far it has come`)
+  await withMachine(where, async (machine) => {
+    const { path, key } = await machine.subscribe(published, flags)
+    out.show(
+      { path, key, running: machine.isRunning },
+      `${path} is followed${later(machine)}; \`overpool status\` shows how far it has come`,
+    )
   })
 }
 
-export async function unsub(published: string, { dir, out }: Common): Promise<void> {
-  await withFolder(dir, async ({ pools, mirror }) => {
+export async function unsub(published: string, { where, out }: Common): Promise<void> {
+  await withMachine(where, async (machine) => {
+    await machine.unsubscribe(published)
     const { key } = parseCapability(published)
-    await unsubscribe(await pools.control(key), mirror)
     out.show({ path: key, subscribed: false }, `${key} is followed no more; what has come stays`)
   })
 }
 
-function later(dir: string): string {
-  return isRunning(dir) ? '' : ', when the machine is started'
-}
-
-export async function status(flags: { watch?: boolean }, { dir, out }: Common, signal: AbortSignal): Promise<void> {
-  await withFolder(dir, async (folder) => {
+export async function status(flags: { watch?: boolean }, { where, out }: Common, signal: AbortSignal): Promise<void> {
+  await withMachine(where, async (machine) => {
     while (true) {
-      const all = await statusOf(folder.pools)
-      const handlers = await Promise.all(all.map(({ path, entries }) => handlerStates(folder, path, entries)))
-      const running = isRunning(dir)
+      const all = await statusOf(machine.pools)
+      const handlers = await Promise.all(all.map(({ path, entries }) => handlerStates(machine, path, entries)))
+      const running = machine.isRunning
       if (flags.watch) out.say('\u001bc') // clears the screen
       if (!running) out.say('no machine runs in this folder: so it was when the last one stopped')
       if (!all.length) out.say('this machine has no pools yet')
@@ -107,18 +104,23 @@ function followed({ subscribed, network, behind, halted }: PoolStatus, running: 
   return `followed, ${count(network.peers, 'peer', 'peers')}${lag || ', up to date'}`
 }
 
+/** Of a machine on AWS the key of each shard. */
+export async function id({ where, out }: Common): Promise<void> {
+  const keys = where.stack === undefined ? [idOfFolder(where.dir)] : await withMachine(where, (machine) => machine.ids())
+  for (const key of keys) out.show({ id: key }, key)
+}
+
 /** Makes the machine's secret, too, if it has none: others may want to know the key before it is started. */
-export async function id({ dir, out }: Common): Promise<void> {
+function idOfFolder(dir: string): string {
   makeFolder(dir)
   const seed = readSeed(dir, !existsSync(folderLayout(dir).ledger))
-  const key = machineKeyPair(seed).publicKey.toString('hex')
-  out.show({ id: key }, key)
+  return machineKeyPair(seed).publicKey.toString('hex')
 }
 
 /** Runs a node of a DHT of one's own, from which others begin. */
 export async function dht(
   flags: { port: number; host: string; bootstrap?: string[] },
-  { out }: Common,
+  { out }: Pick<Common, 'out'>,
   signal: AbortSignal,
 ): Promise<void> {
   const node = createDht({ port: flags.port, host: flags.host, announce: flags.host, bootstrap: flags.bootstrap ?? [] })
@@ -139,8 +141,8 @@ export async function dht(
   await node.destroy()
 }
 
-export async function trail(pool: string, txid: string, { dir, out }: Common): Promise<void> {
-  await withFolder(dir, async ({ pools }) => {
+export async function trail(pool: string, txid: string, { where, out }: Common): Promise<void> {
+  await withMachine(where, async ({ pools }) => {
     const seen: TxEvent[] = []
     for await (const event of pools.trail({ path: pool, hash: txid })) {
       const { path, seq, at, hash, source, hops } = event

@@ -17,7 +17,7 @@ export interface StartFlags {
 const SLOW_MS = 1_000
 
 /** Runs the machine of a config until the signal is aborted. */
-export async function run(flags: StartFlags, { dir, out }: Common, signal: AbortSignal): Promise<void> {
+export async function run(flags: StartFlags, { where: { dir }, out }: Common<{ dir: string }>, signal: AbortSignal): Promise<void> {
   process.setSourceMapsEnabled(true) // a handler's mistake is shown at its place in the user's own file
   const log = (line: string) => console.error(`overpool: ${line}`)
   const started = await start({

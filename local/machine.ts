@@ -24,6 +24,7 @@ import { Keeper } from '../sidecar/keeper.ts'
 import type { PublishOptions, SubscribeOptions } from '../sidecar/wanted.ts'
 import { folderLayout, lockFolder, readSeed, writeRunning } from './folder.ts'
 import { BELL_MS, type Parts, sqliteParts } from './parts.ts'
+import type { AnyMachine } from './remote.ts'
 import type { MachineReport } from './report.ts'
 import { type LocalServer, listen } from './server.ts'
 
@@ -60,7 +61,7 @@ export interface MachineOptions {
 const DEFAULT_SETTINGS = checkSettings({}, '')
 
 /** The embedded machine: payments, sidecar and handlers in one process, over one folder. Whoever opens it closes it. */
-export class Machine {
+export class Machine implements AnyMachine {
   readonly pools: Pools
   readonly #options: MachineOptions
   readonly #parts: Parts
@@ -175,7 +176,7 @@ export class Machine {
   }
 
   /** The public key by which other machines know this one, 64 hex. */
-  get id(): string {
+  async id(): Promise<string> {
     return this.#keeper.id
   }
 

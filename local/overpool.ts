@@ -8,7 +8,9 @@ import { readEnv } from '../shared/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import type { PublishOptions, SubscribeOptions } from '../sidecar/wanted.ts'
 import { type Handler, Machine } from './machine.ts'
+import type { AnyMachine } from './remote.ts'
 import { lineOf, type MachineReport } from './report.ts'
+import type { StackPlace } from './stack.ts'
 
 const DEFAULT_DIR = '.overpool'
 const DEFAULT_PORT = 3000
@@ -22,6 +24,10 @@ export interface OverpoolOptions {
   path?: string
   /** how it takes part in the peer-to-peer network, once something is published or followed; default: by the public DHT */
   network?: NetworkSettings
+  /** a machine on AWS instead, by the name of its stack; with the credentials that the AWS SDK finds */
+  stack?: string
+  /** of the stack, default as the AWS SDK finds it */
+  region?: string
 }
 
 export interface PubOptions extends PublishOptions {
@@ -73,13 +79,16 @@ interface Registered extends Handler {
 }
 
 /**
- * The embedded machine as one object with the methods of the original Overpool. It opens its folder at the first call; calls wait for the pools that are
- * being created. Handlers and pools may come in any order.
+ * A machine as one object with the methods of the original Overpool. One in a folder runs here: it is opened at the first call, calls wait for the pools
+ * that are being created, and handlers and pools may come in any order. One on AWS (`stack`) is reached from here: its pools and handlers are those that were
+ * deployed, and filters are not asked.
  */
 export class Overpool {
+  readonly #stack: StackPlace | undefined
   readonly #dir: string
   readonly #network: NetworkSettings
   #machine: Promise<Machine> | undefined
+  #remote: Promise<AnyMachine> | undefined
   #closing: Promise<void> | undefined
   #closed = false
   readonly #creating = new Set<Promise<unknown>>()
@@ -92,15 +101,17 @@ export class Overpool {
   readonly #errorListeners = new Set<ErrorListener>()
 
   constructor(options?: OverpoolOptions) {
-    const { dir, path, network = {} } = optionsOf(options, 'new Overpool')
+    const checked = optionsOf(options, 'new Overpool')
+    const { dir, path, network = {} } = checked
     const { OVERPOOL_DIR } = readEnv('local')
+    this.#stack = stackOf(checked)
     this.#network = checkNetwork(network)
     this.#dir = resolve(
       dir !== undefined ? folder(dir, 'dir') : path !== undefined ? join(folder(path, 'path'), DEFAULT_DIR) : (OVERPOOL_DIR ?? DEFAULT_DIR),
     )
   }
 
-  /** Makes a pool, or gives one that exists these settings, and opens its HTTP door. Resolves when wallets can post. */
+  /** Makes a pool, or gives one that exists these settings, and opens its HTTP door. Resolves when wallets can post. DEPLOYED on AWS: the config says it there. */
   create(options?: CreateOptions): Promise<Created> {
     const creating = this.#create(options)
     this.#creating.add(creating)
@@ -111,6 +122,8 @@ export class Overpool {
 
   async #create(options: CreateOptions | undefined): Promise<Created> {
     const { path = DEFAULT_POOL, port = DEFAULT_PORT, host = DEFAULT_HOST, ...settings } = optionsOf(options, 'create')
+    if (this.#stack)
+      throw deployed(`the pools of a stack are those of its config: add "${String(path).slice(0, 80)}" to \`pools\` in overpool.config.ts`)
     const door = port === false ? undefined : { port: portOf(port), host: hostOf(host) }
     const machine = await this.#open()
     const { key } = await machine.create(path, settings)
@@ -200,10 +213,13 @@ export class Overpool {
 
   /** The public key by which other machines know this one, 64 hex: what they put into `allow`, `peer` and `peers`. */
   async id(): Promise<string> {
-    return (await this.#open()).id
+    return (await this.#created()).id()
   }
 
-  /** `tx`: calls the handler with every entry of every pool of this machine, in order within a pool. `error`: what otherwise goes to console.error. */
+  /**
+   * `tx`: calls the handler with every entry of every pool of this machine, in order within a pool; DEPLOYED on AWS, where handlers are functions of their own.
+   * `error`: what otherwise goes to console.error.
+   */
   on(event: 'tx', handler: OnTx, options?: OnOptions): this
   on(event: 'error', listener: ErrorListener): this
   on(event: 'tx' | 'error', listener: OnTx | ErrorListener, options?: OnOptions): this {
@@ -215,6 +231,10 @@ export class Overpool {
   }
 
   #register(onTx: OnTx, name: string): void {
+    if (this.#stack)
+      throw deployed(
+        'the handlers of a stack are its Lambda functions: write them as files in functions/handlers, and name them in overpool.config.ts',
+      )
     if (typeof name !== 'string' || !/^[a-z0-9][a-z0-9_-]{0,62}$/.test(name))
       throw new OverpoolError(
         'BAD_ARGUMENT',
@@ -283,8 +303,8 @@ export class Overpool {
 
   async #close(): Promise<void> {
     await Promise.allSettled(this.#creating)
-    await this.#machine?.then(
-      (machine) => machine.close(),
+    await (this.#machine ?? this.#remote)?.then(
+      (machine: AnyMachine) => machine.close(),
       () => {},
     )
     this.#closed = true
@@ -299,9 +319,20 @@ export class Overpool {
     return (await this.#created()).pools
   }
 
-  async #created(): Promise<Machine> {
+  async #created(): Promise<AnyMachine> {
     if (this.#creating.size) await Promise.allSettled(this.#creating)
-    return this.#open()
+    return this.#stack ? this.#reach(this.#stack) : this.#open()
+  }
+
+  /** The machine of a stack. */
+  #reach(place: StackPlace): Promise<AnyMachine> {
+    if (this.#closing) return Promise.reject(closed())
+    if (!this.#remote) {
+      const remote = outside(async () => (await import('./stack.ts')).openStack(place))
+      this.#remote = remote
+      remote.catch(() => (this.#remote = undefined)) // whoever asked is told; the next call tries again
+    }
+    return this.#remote
   }
 
   #open(): Promise<Machine> {
@@ -334,6 +365,20 @@ function outside<T>(work: () => T): T {
 
 function closed(): OverpoolError {
   return new OverpoolError('CLOSED', 'this Overpool has been closed')
+}
+
+function deployed(sentence: string): OverpoolError {
+  return new OverpoolError('DEPLOYED', `${sentence}, then \`npx cdk deploy\``)
+}
+
+function stackOf({ stack, region, dir, path, network }: OverpoolOptions): StackPlace | undefined {
+  if (stack === undefined && region === undefined) return undefined
+  if (typeof stack !== 'string' || !stack)
+    throw new OverpoolError('BAD_ARGUMENT', 'new Overpool({ stack }) takes the name of a stack, such as Overpool')
+  if (region !== undefined && (typeof region !== 'string' || !region))
+    throw new OverpoolError('BAD_ARGUMENT', 'region is the name of an AWS region, such as eu-central-1')
+  if (dir === undefined && path === undefined && network === undefined) return { stack, region }
+  throw new OverpoolError('BAD_ARGUMENT', 'a machine is in a folder or on AWS: `dir`, `path` and `network` do not go with `stack`')
 }
 
 function checkEvent(event: string): void {

@@ -16,6 +16,8 @@ export type ErrorCode =
   | 'HANDLER_NOT_FOUND'
   | 'MACHINE_NOT_FOUND'
   | 'LOOP_TOO_DEEP'
+  | 'DEPLOYED' // of a machine on AWS: its config says it, and `npx cdk deploy` does it
+  | 'ACCESS_DENIED'
   | 'BAD_ARGUMENT'
   | 'BAD_CONFIG'
   | 'BAD_BLOCK'

@@ -12,7 +12,16 @@ import { PoolNetwork } from './network.ts'
 import type { Report } from './report.ts'
 import { Sidecar } from './sidecar.ts'
 import { Swarm } from './swarm.ts'
-import { encryption, type PublishOptions, publish, type SubscribeOptions, subscribe, unpublish, unsubscribe } from './wanted.ts'
+import {
+  checkPublished,
+  encryption,
+  type PublishOptions,
+  publish,
+  type SubscribeOptions,
+  subscribe,
+  unpublish,
+  unsubscribe,
+} from './wanted.ts'
 
 export interface KeeperOptions {
   mirror: Mirror
@@ -133,7 +142,7 @@ export class Keeper {
   /** Offers a pool to the network; resolves to what others subscribe to when that is durably wanted, and the rest goes on in the background. */
   async publish(pool: PoolControl, options: PublishOptions = {}): Promise<string> {
     const { mirror, seed } = this.#options
-    const capability = await publish(pool, poolKeys(seed, pool.path).secret, options, mirror)
+    const capability = await publish(pool, () => poolKeys(seed, pool.path).secret, options, mirror)
     void this.#network.look()
     return capability
   }
@@ -173,7 +182,7 @@ export class Keeper {
 
   /** Resolves when the network has taken the announcement of a published pool. */
   async announced({ path, wanted }: PoolControl, signal: AbortSignal): Promise<void> {
-    if (!wanted?.publish) throw new OverpoolError('BAD_ARGUMENT', `"${path}" is not published: call pub({ path: '${path}' }) first`)
+    checkPublished({ path, wanted })
     await this.#network.announced(path, signal)
   }
 

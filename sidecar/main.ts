@@ -3,13 +3,10 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Logger } from '@aws-lambda-powertools/logger'
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
 import { SQSClient } from '@aws-sdk/client-sqs'
-import { call } from '../shared/aws.ts'
 import { Bucket } from '../shared/blobs/bucket.ts'
 import { systemClock } from '../shared/clock.ts'
 import { readEnv } from '../shared/env.ts'
-import { OverpoolError } from '../shared/errors.ts'
 import { takes } from '../shared/handlers.ts'
 import { DynamoMirror } from '../shared/mirror/dynamodb.ts'
 import type { MachinePlan } from '../shared/plan.ts'
@@ -19,6 +16,7 @@ import { beat } from './heartbeat.ts'
 import { Keeper } from './keeper.ts'
 import { Lease } from './lease.ts'
 import { lineOf, type SidecarReport } from './report.ts'
+import { readSecretSeed } from './seed.ts'
 
 /** A bell with its block inside stays below 64 KiB in base64: that much is one request, as SQS bills it. */
 const CARRY_BYTES = 48_000
@@ -81,7 +79,7 @@ if (lease) {
     mirror,
     ingress,
     clock: systemClock,
-    seed: await readSeed(env.SEED_ARN),
+    seed: await readSecretSeed(env.SEED_ARN),
     seedPlace: env.SEED_ARN,
     cores: join(work, 'cores'),
     network: plan.network,
@@ -114,16 +112,3 @@ if (lease) {
 heart.stop()
 log.info('stopped', { kind: 'stopped' })
 process.exit()
-
-/** The machine's seed, which stands nowhere but in the secret and in memory. */
-async function readSeed(arn: string): Promise<Uint8Array> {
-  const secrets = new SecretsManagerClient({ maxAttempts: 1 })
-  const command = new GetSecretValueCommand({ SecretId: arn })
-  const { SecretString = '' } = await call('reading the seed', (options) => secrets.send(command, options))
-  secrets.destroy()
-  if (/^[0-9a-f]{64}$/.test(SecretString)) return Buffer.from(SecretString, 'hex')
-  throw new OverpoolError(
-    'BAD_CONFIG',
-    `the secret ${arn} does not hold 64 hex characters: put the right seed back, without it these pools cannot be signed`,
-  )
-}

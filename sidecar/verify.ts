@@ -11,6 +11,9 @@ const MAX_LISTED = 20
 /** Blocks read at once. */
 const PAGE = 64
 
+/** A hypercore that lies on a disk which is not reached from here: what was last reported of it is all that is known. */
+export const ELSEWHERE = Symbol('elsewhere')
+
 export interface Verified {
   pool: string
   key: string
@@ -19,7 +22,7 @@ export interface Verified {
   /** of all blocks */
   bytes: number
   receipts: number
-  /** blocks in the hypercore; fewer than in the mirror when it has not caught up, which is no problem */
+  /** blocks in the hypercore, or of one elsewhere what was last reported; fewer than in the mirror when it has not caught up, which is no problem */
   coreLength: number
   /** blocks of a peer's that have no entries, because they are no blocks */
   passedOver: number
@@ -27,6 +30,8 @@ export interface Verified {
   treeHash?: string
   /** so many blocks, as they are in the mirror, are proved to be what the pool's key has signed */
   signedBlocks: number
+  /** of a hypercore elsewhere: so many blocks, as they are in the mirror, have the tree hash that was last reported of it */
+  reportedBlocks?: number
   problems: number
   /** the first of them, in words */
   listed: string[]
@@ -34,17 +39,19 @@ export interface Verified {
 
 /**
  * Reads a pool from its first block to its last: do mirror, hypercore and receipts agree, and has the pool's key signed what is in the mirror (Promise 1)?
+ * What was last reported of the hypercore, when it was there to be seen, has to be in the mirror still.
  * @param core undefined if there is none yet
  * @param secret the encryption key of an encrypted pool
  */
 export async function verifyPool(
   pool: PoolControl,
   mirror: Mirror,
-  core: ReadCore | undefined,
+  hypercore: ReadCore | typeof ELSEWHERE | undefined,
   secret: string | undefined,
 ): Promise<Verified> {
   const { path, key, begins } = pool
-  const coreLength = core?.length ?? 0
+  const core = hypercore === ELSEWHERE ? undefined : hypercore
+  const coreLength = hypercore === ELSEWHERE ? pool.coreLength : (core?.length ?? 0)
   const verified: Verified = {
     pool: path,
     key,
@@ -55,6 +62,7 @@ export async function verifyPool(
     coreLength,
     passedOver: 0,
     signedBlocks: 0,
+    ...(hypercore === ELSEWHERE && !isPeerPool(path) && { reportedBlocks: 0 }),
     problems: 0,
     listed: [],
   }
@@ -78,6 +86,7 @@ export async function verifyPool(
       }
       if (!begins) tree.add(block.bytes)
       if (!begins && n === signed?.length) checkSigned(key, signed, tree, verified, problem)
+      if (n === pool.coreLength) checkReported(pool, tree, verified, problem)
       if (block.count) verified.receipts += await checkEntries(pool, block, mirror, problem)
       else verified.passedOver++
       verified.entries += block.count
@@ -86,6 +95,7 @@ export async function verifyPool(
   }
   if (coreLength > n && !isPeerPool(path)) problem(`the hypercore has ${coreLength} blocks, the mirror only ${n}`)
   if (core && coreLength) verified.treeHash = await core.treeHash(coreLength)
+  if (hypercore === ELSEWHERE) verified.treeHash = pool.treeHash
   return verified
 }
 
@@ -96,6 +106,23 @@ function checkSigned(key: string, signed: Signed, tree: TreeHash, verified: Veri
     )
   else if (!isSignedBy(key, signed)) problem(`the signature over the first ${signed.length} blocks is not one of the pool's key`)
   else verified.signedBlocks = signed.length
+}
+
+/** A core that is to be made again, encrypted or from another mirror, will have another tree hash; a peer's pool is held against what its publisher signed. */
+function checkReported(
+  { path, coreLength, treeHash, rebuild }: PoolControl,
+  tree: TreeHash,
+  verified: Verified,
+  problem: (what: string) => void,
+): void {
+  if (isPeerPool(path) || rebuild || treeHash === undefined) return
+  if (tree.value === treeHash) {
+    if (verified.reportedBlocks !== undefined) verified.reportedBlocks = coreLength
+    return
+  }
+  problem(
+    `the first ${coreLength} blocks in the mirror are not those of the hypercore: their tree hash is ${tree.value}, and ${treeHash} was reported`,
+  )
 }
 
 /** @returns how many receipts there are. Those of the newest blocks may still be on their way: after the checkpoint none is missed */

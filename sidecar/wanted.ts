@@ -22,11 +22,16 @@ export interface SubscribeOptions {
 
 /**
  * Wants a pool of ours to be published; whoever runs the machine does it. Again is harmless, and with another `allow` changes that.
- * @param secret the pool's encryption key
+ * @param secret gives the pool's encryption key, and is asked for an encrypted one only: it is made from the seed, which few may read
  * @returns what others subscribe to
  * @throws OverpoolError BAD_ARGUMENT
  */
-export async function publish(pool: PoolControl, secret: string, { encrypt, allow }: PublishOptions, mirror: Mirror): Promise<string> {
+export async function publish(
+  pool: PoolControl,
+  secret: () => string | Promise<string>,
+  { encrypt, allow }: PublishOptions,
+  mirror: Mirror,
+): Promise<string> {
   const { path, key, wanted = {} } = pool
   if (isPeerPool(path)) throw new OverpoolError('BAD_ARGUMENT', `${path} is a peer's pool; its publisher publishes it`)
   if (allow !== undefined && !(Array.isArray(allow) && allow.every(isMachine))) {
@@ -37,11 +42,12 @@ export async function publish(pool: PoolControl, secret: string, { encrypt, allo
   }
   const changed = encryption(pool, encrypt)
   const isEncrypted = (changed?.wanted ?? wanted).encrypt ?? false
+  const capability = formatCapability({ key, ...(isEncrypted && { secret: await secret() }) })
   await mirror.updatePool(path, {
     ...changed,
     wanted: { ...wanted, ...changed?.wanted, publish: true, allow, publishedAs: isEncrypted ? 'encrypted' : 'clear' },
   })
-  return formatCapability({ key, ...(isEncrypted && { secret }) })
+  return capability
 }
 
 /**
@@ -77,6 +83,11 @@ export async function resume({ path, halted }: PoolControl, mirror: Mirror): Pro
   if (isPeerPool(path)) throw new OverpoolError('BAD_ARGUMENT', `${path} is a peer's pool: \`sub\` tries it anew`)
   if (halted === undefined) throw new OverpoolError('BAD_ARGUMENT', `"${path}" is not halted`)
   await mirror.updatePool(path, { halted: undefined, rebuild: true })
+}
+
+/** Throws BAD_ARGUMENT where nobody can find a pool of ours, because it is not wanted that they do. */
+export function checkPublished({ path, wanted }: Pick<PoolControl, 'path' | 'wanted'>): void {
+  if (!wanted?.publish) throw new OverpoolError('BAD_ARGUMENT', `"${path}" is not published: call pub({ path: '${path}' }) first`)
 }
 
 /** Wants a pool of ours to be offered no more. Who has blocks of it keeps them. */

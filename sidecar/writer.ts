@@ -90,7 +90,9 @@ export class PoolWriter {
     const wrong = control.halted ?? (await patiently('open', () => disagreement(mirror, core, control, length)))
     // Where something is wrong nothing is followed, least of all by the core.
     const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
-    const writer = new PoolWriter(options, from, wrong === undefined ? control.coreLength : core.length, last)
+    // Of a core that was made again, as long as it was, the tree hash is still to be written.
+    const reported = control.treeHash === undefined ? 0 : control.coreLength
+    const writer = new PoolWriter(options, from, wrong === undefined ? reported : core.length, last)
     if (wrong !== undefined) writer.halt(new OverpoolError('POOL_HALTED', wrong))
     try {
       while (writer.#length < length && !writer.#halted) {

@@ -636,6 +636,27 @@ describe('an Overpool', () => {
     expect(said).toBe('called\nuncaught: the listener fails\ncalled\n')
   })
 
+  it('of a stack refuses what is said by its config, before it looks for the stack', async () => {
+    await using pool = new Overpool({ stack: 'Overpool', region: 'eu-central-1' })
+    await expect(pool.create({ path: 'coffee' })).rejects.toMatchObject({
+      code: 'DEPLOYED',
+      message: 'the pools of a stack are those of its config: add "coffee" to `pools` in overpool.config.ts, then `npx cdk deploy`',
+    })
+    expect(() => pool.on('tx', () => {})).toThrow(
+      'the handlers of a stack are its Lambda functions: write them as files in functions/handlers, and name them in overpool.config.ts, then `npx cdk deploy`',
+    )
+    expect(await codeOf(() => pool.on('tx', () => {}))).toBe('DEPLOYED')
+    for (const options of [
+      { stack: '' },
+      { stack: 5 },
+      { region: 'eu-central-1' },
+      { stack: 'x', region: '' },
+      { stack: 'x', dir: 'y' },
+      { stack: 'x', network: {} },
+    ])
+      expect(await codeOf(() => new Overpool(options as never))).toBe('BAD_ARGUMENT')
+  })
+
   it('refuses what it cannot make sense of, by name', async () => {
     await using pool = await machine()
     const { port } = new URL((await pool.create({ path: 'open', port: 0 })).url!)

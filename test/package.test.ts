@@ -401,4 +401,15 @@ describe('the command', () => {
     expect((await command('verify', 'mypool')).stdout).toContain('all of it agrees')
     expect(readdirSync(folder).sort()).toEqual(['.overpool', 'handler.ts', 'note.ts', 'overpool.config.ts'])
   })
+
+  it('has what it reaches a stack with, which is loaded when one is named', async () => {
+    const env = { PATH: process.env.PATH, HOME: project, AWS_EC2_METADATA_DISABLED: 'true' }
+    const told = run(process.execPath, [join(modules, '.bin/overpool'), 'pools', '--stack', 'Overpool', '--region', 'eu-central-1'], {
+      env,
+    })
+    await expect(told).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^overpool: there are no AWS credentials to reach the stack "Overpool"/),
+    })
+  })
 })

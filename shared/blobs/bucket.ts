@@ -7,12 +7,17 @@ export type Prefix = 'blocks/' | 'messages/'
 export class Bucket {
   readonly #name: string
   readonly #pathStyle: boolean
+  readonly #region: string | undefined
   #opened: Promise<(prefix: Prefix) => Blobs> | undefined
 
-  /** @param pathStyle emulators have no name for each bucket */
-  constructor(name: string, pathStyle: boolean) {
+  /**
+   * @param pathStyle emulators have no name for each bucket
+   * @param region default: the environment's
+   */
+  constructor(name: string, pathStyle: boolean, region?: string) {
     this.#name = name
     this.#pathStyle = pathStyle
+    this.#region = region
   }
 
   blobs(prefix: Prefix): Blobs {
@@ -27,7 +32,7 @@ export class Bucket {
 
   async #load(): Promise<(prefix: Prefix) => Blobs> {
     const [{ S3Client }, { S3Blobs }] = await Promise.all([import('@aws-sdk/client-s3'), import('./s3.ts')])
-    const client = new S3Client({ maxAttempts: 1, forcePathStyle: this.#pathStyle })
+    const client = new S3Client({ region: this.#region, maxAttempts: 1, forcePathStyle: this.#pathStyle })
     return (prefix) => new S3Blobs({ client, bucket: this.#name, prefix })
   }
 }

@@ -261,10 +261,65 @@ describe('a command that cannot be done', () => {
     ],
     ['a folder instead of a file', ['post', 'mypool', '.'], /^overpool: \. cannot be read: EISDIR/],
     ['a txid that is none', ['get', 'mypool', 'beef'], /hash is a txid of 64 hex characters/],
+    [
+      'starting a stack',
+      ['start', '--stack', 'Overpool'],
+      /^overpool: this command does not go with --stack: the machine of a stack is started by `npx cdk deploy`\n$/,
+    ],
+    [
+      'a DHT node of a stack',
+      ['dht', '--stack', 'Overpool'],
+      /^overpool: this command does not go with --stack: it runs on this host, and belongs to no machine\n$/,
+    ],
+    [
+      'a folder and a stack',
+      ['pools', '--stack', 'Overpool', '--dir', '.'],
+      /'--stack <name>' cannot be used with option '-d, --dir <folder>'/,
+    ],
+    ['a stack without a name', ['pools', '--stack', ''], /^overpool: --stack is the name of a stack, such as Overpool\n$/],
+    ['a region without a stack', ['pools', '--region', 'eu-central-1'], /^overpool: --region is that of a stack: name it with --stack\n$/],
   ])('%s: exit code 2, and what is wrong with it', async (_, args, sentence) => {
     const { code, out, err } = await project.result(...args)
     expect(err).toMatch(sentence)
     expect([code, out]).toEqual([2, ''])
+  })
+})
+
+describe('a stack that cannot be looked for', () => {
+  /** Nobody has configured anything, and no instance is asked for its role. */
+  const NOTHING = {
+    AWS_PROFILE: undefined,
+    AWS_REGION: undefined,
+    AWS_DEFAULT_REGION: undefined,
+    AWS_ACCESS_KEY_ID: undefined,
+    AWS_SECRET_ACCESS_KEY: undefined,
+    AWS_SESSION_TOKEN: undefined,
+    AWS_CONFIG_FILE: '/dev/null',
+    AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+    AWS_EC2_METADATA_DISABLED: 'true',
+  }
+
+  async function told(...args: string[]) {
+    await using project = new Project()
+    const program = project.overpool([...args, '--stack', 'Overpool'], { env: NOTHING })
+    const code = await program.ended()
+    return { code, out: program.out, err: program.err }
+  }
+
+  it('since no region is known: exit code 2, and how one is named', async () => {
+    expect(await told('pools')).toEqual({
+      code: 2,
+      out: '',
+      err: 'overpool: say in which region the stack is: by --region (in a program: `region`), by AWS_REGION, or in the AWS profile\n',
+    })
+  })
+
+  it('since there are no credentials: exit code 1, and how they are named', async () => {
+    const { code, out, err } = await told('pools', '--region', 'eu-central-1')
+    expect([code, out]).toEqual([1, ''])
+    expect(err).toMatch(
+      /^overpool: there are no AWS credentials to reach the stack "Overpool" with: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY \(.+\)\n$/,
+    )
   })
 })
 

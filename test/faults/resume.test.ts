@@ -25,7 +25,7 @@ it('a mirror that was changed is not signed again when the cores are lost: the p
   rmSync(join(machine.dir, 'cores'), { recursive: true })
 
   await machine.start()
-  const { halted } = await until(
+  const { halted, treeHash } = await until(
     () => machine.call('control', 'mypool'),
     (pool) => pool.halted !== undefined,
   )
@@ -36,6 +36,11 @@ it('a mirror that was changed is not signed again when the cores are lost: the p
   const ledger = openLedgerFile(machine.dir)
   await resume((await ledger.mirror.readPool('mypool'))!, ledger.mirror)
   ledger.close()
+  const again = await until(
+    () => machine.call('control', 'mypool'),
+    (pool) => pool.treeHash !== undefined && pool.treeHash !== treeHash,
+  )
+  expect(again, 'it is told what it is now, though nothing new has come').toMatchObject({ coreLength: 5, checkpoint: 5 })
   await until(
     () => machine.post('mypool', payment('number 5')),
     ({ status }) => status === 200,

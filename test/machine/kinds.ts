@@ -8,9 +8,9 @@ const RUNS = 2
 
 /** The settings that scenarios ask for, and how many such pools one run of the suite takes. */
 const KINDS: [settings: Omit<PoolSettings, 'filter'> & { filter?: string }, pools: number][] = [
-  [{}, 44],
+  [{}, 49],
   [{ maxAttempts: 2 }, 1],
-  [{ maxAttempts: 2, onPoison: 'stop' }, 1],
+  [{ maxAttempts: 2, onPoison: 'stop' }, 2],
   [{ timeoutMs: 300 }, 1],
   [{ maxHops: 5, maxAttempts: 1 }, 1],
   [{ maxHops: 0, maxAttempts: 1 }, 1],

@@ -122,13 +122,18 @@ describe('a payment', () => {
     expect((await machine.post('callback', payment('a'))).status).toBe(200)
     expect((await machine.post('async', { transaction: '01000000000000000000' })).status).toBe(403)
     expect((await machine.post('async', payment('data'))).status).toBe(200)
-    await expect(machine.call('post', { path: 'callback', payment: { ...payment('a'), memo: 'x' } })).rejects.toMatchObject({
-      code: 'FILTER_REFUSED',
-    })
     await until(
       () => machine.runs().filter(({ ended }) => ended),
       (runs) => runs.length === 2,
     )
     expect(await machine.call('length', 'callback')).toBe(1)
+  })
+
+  it('through the API is shown to the filter, too', async () => {
+    await using machine = await TestMachine.start({ callback: { filter: 'no-memo' as never } })
+    const post = (memo?: string) => machine.call('post', { path: 'callback', payment: { ...payment('a'), memo } })
+    await expect(post('x')).rejects.toMatchObject({ code: 'FILTER_REFUSED' })
+    await post()
+    expect(await machine.call('tail', { path: 'callback' })).toHaveLength(1)
   })
 })

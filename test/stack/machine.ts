@@ -10,23 +10,16 @@ import { fileURLToPath } from 'node:url'
 import { CloudWatchLogsClient, FilterLogEventsCommand, ResourceNotFoundException } from '@aws-sdk/client-cloudwatch-logs'
 import { DeleteItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { LambdaClient, ListEventSourceMappingsCommand, UpdateEventSourceMappingCommand } from '@aws-sdk/client-lambda'
-import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
-import { SQSClient } from '@aws-sdk/client-sqs'
-import { Pools } from '../../functions/handler/pools.ts'
-import { redrive } from '../../functions/handler/redrive.ts'
-import { statusOf } from '../../functions/handler/status.ts'
-import { Bucket } from '../../shared/blobs/bucket.ts'
-import { systemClock } from '../../shared/clock.ts'
-import { checkSettings } from '../../shared/config.ts'
-import { DynamoMirror } from '../../shared/mirror/dynamodb.ts'
-import { SqsQueue } from '../../shared/queue/sqs.ts'
-import { ShardedIngress } from '../../shared/shards.ts'
+import { Overpool } from '../../index.ts'
+import { type Access, RemoteMachine } from '../../local/remote.ts'
+import { stackAccess } from '../../local/stack.ts'
+import type { PoolPatch } from '../../shared/mirror/port.ts'
 import { CoreStore } from '../../sidecar/core.ts'
 import { type Verified, verifyPool } from '../../sidecar/verify.ts'
 import { AwsProxy } from '../aws/proxy.ts'
 import type { ChildOptions } from '../machine/child.ts'
 import type { Run, Wish } from '../machine/handler.ts'
-import { poolsOfKind, stackPools } from '../machine/kinds.ts'
+import { poolsOfKind } from '../machine/kinds.ts'
 import { type Ack, type Methods, SIDE, TestMachine, until } from '../machine/machine.ts'
 import { RunsReader } from './runs.ts'
 
@@ -37,15 +30,15 @@ const LOOK_MS = 150
 const SETTLED_MS = 2_000
 const SHARD = '0'
 
-/** Outputs of the stack, as `run.ts` has written them. */
+/** The name of the stack. */
+export const STACK = process.env.OVERPOOL_STACK!
+/** The handler that it was deployed with (./main.ts). */
+const HANDLER = 'main'
+
+/** Outputs of the stack that only its tests want, as `run.ts` has written them. */
 interface Outputs {
   Endpoint: string
   Table: string
-  Bucket: string
-  IngressUrls: string
-  Seed: string
-  /** the handler's name and the URL of its queue */
-  BellsMain: string
   RunsTable: string
   HandlerFunction: string
   HandlerLogs: string
@@ -54,16 +47,15 @@ interface Outputs {
 }
 
 /**
- * A deployed machine as a scenario sees it. All scenarios share one stack, so each is given pools of its own that are empty, and their names are told as those
+ * A deployed machine as a scenario sees it: through its door, and by the class and what the command line has, as anybody reaches it. All scenarios share one stack, so each is given pools of its own that are empty, and their names are told as those
  * that the scenario knows. On an emulator the sidecar is a process beside it, started and killed here.
  */
 export class StackMachine extends TestMachine {
   readonly #outputs: Outputs
   readonly #dynamodb = new DynamoDBClient({})
-  readonly #mirror: DynamoMirror
-  readonly #ingress: ShardedIngress
-  readonly #bells: SqsQueue
-  readonly #pools: Pools
+  readonly #pool = new Overpool({ stack: STACK })
+  readonly #access: Access
+  readonly #machine: RemoteMachine
   readonly #logs = new CloudWatchLogsClient({})
   readonly #lambda = new LambdaClient({})
   readonly #reader: RunsReader
@@ -76,7 +68,8 @@ export class StackMachine extends TestMachine {
   #sidecar: ChildProcess | undefined
 
   static async open(pools: ChildOptions['pools'], options: Partial<ChildOptions>): Promise<StackMachine> {
-    const machine = new StackMachine(Object.values(JSON.parse(readFileSync(process.env.OVERPOOL_OUTPUTS!, 'utf8')))[0] as Outputs)
+    const outputs = Object.values(JSON.parse(readFileSync(process.env.OVERPOOL_OUTPUTS!, 'utf8')))[0] as Outputs
+    const machine = new StackMachine(outputs, await stackAccess({ stack: STACK }))
     try {
       await machine.#choose(pools)
       await machine.start(options)
@@ -88,27 +81,21 @@ export class StackMachine extends TestMachine {
     }
   }
 
-  private constructor(outputs: Outputs) {
+  private constructor(outputs: Outputs, access: Access) {
     super({ side: 'aws', pools: {} }, undefined)
     this.#outputs = outputs
-    const dynamodb = new DynamoDBClient({ maxAttempts: 1 })
-    const client = new SQSClient({ maxAttempts: 1 })
-    const bucket = new Bucket(outputs.Bucket, SIDE !== 'deployed')
-    const blobs = bucket.blobs('messages/')
-    this.#mirror = new DynamoMirror({ client: dynamodb, table: outputs.Table, blobs: bucket.blobs('blocks/') })
-    this.#ingress = new ShardedIngress(outputs.IngressUrls.split(' ').map((url) => new SqsQueue({ client, url, blobs })))
-    this.#bells = new SqsQueue({ client, url: outputs.BellsMain.split(' ')[1]!, blobs })
-    const settings = (path: string) => checkSettings(stackPools[path] ?? {}, path)
-    this.#pools = new Pools({ mirror: this.#mirror, ingress: this.#ingress, clock: systemClock, settings, postFailed: () => {} })
+    this.#access = access
+    this.#machine = new RemoteMachine(access)
     this.#reader = new RunsReader(this.#dynamodb, outputs.RunsTable, this.#began)
   }
 
-  /** Gives each pool of the scenario one of its kind that nothing was ever posted to. */
+  /** Gives each pool of the scenario one of its kind that nothing was ever posted to, nor asked of the network for. */
   async #choose(pools: ChildOptions['pools']): Promise<void> {
     for (const [alias, settings] of Object.entries(pools)) {
       const names = poolsOfKind(settings)
       for (const name of names) {
-        if (this.#names.has(name) || (await this.#mirror.lastBlock(name))) continue
+        const { mirror } = this.#access
+        if (this.#names.has(name) || (await mirror.lastBlock(name)) || (await mirror.readPool(name))?.wanted) continue
         this.#names.set(name, alias)
         break
       }
@@ -117,7 +104,8 @@ export class StackMachine extends TestMachine {
     }
   }
 
-  #nameOf(alias: string): string {
+  /** What the stack calls a pool of the scenario. */
+  nameOf(alias: string): string {
     for (const [name, known] of this.#names) if (known === alias) return name
     return alias
   }
@@ -190,39 +178,51 @@ export class StackMachine extends TestMachine {
     return this.#sidecar!.pid!
   }
 
+  /** By which key other machines know it, as a sidecar beside the test has said. */
+  get id(): string | undefined {
+    const working = this.#lines.find((line) => line.includes('"kind":"working"'))
+    return working && (JSON.parse(working) as { machine: string }).machine
+  }
+
+  /** Writes into what is known of a pool, as nobody but its sidecar does. */
+  patch(pool: string, patch: PoolPatch): Promise<void> {
+    return this.#access.mirror.updatePool(this.nameOf(pool), patch)
+  }
+
   override async call<M extends keyof Methods>(method: M, ...args: Parameters<Methods[M]>): Promise<ReturnType<Methods[M]>> {
     const value = await (this.#methods[method] as (...args: unknown[]) => unknown)(...args)
     return JSON.parse(JSON.stringify(this.#told(value) ?? null)) as ReturnType<Methods[M]>
   }
 
   readonly #methods: { [M in keyof Methods]: (...args: Parameters<Methods[M]>) => unknown } = {
-    post: ({ path, payment, id }) => this.#pools.post({ path: this.#nameOf(path), payment: this.#asked(payment), id }),
-    get: ({ path, hash }) => this.#pools.get({ path: this.#nameOf(path), hash }),
-    tail: ({ path, size }) => this.#pools.tail({ path: this.#nameOf(path), size }),
-    read: ({ path, ...range }) => Array.fromAsync(this.#pools.read({ path: this.#nameOf(path), ...range })),
-    trail: ({ path, hash }) => Array.fromAsync(this.#pools.trail({ path: this.#nameOf(path), hash })),
-    prune: (path) => this.#pools.prune(this.#nameOf(path)),
-    length: (path) => this.#pools.length(this.#nameOf(path)),
-    status: () => statusOf(this.#pools),
-    pub: notHere,
-    unpub: notHere,
-    sub: notHere,
-    unsub: notHere,
-    announced: notHere,
+    post: ({ path, payment, id }) => this.#pool.post({ path: this.nameOf(path), payment: this.#asked(payment), id }),
+    get: ({ path, hash }) => this.#pool.get({ path: this.nameOf(path), hash }),
+    tail: ({ path, size }) => this.#pool.tail({ path: this.nameOf(path), size }),
+    read: ({ path, ...range }) => Array.fromAsync(this.#pool.read({ path: this.nameOf(path), ...range })),
+    trail: ({ path, hash }) => Array.fromAsync(this.#pool.trail({ path: this.nameOf(path), hash })),
+    prune: (path) => this.#pool.prune(this.nameOf(path)),
+    length: (path) => this.#machine.pools.length(this.nameOf(path)),
+    status: () => this.#pool.status(),
+    pub: (path, options) => this.#pool.pub({ path: this.nameOf(path), ...options }),
+    unpub: (path) => this.#pool.unpub({ path: this.nameOf(path) }),
+    sub: (path, options) => this.#pool.sub({ path, ...options }),
+    unsub: (path) => this.#pool.unsub({ path }),
+    announced: (path) => this.#pool.ready({ path: this.nameOf(path), announced: true }),
     rss: notHere,
     reports: () => this.#reports(),
-    ingress: () => this.#ingress.depth(),
-    control: (path) => this.#mirror.readPool(this.#nameOf(path)),
-    cursor: (path) => this.#mirror.readCursor('main', this.#nameOf(path)),
-    dead: (path) => this.#mirror.listDead('main', this.#nameOf(path)),
-    redrive: (path, skip) => redrive('main', this.#nameOf(path), skip, { mirror: this.#mirror, bells: this.#bells, clock: systemClock }),
+    ingress: () => this.#access.ingress.depth(),
+    control: (path) => this.#access.mirror.readPool(this.nameOf(path)),
+    cursor: (path) => this.#access.mirror.readCursor(HANDLER, this.nameOf(path)),
+    dead: (path) => this.#access.mirror.listDead(HANDLER, this.nameOf(path)),
+    redrive: async (path, skip) => (await this.#machine.redrive(this.nameOf(path), { handler: HANDLER, skip }))[0],
     close: () => this.stop(),
   }
 
   /** What the sidecar and the handler have said, when no bell is being answered and no more lines come: a function's are there some time after it has ended. */
   async #reports(): Promise<string[]> {
+    const bells = this.#access.bells(HANDLER)!
     await until(
-      () => this.#bells.depth(),
+      () => bells.depth(),
       ({ inFlight }) => inFlight === 0,
     )
     let lines = await this.#handlerLines()
@@ -249,7 +249,7 @@ export class StackMachine extends TestMachine {
 
   override async post(pool: string, payment: unknown, headers: Record<string, string> = {}): Promise<Ack> {
     const body = typeof payment === 'string' ? payment : JSON.stringify(this.#asked(payment))
-    const { status, text } = await send(new URL(this.#nameOf(pool), this.#outputs.Endpoint), body, {
+    const { status, text } = await send(new URL(this.nameOf(pool), this.#outputs.Endpoint), body, {
       'content-type': 'application/json',
       ...headers,
     })
@@ -269,12 +269,16 @@ export class StackMachine extends TestMachine {
     }
   }
 
+  /** By the hypercore, too, which an emulator's sidecar has beside it; and as one who does not reach it, who must find the same. */
   override async verify(path: string): Promise<Verified> {
-    const seed = await new SecretsManagerClient({}).send(new GetSecretValueCommand({ SecretId: this.#outputs.Seed }))
-    const cores = new CoreStore(join(this.dir, 'cores'), Buffer.from(seed.SecretString!, 'hex'), { readOnly: true })
+    const cores = new CoreStore(join(this.dir, 'cores'), await this.#access.seed(), { readOnly: true })
     try {
-      const pool = (await this.#mirror.readPool(this.#nameOf(path)))!
-      return await verifyPool(pool, this.#mirror, await cores.read(pool.key, undefined), undefined)
+      const pool = (await this.#access.mirror.readPool(this.nameOf(path)))!
+      const verified = await verifyPool(pool, this.#access.mirror, await cores.read(pool.key, undefined), undefined)
+      const { problems, listed, reportedBlocks } = await this.#machine.verify(pool.path)
+      if (problems || reportedBlocks !== verified.coreLength)
+        throw new Error(`without the hypercore it cannot be verified: ${listed.join(', ')}`)
+      return verified
     } finally {
       await cores.close()
     }
@@ -283,6 +287,8 @@ export class StackMachine extends TestMachine {
   override async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort()
     await this.stop()
+    await this.#pool.close()
+    await this.#machine.close()
     await this.#proxy?.[Symbol.asyncDispose]()
     await super[Symbol.asyncDispose]()
   }
@@ -291,7 +297,7 @@ export class StackMachine extends TestMachine {
 
   /** A payment as the scenario has it, with the pool that its wish names as the stack knows it. */
   #asked<T>(payment: T): T {
-    return withLoop(payment, (alias) => this.#nameOf(alias))
+    return withLoop(payment, (alias) => this.nameOf(alias))
   }
 
   /** What the stack has said, with the names that the scenario knows. */
@@ -310,7 +316,7 @@ export class StackMachine extends TestMachine {
   }
 }
 
-/** The network is no scenario's matter, and a function's memory is not measured from here. */
+/** A function's memory is not measured from here. */
 function notHere(): never {
   throw new Error('only a machine in a child process can be asked this')
 }

@@ -5,5 +5,6 @@ import { stackPools } from '../machine/kinds.ts'
 export default defineConfig({
   handler: './main.ts',
   pools: stackPools,
+  network: { bootstrap: ['127.0.0.1:9'] }, // nobody answers there: what tests publish is announced to no stranger
   aws: { retain: false },
 })

@@ -17,8 +17,9 @@ const outputs = join(folder, 'outputs.json')
 
 try {
   if (target === 'deployed') {
-    await describe(process.env.OVERPOOL_STACK ?? NAME)
-    process.exitCode = scenarios({})
+    const name = process.env.OVERPOOL_STACK ?? NAME
+    await describe(name)
+    process.exitCode = scenarios(name, {})
   } else if (target === 'ministack' || target === 'localstack') {
     process.exitCode = await onEmulator(target)
   } else {
@@ -62,7 +63,7 @@ async function onEmulator(name: EmulatorName): Promise<number> {
   try {
     timed('bootstrapped', () => cdk('bootstrap'))
     timed('deployed', () => cdk('deploy', NAME, '--require-approval', 'never', '--outputs-file', outputs))
-    const code = scenarios(emulator.env)
+    const code = scenarios(NAME, emulator.env)
     timed('taken down', () => cdk('destroy', NAME, '--force'))
     return code
   } finally {
@@ -77,10 +78,10 @@ async function describe(name: string): Promise<void> {
   writeFileSync(outputs, JSON.stringify({ [name]: values }))
 }
 
-function scenarios(env: Record<string, string>): number {
+function scenarios(name: string, env: Record<string, string>): number {
   const { status } = spawnSync('npx', ['vitest', 'run', ...tests], {
     cwd: ROOT,
-    env: { ...process.env, ...env, OVERPOOL_STACK_SIDE: target, OVERPOOL_OUTPUTS: outputs },
+    env: { ...process.env, ...env, OVERPOOL_STACK: name, OVERPOOL_STACK_SIDE: target, OVERPOOL_OUTPUTS: outputs },
     stdio: 'inherit',
   })
   return status ?? 1

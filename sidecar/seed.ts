@@ -1,0 +1,15 @@
+import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
+import { call } from '../shared/aws.ts'
+import { OverpoolError } from '../shared/errors.ts'
+
+/** The seed of a machine on AWS, which stands nowhere but in the secret and in the memory of who read it. @param arn of the secret */
+export async function readSecretSeed(arn: string, region?: string): Promise<Uint8Array> {
+  const secrets = new SecretsManagerClient({ region, maxAttempts: 1 })
+  const command = new GetSecretValueCommand({ SecretId: arn })
+  const { SecretString = '' } = await call('reading the seed', (options) => secrets.send(command, options)).finally(() => secrets.destroy())
+  if (/^[0-9a-f]{64}$/.test(SecretString)) return Buffer.from(SecretString, 'hex')
+  throw new OverpoolError(
+    'BAD_CONFIG',
+    `the secret ${arn} does not hold 64 hex characters: put the right seed back, without it these pools cannot be signed`,
+  )
+}

@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest'
+import { openFolder } from '../local/beside.ts'
+import { sampleTransaction } from '../shared/transaction/sample.ts'
+import { until } from './machine/machine.ts'
+import { Peers } from './swarm/peers.ts'
+
+// A machine in a folder, asked from beside it: here the process that runs it is this one, and is not spoken to. Of a stack the same is tried in test/stack.
+
+describe('a machine that another process runs', { timeout: 60_000 }, () => {
+  it('does what is asked of it, and can be waited for until others find its pool', async () => {
+    await using peers = await Peers.start()
+    const machine = peers.machine()
+    const { key } = await machine.pool.create({ path: 'mypool', port: false })
+    await using remote = openFolder(machine.dir)
+    expect(await remote.id()).toBe(await machine.pool.id())
+
+    const pool = () => remote.pools.control('mypool')
+    await expect(remote.announced(await pool())).rejects.toMatchObject({ code: 'BAD_ARGUMENT' })
+    expect(await remote.publish('mypool')).toBe(key)
+    await remote.announced(await pool())
+    expect(await machine.pool.status()).toMatchObject([{ path: 'mypool', published: true, network: { announced: true } }])
+
+    await remote.pools.post({ path: 'mypool', payment: sampleTransaction('from beside') })
+    expect(await remote.pools.tail({ path: 'mypool' })).toMatchObject([{ seq: 0, source: 'api' }])
+    await until(pool, ({ coreLength }) => coreLength === 1)
+    expect(await remote.verify('mypool')).toMatchObject({ entries: 1, receipts: 1, coreLength: 1, signedBlocks: 1, problems: 0 })
+  })
+
+  it('that nobody finds before the end is waited for no longer', async () => {
+    await using peers = await Peers.start()
+    const machine = peers.machine()
+    await machine.pool.create({ path: 'mypool', port: false })
+    await machine.pool.close()
+    const remote = openFolder(machine.dir)
+    await remote.publish('mypool')
+    const announced = remote.announced(await remote.pools.control('mypool'))
+    const closed = expect(announced).rejects.toMatchObject({ code: 'CLOSED' })
+    await remote.close()
+    await closed
+  })
+})
