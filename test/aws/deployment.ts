@@ -15,6 +15,8 @@ import { awsClients, queueUrl } from './clients.ts'
 import { Emulators } from './emulators.ts'
 
 const SIDECAR = fileURLToPath(new URL('../../sidecar/main.ts', import.meta.url))
+/** What Node takes for itself in a container of 512 MB, which it does not find here: half of it for old objects, 1 MB for each space of new ones. */
+const AS_IN_512_MB = ['--max-old-space-size=256', '--max-semi-space-size=1']
 const HANDLER = 'export function onTx() {\n  globalThis.handled = (globalThis.handled ?? 0) + 1\n}\n'
 /** As the stack sets them (cdk/ingress.ts, cdk/handlers.ts), s. */
 const INGRESS_VISIBILITY = '60'
@@ -106,7 +108,7 @@ export class Deployment {
       MACHINE: JSON.stringify(planMachine(config, rung)),
       WORK_DIR: this.dir,
     }
-    const child = spawn(process.execPath, [SIDECAR], {
+    const child = spawn(process.execPath, [...AS_IN_512_MB, SIDECAR], {
       env: { PATH: process.env.PATH, ...this.#aws, ...environment },
       stdio: ['ignore', 'pipe', 'inherit'],
     })

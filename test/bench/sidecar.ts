@@ -23,7 +23,7 @@ export async function sidecar({ smoke }: Effort): Promise<Figures> {
     const seconds = (performance.now() - began) / 1_000
     const { now, most } = deployment.sidecarMemory
     return {
-      title: `sidecar: its process, ${number(pools)} pools, ${number(count)} payments by turns into all of them, over DynamoDB, SQS and S3 in memory`,
+      title: `sidecar: its process as in a task of 512 MB, ${number(pools)} pools, ${number(count)} payments by turns into all of them, over DynamoDB, SQS and S3 in memory`,
       rows: [
         ['', 'entries/s', 'MB when open', 'MB after them', 'MB at most'],
         ['sidecar', number(count / seconds), ...[open, now, most].map((bytes) => number(bytes / MB))],
