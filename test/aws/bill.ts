@@ -80,10 +80,11 @@ export class Bill {
   /** A table in Markdown: per 1,000 payments, and $ for a million. */
   table(payments: number): string {
     const per1000 = (count: number) => ((count / payments) * 1_000).toFixed(0)
+    const named = (unit: Unit) => (unit.startsWith('KB') ? unit : `${unit}s`)
     const rows = this.lines.map((line) => [
       line.what,
-      per1000(line.requests),
-      `${per1000(line.units)} ${line.unit}s`,
+      line.requests ? per1000(line.requests) : '',
+      `${per1000(line.units)} ${named(line.unit)}`,
       costOf(line, payments).toFixed(3),
     ])
     const head = ['request', 'per 1,000 payments', 'billed as', '$ per million']

@@ -43,7 +43,7 @@ export function standingOf(resources: Resources): Charge[] {
 }
 
 /** An alarm is billed by the metrics that it looks at; the formula over them is free. */
-function metricsOf({ Metrics }: Properties): number {
+export function metricsOf({ Metrics }: Properties): number {
   return Metrics === undefined ? 1 : Metrics.filter(({ MetricStat }: Properties) => MetricStat !== undefined).length
 }
 

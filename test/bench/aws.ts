@@ -208,6 +208,8 @@ function figuresOf(patterns: Pattern[], { standing, units, dollars, afterFree }:
       `idle, $ a month: ${dollars.toFixed(2)} at list price; ${afterFree.toFixed(2)} after what AWS gives each account`,
       ...standing.map((one) => standingLine(one.what, one.count, one.unit, monthly(one), monthlyAfterFree(one))),
       ...units.map(({ what, unit, count }) => standingLine(what, count, unit, (count / 1e6) * PER_MILLION[unit])),
+      '',
+      ...busiest.slice(0, 1).map(({ rate, payments, bill }) => `at ${number(rate)} payments a second:\n\n${bill.table(payments)}\n`),
     ],
     goals: [
       ...busiest.map((one) => ({ what: `at most $2 per million payments at ${number(one.rate)}/s`, met: cost(one) <= 2 })),
