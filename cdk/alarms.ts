@@ -1,4 +1,4 @@
-import { Duration } from 'aws-cdk-lib'
+import { Duration, Stack } from 'aws-cdk-lib'
 import { CfnBudget } from 'aws-cdk-lib/aws-budgets'
 import {
   Alarm,
@@ -11,6 +11,7 @@ import {
   TreatMissingData,
 } from 'aws-cdk-lib/aws-cloudwatch'
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions'
+import { ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import { FilterPattern, type LogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs'
 import { Topic } from 'aws-cdk-lib/aws-sns'
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions'
@@ -59,6 +60,9 @@ export class Alarms extends Construct {
     super(scope, 'Alarms')
     this.#namespace = namespace
     this.topic = new Topic(this, 'Topic', { enforceSSL: true })
+    // A topic with a policy of its own has lost the one that lets the account's alarms in.
+    const conditions = { StringEquals: { 'aws:SourceAccount': Stack.of(this).account } }
+    this.topic.grantPublish(new ServicePrincipal('cloudwatch.amazonaws.com', { conditions }))
     if (settings.alarmEmail) this.topic.addSubscription(new EmailSubscription(settings.alarmEmail))
 
     const deadLetters = [ingress.deadLetters, ...handlers.map((handler) => handler.deadLetters)].map(depthOf)

@@ -10,7 +10,7 @@ import { CoreStore, machineKeyPair, poolKeys } from './core.ts'
 import type { Ringer } from './effects.ts'
 import { PoolNetwork } from './network.ts'
 import type { Report } from './report.ts'
-import { Sidecar } from './sidecar.ts'
+import { Sidecar, type SidecarOptions } from './sidecar.ts'
 import { Swarm } from './swarm.ts'
 import {
   checkPublished,
@@ -41,7 +41,8 @@ export interface KeeperOptions {
   report: Report
   /** of many shards this one, with these pools; default: there is one, and it has all of them */
   shard?: { index: number; owns: (pool: string) => boolean }
-  /** see Sidecar, PoolNetwork */
+  /** see PoolWriter, PoolNetwork */
+  busy?: SidecarOptions['busy']
   sweepMs?: number
   lookMs?: number
 }
@@ -71,11 +72,11 @@ export class Keeper {
   }
 
   private constructor(options: KeeperOptions) {
-    const { mirror, ingress, clock, seed, ringers, batchMs, report, shard, sweepMs, lookMs } = options
+    const { mirror, ingress, clock, seed, ringers, batchMs, report, shard, busy, sweepMs, lookMs } = options
     this.#options = options
     const cores = new CoreStore(options.cores, seed)
     this.#cores = cores
-    this.#sidecar = new Sidecar({ mirror, ingress, cores, clock, report, ringers, batchMs, sweepMs })
+    this.#sidecar = new Sidecar({ mirror, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs })
     const noNetwork = (error: OverpoolError) => report({ kind: 'no-network', error })
     const swarm = new Swarm(machineKeyPair(seed, shard?.index), options.network, clock, noNetwork)
     this.#network = new PoolNetwork({ mirror, cores, swarm, sidecar: this.#sidecar, ringers, clock, report, owns: shard?.owns, lookMs })

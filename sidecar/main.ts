@@ -22,6 +22,8 @@ import { readSecretSeed } from './seed.ts'
 const CARRY_BYTES = 48_000
 /** Receives and deletes of the ingress queue wait so long for company: SQS bills by the request. */
 const GATHER_MS = 50
+/** So does the next block of a pool that takes twenty posts a second or more: its handlers hear of them up to so much later, at two thirds of the price. */
+const BUSY = { entries: 4, ms: 200 }
 /** On AWS every look costs: for blocks of another writer and lost bells, and for what callers want of the network, ms. */
 const SWEEP_MS = 30_000
 const LOOK_MS = 5_000
@@ -91,6 +93,7 @@ if (lease) {
     batchMs: (pool) => plan.pools[pool]?.batchMs ?? 0,
     report,
     shard: { index, owns },
+    busy: BUSY,
     sweepMs: SWEEP_MS,
     lookMs: LOOK_MS,
   })

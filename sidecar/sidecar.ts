@@ -9,7 +9,7 @@ import type { CoreStore, PoolCore } from './core.ts'
 import type { Ringer } from './effects.ts'
 import { patienceWith } from './patience.ts'
 import type { Report } from './report.ts'
-import { PoolWriter } from './writer.ts'
+import { PoolWriter, type WriterOptions } from './writer.ts'
 
 /** Messages taken from the ingress queue at once. */
 const RECEIVE_MAX = 256
@@ -32,6 +32,7 @@ export interface SidecarOptions {
   clock: Clock
   report: Report
   batchMs?: (pool: string) => number
+  busy?: WriterOptions['busy']
   sweepMs?: number
 }
 
@@ -82,7 +83,7 @@ export class Sidecar {
   }
 
   async #openWriter(path: string): Promise<PoolWriter> {
-    const { mirror, ingress, cores, ringers, clock, report, batchMs, sweepMs } = this.#options
+    const { mirror, ingress, cores, ringers, clock, report, batchMs, busy, sweepMs } = this.#options
     const stopping = this.#stopped.signal
     const patiently = patienceWith(path, this.#options, () => stopping.aborted)
     const pool = await patiently('open', () => mirror.readPool(path))
@@ -111,6 +112,7 @@ export class Sidecar {
       report,
       ringers: () => ringers(path),
       batchMs: batchMs?.(path),
+      busy,
       sweepMs,
       stopping,
     })

@@ -14,11 +14,15 @@ import type { Report } from './report.ts'
 import { treeHashOf } from './signed.ts'
 
 /**
- * After a block of so many entries the next one comes no sooner than this, ms, unless it is full. Under load that makes a few full blocks of many small ones, and a
- * block costs the same puts, bells, cursors and signatures whatever it holds; a lone post, or a loop's next step, waits for nothing.
+ * After a block of so many entries the next one comes no sooner than after this time, ms, unless it is full. Under load that makes a few full blocks of many small
+ * ones, and a block costs the same puts, bells, cursors and signatures whatever it holds; a lone post, or a loop's next step, waits for nothing.
  */
-const BUSY_ENTRIES = 8
-const BUSY_MS = 20
+export interface Busy {
+  entries: number
+  ms: number
+}
+
+const BUSY: Busy = { entries: 8, ms: 20 }
 
 export interface WriterOptions {
   path: string
@@ -31,6 +35,8 @@ export interface WriterOptions {
   report: Report
   /** wait so long for a fuller, cheaper block, ms (default 0) */
   batchMs?: number
+  /** default: 8 entries, 20 ms */
+  busy?: Busy
   /** how long a pool is idle until it looks for blocks of another writer and for lost bells, ms (default 5,000) */
   sweepMs?: number
   /** aborted: `open` is given up when it fails next */
@@ -211,7 +217,7 @@ export class PoolWriter {
   // ---- put: block n, if the mirror has none
 
   async #putLoop(): Promise<void> {
-    const { clock, batchMs = 0, sweepMs = 5_000 } = this.#options
+    const { clock, batchMs = 0, busy = BUSY, sweepMs = 5_000 } = this.#options
     let idleSince = clock.now() // posts that are in the ledger already do not count
     while (!this.#halted) {
       if (!this.#looked.length) {
@@ -225,12 +231,22 @@ export class PoolWriter {
         }
         continue
       }
-      const waitMs = Math.max(batchMs, timeLeft(clock, this.#busyAt, BUSY_MS))
-      if (waitMs > 0 && this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping) await clock.sleep(waitMs)
+      await this.#untilFull(Math.max(batchMs, timeLeft(clock, this.#busyAt, busy.ms)))
       await this.#effectsKeepUp()
       await this.#put(this.#takeLooked())
       this.#forget()
       idleSince = clock.now()
+    }
+  }
+
+  /** Waits so long for more posts, or until they are a block, or the writer is to stop. */
+  async #untilFull(ms: number): Promise<void> {
+    const { clock } = this.#options
+    const began = clock.now()
+    while (this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping && !this.#halted) {
+      const left = timeLeft(clock, began, ms)
+      if (!left) return
+      await this.#putWake.sleep(clock, left)
     }
   }
 
@@ -277,7 +293,7 @@ export class PoolWriter {
   }
 
   #adopt(block: Block, entries: KnownEntry[]): void {
-    if (block.count >= BUSY_ENTRIES) this.#busyAt = this.#options.clock.now()
+    if (block.count >= (this.#options.busy ?? BUSY).entries) this.#busyAt = this.#options.clock.now()
     this.#length = block.n + 1
     this.#next = block.first + block.count
     this.#known.add(block.n, entries)

@@ -106,6 +106,19 @@ describe('the writer of a pool', () => {
     await put([20, 6])
   })
 
+  it('waits no longer than until the block is full', async () => {
+    await post(20)
+    await put([20])
+    await post(255)
+    await until(
+      () => writer.postsInHand,
+      (inHand) => inHand === 255,
+    )
+    expect(blocks).toEqual([20])
+    await post(1)
+    await put([20, 256])
+  })
+
   it('puts a full block at once, however busy it is', async () => {
     await post(256)
     await put([256])

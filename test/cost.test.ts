@@ -4,12 +4,12 @@ import { TestMachine, until } from './machine/machine.ts'
 
 const PAYMENTS = 1_000
 const WALLETS = 32
-/** A payment to one with a change output has as many bytes: what DESIGN and README reckon with. */
+/** A payment to one with a change output has as many bytes: what the bench and the docs reckon with. */
 const TRANSACTION_BYTES = 226
 /** And an entry besides: its id, time and so on. */
 const ENTRY_BYTES = 100
 
-it(`asks no more of AWS for ${PAYMENTS} payments than the README says`, { timeout: 240_000 }, async () => {
+it(`asks no more of AWS for ${PAYMENTS} payments than it has to`, { timeout: 240_000 }, async () => {
   await using machine = await TestMachine.start({ mypool: {} }, { side: 'aws' })
   const bill = new Bill()
   machine.emulators.proxy.listen = (call) => bill.add(call)

@@ -1,18 +1,5 @@
+import { PER_MILLION, type Unit } from './prices.ts'
 import type { AwsCall } from './proxy.ts'
-
-/** List prices in us-east-1, $ a million units, as they are since November 2024, when DynamoDB on demand became cheaper. */
-const PRICES = {
-  /** an SQS request of up to 64 KiB to a standard queue, to a FIFO queue */
-  'SQS request': 0.4,
-  'SQS FIFO request': 0.5,
-  /** DynamoDB on demand: a write of up to 1 KB, a consistent read of up to 4 KB */
-  'write unit': 0.625,
-  'read unit': 0.125,
-  'S3 PUT': 5,
-  'S3 GET': 0.4,
-} as const
-
-type Unit = keyof typeof PRICES
 
 /** SQS bills a request for each 64 KiB of what it carries. */
 const SQS_CHUNK = 64 * 1024
@@ -25,20 +12,33 @@ interface Line {
   units: number
   /** items or messages */
   things: number
+  /** asked and answered, without HTTP heads */
+  bytes: number
 }
 
-/** What AWS would bill for the requests that it hears of. */
+/** What AWS would bill for the requests that it hears of, and for what else it is told. */
 export class Bill {
   readonly #lines = new Map<string, Line>()
 
   add(call: AwsCall): void {
     const { service, operation } = call
     const what = `${operation} ${placeOf(call)}`
-    const line = this.#lines.get(what) ?? { what, unit: unitOf(call), requests: 0, units: 0, things: 0 }
+    const line = this.#line(what, unitOf(call))
     line.requests++
+    line.bytes += call.bytes
     line.units += service === 'dynamodb' ? capacityOf(call) : service === 'sqs' ? Math.max(1, Math.ceil(bytesOf(call) / SQS_CHUNK)) : 1
     line.things += thingsOf(call)
+  }
+
+  /** What is billed and is no request to one of these services. */
+  charge(what: string, unit: Unit, units: number): void {
+    this.#line(what, unit).units += units
+  }
+
+  #line(what: string, unit: Unit): Line {
+    const line = this.#lines.get(what) ?? { what, unit, requests: 0, units: 0, things: 0, bytes: 0 }
     this.#lines.set(what, line)
+    return line
   }
 
   /** What is billed under this name, such as `PutItem block`; nothing, if nothing is. */
@@ -52,23 +52,50 @@ export class Bill {
 
   /** $ for a million payments, where this is the bill for so many. */
   perMillion(payments: number): number {
-    return [...this.#lines.values()].reduce((sum, line) => sum + costOf(line, payments), 0)
+    return this.lines.reduce((sum, line) => sum + costOf(line, payments), 0)
+  }
+
+  /** The dearest first. */
+  get lines(): Readonly<Line>[] {
+    return [...this.#lines.values()].sort((a, b) => costOf(b, 1) - costOf(a, 1))
+  }
+
+  /** Requests, and their bytes, to DynamoDB, SQS and S3. */
+  get asked(): { requests: number; bytes: number } {
+    const sum = (of: 'requests' | 'bytes') => this.lines.reduce((total, line) => total + line[of], 0)
+    return { requests: sum('requests'), bytes: sum('bytes') }
+  }
+
+  /** A bill of its own of what fits, which is not on this one any more. */
+  split(fits: (what: string) => boolean): Bill {
+    const other = new Bill()
+    for (const [what, line] of this.#lines) {
+      if (!fits(what)) continue
+      this.#lines.delete(what)
+      other.#lines.set(what, line)
+    }
+    return other
   }
 
   /** A table in Markdown: per 1,000 payments, and $ for a million. */
   table(payments: number): string {
     const per1000 = (count: number) => ((count / payments) * 1_000).toFixed(0)
-    const rows = [...this.#lines.values()]
-      .sort((a, b) => costOf(b, payments) - costOf(a, payments))
-      .map((line) => [line.what, per1000(line.requests), `${per1000(line.units)} ${line.unit}s`, costOf(line, payments).toFixed(3)])
+    const named = (unit: Unit) => (unit.startsWith('KB') ? unit : `${unit}s`)
+    const rows = this.lines.map((line) => [
+      line.what,
+      line.requests ? per1000(line.requests) : '',
+      `${per1000(line.units)} ${named(line.unit)}`,
+      costOf(line, payments).toFixed(3),
+    ])
     const head = ['request', 'per 1,000 payments', 'billed as', '$ per million']
     const sum = ['**sum**', '', '', `**${this.perMillion(payments).toFixed(2)}**`]
     return [head, head.map((_, i) => (i ? '---:' : '---')), ...rows, sum].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
   }
 }
 
-function costOf({ unit, units }: Line, payments: number): number {
-  return (units / payments) * PRICES[unit]
+/** $ for a million payments, where this is for so many. */
+export function costOf({ unit, units }: Pick<Line, 'unit' | 'units'>, payments: number): number {
+  return (units / payments) * PER_MILLION[unit]
 }
 
 /** Of what an item is, or of which queue a message. */

@@ -26,6 +26,8 @@ export interface AwsRequest {
 export interface AwsCall extends AwsRequest {
   status: number
   output: Json
+  /** of both bodies */
+  bytes: number
 }
 
 /**
@@ -91,7 +93,8 @@ export class AwsProxy {
       asked.operation === 'ReceiveMessage' && response
         ? await this.#receive(input, incoming, response)
         : await this.#send(service, incoming, sent)
-    this.listen({ ...asked, status: answer.status, output: service === 's3' ? undefined : JSON.parse(answer.body.toString() || '{}') })
+    const output: Json = service === 's3' ? undefined : JSON.parse(answer.body.toString() || '{}')
+    this.listen({ ...asked, status: answer.status, output, bytes: body.length + answer.body.length })
     return answer
   }
 

@@ -2,24 +2,32 @@ import { closeSync, fsyncSync, mkdtempSync, openSync, rmSync, writeSync } from '
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { aws } from './aws.ts'
+import { functions } from './functions.ts'
 import { http } from './http.ts'
+import { rebuild } from './rebuild.ts'
 import { type Bench, type Effort, median, number, textOf } from './report.ts'
 import { scale } from './scale.ts'
 import { scanner } from './scanner.ts'
+import { sidecar } from './sidecar.ts'
 import { swarm } from './swarm.ts'
 import { writer } from './writer.ts'
 
-const BENCHES: Record<string, Bench> = { http, writer, scanner, scale, swarm: (effort) => swarm(effort) }
+const BENCHES: Record<string, Bench> = { http, writer, scanner, scale, swarm: (effort) => swarm(effort), aws, functions, sidecar, rebuild }
 
 const HELP = `Usage: npm run bench -- [names] [--smoke]
 
-Measures this machine, and says which of its goals it has met; all of them take about ten minutes.
+Measures this machine, and says which of its goals it has met; all of them take about a quarter of an hour.
 
   http      posts/s and the time to an ACK, beside the original Overpool (npm installs it into your cache folder)
   writer    entries/s of the writer alone, one pool, with a mirror that takes 5 ms a call
   scanner   transactions/s of the strict scanner, beside @bsv/sdk
   scale     cost of an entry, memory and restart with 10 thousand, 100 thousand and 1 million entries in a pool
   swarm     pools that go from machine to machine: catch-up, live, restarts, and beside the original
+  aws       requests, bytes and $ per million payments at four rates, and $ a month at rest, in the deployed shape
+  functions the bundles of the functions: size, start, memory, and the time of a warm payment
+  sidecar   memory of the sidecar's process with a hundred pools
+  rebuild   how soon a sidecar with an empty disk has a pool of 1 million entries again
 
   --smoke   only shows that they run: seconds, small sizes, no goals
   --help    this text

@@ -214,6 +214,18 @@ describe('the stack', () => {
     ])
   })
 
+  it('lets alarms into the topic, which has a policy of its own and so lets in nobody who is not named', () => {
+    const [policy] = Object.values(resourcesOf(template, 'AWS::SNS::TopicPolicy'))
+    const allowed = policy!.Properties.PolicyDocument.Statement.filter(({ Effect }: Statement) => Effect === 'Allow')
+    expect(allowed).toMatchObject([
+      {
+        Action: 'sns:Publish',
+        Principal: { Service: 'cloudwatch.amazonaws.com' },
+        Condition: { StringEquals: { 'aws:SourceAccount': { Ref: 'AWS::AccountId' } } },
+      },
+    ])
+  })
+
   it('holds no name of its own choosing, so that a second stage stands beside the first', () => {
     const names = [
       'TableName',

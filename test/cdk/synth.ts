@@ -1,11 +1,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { App } from 'aws-cdk-lib'
 import { Template } from 'aws-cdk-lib/assertions'
 import { readProgram } from '../../cdk/read.ts'
 import { OverpoolStack } from '../../cdk/stack.ts'
 
+const DEFAULT_CONFIG = fileURLToPath(new URL('../../overpool.config.ts', import.meta.url))
 export const HANDLER = 'export async function onTx(e, pool) { console.log(e.hash) }\n'
 
 /** A ledger that there is already, as a config names it. */
@@ -60,7 +62,13 @@ export async function synthesizeProject(project: Project, name = 'Overpool'): Pr
   return { app, stack, template: Template.fromStack(stack) }
 }
 
-interface Resource {
+/** The resources of the config that a clone comes with. */
+export async function defaultResources(): Promise<Record<string, Resource>> {
+  const stack = new OverpoolStack(new App(), 'Overpool', { program: await readProgram(DEFAULT_CONFIG) })
+  return Template.fromStack(stack).toJSON().Resources as Record<string, Resource>
+}
+
+export interface Resource {
   Type: string
   // biome-ignore lint/suspicious/noExplicitAny: properties of any resource
   Properties: any

@@ -13,6 +13,7 @@ import { checkSettings } from '../../shared/config.ts'
 import { decodeEntry } from '../../shared/ledger/entry.ts'
 import { decodeIngress } from '../../shared/ledger/messages.ts'
 import { largePayment, payment } from '../machine/machine.ts'
+import { type FunctionUrlRequest, functionUrlEvent } from './function-url.ts'
 
 // The door behind a Lambda function URL, with events as AWS sends them, over a real ingress queue.
 
@@ -47,47 +48,10 @@ function door() {
   })
 }
 
-/** What a function URL calls the function with (payload format 2.0), and what it makes of the answer. */
-async function invoke(
-  body: string | undefined,
-  { method = 'POST', path = '/mypool', base64 = false, headers = {} as Record<string, string> } = {},
-) {
+/** What the door answers to an event, and what a function URL makes of it. */
+async function invoke(body: string | undefined, options: FunctionUrlRequest = {}) {
   const handler = handle(door())
-  const host = 'abcdefghijklmnopqrstuvwxyz012345.lambda-url.eu-west-1.on.aws'
-  const event = {
-    version: '2.0',
-    routeKey: '$default',
-    rawPath: path,
-    rawQueryString: '',
-    headers: {
-      host,
-      accept: 'application/bitcoinsv-paymentack',
-      'user-agent': 'ElectrumSV/1.3.16',
-      'x-amzn-trace-id': 'Root=1-6b1f2c3d-0123456789abcdef01234567',
-      'x-forwarded-for': '203.0.113.7',
-      'x-forwarded-port': '443',
-      'x-forwarded-proto': 'https',
-      ...(body !== undefined && { 'content-length': String(Buffer.byteLength(body)) }),
-      ...headers,
-    },
-    requestContext: {
-      accountId: 'anonymous',
-      apiId: 'abcdefghijklmnopqrstuvwxyz012345',
-      domainName: host,
-      domainPrefix: 'abcdefghijklmnopqrstuvwxyz012345',
-      http: { method, path, protocol: 'HTTP/1.1', sourceIp: '203.0.113.7', userAgent: 'ElectrumSV/1.3.16' },
-      requestId: '0f0e0d0c-0b0a-0908-0706-050403020100',
-      routeKey: '$default',
-      stage: '$default',
-      time: '24/Nov/2026:08:00:00 +0000',
-      timeEpoch: 1_795_507_200_000,
-      authentication: null,
-      authorizer: null as never,
-    },
-    ...(body !== undefined && { body: base64 ? Buffer.from(body).toString('base64') : body }),
-    isBase64Encoded: base64,
-  }
-  const answer = await handler(event as unknown as Parameters<typeof handler>[0])
+  const answer = await handler(functionUrlEvent(body, options))
   if (!('headers' in answer)) throw new Error('a function URL reads `headers`')
   return {
     status: answer.statusCode,

@@ -95,7 +95,7 @@ const RULES: LeftOut[] = [
     file: 'sidecar/writer.ts',
     from: '    try {\n      while (writer.#length < length',
     to: '    writer.#begin()\n    try {\n      while (writer.#length < length',
-    law: /^(the core of \w+ is no prefix of the mirror|no receipt of)/,
+    law: /^(the core of \w+ is no prefix of the mirror|no receipt of|handler \w+ never ran)/,
   },
   {
     rule: 'the bells of one pool are answered one after the other, though the visibility of one lapses',

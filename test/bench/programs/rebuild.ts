@@ -1,0 +1,59 @@
+import { hash } from 'node:crypto'
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import { parallel } from '../../../shared/aws.ts'
+import { encodeBlock, MAX_BLOCK_ENTRIES } from '../../../shared/ledger/block.ts'
+import { type EntryId, encodeEntry } from '../../../shared/ledger/entry.ts'
+import { CoreStore, poolKeys } from '../../../sidecar/core.ts'
+import { Sidecar } from '../../../sidecar/sidecar.ts'
+import type { AwsPlace } from '../../aws/clients.ts'
+import { awsParts } from '../../machine/aws-parts.ts'
+import { answer } from '../program.ts'
+import { plain } from '../transactions.ts'
+
+// A sidecar that has lost its disk, or has never had one: it makes a hypercore from the mirror.
+
+const POOL = 'mypool'
+const SEED = Buffer.alloc(32, 1)
+const [place, dir] = process.argv.slice(2)
+const { mirror, ingress, clock } = await awsParts(JSON.parse(place!) as AwsPlace)
+
+answer({
+  /** A pool with so many entries in full blocks, all of whose effects are done; how many blocks, and bytes of them. */
+  async fill(count: number) {
+    const { key, discoveryKey } = poolKeys(SEED, POOL)
+    await mirror.createPool({ path: POOL, key, discoveryKey, createdAt: Date.now() })
+    const blocks = Math.ceil(count / MAX_BLOCK_ENTRIES)
+    let bytes = 0
+    const numbers = Array.from({ length: blocks }, (_, n) => n)
+    await parallel(numbers, 16, async (n) => {
+      const first = n * MAX_BLOCK_ENTRIES
+      const entries = Array.from({ length: Math.min(MAX_BLOCK_ENTRIES, count - first) }, (_, i) => entryNumber(first + i))
+      const block = encodeBlock(n, first, entries)
+      bytes += block.bytes.length
+      await mirror.putBlock(POOL, block)
+    })
+    await mirror.updatePool(POOL, { checkpoint: blocks })
+    return { blocks, bytes }
+  },
+  /** Starts on the disk as it is, and stops when the hypercore is whole; ms until posts are taken, and until then. */
+  async build(name: string) {
+    const began = performance.now()
+    const cores = new CoreStore(join(dir!, name), SEED)
+    const report = () => {}
+    const sidecar = new Sidecar({ mirror, ingress, cores, ringers: () => [], clock, report })
+    await sidecar.writer(POOL)
+    const openMs = performance.now() - began
+    while (!sidecar.hasFollowed(POOL)) await wait(10)
+    const wholeMs = performance.now() - began
+    await sidecar.stop()
+    await cores.close()
+    return { openMs, wholeMs, rss: process.memoryUsage.rss() }
+  },
+  treeHash: async () => (await mirror.readPool(POOL))?.treeHash,
+})
+
+function entryNumber(i: number): Uint8Array {
+  const id = hash('sha256', String(i)) as EntryId
+  return encodeEntry({ id, at: 1_795_507_200_000 + i, tx: plain(i), payment: {}, source: 'http', hops: 0 })
+}
