@@ -6,7 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 /** How often a receive that waits looks for a message, ms. */
 const LOOK_MS = 10
 
-export type Service = 'dynamodb' | 'sqs' | 's3'
+export type Service = 'dynamodb' | 'sqs' | 's3' | 'secretsmanager'
 
 // biome-ignore lint/suspicious/noExplicitAny: the JSON of any operation
 type Json = any
@@ -171,7 +171,12 @@ function requestOf({ headers, method, url }: IncomingMessage, body: Buffer): Aws
   const [target, operation] = String(headers['x-amz-target'] ?? '').split('.')
   const path = decodeURIComponent(url!.split('?', 1)[0]!)
   if (!operation) return { service: 's3', operation: method!, input: undefined, path }
-  return { service: target === 'AmazonSQS' ? 'sqs' : 'dynamodb', operation, input: JSON.parse(body.toString()), path }
+  return { service: serviceOf(target!), operation, input: JSON.parse(body.toString()), path }
+}
+
+function serviceOf(target: string): Service {
+  if (target === 'AmazonSQS') return 'sqs'
+  return target === 'secretsmanager' ? target : 'dynamodb'
 }
 
 /** The request, which asks for its price as well. */
@@ -193,4 +198,5 @@ const THROTTLED: Record<Service, [status: number, code: string]> = {
   dynamodb: [400, 'ProvisionedThroughputExceededException'],
   sqs: [400, 'ThrottlingException'],
   s3: [503, 'SlowDown'],
+  secretsmanager: [400, 'ThrottlingException'],
 }
