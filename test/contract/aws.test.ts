@@ -135,10 +135,10 @@ describe('a block whose put', () => {
     expect(await hurried.readBlocks(name, 0)).toHaveLength(1)
   })
 
-  it('was throttled, refused or failed is tried again', async () => {
+  it('was throttled, refused, failed or unavailable is tried again', async () => {
     const name = pool()
     const put = block()
-    goWrong('PutItem', 'throttled', 'refused', 'failed')
+    goWrong('PutItem', 'throttled', 'refused', 'failed', 'unavailable')
     expect(await mirror.putBlock(name, put)).toBe(put)
     expect(operations()).toEqual(['PutItem'])
   })
