@@ -3,9 +3,11 @@ import type { Mirror } from '../shared/mirror/port.ts'
 
 /** A lease that is not renewed is another's after this time, ms: so long nobody works after a task has died without a word. */
 const LEASE_MS = 20_000
-/** It is renewed so often, and asked for so often while another has it, ms. */
+/** It is renewed so often; asked for so often while another has it, or when nobody has answered, ms. */
 const RENEW_MS = 5_000
 const ASK_MS = 1_000
+/** It counts as lost so long before it ends, ms: what is under way can be finished before another has it, whose clock may not be ours. */
+export const GRACE_MS = 5_000
 
 export interface LeaseOptions {
   mirror: Pick<Mirror, 'takeLease' | 'releaseLease'>
@@ -22,17 +24,17 @@ export interface LeaseOptions {
  * they have it is the condition on blocks (Promise 1).
  */
 export class Lease {
-  /** resolves when it is lost: another has it, or it could not be renewed in time */
+  /** resolves when it is lost: another has it, or it could not be renewed in time, and is to be another's in `GRACE_MS` */
   readonly lost: Promise<void>
   readonly #options: LeaseOptions
   readonly #released = new AbortController()
 
   /** Waits until the lease is ours; undefined if it was given up before. */
   static async take(options: LeaseOptions, signal: AbortSignal): Promise<Lease | undefined> {
-    const { mirror, clock, shard, owner, report } = options
+    const { clock } = options
     while (!signal.aborted) {
       const asked = clock.now()
-      const taken = await mirror.takeLease(shard, owner, LEASE_MS).catch(report)
+      const taken = await ask(options)
       if (taken) return new Lease(options, asked)
       await clock.sleep(ASK_MS, signal)
     }
@@ -41,24 +43,23 @@ export class Lease {
 
   private constructor(options: LeaseOptions, asked: number) {
     this.#options = options
-    this.lost = this.#renew(asked + LEASE_MS)
+    this.lost = this.#renew(asked + LEASE_MS - GRACE_MS)
   }
 
   async #renew(ends: number): Promise<void> {
-    const { mirror, clock, shard, owner, report } = this.#options
+    const { clock } = this.#options
     const { signal } = this.#released
-    while (true) {
-      await clock.sleep(RENEW_MS, signal)
+    for (let waitMs = RENEW_MS; ; ) {
+      await clock.sleep(Math.max(0, Math.min(waitMs, ends - clock.now())), signal)
       if (signal.aborted) return new Promise(() => {}) // given back, not lost
       const asked = clock.now()
+      if (asked >= ends) return
       const late = new AbortController()
-      const renewed = await Promise.race([
-        mirror.takeLease(shard, owner, LEASE_MS).catch(report),
-        clock.sleep(ends - asked, late.signal).then(() => false),
-      ])
+      const renewed = await Promise.race([ask(this.#options), clock.sleep(ends - asked, late.signal).then(() => false)])
       late.abort()
-      if (renewed) ends = asked + LEASE_MS
-      else if (renewed === false || clock.now() >= ends) return
+      if (renewed === false) return
+      if (renewed) ends = asked + LEASE_MS - GRACE_MS
+      waitMs = renewed ? RENEW_MS : ASK_MS
     }
   }
 
@@ -67,5 +68,15 @@ export class Lease {
     const { mirror, shard, owner } = this.#options
     this.#released.abort()
     await mirror.releaseLease(shard, owner)
+  }
+}
+
+/** Asks for it, or for more time; undefined if nobody knows, which is no yes. */
+async function ask({ mirror, shard, owner, report }: LeaseOptions): Promise<boolean | undefined> {
+  try {
+    return await mirror.takeLease(shard, owner, LEASE_MS)
+  } catch (error) {
+    report(error)
+    return undefined
   }
 }

@@ -14,7 +14,7 @@ import { SqsQueue } from '../shared/queue/sqs.ts'
 import { shardOf } from '../shared/shards.ts'
 import { beat } from './heartbeat.ts'
 import { Keeper } from './keeper.ts'
-import { Lease } from './lease.ts'
+import { GRACE_MS, Lease } from './lease.ts'
 import { lineOf, type SidecarReport } from './report.ts'
 import { readSecretSeed } from './seed.ts'
 
@@ -107,7 +107,7 @@ if (lease) {
     process.exitCode = 1
   })
   await Promise.race([lost, new Promise((resolve) => stopping.signal.addEventListener('abort', resolve))])
-  setTimeout(() => process.exit(1), STOP_MS).unref()
+  setTimeout(() => process.exit(1), stopping.signal.aborted ? STOP_MS : GRACE_MS).unref()
   await keeper.close()
   await Promise.all([ingress.close(), ...handlers.map(({ queue }) => queue.close())])
   await lease.release()

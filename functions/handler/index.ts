@@ -11,14 +11,10 @@ import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { ShardedIngress } from '../../shared/shards.ts'
 import { Telemetry } from '../telemetry.ts'
 import type { TxEvent } from './event.ts'
-import { answerBatch, type BellsEvent, type BellsResponse } from './lambda.ts'
+import { handlerFunction } from './function.ts'
+import type { BellsEvent, BellsResponse } from './lambda.ts'
 import { type OnTx, Pools } from './pools.ts'
 import { lineOf, type PostFailed, type RunnerReport } from './report.ts'
-import { answerBell } from './runner.ts'
-
-/** Between two attempts at an entry: ms after the first, doubling up to the most. SQS knows whole seconds. */
-const RETRY_MS = 1_000
-const RETRY_MOST_MS = 30_000
 
 // The Lambda of one handler file: it answers the bells of its queue. The file itself and the config are in its bundle.
 const env = readEnv('handler')
@@ -38,9 +34,6 @@ const settings = (path: string): CheckedSettings => own.get(path) ?? others
 const pools = new Pools({ mirror, ingress, clock, settings, postFailed: (error) => report({ kind: 'post-failed', error }) })
 const onTx = ('onTx' in user ? user.onTx : (user as { default?: unknown }).default) as OnTx
 
-/** Keys of pools of ours, which never change; what of a peer's pool may change is read each time. */
-const keys = new Map<string, string>()
-
 function report(report: RunnerReport | PostFailed): void {
   telemetry.log.error(lineOf(report), { kind: report.kind, ...('pool' in report && { pool: report.pool }) })
   if (report.kind === 'failed') telemetry.count('handlerErrors')
@@ -53,32 +46,20 @@ function handle(event: TxEvent): unknown {
   return onTx(event, pools)
 }
 
+const answer = handlerFunction({
+  handler: env.HANDLER,
+  queue,
+  mirror,
+  pools,
+  settings,
+  clock,
+  onTx: handle,
+  report,
+  failed: (error) => telemetry.log.error('bells could not be answered', error as Error),
+})
+
 export async function handler(event: BellsEvent, context: { getRemainingTimeInMillis: () => number }): Promise<BellsResponse> {
-  const answered = await answerBatch(event, () => context.getRemainingTimeInMillis(), {
-    queue,
-    report: (error) => telemetry.log.error('bells could not be answered', error as Error),
-    async answer(bell, receives, remainingMs) {
-      const { maxAttempts, onPoison, timeoutMs } = settings(bell.pool)
-      const known = keys.get(bell.pool)
-      const pool = known === undefined ? await pools.control(bell.pool) : { key: known }
-      if (own.has(bell.pool)) keys.set(bell.pool, pool.key)
-      // An entry is begun when all the time that it may take is left: Lambda never ends a handler's call in its middle.
-      const deadline = clock.now() + remainingMs() - timeoutMs
-      const options = {
-        handler: env.HANDLER,
-        mirror,
-        clock,
-        report,
-        onTx: handle,
-        maxAttempts,
-        onPoison,
-        timeoutMs,
-        retryMs: RETRY_MS,
-        retryMostMs: RETRY_MOST_MS,
-      }
-      return answerBell(bell, pool, receives, deadline, options)
-    },
-  })
+  const answered = await answer(event, () => context.getRemainingTimeInMillis())
   telemetry.flush()
   return answered
 }

@@ -13,6 +13,7 @@ export interface S3BlobsOptions {
   /** what keys begin with: blobs that may expire (bodies of messages) and those that may not (blocks) can lie apart */
   prefix?: string
   patienceMs?: number
+  attemptMs?: number
 }
 
 /** Blobs as S3 objects, `blobs/<sha256>`. S3 reads are consistent: what was put is there. */
@@ -22,11 +23,11 @@ export class S3Blobs implements Blobs {
   readonly #prefix: string
   readonly #options: CallOptions
 
-  constructor({ client, bucket, prefix = 'blobs/', patienceMs }: S3BlobsOptions) {
+  constructor({ client, bucket, prefix = 'blobs/', patienceMs, attemptMs = ATTEMPT_MS }: S3BlobsOptions) {
     this.#client = client
     this.#bucket = bucket
     this.#prefix = prefix
-    this.#options = { patienceMs, attemptMs: ATTEMPT_MS }
+    this.#options = { patienceMs, attemptMs }
   }
 
   async put(bytes: Uint8Array): Promise<string> {

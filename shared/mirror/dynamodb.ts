@@ -65,6 +65,8 @@ export interface DynamoMirrorOptions {
   blobs: Blobs
   now?: () => number
   patienceMs?: number
+  /** one attempt may take this long, ms (shared/aws.ts) */
+  attemptMs?: number
 }
 
 /** A block's item: the block is in it, or in a blob. */
@@ -82,12 +84,12 @@ export class DynamoMirror implements Mirror {
   readonly #now: () => number
   readonly #options: CallOptions
 
-  constructor({ client, table, blobs, now = Date.now, patienceMs }: DynamoMirrorOptions) {
+  constructor({ client, table, blobs, now = Date.now, patienceMs, attemptMs }: DynamoMirrorOptions) {
     this.#client = client
     this.#table = table
     this.#blobs = blobs
     this.#now = now
-    this.#options = { patienceMs }
+    this.#options = { patienceMs, attemptMs }
   }
 
   // ---- blocks

@@ -45,6 +45,10 @@ export interface SqsQueueOptions {
    */
   gatherMs?: number
   patienceMs?: number
+  /** one attempt may take this long, ms (shared/aws.ts); a receive besides for as long as it waits */
+  attemptMs?: number
+  /** a receive waits no longer than this for a first message, seconds (default 20, which is the most that SQS allows) */
+  longestWaitS?: number
 }
 
 /** A record of an SQS event, as much of it as is needed here. */
@@ -61,19 +65,21 @@ export class SqsQueue implements Queue {
   readonly #url: string
   readonly #blobs: Blobs
   readonly #gatherMs: number
-  readonly #options: CallOptions
+  readonly #longestWaitS: number
+  readonly #options: CallOptions & { attemptMs: number }
   /** when the next receive may begin */
   #receiveAt = 0
   #leaving: { messages: Message[]; gone: Promise<void> } | undefined
   readonly #deleting = new Set<Promise<void>>()
 
-  constructor({ client, url, blobs, gatherMs = 0, patienceMs }: SqsQueueOptions) {
+  constructor({ client, url, blobs, gatherMs = 0, patienceMs, attemptMs = ATTEMPT_MS, longestWaitS = MAX_WAIT_S }: SqsQueueOptions) {
     this.fifo = url.endsWith('.fifo')
     this.#client = client
     this.#url = url
     this.#blobs = blobs
     this.#gatherMs = gatherMs
-    this.#options = { patienceMs }
+    this.#longestWaitS = longestWaitS
+    this.#options = { patienceMs, attemptMs }
   }
 
   // ---- send
@@ -112,7 +118,7 @@ export class SqsQueue implements Queue {
   async receive({ max, waitMs, signal }: ReceiveOptions): Promise<Message[]> {
     try {
       if (this.#gatherMs) await wait(Math.max(0, this.#receiveAt - performance.now()), undefined, { signal })
-      const messages = await this.#take(Math.min(BATCH, max), Math.min(MAX_WAIT_S, Math.ceil(waitMs / 1000)), signal)
+      const messages = await this.#take(Math.min(BATCH, max), Math.min(this.#longestWaitS, Math.ceil(waitMs / 1000)), signal)
       let isEmpty = messages.length < Math.min(BATCH, max)
       // A full answer says that there are more: then one request more, two side by side, four, until one of them is not full.
       for (let width = 1; !isEmpty && messages.length < max && bytesOf(messages) < RECEIVE_BYTES; width *= 2) {
@@ -140,7 +146,7 @@ export class SqsQueue implements Queue {
       ...(this.fifo && { ReceiveRequestAttemptId: randomUUID() }),
     })
     const request = (options: { abortSignal: AbortSignal }) => this.#client.send(command, options)
-    const options = { ...this.#options, attemptMs: waitS * 1000 + ATTEMPT_MS, signal }
+    const options = { ...this.#options, attemptMs: waitS * 1000 + this.#options.attemptMs, signal }
     const { Messages = [] } = await call('receiving', request, options)
     const read = await Promise.allSettled(Messages.map((message) => this.#read(message)))
     // One whose blob cannot be read comes again when its visibility lapses, and with it what is behind it in its group.

@@ -1,20 +1,14 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { CreateQueueCommand } from '@aws-sdk/client-sqs'
 import { type Program, readProgram } from '../../cdk/read.ts'
 import type { EnvOf } from '../../shared/env.ts'
 import { planMachine } from '../../shared/plan.ts'
+import { Task } from '../machine/task.ts'
 import { awsClients, queueUrl } from './clients.ts'
 import { Emulators } from './emulators.ts'
 
-const SIDECAR = fileURLToPath(new URL('../../sidecar/main.ts', import.meta.url))
 /** What Node takes for itself in a container of 512 MB, which it does not find here: half of it for old objects, 1 MB for each space of new ones. */
 const AS_IN_512_MB = ['--max-old-space-size=256', '--max-semi-space-size=1']
 const HANDLER = 'export function onTx() {\n  globalThis.handled = (globalThis.handled ?? 0) + 1\n}\n'
@@ -30,10 +24,7 @@ export class Deployment {
   readonly dir = mkdtempSync(join(tmpdir(), 'overpool-deployment-'))
   readonly emulators: Emulators
   readonly program: Program
-  /** bytes that the sidecar has written to its log */
-  logged = 0
-  readonly #secrets: Server
-  #sidecar: ChildProcess | undefined
+  #sidecar: Task | undefined
 
   /** @param pools all of them with a handler that counts its entries and does nothing */
   static async start(pools: string[]): Promise<Deployment> {
@@ -42,12 +33,8 @@ export class Deployment {
       const config = { handler: './main.ts', pools: Object.fromEntries(pools.map((path) => [path, {}])) }
       writeFileSync(join(dir, 'overpool.config.ts'), `export default ${JSON.stringify(config)}\n`)
       writeFileSync(join(dir, 'main.ts'), HANDLER)
-      const [program, emulators, secrets] = await Promise.all([
-        readProgram(join(dir, 'overpool.config.ts')),
-        Emulators.start(),
-        secretsManager(),
-      ])
-      const deployment = new Deployment(program, emulators, secrets)
+      const [program, emulators] = await Promise.all([readProgram(join(dir, 'overpool.config.ts')), Emulators.start()])
+      const deployment = new Deployment(program, emulators)
       await deployment.#makeQueues()
       await deployment.startSidecar()
       return deployment
@@ -56,10 +43,9 @@ export class Deployment {
     }
   }
 
-  private constructor(program: Program, emulators: Emulators, secrets: Server) {
+  private constructor(program: Program, emulators: Emulators) {
     this.program = program
     this.emulators = emulators
-    this.#secrets = secrets
   }
 
   get bellsUrl(): string {
@@ -78,7 +64,6 @@ export class Deployment {
   get #aws(): Record<string, string> {
     return {
       AWS_ENDPOINT_URL: this.emulators.place.endpoint,
-      AWS_ENDPOINT_URL_SECRETS_MANAGER: `http://127.0.0.1:${(this.#secrets.address() as AddressInfo).port}`,
       AWS_REGION: 'us-east-1',
       AWS_ACCESS_KEY_ID: 'test',
       AWS_SECRET_ACCESS_KEY: 'test',
@@ -106,21 +91,14 @@ export class Deployment {
       SHARDS: '1',
       SEED_ARN: 'seed',
       MACHINE: JSON.stringify(planMachine(config, rung)),
-      WORK_DIR: this.dir,
     }
-    const child = spawn(process.execPath, [...AS_IN_512_MB, SIDECAR], {
-      env: { PATH: process.env.PATH, ...this.#aws, ...environment },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    this.#sidecar = child
-    await new Promise<void>((resolve, reject) => {
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        this.logged += line.length + 1
-        if (line.includes('"kind":"working"')) resolve()
-        else if (!line.includes('"level":"INFO"')) console.error(line)
-      })
-      child.once('exit', (code) => reject(new Error(`the sidecar has exited (${code})`)))
-    })
+    this.#sidecar = new Task(this.dir, { ...this.#aws, ...environment }, AS_IN_512_MB)
+    await this.#sidecar.said('working')
+  }
+
+  /** Bytes that the sidecar has written to its log. */
+  get logged(): number {
+    return this.#sidecar!.lines.reduce((sum, line) => sum + line.length + 1, 0)
   }
 
   /** Resident memory of the sidecar, bytes: now, and the most that it ever was. */
@@ -131,24 +109,8 @@ export class Deployment {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const child = this.#sidecar
-    if (child && child.exitCode === null && child.signalCode === null) {
-      const exited = once(child, 'exit')
-      child.kill('SIGKILL')
-      await exited
-    }
+    await this.#sidecar?.ended('SIGKILL')
     await this.emulators[Symbol.asyncDispose]()
-    this.#secrets.close()
-    this.#secrets.closeAllConnections()
     rmSync(this.dir, { recursive: true, force: true })
   }
-}
-
-/** No emulator from npm knows Secrets Manager, of which a sidecar asks one thing, once: its seed. */
-async function secretsManager(): Promise<Server> {
-  const answer = JSON.stringify({ SecretString: '01'.repeat(32) })
-  const server = createServer((_, response) => response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end(answer))
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return server
 }

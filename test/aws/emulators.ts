@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import type { Server } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { CreateTableCommand } from '@aws-sdk/client-dynamodb'
 import { CreateBucketCommand } from '@aws-sdk/client-s3'
@@ -9,36 +9,44 @@ import { type FauxqsServer, startFauxqs } from 'fauxqs'
 import { type AwsClients, type AwsPlace, awsClients, queueUrl } from './clients.ts'
 import { AwsProxy } from './proxy.ts'
 
+/** The value of every secret there: a machine's seed. */
+export const SEED = '5e'.repeat(32)
+
 /**
- * An AWS of a test's own: DynamoDB (dynalite), SQS and S3 (fauxqs), in memory, with a proxy before them. They live in the process of the test,
- * so that they outlive a machine that is killed.
+ * An AWS of a test's own: DynamoDB (dynalite), SQS and S3 (fauxqs), in memory, and a secret, which neither has; with a proxy before them. They live in the
+ * process of the test, so that they outlive a machine that is killed.
  */
 export class Emulators {
   readonly proxy: AwsProxy
   readonly place: AwsPlace
   readonly #dynalite: Server
   readonly #fauxqs: FauxqsServer
+  readonly #secrets: Server
   /** beside the proxy */
   readonly #clients: AwsClients
 
   static async start(): Promise<Emulators> {
     const dynamo = dynalite({ createTableMs: 0 })
-    dynamo.listen(0, '127.0.0.1')
-    const [fauxqs] = await Promise.all([startFauxqs({ port: 0, logger: false }), once(dynamo, 'listening')])
+    const secrets = createServer((_, response) => response.end(JSON.stringify({ SecretString: SEED })))
+    for (const server of [dynamo, secrets]) server.listen(0, '127.0.0.1')
+    const [fauxqs] = await Promise.all([startFauxqs({ port: 0, logger: false }), once(dynamo, 'listening'), once(secrets, 'listening')])
+    const at = (server: Server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     const other = `http://127.0.0.1:${fauxqs.port}`
     const proxy = await AwsProxy.start({
-      dynamodb: `http://127.0.0.1:${(dynamo.address() as AddressInfo).port}`,
+      dynamodb: at(dynamo),
       sqs: other,
       s3: other,
+      secretsmanager: at(secrets),
     })
-    const emulators = new Emulators(dynamo, fauxqs, proxy)
+    const emulators = new Emulators(dynamo, fauxqs, secrets, proxy)
     await emulators.#make()
     return emulators
   }
 
-  private constructor(dynamo: Server, fauxqs: FauxqsServer, proxy: AwsProxy) {
+  private constructor(dynamo: Server, fauxqs: FauxqsServer, secrets: Server, proxy: AwsProxy) {
     this.#dynalite = dynamo
     this.#fauxqs = fauxqs
+    this.#secrets = secrets
     this.proxy = proxy
     this.place = { endpoint: proxy.endpoint, table: 'mirror', bucket: 'overpool' }
     this.#clients = awsClients(`http://127.0.0.1:${fauxqs.port}`)
@@ -82,6 +90,6 @@ export class Emulators {
     await this.proxy[Symbol.asyncDispose]()
     this.#clients.close()
     await this.#fauxqs.stop()
-    await new Promise((resolve) => this.#dynalite.close(resolve))
+    for (const server of [this.#dynalite, this.#secrets]) await new Promise((resolve) => server.close(resolve))
   }
 }

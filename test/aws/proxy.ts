@@ -6,7 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 /** How often a receive that waits looks for a message, ms. */
 const LOOK_MS = 10
 
-export type Service = 'dynamodb' | 'sqs' | 's3'
+export type Service = 'dynamodb' | 'sqs' | 's3' | 'secretsmanager'
 
 // biome-ignore lint/suspicious/noExplicitAny: the JSON of any operation
 type Json = any
@@ -30,11 +30,15 @@ export interface AwsCall extends AwsRequest {
   bytes: number
 }
 
+/** How late an answer is that comes late, ms. */
+const LATE_MS = 150
+
 /**
- * What goes wrong with a request. 'throttled' and 'failed' are answers, and nothing was done; 'refused' is a connection that breaks before anything
- * was done, 'lost' one that breaks when all was done; 'partial': of a batch the first half was done.
+ * What goes wrong with a request. 'throttled', 'failed' (500) and 'unavailable' (503) are answers, and nothing was done; 'refused' is a connection that breaks
+ * before anything was done, 'lost' one that breaks when all was done; 'unheard' and 'unanswered' are the same without a word, until the client gives up;
+ * 'partial': of a batch the first half was done; 'late': all is well, only later.
  */
-export type Fault = 'throttled' | 'failed' | 'refused' | 'lost' | 'partial'
+export type Fault = 'throttled' | 'failed' | 'unavailable' | 'refused' | 'lost' | 'unheard' | 'unanswered' | 'partial' | 'late'
 
 interface Answer {
   status: number
@@ -74,11 +78,14 @@ export class AwsProxy {
     const body = Buffer.concat(await Array.fromAsync(incoming as AsyncIterable<Buffer>))
     const asked = requestOf(incoming, body)
     const fault = this.weather(asked)
+    if (fault === 'unheard') return
     if (fault === 'refused') return void response.destroy()
+    if (fault === 'late') await wait(LATE_MS)
     let answer: Answer
-    if (fault === 'throttled' || fault === 'failed') answer = failure(asked.service, fault)
+    if (fault === 'throttled' || fault === 'failed' || fault === 'unavailable') answer = failure(asked.service, fault)
     else if (fault === 'partial' && asked.input) answer = await this.#half(asked, incoming)
     else answer = await this.#forward(asked, incoming, body, response)
+    if (fault === 'unanswered') return
     if (fault === 'lost') return void response.destroy()
     const { 'content-length': _, 'transfer-encoding': __, connection: ___, ...headers } = answer.headers
     response.writeHead(answer.status, { ...headers, 'content-length': answer.body.length }).end(answer.body)
@@ -174,7 +181,12 @@ function requestOf({ headers, method, url }: IncomingMessage, body: Buffer): Aws
   const [target, operation] = String(headers['x-amz-target'] ?? '').split('.')
   const path = decodeURIComponent(url!.split('?', 1)[0]!)
   if (!operation) return { service: 's3', operation: method!, input: undefined, path }
-  return { service: target === 'AmazonSQS' ? 'sqs' : 'dynamodb', operation, input: JSON.parse(body.toString()), path }
+  return { service: serviceOf(target!), operation, input: JSON.parse(body.toString()), path }
+}
+
+function serviceOf(target: string): Service {
+  if (target === 'AmazonSQS') return 'sqs'
+  return target === 'secretsmanager' ? target : 'dynamodb'
 }
 
 /** The request, which asks for its price as well. */
@@ -182,8 +194,8 @@ function withCapacity(input: Json): Buffer {
   return Buffer.from(JSON.stringify({ ...input, ReturnConsumedCapacity: 'TOTAL' }))
 }
 
-function failure(service: Service, fault: 'throttled' | 'failed'): Answer {
-  const [status, code] = fault === 'failed' ? [500, 'InternalServerError'] : THROTTLED[service]
+function failure(service: Service, fault: 'throttled' | 'failed' | 'unavailable'): Answer {
+  const [status, code] = fault === 'throttled' ? THROTTLED[service] : FAILED[fault]
   if (service === 's3') {
     const body = Buffer.from(`<?xml version="1.0"?><Error><Code>${code}</Code><Message>${fault}</Message></Error>`)
     return { status, headers: { 'content-type': 'application/xml' }, body }
@@ -192,8 +204,11 @@ function failure(service: Service, fault: 'throttled' | 'failed'): Answer {
   return { status, headers: { 'content-type': 'application/x-amz-json-1.0' }, body }
 }
 
+const FAILED = { failed: [500, 'InternalServerError'], unavailable: [503, 'ServiceUnavailable'] } as const
+
 const THROTTLED: Record<Service, [status: number, code: string]> = {
   dynamodb: [400, 'ProvisionedThroughputExceededException'],
   sqs: [400, 'ThrottlingException'],
   s3: [503, 'SlowDown'],
+  secretsmanager: [400, 'ThrottlingException'],
 }

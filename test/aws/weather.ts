@@ -9,6 +9,23 @@ export function badDay({ operation }: AwsRequest): Fault | undefined {
   return FAULTS[Math.floor(random() * FAULTS.length)]
 }
 
+/** A day when each of these befalls a tenth of all requests: two of three go wrong. */
+const WORST: Fault[][] = [
+  ['late'],
+  ['failed'],
+  ['unavailable'],
+  ['throttled'],
+  ['refused', 'lost'], // the connection is cut
+  ['unheard', 'unanswered'], // the time is out
+  ['partial'],
+]
+
+export function worstDay({ operation }: AwsRequest): Fault | undefined {
+  const faults = WORST[Math.floor(random() * 10)]
+  if (!faults || operation.startsWith('Create')) return undefined
+  return faults[Math.floor(random() * faults.length)]
+}
+
 /** A bad day without lost answers that leave a trace, though one that is allowed: a message twice, or only after its visibility. */
 export function tracelessBadDay(request: AwsRequest): Fault | undefined {
   const fault = badDay(request)

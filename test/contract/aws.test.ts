@@ -125,10 +125,20 @@ describe('a block whose put', () => {
     expect(await mirror.readBlocks(name, 0)).toHaveLength(1)
   })
 
-  it('was throttled, refused or failed is tried again', async () => {
+  it('is not answered in time is tried again, whether it was done or not', async () => {
+    const name = pool()
+    const hurried = new DynamoMirror({ client: clients.dynamodb, table: emulators.place.table, blobs, attemptMs: 100 })
+    goWrong('PutItem', 'unheard', 'unanswered')
+    const put = block()
+    expect(await hurried.putBlock(name, put)).toBe(put)
+    expect(operations()).toEqual(['PutItem', 'PutItem', 'GetItem'])
+    expect(await hurried.readBlocks(name, 0)).toHaveLength(1)
+  })
+
+  it('was throttled, refused, failed or unavailable is tried again', async () => {
     const name = pool()
     const put = block()
-    goWrong('PutItem', 'throttled', 'refused', 'failed')
+    goWrong('PutItem', 'throttled', 'refused', 'failed', 'unavailable')
     expect(await mirror.putBlock(name, put)).toBe(put)
     expect(operations()).toEqual(['PutItem'])
   })

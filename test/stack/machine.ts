@@ -1,12 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Agent as HttpAgent, request as httpRequest } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { setTimeout as wait } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { CloudWatchLogsClient, FilterLogEventsCommand, ResourceNotFoundException } from '@aws-sdk/client-cloudwatch-logs'
 import { DeleteItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { LambdaClient, ListEventSourceMappingsCommand, UpdateEventSourceMappingCommand } from '@aws-sdk/client-lambda'
@@ -21,9 +17,9 @@ import type { ChildOptions } from '../machine/child.ts'
 import type { Run, Wish } from '../machine/handler.ts'
 import { poolsOfKind } from '../machine/kinds.ts'
 import { type Ack, type Methods, SIDE, TestMachine, until } from '../machine/machine.ts'
+import { Task } from '../machine/task.ts'
 import { RunsReader } from './runs.ts'
 
-const SIDECAR = fileURLToPath(new URL('../../sidecar/main.ts', import.meta.url))
 /** The runs' notes are read so often, ms. */
 const LOOK_MS = 150
 /** Log lines that have not become more for so long are all there, ms. */
@@ -62,10 +58,10 @@ export class StackMachine extends TestMachine {
   readonly #closed = new AbortController()
   readonly #began = Date.now()
   readonly #names = new Map<string, string>()
-  readonly #lines: string[] = []
+  /** the sidecar's, the last of which may work */
+  readonly #tasks: Task[] = []
   #runs: Run[] = []
   #proxy: AwsProxy | undefined
-  #sidecar: ChildProcess | undefined
 
   static async open(pools: ChildOptions['pools'], options: Partial<ChildOptions>): Promise<StackMachine> {
     const outputs = Object.values(JSON.parse(readFileSync(process.env.OVERPOOL_OUTPUTS!, 'utf8')))[0] as Outputs
@@ -117,28 +113,15 @@ export class StackMachine extends TestMachine {
     if (this.#outputs.Sidecar0 === undefined) return
     // Emulators hand messages to a client that has gone, and a sidecar that was stopped or killed has: the proxy does the waiting.
     const endpoint = process.env.AWS_ENDPOINT_URL!
-    this.#proxy ??= await AwsProxy.start({ dynamodb: endpoint, sqs: endpoint, s3: endpoint })
+    this.#proxy ??= await AwsProxy.start({ dynamodb: endpoint, sqs: endpoint, s3: endpoint, secretsmanager: endpoint })
     const environment = this.#outputs.Sidecar0.replaceAll(endpoint, this.#proxy.endpoint)
-    const child = spawn(process.execPath, [SIDECAR], {
-      env: {
-        ...process.env,
-        AWS_ENDPOINT_URL: this.#proxy.endpoint,
-        AWS_ENDPOINT_URL_S3: this.#proxy.endpoint,
-        WORK_DIR: this.dir,
-        ...(JSON.parse(environment) as object),
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
+    const task = new Task(this.dir, {
+      AWS_ENDPOINT_URL: this.#proxy.endpoint,
+      AWS_ENDPOINT_URL_S3: this.#proxy.endpoint,
+      ...(JSON.parse(environment) as Record<string, string>),
     })
-    this.#sidecar = child
-    const working = new Promise<void>((resolve, reject) => {
-      const heard = (line: string) => {
-        this.#lines.push(line)
-        if (line.includes('"kind":"working"')) resolve()
-      }
-      for (const input of [child.stdout, child.stderr]) createInterface({ input }).on('line', heard)
-      child.once('exit', (code) => reject(new Error(`the sidecar has exited (${code}): ${this.#lines.slice(-5).join('\n')}`)))
-    })
-    await working
+    this.#tasks.push(task)
+    await task.said('working')
   }
 
   /** Whether the handler's function is given its bells. */
@@ -161,11 +144,9 @@ export class StackMachine extends TestMachine {
   }
 
   async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-    const child = this.#sidecar
-    if (!child || child.exitCode !== null || child.signalCode !== null) return
-    const exited = once(child, 'exit')
-    child.kill(signal)
-    await exited
+    const task = this.#tasks.at(-1)
+    if (!task || task.end !== undefined) return
+    await task.ended(signal)
     // The next one need not wait until the lease of a dead one has run out.
     if (signal === 'SIGTERM') return
     const Key = { pk: { S: `lease#${SHARD}` }, sk: { S: 'lease' } }
@@ -175,12 +156,12 @@ export class StackMachine extends TestMachine {
   // ---- what scenarios ask
 
   override get pid(): number {
-    return this.#sidecar!.pid!
+    return this.#tasks.at(-1)!.pid
   }
 
   /** By which key other machines know it, as a sidecar beside the test has said. */
   get id(): string | undefined {
-    const working = this.#lines.find((line) => line.includes('"kind":"working"'))
+    const working = this.#tasks.flatMap(({ lines }) => lines).find((line) => line.includes('"kind":"working"'))
     return working && (JSON.parse(working) as { machine: string }).machine
   }
 
@@ -230,7 +211,7 @@ export class StackMachine extends TestMachine {
       before = lines.length
       await wait(SETTLED_MS)
     }
-    return [...this.#lines, ...lines].flatMap((line) => {
+    return [...this.#tasks.flatMap((task) => task.lines), ...lines].flatMap((line) => {
       const { kind, message } = line.startsWith('{') ? (JSON.parse(line) as { kind?: string; message?: string }) : {}
       return kind && message !== undefined ? [`${kind}: ${message}`] : []
     })

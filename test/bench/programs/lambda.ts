@@ -65,7 +65,7 @@ answer({
   /** Takes bells from a queue from now on, as the event source mapping does. */
   async listen(url: string) {
     const [{ SQSClient }, { EventSource }] = await Promise.all([import('@aws-sdk/client-sqs'), import('../../aws/event-source.ts')])
-    const call = async (event: BellsEvent) => {
+    const invoke = async (event: BellsEvent) => {
       const began = process.cpuUsage()
       const answered = await handler(event, { getRemainingTimeInMillis: () => 90_000 })
       const { user, system } = process.cpuUsage(began)
@@ -73,7 +73,8 @@ answer({
       taken.cpuMs += (user + system) / 1_000
       return answered as BellsResponse
     }
-    source = new EventSource({ client: new SQSClient({}), url, call })
+    source = new EventSource({ client: new SQSClient({}), url, functions: 1, invoke })
+    source.start()
   },
   stop: () => source?.stop(),
   /** Of all calls until now; `handled`: entries that the handler file has counted. */

@@ -1,0 +1,47 @@
+import type { Clock } from '../../shared/clock.ts'
+import type { CheckedSettings } from '../../shared/config.ts'
+import { isPeerPool } from '../../shared/ledger/capability.ts'
+import type { Mirror } from '../../shared/mirror/port.ts'
+import type { TxEvent } from './event.ts'
+import { answerBatch, type BellsDeps, type BellsEvent, type BellsResponse } from './lambda.ts'
+import type { Pools } from './pools.ts'
+import type { RunnerReport } from './report.ts'
+import { answerBell } from './runner.ts'
+
+/** Between two attempts at an entry: ms after the first, doubling up to the most. SQS knows whole seconds. */
+const RETRY_MS = 1_000
+const RETRY_MOST_MS = 30_000
+
+export interface FunctionDeps {
+  /** the handler's name */
+  handler: string
+  /** that of its bells */
+  queue: BellsDeps['queue']
+  mirror: Mirror
+  pools: Pick<Pools, 'control'>
+  settings: (path: string) => Pick<CheckedSettings, 'maxAttempts' | 'onPoison' | 'timeoutMs'>
+  clock: Clock
+  /** the user's function */
+  onTx: (event: TxEvent) => unknown
+  report: (report: RunnerReport) => void
+  /** told why bells could not be answered */
+  failed: (error: unknown) => void
+}
+
+/** The function of one handler: what Lambda calls with a batch of its bells, and how long it has for them. */
+export function handlerFunction(deps: FunctionDeps): (event: BellsEvent, remainingMs: () => number) => Promise<BellsResponse> {
+  const { handler, queue, mirror, pools, settings, clock, onTx, report, failed } = deps
+  /** Keys of pools of ours, which never change; what of a peer's pool may change is read each time. */
+  const keys = new Map<string, string>()
+  const answer: BellsDeps['answer'] = async (bell, receives, remainingMs) => {
+    const { maxAttempts, onPoison, timeoutMs } = settings(bell.pool)
+    const known = keys.get(bell.pool)
+    const pool = known === undefined ? await pools.control(bell.pool) : { key: known }
+    if (!isPeerPool(bell.pool)) keys.set(bell.pool, pool.key)
+    // An entry is begun when all the time that it may take is left: Lambda never ends a handler's call in its middle.
+    const deadline = clock.now() + remainingMs() - timeoutMs
+    const attempts = { maxAttempts, onPoison, timeoutMs, retryMs: RETRY_MS, retryMostMs: RETRY_MOST_MS }
+    return answerBell(bell, pool, receives, deadline, { handler, mirror, clock, report, onTx, ...attempts })
+  }
+  return (event, remainingMs) => answerBatch(event, remainingMs, { queue, answer, report: failed })
+}

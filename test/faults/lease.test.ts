@@ -1,0 +1,141 @@
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { S3Blobs } from '../../shared/blobs/s3.ts'
+import { DynamoMirror } from '../../shared/mirror/dynamodb.ts'
+import { Lease } from '../../sidecar/lease.ts'
+import { type AwsClients, awsClients } from '../aws/clients.ts'
+import { Emulators } from '../aws/emulators.ts'
+import type { AwsRequest } from '../aws/proxy.ts'
+import { HandClock } from '../hand-clock.ts'
+import { until } from '../machine/machine.ts'
+
+// Two sidecars that ask for the lease of one shard, over DynamoDB, in a time that goes on by hand.
+
+const LEASE_MS = 20_000
+const RENEW_MS = 5_000
+const ASK_MS = 1_000
+
+let emulators: Emulators
+let clients: AwsClients
+let clock: HandClock
+let mirror: DynamoMirror
+let asked: string[]
+let reports: unknown[]
+
+beforeEach(async () => {
+  emulators = await Emulators.start()
+  const { place, proxy } = emulators
+  clients = awsClients(place.endpoint)
+  clock = new HandClock()
+  const blobs = new S3Blobs({ client: clients.s3, bucket: place.bucket })
+  mirror = new DynamoMirror({ client: clients.dynamodb, table: place.table, blobs, now: clock.now, patienceMs: 1 })
+  asked = []
+  reports = []
+  proxy.listen = (call) => call.operation === 'UpdateItem' && asked.push(ownerOf(call))
+})
+afterEach(async () => {
+  clients.close()
+  await emulators[Symbol.asyncDispose]()
+})
+
+function ownerOf({ input }: AwsRequest): string {
+  return input.ExpressionAttributeValues[':owner'].S
+}
+
+/** A sidecar that asks for the lease until it has it. */
+function contender(owner: string, signal = new AbortController().signal) {
+  const taking = Lease.take({ mirror, clock, shard: '0', owner, report: (error) => reports.push(error) }, signal)
+  const seen: { takenAt?: number; lostAt?: number } = {}
+  void taking.then((lease) => {
+    if (lease) seen.takenAt = clock.now()
+    void lease?.lost.then(() => (seen.lostAt = clock.now()))
+  })
+  return { taking, seen }
+}
+
+/** Resolves when everybody sleeps, for so long each. */
+async function sleeping(...ms: number[]): Promise<void> {
+  await until(
+    () => clock.sleeping,
+    (now) => String(now) === String(ms),
+  )
+}
+
+it('one of two that ask for the lease has it, for as long as it renews it', async () => {
+  const first = contender('first')
+  await first.taking
+  const second = contender('second')
+  for (let second = 0; second < 60; second++) {
+    await sleeping(ASK_MS, RENEW_MS)
+    clock.wind(1_000)
+  }
+  await sleeping(ASK_MS, RENEW_MS)
+  expect(asked.filter((owner) => owner === 'first')).toHaveLength(1 + 60_000 / RENEW_MS)
+  expect(asked.filter((owner) => owner === 'second')).toHaveLength(1 + 60_000 / ASK_MS)
+  expect([first.seen.lostAt, second.seen.takenAt, reports]).toEqual([undefined, undefined, []])
+})
+
+it('a lease that is given back is the other one’s within a second', async () => {
+  const first = contender('first')
+  const lease = (await first.taking)!
+  const second = contender('second')
+  await sleeping(ASK_MS, RENEW_MS)
+  await lease.release()
+  clock.wind(ASK_MS)
+  await second.taking
+  await sleeping(RENEW_MS)
+  expect(first.seen.lostAt, 'it was given back').toBeUndefined()
+})
+
+it('a lease that cannot be renewed is lost some time before another may take it', async () => {
+  const first = contender('first')
+  await first.taking
+  const second = contender('second')
+  await sleeping(ASK_MS, RENEW_MS)
+  clock.wind(RENEW_MS)
+  await sleeping(ASK_MS, RENEW_MS)
+  const renewed = clock.now()
+  emulators.proxy.weather = (request) => (request.operation === 'UpdateItem' && ownerOf(request) === 'first' ? 'failed' : undefined)
+  clock.wind(RENEW_MS + 2_000) // its process was held up: it asks late, is told nothing, and asks again
+  while (second.seen.takenAt === undefined) {
+    await until(
+      () => [second.seen.takenAt ?? 'asks', first.seen.lostAt ?? 'asks', clock.sleeping.filter((ms) => ms <= ASK_MS).length],
+      ([taken, lost, sleeping]) => taken !== 'asks' || sleeping === (lost === 'asks' ? 2 : 1),
+    )
+    clock.wind(1_000)
+  }
+  expect(reports.length).toBeGreaterThan(1)
+  expect(second.seen.takenAt - renewed).toBeGreaterThanOrEqual(LEASE_MS)
+  expect(second.seen.takenAt - first.seen.lostAt!, 'time to finish what is under way').toBeGreaterThanOrEqual(RENEW_MS)
+})
+
+it('one that another has taken meanwhile, since its own process slept, is lost as soon as it looks', async () => {
+  const sleeper = contender('sleeper')
+  await sleeper.taking
+  await sleeping(RENEW_MS)
+  const other = await mirror.takeLease('0', 'other', LEASE_MS)
+  expect(other).toBe(false)
+  const later = new DynamoMirror({
+    client: clients.dynamodb,
+    table: emulators.place.table,
+    blobs: new S3Blobs({ client: clients.s3, bucket: emulators.place.bucket }),
+    now: () => clock.now() + LEASE_MS,
+  })
+  expect(await later.takeLease('0', 'other', LEASE_MS)).toBe(true)
+  clock.wind(RENEW_MS)
+  await until(
+    () => sleeper.seen.lostAt,
+    (at) => at === clock.now(),
+  )
+})
+
+it('who waits for a lease and is told to stop never has it', async () => {
+  const first = contender('first')
+  const lease = (await first.taking)!
+  const stop = new AbortController()
+  const second = contender('second', stop.signal)
+  await sleeping(ASK_MS, RENEW_MS)
+  stop.abort()
+  expect(await second.taking).toBeUndefined()
+  await lease.release()
+  expect(await mirror.takeLease('0', 'third', LEASE_MS)).toBe(true)
+})

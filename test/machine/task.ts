@@ -1,0 +1,74 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+const SIDECAR = fileURLToPath(new URL('../../sidecar/main.ts', import.meta.url))
+
+/** A sidecar's task: sidecar/main.ts in a process of its own, as its container runs it. */
+export class Task {
+  /** where its hypercores are */
+  readonly dir: string
+  /** what it has said */
+  readonly lines: string[] = []
+  readonly #child: ChildProcess
+  readonly #heard = new Set<() => void>()
+  readonly #exited: Promise<unknown>
+
+  /**
+   * @param environment its part in the stack, and how it reaches AWS
+   * @param flags of Node
+   */
+  constructor(dir: string, environment: Record<string, string>, flags: string[] = []) {
+    this.dir = dir
+    this.#child = spawn(process.execPath, [...flags, SIDECAR], {
+      env: { ...process.env, WORK_DIR: dir, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const { stdout, stderr } = this.#child
+    for (const input of [stdout!, stderr!]) {
+      createInterface({ input }).on('line', (line) => {
+        this.lines.push(line)
+        for (const look of this.#heard) look()
+      })
+    }
+    this.#exited = once(this.#child, 'exit')
+    void this.#exited.then(() => {
+      for (const look of this.#heard) look()
+    })
+  }
+
+  get pid(): number {
+    return this.#child.pid!
+  }
+
+  /** How it ended: its exit code, or the signal. */
+  get end(): number | NodeJS.Signals | undefined {
+    return this.#child.exitCode ?? this.#child.signalCode ?? undefined
+  }
+
+  /** Resolves when it has said something of this kind; fails if it ends before. */
+  async said(kind: string): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const look = () => {
+      if (this.lines.some((line) => line.includes(`"kind":"${kind}"`))) resolve()
+      else if (this.end !== undefined) reject(new Error(`the sidecar has ended (${this.end}): ${this.lines.slice(-5).join('\n')}`))
+    }
+    this.#heard.add(look)
+    look()
+    await promise.finally(() => this.#heard.delete(look))
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal)
+  }
+
+  /** Resolves when it has ended, told to or not. */
+  async ended(signal?: NodeJS.Signals): Promise<Task['end']> {
+    if (this.end === undefined) {
+      if (signal) this.signal(signal)
+      await this.#exited
+    }
+    return this.end
+  }
+}
