@@ -37,8 +37,8 @@ export class OverpoolStack extends Stack {
     const handlers = program.handlers.map((code) => new Handler(this, { code, ledger, ingress, namespace, traces }))
     const sidecars = new Sidecars(this, { config, settings, shards, ledger, ingress, handlers, local })
     const payments = new Payments(this, { bundle: program.payments, ledger, ingress, namespace, reservedConcurrency, traces })
-    // First the sidecar, then the door: a post into a new pool finds it.
-    payments.function.node.addDependency(...sidecars.services)
+    // First the sidecar, then who posts: a post into a new pool finds it.
+    for (const { function: poster } of [payments, ...handlers]) poster.node.addDependency(...sidecars.services)
     this.ledger = ledger
     this.ingress = ingress
     this.handlers = Object.fromEntries(handlers.map((handler) => [handler.name, handler]))
@@ -51,13 +51,15 @@ export class OverpoolStack extends Stack {
     this.#output('Endpoint', door?.url ?? payments.url.url, 'where wallets post to: this and the name of a pool')
     if (door) this.#output('FunctionUrl', payments.url.url, 'the same, without the domain')
     if (door && !domain?.zone) this.#output('DomainTarget', door.target, `what ${domain!.name} has to point to`)
-    for (const [path, name] of outputNames(Object.keys(config.pools))) this.#output(name, `${door?.url ?? payments.url.url}${path}`)
+    for (const [path, name] of outputNames('Pool', Object.keys(config.pools).slice(0, MAX_POOL_OUTPUTS)))
+      this.#output(name, `${door?.url ?? payments.url.url}${path}`)
     // By these the library and the command line find a machine.
     this.#output('Table', ledger.table.tableName)
     this.#output('Bucket', ledger.bucket.bucketName)
     this.#output('IngressUrls', ingress.urls)
     this.#output('Seed', ledger.seed.secretArn)
-    for (const { name, bells } of handlers) this.#output(`Bells${plain(name)}`, `${name} ${bells.queueUrl}`)
+    for (const [name, output] of outputNames('Bells', Object.keys(this.handlers)))
+      this.#output(output, `${name} ${this.handlers[name]!.bells.queueUrl}`)
     if (local) {
       for (const [shard, environment] of sidecars.environments.entries()) this.#output(`Sidecar${shard}`, JSON.stringify(environment))
     }
@@ -71,11 +73,12 @@ export class OverpoolStack extends Stack {
 /** A template has room for 200 outputs: pools beyond these are at the endpoint all the same. */
 const MAX_POOL_OUTPUTS = 100
 
-function outputNames(paths: string[]): Map<string, string> {
+/** Of each thing its own output: `a-b` and `a_b` would have one. */
+function outputNames(kind: string, things: string[]): Map<string, string> {
   const names = new Map<string, string>()
-  for (const path of paths.slice(0, MAX_POOL_OUTPUTS)) {
-    const name = `Pool${plain(path)}`
-    names.set(path, [...names.values()].includes(name) ? `${name}${names.size}` : name)
+  for (const thing of things) {
+    const name = `${kind}${plain(thing)}`
+    names.set(thing, [...names.values()].includes(name) ? `${name}${names.size}` : name)
   }
   return names
 }

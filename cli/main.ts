@@ -42,7 +42,7 @@ const HELP = `
   overpool redrive mypool          has entries that a handler gave up tried again
 
 All but start and dht work beside a running machine or without one, on its folder;
-with --stack on a machine on AWS, with the credentials that the AWS CLI would use.
+with --stack on a machine on AWS, with the credentials that the AWS SDK finds.
 Exit codes: 0 all is well, 1 it failed, 2 the command is used wrongly.`
 
 const program = new Command('overpool')
@@ -50,7 +50,7 @@ const program = new Command('overpool')
   .version('0.1.0')
   .option('-d, --dir <folder>', 'the machine’s folder (or OVERPOOL_DIR)', env.OVERPOOL_DIR ?? '.overpool')
   .addOption(new Option('--stack <name>', 'a machine on AWS instead, by the name of its stack').conflicts('dir'))
-  .option('--region <name>', 'of the stack (or as the AWS CLI has it)')
+  .option('--region <name>', 'of the stack (or AWS_REGION)')
   .option('--json', 'answers, and errors, as JSON, one value a line')
   .showHelpAfterError('(overpool --help shows what there is, overpool help <command> how it is used)')
   .configureHelp({ showGlobalOptions: true })

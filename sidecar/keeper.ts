@@ -23,6 +23,9 @@ import {
   unsubscribe,
 } from './wanted.ts'
 
+/** Pools that are opened side by side when the machine starts. */
+const OPENED_TOGETHER = 8
+
 export interface KeeperOptions {
   mirror: Mirror
   ingress: Queue
@@ -86,9 +89,16 @@ export class Keeper {
     const { mirror, report, shard } = this.#options
     const pools = (await mirror.listPools()).filter(({ path }) => !isPeerPool(path) && (shard?.owns(path) ?? true))
     for (const pool of pools) this.#checkKey(pool)
-    for (const { path } of pools.sort((a, b) => b.createdAt - a.createdAt)) {
-      this.#sidecar.writer(path).catch((error) => report({ kind: 'retrying', pool: path, step: 'open', error }))
-    }
+    // A few at a time: what is read of each meanwhile is in memory.
+    const open = ({ path }: PoolControl) =>
+      this.#sidecar.writer(path).catch((error) => {
+        if (!this.#stopping) report({ kind: 'retrying', pool: path, step: 'open', error })
+      })
+    void parallel(
+      pools.sort((a, b) => b.createdAt - a.createdAt),
+      OPENED_TOGETHER,
+      open,
+    )
   }
 
   #checkKey({ path, key }: PoolControl): void {

@@ -28,6 +28,7 @@ export class Lease {
   readonly lost: Promise<void>
   readonly #options: LeaseOptions
   readonly #released = new AbortController()
+  #asking: Promise<unknown> = Promise.resolve()
 
   /** Waits until the lease is ours; undefined if it was given up before. */
   static async take(options: LeaseOptions, signal: AbortSignal): Promise<Lease | undefined> {
@@ -55,7 +56,9 @@ export class Lease {
       const asked = clock.now()
       if (asked >= ends) return
       const late = new AbortController()
-      const renewed = await Promise.race([ask(this.#options), clock.sleep(ends - asked, late.signal).then(() => false)])
+      const asking = ask(this.#options)
+      this.#asking = asking
+      const renewed = await Promise.race([asking, clock.sleep(ends - asked, late.signal).then(() => false)])
       late.abort()
       if (renewed === false) return
       if (renewed) ends = asked + LEASE_MS - GRACE_MS
@@ -67,6 +70,7 @@ export class Lease {
   async release(): Promise<void> {
     const { mirror, shard, owner } = this.#options
     this.#released.abort()
+    await this.#asking // or it would take it again
     await mirror.releaseLease(shard, owner)
   }
 }

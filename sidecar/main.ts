@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Logger } from '@aws-lambda-powertools/logger'
@@ -45,7 +46,17 @@ process.on('uncaughtException', (error) => {
   process.exit(1)
 })
 const stopping = new AbortController()
-for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stopping.abort())
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.on(signal, () => {
+    endWithin(STOP_MS)
+    stopping.abort()
+  })
+}
+
+/** Ends the process in good order or not: the next one need not wait for what hangs. */
+function endWithin(ms: number): void {
+  setTimeout(() => process.exit(1), ms).unref()
+}
 
 const dynamodb = new DynamoDBClient({ maxAttempts: 1 })
 const sqs = new SQSClient({ maxAttempts: 1 })
@@ -73,15 +84,21 @@ const heart = beat(join(work, 'alive'), systemClock, () => {
   return { moves, say: () => log.info('alive', { kind: 'alive', working: keeper !== undefined, blocks, entries, mb }) }
 })
 
+const seed = await readSecretSeed(env.SEED_ARN) // before the lease: a task that cannot work leaves it to the one that does
 const owner = randomUUID()
 const retrying = (error: unknown) => report({ kind: 'retrying', pool: '', step: 'lease', error })
 const lease = await Lease.take({ mirror, clock: systemClock, shard: env.SHARD, owner, report: retrying }, stopping.signal)
 if (lease) {
+  const lost = lease.lost.then(() => {
+    log.error('the lease is lost: another sidecar works, or the mirror cannot be reached', { kind: 'lease-lost' })
+    endWithin(GRACE_MS)
+    process.exitCode = 1
+  })
   keeper = await Keeper.open({
     mirror,
     ingress,
     clock: systemClock,
-    seed: await readSecretSeed(env.SEED_ARN),
+    seed,
     seedPlace: env.SEED_ARN,
     cores: join(work, 'cores'),
     network: plan.network,
@@ -102,12 +119,7 @@ if (lease) {
   await keeper.ringAgain()
   log.info('working', { kind: 'working', machine: keeper.id, pools: Object.keys(plan.pools).filter(owns).length })
 
-  const lost = lease.lost.then(() => {
-    log.error('the lease is lost: another sidecar works, or the mirror cannot be reached', { kind: 'lease-lost' })
-    process.exitCode = 1
-  })
-  await Promise.race([lost, new Promise((resolve) => stopping.signal.addEventListener('abort', resolve))])
-  setTimeout(() => process.exit(1), stopping.signal.aborted ? STOP_MS : GRACE_MS).unref()
+  if (!stopping.signal.aborted) await Promise.race([lost, once(stopping.signal, 'abort')])
   await keeper.close()
   await Promise.all([ingress.close(), ...handlers.map(({ queue }) => queue.close())])
   await lease.release()

@@ -44,6 +44,9 @@ export class Sidecar {
   readonly #open = new Map<string, { writer: PoolWriter; core: PoolCore }>()
   /** messages that wait for their pool to be opened */
   readonly #waiting = new Map<string, number>()
+  /** messages that are to be given back, by their delays, and what of that is under way */
+  readonly #back = new Map<number, Message[]>()
+  readonly #giving = new Set<Promise<void>>()
   readonly #stopped = new AbortController()
   readonly #receiving: Promise<void>
   #received: number
@@ -55,8 +58,11 @@ export class Sidecar {
   }
 
   /** Opens the writer of a pool, if it is not open: recovers what an earlier process left (Promise 4). */
-  writer(path: string): Promise<PoolWriter> {
-    return this.#writers.get(path) ?? this.#opening(path, this.#openWriter(path))
+  async writer(path: string): Promise<PoolWriter> {
+    const there = this.#writers.get(path)
+    if (there) return there
+    if (this.#stopped.signal.aborted) throw closed()
+    return this.#opening(path, this.#openWriter(path))
   }
 
   /** Whether it goes on taking posts, and the writers go on with those that they have. */
@@ -67,7 +73,7 @@ export class Sidecar {
 
   /** Closes the writer of a pool and opens it again: its core is to be made anew. */
   async reopen(path: string): Promise<void> {
-    if (this.#stopped.signal.aborted) throw new OverpoolError('CLOSED', 'the machine is closed')
+    if (this.#stopped.signal.aborted) throw closed()
     const before = this.writer(path)
     const again = before.then(async (writer) => {
       await this.#close(writer)
@@ -153,7 +159,7 @@ export class Sidecar {
         const messages = await ingress.receive({ max: RECEIVE_MAX, waitMs: 20_000, signal })
         this.#received = clock.now()
         failures = 0
-        for (const message of messages) await this.#handOver(message)
+        for (const message of messages) this.#handOver(message)
       } catch (error) {
         if (signal.aborted) return
         report({ kind: 'retrying', pool: '', step: 'receive', error })
@@ -173,18 +179,24 @@ export class Sidecar {
   }
 
   /** Hands a message to the writer of its pool. A pool that is being opened, which may take long, holds up no other: its messages wait for it. */
-  async #handOver(message: Message): Promise<void> {
+  #handOver(message: Message): void {
     let post: IngressMessage
     try {
       post = decodeIngress(message.body)
     } catch (error) {
-      return this.#setAside(message, error)
+      this.#setAside(message, error)
+      return
     }
     const { pool } = post
     const open = this.#open.get(pool)
-    if (open) return this.#give(open.writer, post, message)
     const waiting = this.#waiting.get(pool) ?? 0
-    if (waiting >= MAX_WAITING) return this.#giveBack(message, WAIT_MS)
+    if (open) this.#give(open.writer, post, message)
+    else if (waiting >= MAX_WAITING) this.#giveBack(message, WAIT_MS)
+    else this.#wait(post, message, waiting)
+  }
+
+  #wait(post: IngressMessage, message: Message, waiting: number): void {
+    const { pool } = post
     this.#waiting.set(pool, waiting + 1)
     void this.writer(pool)
       .then(
@@ -194,22 +206,36 @@ export class Sidecar {
       .finally(() => this.#waiting.set(pool, this.#waiting.get(pool)! - 1))
   }
 
-  async #give(writer: PoolWriter, post: IngressMessage, message: Message): Promise<void> {
-    if (writer.halted) return this.#giveBack(message, SET_ASIDE_MS)
-    writer.accept(post, message)
+  #give(writer: PoolWriter, post: IngressMessage, message: Message): void {
+    if (writer.halted) this.#giveBack(message, SET_ASIDE_MS)
+    else writer.accept(post, message)
   }
 
   /** Not ours, or for a pool that is not there: kept, since a person may know more. */
-  async #setAside(message: Message, error: unknown): Promise<void> {
-    if (this.#stopped.signal.aborted) return this.#giveBack(message, 0)
-    this.#options.report({ kind: 'bad-message', error })
-    await this.#giveBack(message, SET_ASIDE_MS)
+  #setAside(message: Message, error: unknown): void {
+    const isStopped = this.#stopped.signal.aborted
+    if (!isStopped) this.#options.report({ kind: 'bad-message', error })
+    this.#giveBack(message, isStopped ? 0 : SET_ASIDE_MS)
   }
 
-  /** One that cannot be given back comes again by itself; those that were received with it are handed over all the same. */
-  async #giveBack(message: Message, delayMs: number): Promise<void> {
+  /**
+   * Gives back together what is to be given back at this moment, beside the loop: a halted pool of many posts holds up no other. What cannot be given back comes
+   * again by itself.
+   */
+  #giveBack(message: Message, delayMs: number): void {
     const { ingress, report } = this.#options
-    await ingress.giveBack([message], delayMs).catch((error) => report({ kind: 'retrying', pool: '', step: 'give back', error }))
+    const messages = this.#back.get(delayMs) ?? []
+    messages.push(message)
+    if (messages.length > 1) return
+    this.#back.set(delayMs, messages)
+    const given = Promise.resolve()
+      .then(() => {
+        this.#back.delete(delayMs)
+        return ingress.giveBack(messages, delayMs)
+      })
+      .catch((error) => report({ kind: 'retrying', pool: '', step: 'give back', error }))
+      .finally(() => this.#giving.delete(given))
+    this.#giving.add(given)
   }
 
   /** Receives no more, puts what is in hand, lets the effects go out. What remains is redone by the next start. */
@@ -218,5 +244,10 @@ export class Sidecar {
     await this.#receiving
     const writers = await Promise.allSettled(this.#writers.values())
     await Promise.all(writers.flatMap((writer) => (writer.status === 'fulfilled' ? [this.#close(writer.value)] : [])))
+    await Promise.all(this.#giving)
   }
+}
+
+function closed(): OverpoolError {
+  return new OverpoolError('CLOSED', 'the machine is closed')
 }

@@ -243,11 +243,17 @@ export class PoolWriter {
   async #untilFull(ms: number): Promise<void> {
     const { clock } = this.#options
     const began = clock.now()
-    while (this.#looked.length < MAX_BLOCK_ENTRIES && !this.#stopping && !this.#halted) {
+    while (!this.#isFull() && !this.#stopping && !this.#halted) {
       const left = timeLeft(clock, began, ms)
       if (!left) return
       await this.#putWake.sleep(clock, left)
     }
+  }
+
+  /** Whether what has been looked up is a block. */
+  #isFull(): boolean {
+    const bytes = this.#looked.reduce((sum, { held }) => sum + held.post.entry.length, 0)
+    return this.#looked.length >= MAX_BLOCK_ENTRIES || bytes >= MAX_BLOCK_BYTES
   }
 
   /** Waits while too many effects do; not when the writer is to stop, since what they wait for may be away. */

@@ -5,36 +5,14 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { accept } from '../functions/payments/accept.ts'
 import { type LedgerFile, openLedgerFile } from '../local/parts.ts'
 import { checkPayment } from '../shared/bip270/payment.ts'
-import type { Clock } from '../shared/clock.ts'
 import { checkSettings } from '../shared/config.ts'
 import { decodeIngress } from '../shared/ledger/messages.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import { CoreStore, poolKeys } from '../sidecar/core.ts'
 import type { SidecarReport } from '../sidecar/report.ts'
 import { PoolWriter } from '../sidecar/writer.ts'
-import { until } from './machine/machine.ts'
-
-/** Time that stands still until the test winds it on. */
-class StoppedClock implements Clock {
-  #now = 1_000_000
-  #sleepers: { until: number; wake: () => void }[] = []
-
-  now = () => this.#now
-
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((wake) => {
-      this.#sleepers.push({ until: this.#now + ms, wake })
-      signal?.addEventListener('abort', () => wake())
-    })
-  }
-
-  wind(ms: number): void {
-    this.#now += ms
-    const due = this.#sleepers.filter(({ until }) => until <= this.#now)
-    this.#sleepers = this.#sleepers.filter(({ until }) => until > this.#now)
-    for (const { wake } of due) wake()
-  }
-}
+import { HandClock } from './hand-clock.ts'
+import { largePayment, until } from './machine/machine.ts'
 
 describe('the writer of a pool', () => {
   const seed = Buffer.alloc(32, 7)
@@ -42,7 +20,7 @@ describe('the writer of a pool', () => {
   let ledger: LedgerFile
   let cores: CoreStore
   let writer: PoolWriter
-  let clock: StoppedClock
+  let clock: HandClock
   let blocks: number[]
   let posted = 0
 
@@ -50,7 +28,7 @@ describe('the writer of a pool', () => {
     dir = mkdtempSync(join(tmpdir(), 'overpool-test-'))
     ledger = openLedgerFile(dir)
     cores = new CoreStore(join(dir, 'cores'), seed)
-    clock = new StoppedClock()
+    clock = new HandClock()
     blocks = []
     const { key, discoveryKey } = poolKeys(seed, 'p')
     await ledger.mirror.createPool({ path: 'p', key, discoveryKey, createdAt: 1 })
@@ -68,11 +46,11 @@ describe('the writer of a pool', () => {
   })
 
   /** Hands the writer so many posts at one moment. */
-  async function post(count: number): Promise<void> {
+  async function post(count: number, transaction = sampleTransaction('the same, but for the memo')): Promise<void> {
     const pool = { path: 'p', ...checkSettings({}, '') }
     const { ingress } = ledger
     for (let i = 0; i < count; i++)
-      await accept(pool, checkPayment({ transaction: sampleTransaction(`${posted++}`) }), { source: 'http' }, { ingress, now: Date.now })
+      await accept(pool, checkPayment({ transaction, memo: `${posted++}` }), { source: 'http' }, { ingress, now: Date.now })
     const messages = await ingress.receive({ max: count, waitMs: 0 })
     for (const message of messages) writer.accept(decodeIngress(message.body), message)
   }
@@ -117,6 +95,13 @@ describe('the writer of a pool', () => {
     expect(blocks).toEqual([20])
     await post(1)
     await put([20, 256])
+  })
+
+  it('waits no longer than until the block has its bytes', async () => {
+    await post(20)
+    await put([20])
+    await post(5, largePayment(70_000).transaction)
+    await put([20, 3])
   })
 
   it('puts a full block at once, however busy it is', async () => {

@@ -46,6 +46,12 @@ describe('the stack', () => {
     expect(names.sort()).toEqual([...ENV.sidecar.required].sort())
   })
 
+  it('replaces the sidecar before those who post: a post into a new pool finds it', () => {
+    const [service] = Object.keys(resourcesOf(template, 'AWS::ECS::Service'))
+    for (const [id, { DependsOn }] of Object.entries(resourcesOf(template, 'AWS::Lambda::Function')))
+      expect(DependsOn, id).toContain(service)
+  })
+
   it('lets nobody but the sidecar write blocks, receipts and leases', () => {
     const writes = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:BatchWriteItem']
     const writing = (statements: Statement[]) =>

@@ -72,6 +72,7 @@ export interface Resource {
   Type: string
   // biome-ignore lint/suspicious/noExplicitAny: properties of any resource
   Properties: any
+  DependsOn?: string[]
   DeletionPolicy?: string
   UpdateReplacePolicy?: string
 }

@@ -86,6 +86,19 @@ it('a lease that is given back is the other one’s within a second', async () =
   expect(first.seen.lostAt, 'it was given back').toBeUndefined()
 })
 
+it('a lease that is given back while it is being renewed stays given back', async () => {
+  const first = contender('first')
+  const lease = (await first.taking)!
+  await sleeping(RENEW_MS)
+  emulators.proxy.weather = () => 'late'
+  clock.wind(RENEW_MS)
+  await new Promise(setImmediate) // it asks
+  await lease.release()
+  emulators.proxy.weather = () => undefined
+  expect(asked).toEqual(['first', 'first'])
+  expect(await mirror.takeLease('0', 'second', LEASE_MS)).toBe(true)
+})
+
 it('a lease that cannot be renewed is lost some time before another may take it', async () => {
   const first = contender('first')
   await first.taking

@@ -61,6 +61,21 @@ it('a post goes to the queue of its pool’s shard, and one sidecar writes all b
   }
 })
 
+it('a task that is told to stop while it starts does so, and leaves the lease to the next one', async () => {
+  await machine.stop()
+  const task = machine.task(0)
+  machine.emulators.proxy.weather = ({ operation, input }) => {
+    if (operation !== 'Query' || input.ExpressionAttributeValues[':pk'].S !== 'control') return undefined
+    task.signal('SIGTERM') // it has the lease, and reads which pools there are
+    return 'late'
+  }
+  expect(await task.ended()).toBe(0)
+  machine.emulators.proxy.weather = () => undefined
+  const began = performance.now()
+  await machine.task(0).said('working')
+  expect(performance.now() - began, 'it has not waited until the lease ran out').toBeLessThan(15_000)
+})
+
 it('a shard whose sidecar is gone holds up its own pools only, and loses none of what they were sent', async () => {
   const [gone, there] = [ofShard(1), ofShard(0)]
   await postTo(POOLS, 'before')

@@ -5,7 +5,7 @@ import { encodeIngress } from '../../shared/ledger/messages.ts'
 import type { Message } from '../../shared/queue/port.ts'
 import { SqliteQueue } from '../../shared/queue/sqlite.ts'
 import { SqliteStore } from '../../shared/sqlite.ts'
-import type { PoolCore } from '../../sidecar/core.ts'
+import { type PoolCore, poolKeys } from '../../sidecar/core.ts'
 import type { SidecarReport } from '../../sidecar/report.ts'
 import { Sidecar } from '../../sidecar/sidecar.ts'
 import { PoolWriter } from '../../sidecar/writer.ts'
@@ -90,6 +90,36 @@ it('a core that reports what must never happen to it halts its pool, over restar
   const second = open()
   expect((await second.writer('a')).halted).toMatchObject({ code: 'POOL_HALTED' })
   await second.stop()
+})
+
+it('the posts of a halted pool are given back together, and hold up no other', async () => {
+  await using ledger = await tempLedger()
+  const { mirror, ingress, cores } = ledger
+  const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), 'b')
+  await mirror.createPool({ path: 'b', key, discoveryKey, createdAt: 0 })
+  await mirror.updatePool('a', { halted: 'by the test' })
+  const given: number[] = []
+  const slow = new Proxy(ingress, {
+    get(_, name) {
+      if (name === 'giveBack')
+        return (messages: Message[]) => {
+          given.push(messages.length)
+          return new Promise(() => {}) // for ever
+        }
+      const method = Reflect.get(ingress, name)
+      return typeof method === 'function' ? method.bind(ingress) : method
+    },
+  })
+  const sidecar = new Sidecar({ mirror, ingress: slow, cores, clock: systemClock, ringers: () => [], report: () => {} })
+  await sidecar.writer('a')
+  await sidecar.writer('b')
+  const posts = Array.from({ length: 100 }, (_, i) => postOf(`post ${i}`, 'a'))
+  await ingress.send([...posts, postOf('other', 'b')].map((post) => ({ body: encodeIngress(post) })))
+  await until(
+    () => mirror.lastBlock('b'),
+    (block) => block !== undefined,
+  )
+  expect(given).toEqual([100])
 })
 
 it("a writer that is to stop does so though a handler's queue is away", async () => {
