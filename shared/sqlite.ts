@@ -105,9 +105,9 @@ export class SqliteStore extends EventEmitter<Record<string, []>> {
     let results: unknown[]
     try {
       this.#setDurability(group.some(({ durability }) => durability === 'synced') ? 'synced' : 'ordered')
-      this.#db.exec('BEGIN IMMEDIATE')
+      this.#statement('BEGIN IMMEDIATE').run()
       results = group.map(({ work }) => work())
-      this.#db.exec('COMMIT')
+      this.#statement('COMMIT').run()
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
       // One of them failed, and all were undone: each alone, so that a failure is its own.
