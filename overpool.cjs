@@ -6,4 +6,6 @@ try {
   console.error('overpool: ' + error.message)
   process.exit(1)
 }
-void import('./dist/cli/main.js')
+// A clone runs its own source, the package what was built of it.
+const source = require('node:path').join(__dirname, 'cli', 'main.ts')
+void import(require('node:fs').existsSync(source) ? './cli/main.ts' : './dist/cli/main.js')

@@ -7,5 +7,10 @@ const root = join(__dirname, '..')
 // npm writes this file last, so that an install that was broken off is made again.
 if (!existsSync(join(root, 'node_modules', '.package-lock.json'))) {
   console.log('Installing what is needed, once …')
-  execSync('npm ci --loglevel=error --no-audit --no-fund', { cwd: root, stdio: 'inherit' })
+  try {
+    execSync('npm ci --loglevel=error --no-audit --no-fund', { cwd: root, stdio: 'inherit' })
+  } catch {
+    console.error('\nThe installation has failed, npm says above why. Mend that, and run the same command again.')
+    process.exit(1)
+  }
 }

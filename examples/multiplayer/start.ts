@@ -100,7 +100,7 @@ async function run(): Promise<void> {
 From another terminal another table orders, and how a machine stands is seen:
 
   ${orderOf(url, 'table 2').shown}
-  npx node cli/main.ts --dir ${join(folder, 'ben')} status
+  npx overpool --dir ${join(folder, 'ben')} status
 
 Ctrl-C stops all of it.`)
 }

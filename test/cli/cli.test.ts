@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -345,5 +346,7 @@ describe('overpool --help', () => {
     await using project = Project.template()
     const { version } = JSON.parse(readFileSync(join(REPOSITORY, 'package.json'), 'utf8'))
     expect(await project.result('--version')).toEqual({ code: 0, err: '', out: `${version}\n` })
+    const asNpxDoes = execFileSync(process.execPath, [join(REPOSITORY, 'overpool.cjs'), '--version'], { encoding: 'utf8' })
+    expect(asNpxDoes, 'in a clone, which need not be built').toBe(`${version}\n`)
   })
 })

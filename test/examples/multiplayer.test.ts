@@ -36,7 +36,7 @@ it('three vendors pass a bill round, as the README shows; another one too; and a
     expect(out.match(/^\w+ +\| (coffee|bread|cake) for table 1/gm)).toHaveLength(6)
 
     const [curl] = /^ +(curl .+table 2.+)$/m.exec(out)!
-    const [status] = /^ +npx node (cli\/main\.ts .+)$/m.exec(out)!.slice(1)
+    const [status] = /^ +npx overpool (.+)$/m.exec(out)!.slice(1)
     expect(await project.run('sh', ['-c', curl]).ended()).toBe(0)
     await prints(/the bill of table 2 is complete, 1800 sat/)
     expect(program.out.match(/^\w+ +\| .+ for table 2, item \d of 6$/gm)).toEqual(
@@ -46,7 +46,7 @@ it('three vendors pass a bill round, as the README shows; another one too; and a
     )
     await until(
       async () => {
-        const stands = project.run('sh', ['-c', `${process.execPath} ${join(REPOSITORY, status!)}`])
+        const stands = project.run('sh', ['-c', `${process.execPath} ${join(REPOSITORY, 'overpool.cjs')} ${status}`])
         await stands.ended()
         return stands.out
       },
