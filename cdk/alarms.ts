@@ -45,10 +45,12 @@ interface AlarmOn {
   article: string
   what: string
   metric: IMetric
-  above: number
-  /** periods in a row, default 1 */
-  periods?: number
+  threshold: number
 }
+
+/** When an alarm calls: what is said is too much; or too little, which nothing at all is as well. */
+const TOO_MUCH = { comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD, treatMissingData: TreatMissingData.NOT_BREACHING }
+const TOO_LITTLE = { comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD, treatMissingData: TreatMissingData.BREACHING }
 
 /** What calls a person, each with the article of the runbook that says what to do; the dashboard to look at then; the budget. */
 export class Alarms extends Construct {
@@ -71,7 +73,7 @@ export class Alarms extends Construct {
       article: 'dead-letters',
       what: 'A post, a bell or an entry was given up, and is kept.',
       metric,
-      above: 0,
+      threshold: 0,
     }))
     this.#alarms(
       'IngressAge',
@@ -80,7 +82,7 @@ export class Alarms extends Construct {
         article: 'ingress-age',
         what: 'Payments were acknowledged, and are not in the ledger after five minutes.',
         metric,
-        above: TOO_OLD_S,
+        threshold: TOO_OLD_S,
       }),
       'MAX',
     )
@@ -91,7 +93,7 @@ export class Alarms extends Construct {
         article: 'handler-lag',
         what: 'A handler has not finished what came into a pool five minutes ago.',
         metric,
-        above: TOO_OLD_S,
+        threshold: TOO_OLD_S,
       }),
       'MAX',
     )
@@ -100,7 +102,7 @@ export class Alarms extends Construct {
       article: 'pool-halted',
       what: 'Nothing is appended to a pool any more until you act.',
       metric,
-      above: 0,
+      threshold: 0,
     }))
     this.#alarms(
       'Conflict',
@@ -109,7 +111,7 @@ export class Alarms extends Construct {
         article: 'conflict',
         what: 'Two different ledgers were signed under one key.',
         metric,
-        above: 0,
+        threshold: 0,
       }),
     )
     const throttles = [
@@ -120,7 +122,7 @@ export class Alarms extends Construct {
       article: 'throttles',
       what: 'Wallets were told to come again, or the table took no more.',
       metric,
-      above: 10,
+      threshold: 10,
     }))
     const failures = new Metric({
       namespace: 'AWS/Lambda',
@@ -133,7 +135,7 @@ export class Alarms extends Construct {
       article: 'failures',
       what: 'Payments were answered with 5xx.',
       metric,
-      above: 4,
+      threshold: 4,
     }))
 
     this.dashboard = this.#dashboard({ ingress, handlers, sidecars, failures })
@@ -158,31 +160,22 @@ export class Alarms extends Construct {
     }
   }
 
-  #alarm(id: string, { article, what, metric, above, periods = 1 }: AlarmOn): Alarm {
+  #alarm(id: string, { article, what, metric, threshold }: AlarmOn, when: typeof TOO_MUCH = TOO_MUCH): void {
     const alarm = new Alarm(this, id, {
       alarmDescription: `${what} See docs/runbook.md#${article}`,
       metric,
-      threshold: above,
-      comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
-      evaluationPeriods: periods,
-      treatMissingData: TreatMissingData.NOT_BREACHING,
+      threshold,
+      evaluationPeriods: 1,
+      ...when,
     })
     alarm.addAlarmAction(new SnsAction(this.topic))
-    return alarm
   }
 
   /** A sidecar that works says so once a minute. */
   #sidecarGone(shard: number, logs: LogGroup): void {
     const alive = this.#filter(logs, `Alive${shard}`, FilterPattern.stringValue('$.kind', '=', 'alive'))
-    const alarm = new Alarm(this, `SidecarGone${shard}`, {
-      alarmDescription: `No sidecar has said for five minutes that its loops move. See docs/runbook.md#sidecar-gone`,
-      metric: alive,
-      threshold: 1,
-      comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
-      evaluationPeriods: 1,
-      treatMissingData: TreatMissingData.BREACHING,
-    })
-    alarm.addAlarmAction(new SnsAction(this.topic))
+    const what = 'No sidecar has said for five minutes that its loops move.'
+    this.#alarm(`SidecarGone${shard}`, { article: 'sidecar-gone', what, metric: alive, threshold: 1 }, TOO_LITTLE)
   }
 
   #said(logs: LogGroup[], name: string, pattern: ReturnType<typeof FilterPattern.stringValue>): IMetric[] {

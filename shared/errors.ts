@@ -42,6 +42,11 @@ export class OverpoolError extends Error {
   }
 }
 
+/** Of a call that came too late. */
+export function closed(): OverpoolError {
+  return new OverpoolError('CLOSED', 'the machine is closed')
+}
+
 /** What went wrong, as a line for people. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { open } from 'node:fs/promises'
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
-import { OverpoolError } from './errors.ts'
+import { closed, OverpoolError } from './errors.ts'
 
 /** How often a change by another process (the CLI) is looked for while somebody waits, ms. */
 const WATCH_MS = 25
@@ -200,8 +200,4 @@ export class SqliteStore extends EventEmitter<Record<string, []>> {
     clearInterval(this.#watch)
     this.#db.close()
   }
-}
-
-function closed(): OverpoolError {
-  return new OverpoolError('CLOSED', 'the machine is closed')
 }

@@ -11,7 +11,7 @@ import { readEnv } from '../shared/env.ts'
 import { takes } from '../shared/handlers.ts'
 import { DynamoMirror } from '../shared/mirror/dynamodb.ts'
 import type { MachinePlan } from '../shared/plan.ts'
-import { SqsQueue } from '../shared/queue/sqs.ts'
+import { CARRY_BYTES, SqsQueue } from '../shared/queue/sqs.ts'
 import { shardOf } from '../shared/shards.ts'
 import { beat } from './heartbeat.ts'
 import { Keeper } from './keeper.ts'
@@ -19,8 +19,6 @@ import { GRACE_MS, Lease } from './lease.ts'
 import { lineOf, type SidecarReport } from './report.ts'
 import { readSecretSeed } from './seed.ts'
 
-/** A bell with its block inside stays below 64 KiB in base64: that much is one request, as SQS bills it. */
-const CARRY_BYTES = 48_000
 /** Receives and deletes of the ingress queue wait so long for company: SQS bills by the request. */
 const GATHER_MS = 50
 /** So does the next block of a pool that takes twenty posts a second or more: its handlers hear of them up to so much later, at two thirds of the price. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../shared/clock.ts'
-import { OverpoolError } from '../shared/errors.ts'
+import { closed, OverpoolError } from '../shared/errors.ts'
 import { isPeerPool } from '../shared/ledger/capability.ts'
 import { decodeIngress, type IngressMessage } from '../shared/ledger/messages.ts'
 import type { Mirror } from '../shared/mirror/port.ts'
@@ -246,8 +246,4 @@ export class Sidecar {
     await Promise.all(writers.flatMap((writer) => (writer.status === 'fulfilled' ? [this.#close(writer.value)] : [])))
     await Promise.all(this.#giving)
   }
-}
-
-function closed(): OverpoolError {
-  return new OverpoolError('CLOSED', 'the machine is closed')
 }

@@ -111,15 +111,11 @@ export async function answerBell(
         continue
       }
       const attempts = tried + 1
-      if (isAway(error.thrown)) {
+      const away = isAway(error.thrown)
+      if (away || attempts < options.maxAttempts) {
         options.report({ kind: 'failed', handler, pool: pool.path, seq, attempt: attempts, error: error.thrown })
-        await keep({ ...at, attempts: tried }, true)
-        return { done: false, againMs: backoff(receives, options.retryMs, options.retryMostMs) }
-      }
-      if (attempts < options.maxAttempts) {
-        options.report({ kind: 'failed', handler, pool: pool.path, seq, attempt: attempts, error: error.thrown })
-        await keep({ ...at, attempts }, true)
-        return { done: false, againMs: backoff(attempts, options.retryMs, options.retryMostMs) }
+        await keep({ ...at, attempts: away ? tried : attempts }, true)
+        return { done: false, againMs: backoff(away ? receives : attempts, options.retryMs, options.retryMostMs) }
       }
       const text = errorText(error.thrown)
       if (options.onPoison === 'stop') {

@@ -32,6 +32,9 @@ const WIDTH = 16
 const POINTER = 'blob:'
 const ATTRIBUTES: MessageSystemAttributeName[] = ['ApproximateReceiveCount', 'MessageGroupId']
 
+/** A bell with its block inside stays below 64 KiB in base64: that much is one request, as SQS bills it. */
+export const CARRY_BYTES = 48_000
+
 export interface SqsQueueOptions {
   /** made with `maxAttempts: 1`: retries are ours (shared/aws.ts) */
   client: SQSClient

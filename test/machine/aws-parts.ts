@@ -3,11 +3,8 @@ import { BELL_VISIBILITY_MS, type Parts } from '../../local/parts.ts'
 import { S3Blobs } from '../../shared/blobs/s3.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { DynamoMirror } from '../../shared/mirror/dynamodb.ts'
-import { SqsQueue, type SqsQueueOptions } from '../../shared/queue/sqs.ts'
+import { CARRY_BYTES, SqsQueue, type SqsQueueOptions } from '../../shared/queue/sqs.ts'
 import { type AwsPlace, awsClients, queueUrl } from '../aws/clients.ts'
-
-/** A bell with its block inside stays below 64 KiB in base64: that much is one request, as SQS bills it. */
-const CARRY_BYTES = 48_000
 
 export interface AwsPartsOptions {
   ingressVisibilityMs?: number
