@@ -31,7 +31,7 @@ export interface FunctionProps {
 /** A function of ours: Node 24 on ARM, its logs kept for a month. */
 export function lambdaOf(
   scope: Construct,
-  { bundle, timeoutS, traces, reservedConcurrency, ...props }: FunctionProps,
+  { bundle, environment, timeoutS, traces, reservedConcurrency, ...props }: FunctionProps,
 ): { lambda: Lambda; logs: LogGroup } {
   const logs = new LogGroup(scope, 'Logs', { retention: LOGS_KEPT, removalPolicy: RemovalPolicy.DESTROY })
   // Instead of the managed policy, which may write to every log of the account.
@@ -39,6 +39,7 @@ export function lambdaOf(
   logs.grantWrite(role)
   const lambda = new Lambda(scope, 'Function', {
     ...props,
+    environment: { ...environment, ...(traces && { TRACES: 'true' }) },
     code: Code.fromAsset(bundle.dir),
     handler: 'index.handler',
     runtime: Runtime.NODEJS_24_X,

@@ -79,7 +79,7 @@ export class Sidecars extends Construct {
     argue(securityGroup, {
       'AwsSolutions-EC23': 'Peers come from anywhere, to this one UDP port, and speak Noise: whoever has no key gets no further.',
     })
-    const cluster = new Cluster(this, 'Cluster', { vpc })
+    const cluster = new Cluster(this, 'Cluster', { vpc, enableFargateCapacityProviders: settings.sidecar?.spot })
     argue(cluster, {
       'AwsSolutions-ECS4':
         'Container Insights would cost more than the task; it says once a minute that its loops move, and an alarm listens.',
@@ -128,7 +128,7 @@ export class Sidecars extends Construct {
       queue,
     }: SidecarsProps & { port: number; cluster: Cluster; securityGroup: ISecurityGroup; queue: Ingress['queues'][number] },
   ): FargateService {
-    const { cpu, memory } = { ...SIDECAR, ...settings.sidecar }
+    const { cpu, memory, spot } = { ...SIDECAR, ...settings.sidecar }
     const scope = new Construct(this, id)
     const logGroup = new LogGroup(scope, 'Logs', { retention: LOGS_KEPT, removalPolicy: RemovalPolicy.DESTROY })
     this.logs.push(logGroup)
@@ -174,6 +174,7 @@ export class Sidecars extends Construct {
       cluster,
       taskDefinition,
       desiredCount: local ? 0 : 1,
+      capacityProviderStrategies: spot ? [{ capacityProvider: 'FARGATE_SPOT', weight: 1 }] : undefined,
       assignPublicIp: true,
       securityGroups: [securityGroup],
       vpcSubnets: { subnetType: SubnetType.PUBLIC },

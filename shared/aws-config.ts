@@ -11,8 +11,11 @@ export interface AwsSettings {
   reservedConcurrency?: number
   /** sidecars, each with its share of the pools, default 1. They can become more at any time; before they become fewer the ingress queues have to be empty */
   shards?: number
-  /** of a sidecar's task: CPU units (1024 are one), default 256, and memory in MiB, default 512 */
-  sidecar?: { cpu?: number; memory?: number }
+  /**
+   * Of a sidecar's task: CPU units (1024 are one), default 256, and memory in MiB, default 512. With `spot` it runs on what AWS has to spare, for 50 to 70 % less: AWS may take it away with
+   * two minutes' notice, and payments wait in the queue until there is room for another.
+   */
+  sidecar?: { cpu?: number; memory?: number; spot?: boolean }
   /** keep table, bucket, ingress queues and secret when the stack is taken down, default true; false is for stacks that are tried out */
   retain?: boolean
   /**
@@ -26,7 +29,7 @@ export interface AwsSettings {
   vpc?: { id: string; availabilityZones: string[]; publicSubnets: string[] }
   /** say so by mail when the account's costs of a month pass, or are going to pass, so many dollars */
   budget?: { dollars: number; email: string }
-  /** X-Ray traces of the functions, about $0.30 per million payments, default false */
+  /** X-Ray is told of the functions' calls and of each request in them, about $0.30 per million payments, default false */
   traces?: boolean
 }
 
@@ -56,7 +59,7 @@ const KNOWN = {
   domain: ['name', 'zone', 'certificate'],
   zone: ['id', 'name'],
   throttle: ['rate', 'burst'],
-  sidecar: ['cpu', 'memory'],
+  sidecar: ['cpu', 'memory', 'spot'],
   ledger: ['table', 'bucket', 'seed'],
   vpc: ['id', 'availabilityZones', 'publicSubnets'],
   budget: ['dollars', 'email'],
@@ -107,7 +110,8 @@ export function checkAws(value: unknown, wrong: (what: string) => Error): assert
   if (shards !== undefined) whole(shards, 'aws.shards', 1, MAX_SHARDS)
   if (sidecar !== undefined) {
     object(sidecar, 'aws.sidecar', KNOWN.sidecar)
-    const { cpu, memory } = { ...SIDECAR, ...sidecar }
+    const { cpu, memory, spot } = { ...SIDECAR, ...sidecar }
+    flag(spot, 'aws.sidecar.spot')
     const range = FARGATE[cpu]
     if (!range) throw wrong(`aws.sidecar.cpu is one of ${Object.keys(FARGATE).join(', ')}`)
     const [from, to, step] = range
@@ -146,7 +150,7 @@ export function checkAws(value: unknown, wrong: (what: string) => Error): assert
 }
 
 /** The smallest task that Fargate has. */
-export const SIDECAR = { cpu: 256, memory: 512 }
+export const SIDECAR = { cpu: 256, memory: 512, spot: false }
 
 const SECRET = /^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:.+-[A-Za-z0-9]{6}$/
 const HOST = /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/

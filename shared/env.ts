@@ -2,10 +2,13 @@ import { OverpoolError } from './errors.ts'
 
 /** The environment that each part reads: names that must be there, and names that may be. Nothing else reads `process.env`. */
 export const ENV = {
-  /** the HTTP door */
-  payments: { required: ['INGRESS_URLS', 'BUCKET', 'NAMESPACE'], optional: ['AWS_ENDPOINT_URL'] },
+  /** the HTTP door; TRACES is there if X-Ray is to be told of its calls */
+  payments: { required: ['INGRESS_URLS', 'BUCKET', 'NAMESPACE'], optional: ['TRACES', 'AWS_ENDPOINT_URL'] },
   /** the runner of one handler */
-  handler: { required: ['HANDLER', 'BELLS_URL', 'TABLE', 'BUCKET', 'INGRESS_URLS', 'NAMESPACE'], optional: ['AWS_ENDPOINT_URL'] },
+  handler: {
+    required: ['HANDLER', 'BELLS_URL', 'TABLE', 'BUCKET', 'INGRESS_URLS', 'NAMESPACE'],
+    optional: ['TRACES', 'AWS_ENDPOINT_URL'],
+  },
   /** SEED_ARN names the secret, whose value is read at the start and stands nowhere else; MACHINE is a MachinePlan */
   sidecar: {
     required: ['TABLE', 'BUCKET', 'INGRESS_URL', 'SHARD', 'SHARDS', 'SEED_ARN', 'MACHINE'],

@@ -10,6 +10,7 @@ import { DynamoMirror } from '../../shared/mirror/dynamodb.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { ShardedIngress } from '../../shared/shards.ts'
 import { Telemetry } from '../telemetry.ts'
+import { tracing } from '../tracing.ts'
 import type { TxEvent } from './event.ts'
 import { handlerFunction } from './function.ts'
 import type { BellsEvent, BellsResponse } from './lambda.ts'
@@ -18,13 +19,16 @@ import { lineOf, type PostFailed, type RunnerReport } from './report.ts'
 
 // The Lambda of one handler file: it answers the bells of its queue. The file itself and the config are in its bundle.
 const env = readEnv('handler')
-const telemetry = new Telemetry({ namespace: env.NAMESPACE, service: `handler-${env.HANDLER}` })
+const service = `handler-${env.HANDLER}`
+const telemetry = new Telemetry({ namespace: env.NAMESPACE, service })
+const traces = await tracing(service, env.TRACES !== undefined)
 const clock = systemClock
 const pathStyle = env.AWS_ENDPOINT_URL !== undefined
-const client = new SQSClient({ maxAttempts: 1 })
+const client = traces.client(new SQSClient({ maxAttempts: 1 }))
+const dynamodb = traces.client(new DynamoDBClient({ maxAttempts: 1 }))
 const bucket = new Bucket(env.BUCKET, pathStyle)
 const messages = bucket.blobs('messages/')
-const mirror = new DynamoMirror({ client: new DynamoDBClient({ maxAttempts: 1 }), table: env.TABLE, blobs: bucket.blobs('blocks/') })
+const mirror = new DynamoMirror({ client: dynamodb, table: env.TABLE, blobs: bucket.blobs('blocks/') })
 const ingress = new ShardedIngress(env.INGRESS_URLS.split(' ').map((url) => new SqsQueue({ client, url, blobs: messages })))
 const queue = new SqsQueue({ client, url: env.BELLS_URL, blobs: messages })
 
@@ -58,8 +62,10 @@ const answer = handlerFunction({
   failed: (error) => telemetry.log.error('bells could not be answered', error as Error),
 })
 
-export async function handler(event: BellsEvent, context: { getRemainingTimeInMillis: () => number }): Promise<BellsResponse> {
-  const answered = await answer(event, () => context.getRemainingTimeInMillis())
-  telemetry.flush()
-  return answered
-}
+export const handler = traces.handler(
+  async (event: BellsEvent, context: { getRemainingTimeInMillis: () => number }): Promise<BellsResponse> => {
+    const answered = await answer(event, () => context.getRemainingTimeInMillis())
+    telemetry.flush()
+    return answered
+  },
+)

@@ -8,13 +8,15 @@ import { readEnv } from '../../shared/env.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { ShardedIngress } from '../../shared/shards.ts'
 import { Telemetry } from '../telemetry.ts'
+import { tracing } from '../tracing.ts'
 import { paymentsApp } from './app.ts'
 import { measured } from './measured.ts'
 
 // The Lambda behind the function URL and the custom domain: the HTTP door over SQS. The pools' settings are in its bundle, so no payment waits for a read.
 const env = readEnv('payments')
 const telemetry = new Telemetry({ namespace: env.NAMESPACE, service: 'payments' })
-const client = new SQSClient({ maxAttempts: 1 })
+const traces = await tracing('payments', env.TRACES !== undefined)
+const client = traces.client(new SQSClient({ maxAttempts: 1 }))
 const blobs = new Bucket(env.BUCKET, env.AWS_ENDPOINT_URL !== undefined).blobs('messages/')
 const pools = new Map(Object.entries(config.pools).map(([path, pool]) => [path, { path, ...checkPool(pool, `pools.${path}`) }]))
 
@@ -26,4 +28,4 @@ const app = paymentsApp({
   log: (error) => telemetry.log.error('a payment could not be taken', error as Error),
 })
 
-export const handler = measured(handle(app), telemetry)
+export const handler = traces.handler(measured(handle(app), telemetry))

@@ -202,6 +202,23 @@ describe('the stack', () => {
     expect(door!.Properties.SecurityGroupIngress).toMatchObject([{ IpProtocol: 'udp', FromPort: 49_737, ToPort: 49_737 }])
   })
 
+  it('runs the task on what AWS has to spare, where the config says so', async () => {
+    const spot = (await synthesize('{ pools: {}, aws: { sidecar: { spot: true } } }', {})).template
+    const [service] = Object.values(resourcesOf(spot, 'AWS::ECS::Service'))
+    expect(service!.Properties.CapacityProviderStrategy).toEqual([{ CapacityProvider: 'FARGATE_SPOT', Weight: 1 }])
+    expect(service!.Properties.LaunchType).toBeUndefined()
+    const [known] = Object.values(resourcesOf(spot, 'AWS::ECS::ClusterCapacityProviderAssociations'))
+    expect(known!.Properties.CapacityProviders).toContain('FARGATE_SPOT')
+  })
+
+  it('has the functions tell X-Ray of their calls, where the config says so', async () => {
+    const traced = (await synthesize("{ handler: './main.ts', pools: { mypool: {} }, aws: { traces: true } }", FILES)).template
+    for (const [id, { Properties }] of Object.entries(resourcesOf(traced, 'AWS::Lambda::Function'))) {
+      expect(Properties.TracingConfig, id).toEqual({ Mode: 'Active' })
+      expect(Properties.Environment.Variables.TRACES, id).toBe('true')
+    }
+  })
+
   it('names an article of the runbook in each alarm, and sends each to the topic', () => {
     const alarms = Object.entries(resourcesOf(template, 'AWS::CloudWatch::Alarm'))
     const articles = alarms.map(([id, { Properties }]) => {
