@@ -13,12 +13,16 @@ export class Wake {
   /** Resolves at the next wake, or after `ms`. */
   async sleep(clock: Clock, ms = Number.POSITIVE_INFINITY): Promise<void> {
     if (!this.#awake) {
-      const abort = new AbortController()
       const woken = new Promise<void>((resolve) => (this.#resolve = resolve))
-      await (ms === Number.POSITIVE_INFINITY ? woken : Promise.race([woken, clock.sleep(ms, abort.signal)]))
-      abort.abort()
+      await (ms === Number.POSITIVE_INFINITY ? woken : this.#atMost(clock, ms, woken))
       this.#resolve = undefined
     }
     this.#awake = false
+  }
+
+  async #atMost(clock: Clock, ms: number, woken: Promise<void>): Promise<void> {
+    const over = new AbortController()
+    await Promise.race([woken, clock.sleep(ms, over.signal)])
+    over.abort()
   }
 }
