@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { join } from 'node:path'
 import { parallel } from '../../../shared/aws.ts'
-import { encodeBlock, MAX_BLOCK_ENTRIES } from '../../../shared/ledger/block.ts'
+import { encodeBlock } from '../../../shared/ledger/block.ts'
 import { type EntryId, encodeEntry } from '../../../shared/ledger/entry.ts'
 import { CoreStore, poolKeys } from '../../../sidecar/core.ts'
 import { Sidecar } from '../../../sidecar/sidecar.ts'
@@ -12,43 +12,42 @@ import { plain } from '../transactions.ts'
 
 // A sidecar that has lost its disk, or has never had one: it makes a hypercore from the mirror.
 
-const POOL = 'mypool'
 const SEED = Buffer.alloc(32, 1)
 const [place, dir] = process.argv.slice(2)
 const { mirror, ingress, clock } = await awsParts(JSON.parse(place!) as AwsPlace)
 
 answer({
-  /** A pool with so many entries in full blocks, all of whose effects are done; how many blocks, and bytes of them. */
-  async fill(count: number) {
-    const { key, discoveryKey } = poolKeys(SEED, POOL)
-    await mirror.createPool({ path: POOL, key, discoveryKey, createdAt: Date.now() })
-    const blocks = Math.ceil(count / MAX_BLOCK_ENTRIES)
+  /** A pool with so many entries, so many in a block, all of whose effects are done; how many blocks, and bytes of them. */
+  async fill({ pool, count, inBlock }: { pool: string; count: number; inBlock: number }) {
+    const { key, discoveryKey } = poolKeys(SEED, pool)
+    await mirror.createPool({ path: pool, key, discoveryKey, createdAt: Date.now() })
+    const blocks = Math.ceil(count / inBlock)
     let bytes = 0
     const numbers = Array.from({ length: blocks }, (_, n) => n)
     await parallel(numbers, 16, async (n) => {
-      const first = n * MAX_BLOCK_ENTRIES
-      const entries = Array.from({ length: Math.min(MAX_BLOCK_ENTRIES, count - first) }, (_, i) => entryNumber(first + i))
+      const first = n * inBlock
+      const entries = Array.from({ length: Math.min(inBlock, count - first) }, (_, i) => entryNumber(first + i))
       const block = encodeBlock(n, first, entries)
       bytes += block.bytes.length
-      await mirror.putBlock(POOL, block)
+      await mirror.putBlock(pool, block)
     })
-    await mirror.updatePool(POOL, { checkpoint: blocks })
+    await mirror.updatePool(pool, { checkpoint: blocks })
     return { blocks, bytes }
   },
   /** Starts on the disk as it is, and stops when the hypercore is whole; ms until posts are taken, and until then. */
-  async build(name: string) {
+  async build({ pool, disk }: { pool: string; disk: string }) {
     const began = performance.now()
-    const cores = new CoreStore(join(dir!, name), SEED)
+    const cores = new CoreStore(join(dir!, disk), SEED)
     const report = () => {}
     const sidecar = new Sidecar({ mirror, ingress, cores, ringers: () => [], clock, report })
-    await sidecar.writer(POOL)
+    await sidecar.writer(pool)
     const openMs = performance.now() - began
     await sidecar.stop() // which lets the hypercore follow to the end
     const wholeMs = performance.now() - began
     await cores.close()
     return { openMs, wholeMs, rss: process.memoryUsage.rss() }
   },
-  treeHash: async () => (await mirror.readPool(POOL))?.treeHash,
+  treeHash: async (pool: string) => (await mirror.readPool(pool))?.treeHash,
 })
 
 function entryNumber(i: number): Uint8Array {
