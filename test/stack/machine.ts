@@ -113,7 +113,13 @@ export class StackMachine extends TestMachine {
     if (this.#outputs.Sidecar0 === undefined) return
     // Emulators hand messages to a client that has gone, and a sidecar that was stopped or killed has: the proxy does the waiting.
     const endpoint = process.env.AWS_ENDPOINT_URL!
-    this.#proxy ??= await AwsProxy.start({ dynamodb: endpoint, sqs: endpoint, s3: endpoint, secretsmanager: endpoint })
+    this.#proxy ??= await AwsProxy.start({
+      dynamodb: endpoint,
+      sqs: endpoint,
+      s3: endpoint,
+      secretsmanager: endpoint,
+      cloudformation: endpoint,
+    })
     const environment = this.#outputs.Sidecar0.replaceAll(endpoint, this.#proxy.endpoint)
     const task = new Task(this.dir, {
       AWS_ENDPOINT_URL: this.#proxy.endpoint,
