@@ -74,6 +74,11 @@ export class AwsProxy {
     return proxy
   }
 
+  /** Before an emulator of all services. */
+  static before(endpoint: string): Promise<AwsProxy> {
+    return AwsProxy.start({ dynamodb: endpoint, sqs: endpoint, s3: endpoint, secretsmanager: endpoint, cloudformation: endpoint })
+  }
+
   private constructor(upstream: Record<Service, string>) {
     this.#upstream = upstream
     this.#server = createServer({ keepAliveTimeout: 60_000 }, (incoming, response) => {
