@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,11 +12,12 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 /** Runs cdklocal on the emulator that is named in the environment, without a word as long as all is well. */
 export function cdkLocal(env: NodeJS.ProcessEnv, ...args: string[]): void {
-  execFileSync('npx', ['cdklocal', ...args, '-c', 'local=true', '--no-notices', '--ci', '--progress', 'events'], {
+  const { status } = spawnSync('npx', ['cdklocal', ...args, '-c', 'local=true', '--no-notices', '--ci', '--progress', 'events'], {
     cwd: ROOT,
     env,
     stdio: ['ignore', 'ignore', 'inherit'],
   })
+  if (status !== 0) throw new Error(`cdklocal ${args[0]} has failed, and says above why`)
 }
 
 /**

@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
+import { reasonOf } from '../../shared/errors.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { cdkLocal, Deployed } from './deployed.ts'
 import { startEmulator } from './emulators.ts'
@@ -23,6 +24,10 @@ try {
   console.log(welcome(deployed))
   process.stdin.on('data', () => again(deployed))
   await follow(deployed)
+} catch (error) {
+  // what the CDK has to say it has said
+  if (!stopped.signal.aborted) console.error(`not deployed: ${reasonOf(error)}`)
+  process.exitCode = 1
 } finally {
   await emulator.stop()
 }
@@ -56,7 +61,7 @@ function again(deployed: Deployed): void {
     .then(() => deployed.deploy())
     .then(
       () => console.log('deployed again'),
-      () => console.log('not deployed'),
+      (error) => console.error(`not deployed: ${reasonOf(error)}`),
     )
 }
 
