@@ -73,11 +73,11 @@ async function readOutputs(stack: string, region: string | undefined): Promise<O
   try {
     const where = await regionOf(client)
     const command = new DescribeStacksCommand({ StackName: stack })
-    const { Stacks: [found] = [] } = await call(`looking for the stack "${stack}"`, (options) => client.send(command, options)).catch(
-      (error) => {
-        throw explained(error, stack, where)
-      },
-    )
+    const { Stacks: [found] = [] } = await call(`looking for the stack "${stack}" in ${where}`, (options) =>
+      client.send(command, options),
+    ).catch((error) => {
+      throw explained(error, stack, where)
+    })
     const outputs = Object.fromEntries((found?.Outputs ?? []).map(({ OutputKey = '', OutputValue = '' }) => [OutputKey, OutputValue]))
     const missing = OUTPUTS.filter((name) => !outputs[name])
     if (!missing.length) return outputs as Outputs
@@ -96,7 +96,7 @@ async function regionOf(client: CloudFormationClient): Promise<string> {
   } catch (cause) {
     throw new OverpoolError(
       'BAD_ARGUMENT',
-      'say in which region the stack is: by --region (in a program: `region`), by AWS_REGION, or in the AWS profile',
+      `say in which region the stack is: by --region (in a program: \`region\`), by AWS_REGION, or in the AWS profile (${(cause as Error).message})`,
       { cause },
     )
   }
@@ -104,11 +104,14 @@ async function regionOf(client: CloudFormationClient): Promise<string> {
 
 /** What a person can do about it that a stack is not found. */
 function explained(error: OverpoolError, stack: string, region: string): OverpoolError {
-  const cause = error.cause as Error & { $metadata?: { httpStatusCode?: number } }
+  const cause = error.cause as Error & { code?: string }
+  const { AWS_PROFILE, AWS_ENDPOINT_URL } = readEnv('caller')
   if (cause.name === 'CredentialsProviderError')
     return new OverpoolError(
       'ACCESS_DENIED',
-      `there are no AWS credentials to reach the stack "${stack}" with: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (${cause.message})`,
+      AWS_PROFILE === undefined
+        ? `there are no AWS credentials to reach the stack "${stack}" with: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (${cause.message})`
+        : `the AWS profile "${AWS_PROFILE}" gives no credentials to reach the stack "${stack}" with: \`aws configure list-profiles\` shows which there are, and \`aws sso login\` renews one that has run out (${cause.message})`,
       { cause },
     )
   if (cause.name === 'ValidationError')
@@ -118,11 +121,14 @@ function explained(error: OverpoolError, stack: string, region: string): Overpoo
       `there is no stack "${stack}" in ${region} under these AWS credentials: if it is in another region, name that with --region (in a program: \`region\`); \`npx cdk deploy\` makes one`,
       { cause },
     )
-  if (cause.$metadata?.httpStatusCode === 403)
+  if (cause.code !== undefined)
+    // Node's word for an address that does not answer
     return new OverpoolError(
-      'ACCESS_DENIED',
-      `AWS does not let these credentials see the stack "${stack}" in ${region}: docs/deploy.md lists what a caller has to be allowed (${cause.name}: ${cause.message})`,
-      { cause },
+      'UNAVAILABLE',
+      AWS_ENDPOINT_URL === undefined
+        ? `AWS does not answer: is "${region}" a region of AWS, and the network there? (${cause.message})`
+        : `nothing answers as AWS at AWS_ENDPOINT_URL=${AWS_ENDPOINT_URL}: start the emulator there, or unset it to reach AWS (${cause.message})`,
+      { cause, retryable: error.retryable },
     )
   return error
 }

@@ -17,7 +17,7 @@ export interface CallOptions {
 
 /**
  * Runs one request to AWS until it is answered. Throttling, 5xx, a broken connection and a time-out are waited out; whatever is thrown in
- * the end is UNAVAILABLE with the SDK's error as its cause, and retryable if waiting longer may help.
+ * the end is UNAVAILABLE with the SDK's error as its cause, and retryable if waiting longer may help; or ACCESS_DENIED.
  * Retries live here and not in the clients: make those with `maxAttempts: 1`, or the two multiply.
  */
 export async function call<T>(
@@ -86,10 +86,29 @@ export function chunks<T>(items: readonly T[], size: number): T[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
 }
 
+/** The failure of a request, with what a person can do about it if AWS refuses it to who asks. */
 export function unavailable(what: string, cause: unknown, retryable: boolean): OverpoolError {
-  const name = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
-  return new OverpoolError('UNAVAILABLE', `${what} failed: ${name}`, { cause, retryable })
+  const name = cause instanceof Error ? cause.name : ''
+  const said = cause instanceof Error ? `${name}: ${cause.message}` : String(cause)
+  if (NOT_KNOWN.test(name))
+    return new OverpoolError(
+      'ACCESS_DENIED',
+      `${what} failed: AWS does not know these credentials, or they have run out: renew them (\`aws sso login\`), or name others by AWS_PROFILE (${said})`,
+      { cause },
+    )
+  if (NOT_ALLOWED.test(name))
+    return new OverpoolError(
+      'ACCESS_DENIED',
+      `${what} failed: these AWS credentials may not do that: have it allowed, docs/deploy.md lists who needs what (${said})`,
+      { cause },
+    )
+  return new OverpoolError('UNAVAILABLE', `${what} failed: ${said}`, { cause, retryable })
 }
+
+// AWS's words for it, which differ from service to service.
+const NOT_KNOWN =
+  /^(ExpiredToken|UnrecognizedClient|InvalidClientTokenId|InvalidAccessKeyId|SignatureDoesNotMatch|InvalidSignature|IncompleteSignature|MissingAuthenticationToken|CredentialsProviderError)/
+const NOT_ALLOWED = /^(AccessDenied|Forbidden|NotAuthorized|403$)/
 
 // Full jitter: anywhere between nothing and twice the wait before, so that many who failed together do not come back together
 // ("Exponential Backoff And Jitter", AWS Architecture Blog).

@@ -87,6 +87,7 @@ export type CheckedSettings = Required<Omit<PoolSettings, 'filter'>> & Pick<Pool
 
 const DEFAULTS: CheckedSettings = { unique: 'payment', maxHops: 1_000, maxAttempts: 5, onPoison: 'skip', timeoutMs: 60_000, batchMs: 0 }
 const SETTING_KEYS = new Set([...Object.keys(DEFAULTS), 'filter'])
+const POOL_KEYS = new Set([...SETTING_KEYS, 'handler', 'publish', 'encrypt'])
 const SUBSCRIPTION_KEYS = new Set(['key', 'handler', 'from', 'peer'])
 const NETWORK_KEYS = new Set(['bootstrap', 'port', 'host', 'announce', 'peers'])
 /** Whatever waits for a handler's entry (a bell's visibility, a function's time) is made for this, ms. */
@@ -164,6 +165,7 @@ export function checkPool({ handler, publish, encrypt, ...settings }: PoolConfig
   if (encrypt !== undefined && typeof encrypt !== 'boolean') throw wrong(`${where}.encrypt is true or false`)
   if (typeof publish === 'object') checkMachines(publish?.allow, `${where}.publish.allow`)
   else if (publish !== undefined && typeof publish !== 'boolean') throw wrong(`${where}.publish is true, false or { allow: [ … ] }`)
+  refuseUnknown(settings, POOL_KEYS, `${where}.`)
   return checkSettings(settings, where)
 }
 

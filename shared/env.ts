@@ -17,7 +17,7 @@ export const ENV = {
   /** the container's health check */
   health: { required: [], optional: ['WORK_DIR'] },
   /** whoever reaches a machine on AWS from outside; region and credentials are the SDK's to find */
-  caller: { required: [], optional: ['AWS_ENDPOINT_URL'] },
+  caller: { required: [], optional: ['AWS_ENDPOINT_URL', 'AWS_PROFILE'] },
   local: { required: [], optional: ['PORT', 'HOST', 'OVERPOOL_DIR'] },
 } as const satisfies Record<string, { required: readonly string[]; optional: readonly string[] }>
 

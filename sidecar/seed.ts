@@ -6,7 +6,9 @@ import { OverpoolError } from '../shared/errors.ts'
 export async function readSecretSeed(arn: string, region?: string): Promise<Uint8Array> {
   const secrets = new SecretsManagerClient({ region, maxAttempts: 1 })
   const command = new GetSecretValueCommand({ SecretId: arn })
-  const { SecretString = '' } = await call('reading the seed', (options) => secrets.send(command, options)).finally(() => secrets.destroy())
+  const { SecretString = '' } = await call(`reading the seed, the secret ${arn},`, (options) => secrets.send(command, options)).finally(
+    () => secrets.destroy(),
+  )
   if (/^[0-9a-f]{64}$/.test(SecretString)) return Buffer.from(SecretString, 'hex')
   throw new OverpoolError(
     'BAD_CONFIG',

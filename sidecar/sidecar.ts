@@ -96,7 +96,7 @@ export class Sidecar {
     if (!pool || isPeerPool(path)) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" of ours in this ledger`)
     if (pool.rebuild) {
       await cores.purge(pool.key)
-      await mirror.updatePool(path, { rebuild: undefined, treeHash: undefined }) // it will have another
+      await mirror.beginAnew(path, await mirror.lastBlock(path))
     }
     const alarm = (what: string) => {
       const error = new OverpoolError(

@@ -33,13 +33,21 @@ export class S3Blobs implements Blobs {
   async put(bytes: Uint8Array): Promise<string> {
     const sha256 = nameOf(bytes)
     const command = { ...this.#object(sha256), Body: bytes, ContentType: 'application/octet-stream' }
-    await call('putting a blob', (options) => this.#client.send(new PutObjectCommand(command), options), this.#options)
+    await call(
+      `putting ${command.Key} into the bucket ${this.#bucket}`,
+      (options) => this.#client.send(new PutObjectCommand(command), options),
+      this.#options,
+    )
     return sha256
   }
 
   async get(sha256: string): Promise<Uint8Array> {
     const object = this.#object(sha256)
-    const bytes = await call('getting a blob', (options) => this.#read(object, options), this.#options).catch((error) => {
+    const bytes = await call(
+      `getting ${object.Key} of the bucket ${this.#bucket}`,
+      (options) => this.#read(object, options),
+      this.#options,
+    ).catch((error) => {
       if (error instanceof OverpoolError && isNoSuchKey(error.cause)) throw noBlob(sha256, error.cause)
       throw error
     })

@@ -20,6 +20,7 @@ import {
   AS_JSON,
   type Cursor,
   type DeadLetter,
+  lengthOf,
   MAX_RECEIPTS,
   type Mirror,
   NO_CURSOR,
@@ -233,6 +234,22 @@ export class DynamoMirror implements Mirror {
       wanted.map(([, condition]) => condition),
     )
     if (!done && wanted.length > 1) for (const [fields, condition] of wanted) await update(fields, [condition])
+  }
+
+  async beginAnew(path: string, last: Block | undefined): Promise<void> {
+    const { blocks, entries } = lengthOf(last)
+    for (const handler of await this.listHandlers(path)) {
+      for (const { seq } of await this.listDead(handler, path)) if (seq >= entries) await this.deleteDead(handler, path, seq)
+      const { seq } = await this.readCursor(handler, path)
+      const end = { seq: entries - 1, block: blocks, attempts: 0, stopped: undefined }
+      if (seq >= entries) await this.#update(cursorKey(handler, path), attributesOf(end))
+    }
+    const pool = await this.readPool(path)
+    if (!pool) return
+    const checkpoint = Math.min(pool.checkpoint, blocks)
+    const prunedBefore = Math.min(pool.prunedBefore, entries)
+    const anew = { rebuild: undefined, treeHash: undefined, coreLength: 0, checkpoint, prunedBefore }
+    await this.#update(controlKey(path), attributesOf(anew), poolIsThere) // the last of it: until then all of it is done again
   }
 
   // ---- cursors and dead letters

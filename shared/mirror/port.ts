@@ -149,6 +149,11 @@ export interface Mirror {
   listPools(): Promise<PoolControl[]>
   /** Changes these fields and no others. `checkpoint` and `coreLength` never go back, and `treeHash` stays with its `coreLength`. */
   updatePool(path: string, patch: PoolPatch): Promise<void>
+  /**
+   * Of a pool whose core is to be made again: does away with `rebuild`, with what was reported of the core, and with all that is written of blocks after `last`, its newest,
+   * if the mirror was shortened: the checkpoint, the cursors and dead letters of its handlers, `prunedBefore`. Nothing else makes them go back.
+   */
+  beginAnew(path: string, last: Block | undefined): Promise<void>
 
   readCursor(handler: string, pool: string): Promise<Cursor>
   /** Moves the cursor forward, or changes the attempts where it stands; one that is behind what is stored is ignored. Leaves `redrive` alone. */
@@ -169,6 +174,11 @@ export interface Mirror {
   releaseLease(shard: string, owner: string): Promise<void>
 
   close(): Promise<void>
+}
+
+/** How long a pool is whose newest block this is. */
+export function lengthOf(last: Block | undefined): { blocks: number; entries: number } {
+  return last ? { blocks: last.n + 1, entries: last.first + last.count } : { blocks: 0, entries: 0 }
 }
 
 export const NO_CURSOR: Cursor = { seq: -1, block: 0, attempts: 0 }

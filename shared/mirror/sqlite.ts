@@ -7,6 +7,7 @@ import {
   AS_JSON,
   type Cursor,
   type DeadLetter,
+  lengthOf,
   MAX_RECEIPTS,
   type Mirror,
   NO_CURSOR,
@@ -190,6 +191,23 @@ export class SqliteMirror implements Mirror {
         const next = field === 'checkpoint' ? `max(${field}, ?)` : '?'
         this.#store.run(`UPDATE pools SET ${field} = ${next} WHERE path = ?`, columnOf(value), path)
       }
+    })
+  }
+
+  async beginAnew(path: string, last: Block | undefined): Promise<void> {
+    const { blocks, entries } = lengthOf(last)
+    await this.#store.write(() => {
+      this.#store.run('DELETE FROM dead WHERE pool = ? AND seq >= ?', path, entries)
+      this.#store.run(
+        'UPDATE cursors SET seq = ?, block = ?, attempts = 0, stopped = NULL WHERE pool = ? AND seq >= ?',
+        entries - 1,
+        blocks,
+        path,
+        entries,
+      )
+      const sql =
+        'UPDATE pools SET rebuild = NULL, treeHash = NULL, coreLength = 0, checkpoint = min(checkpoint, ?), prunedBefore = min(prunedBefore, ?) WHERE path = ?'
+      this.#store.run(sql, blocks, entries, path)
     })
   }
 

@@ -13,7 +13,7 @@ import { AwsProxy } from './proxy.ts'
 export const SEED = '5e'.repeat(32)
 
 /**
- * An AWS of a test's own: DynamoDB (dynalite), SQS and S3 (fauxqs), in memory, and a secret, which neither has; with a proxy before them. They live in the
+ * An AWS of a test's own: DynamoDB (dynalite), SQS and S3 (fauxqs), in memory, and a secret and a stack, which neither has; with a proxy before them. They live in the
  * process of the test, so that they outlive a machine that is killed.
  */
 export class Emulators {
@@ -22,14 +22,19 @@ export class Emulators {
   readonly #dynalite: Server
   readonly #fauxqs: FauxqsServer
   readonly #secrets: Server
+  readonly #stacks: Server
+  /** what the stack that is there has put out */
+  outputs: Record<string, string> = {}
   /** beside the proxy */
   readonly #clients: AwsClients
 
   static async start(): Promise<Emulators> {
     const dynamo = dynalite({ createTableMs: 0 })
     const secrets = createServer((_, response) => response.end(JSON.stringify({ SecretString: SEED })))
-    for (const server of [dynamo, secrets]) server.listen(0, '127.0.0.1')
-    const [fauxqs] = await Promise.all([startFauxqs({ port: 0, logger: false }), once(dynamo, 'listening'), once(secrets, 'listening')])
+    const stacks = createServer((_, response) => response.end(describedStack(emulators.outputs)))
+    const servers = [dynamo, secrets, stacks]
+    for (const server of servers) server.listen(0, '127.0.0.1')
+    const [fauxqs] = await Promise.all([startFauxqs({ port: 0, logger: false }), ...servers.map((server) => once(server, 'listening'))])
     const at = (server: Server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     const other = `http://127.0.0.1:${fauxqs.port}`
     const proxy = await AwsProxy.start({
@@ -37,16 +42,18 @@ export class Emulators {
       sqs: other,
       s3: other,
       secretsmanager: at(secrets),
+      cloudformation: at(stacks),
     })
-    const emulators = new Emulators(dynamo, fauxqs, secrets, proxy)
+    const emulators: Emulators = new Emulators(dynamo, fauxqs, secrets, stacks, proxy)
     await emulators.#make()
     return emulators
   }
 
-  private constructor(dynamo: Server, fauxqs: FauxqsServer, secrets: Server, proxy: AwsProxy) {
+  private constructor(dynamo: Server, fauxqs: FauxqsServer, secrets: Server, stacks: Server, proxy: AwsProxy) {
     this.#dynalite = dynamo
     this.#fauxqs = fauxqs
     this.#secrets = secrets
+    this.#stacks = stacks
     this.proxy = proxy
     this.place = { endpoint: proxy.endpoint, table: 'mirror', bucket: 'overpool' }
     this.#clients = awsClients(`http://127.0.0.1:${fauxqs.port}`)
@@ -90,6 +97,14 @@ export class Emulators {
     await this.proxy[Symbol.asyncDispose]()
     this.#clients.close()
     await this.#fauxqs.stop()
-    for (const server of [this.#dynalite, this.#secrets]) await new Promise((resolve) => server.close(resolve))
+    for (const server of [this.#dynalite, this.#secrets, this.#stacks]) await new Promise((resolve) => server.close(resolve))
   }
+}
+
+/** How CloudFormation describes a stack. */
+function describedStack(outputs: Record<string, string>): string {
+  const members = Object.entries(outputs).map(
+    ([key, value]) => `<member><OutputKey>${key}</OutputKey><OutputValue>${value}</OutputValue></member>`,
+  )
+  return `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><Outputs>${members.join('')}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`
 }

@@ -6,7 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 /** How often a receive that waits looks for a message, ms. */
 const LOOK_MS = 10
 
-export type Service = 'dynamodb' | 'sqs' | 's3' | 'secretsmanager'
+export type Service = 'dynamodb' | 'sqs' | 's3' | 'secretsmanager' | 'cloudformation'
 
 // biome-ignore lint/suspicious/noExplicitAny: the JSON of any operation
 type Json = any
@@ -16,7 +16,7 @@ export interface AwsRequest {
   service: Service
   /** `PutItem`, `SendMessageBatch`, …; of S3 the method */
   operation: string
-  /** its JSON; S3 has none */
+  /** its JSON; S3 and CloudFormation have none */
   input: Json
   /** the path: of S3 `/bucket/key` */
   path: string
@@ -36,9 +36,20 @@ const LATE_MS = 150
 /**
  * What goes wrong with a request. 'throttled', 'failed' (500) and 'unavailable' (503) are answers, and nothing was done; 'refused' is a connection that breaks
  * before anything was done, 'lost' one that breaks when all was done; 'unheard' and 'unanswered' are the same without a word, until the client gives up;
- * 'partial': of a batch the first half was done; 'late': all is well, only later.
+ * 'partial': of a batch the first half was done; 'late': all is well, only later; 'denied' and 'expired': who asks may not, or is not known any more.
  */
-export type Fault = 'throttled' | 'failed' | 'unavailable' | 'refused' | 'lost' | 'unheard' | 'unanswered' | 'partial' | 'late'
+export type Fault =
+  | 'throttled'
+  | 'failed'
+  | 'unavailable'
+  | 'refused'
+  | 'lost'
+  | 'unheard'
+  | 'unanswered'
+  | 'partial'
+  | 'late'
+  | 'denied'
+  | 'expired'
 
 interface Answer {
   status: number
@@ -63,6 +74,11 @@ export class AwsProxy {
     return proxy
   }
 
+  /** Before an emulator of all services. */
+  static before(endpoint: string): Promise<AwsProxy> {
+    return AwsProxy.start({ dynamodb: endpoint, sqs: endpoint, s3: endpoint, secretsmanager: endpoint, cloudformation: endpoint })
+  }
+
   private constructor(upstream: Record<Service, string>) {
     this.#upstream = upstream
     this.#server = createServer({ keepAliveTimeout: 60_000 }, (incoming, response) => {
@@ -82,7 +98,7 @@ export class AwsProxy {
     if (fault === 'refused') return void response.destroy()
     if (fault === 'late') await wait(LATE_MS)
     let answer: Answer
-    if (fault === 'throttled' || fault === 'failed' || fault === 'unavailable') answer = failure(asked.service, fault)
+    if (isAnswer(fault)) answer = failure(asked, fault)
     else if (fault === 'partial' && asked.input) answer = await this.#half(asked, incoming)
     else answer = await this.#forward(asked, incoming, body, response)
     if (fault === 'unanswered') return
@@ -100,7 +116,7 @@ export class AwsProxy {
       asked.operation === 'ReceiveMessage' && response
         ? await this.#receive(input, incoming, response)
         : await this.#send(service, incoming, sent)
-    const output: Json = service === 's3' ? undefined : JSON.parse(answer.body.toString() || '{}')
+    const output: Json = IN_XML[service] ? undefined : JSON.parse(answer.body.toString() || '{}')
     this.listen({ ...asked, status: answer.status, output, bytes: body.length + answer.body.length })
     return answer
   }
@@ -123,7 +139,7 @@ export class AwsProxy {
     const { input } = asked
     const [table] = Object.keys(input.RequestItems ?? {})
     const list: Json[] = table === undefined ? input.Entries : (input.RequestItems[table].Keys ?? input.RequestItems[table])
-    if (!list) return failure(asked.service, 'failed')
+    if (!list) return failure(asked, 'failed')
     const half = Math.floor(list.length / 2)
     const [done, left] = [list.slice(0, half), list.slice(half)]
     const part = (some: Json[]) => {
@@ -180,8 +196,10 @@ export class AwsProxy {
 function requestOf({ headers, method, url }: IncomingMessage, body: Buffer): AwsRequest {
   const [target, operation] = String(headers['x-amz-target'] ?? '').split('.')
   const path = decodeURIComponent(url!.split('?', 1)[0]!)
-  if (!operation) return { service: 's3', operation: method!, input: undefined, path }
-  return { service: serviceOf(target!), operation, input: JSON.parse(body.toString()), path }
+  if (operation) return { service: serviceOf(target!), operation, input: JSON.parse(body.toString()), path }
+  const action = headers['content-type']?.includes('form-urlencoded') ? new URLSearchParams(body.toString()).get('Action') : null
+  if (action) return { service: 'cloudformation', operation: action, input: undefined, path }
+  return { service: 's3', operation: method!, input: undefined, path }
 }
 
 function serviceOf(target: string): Service {
@@ -194,21 +212,39 @@ function withCapacity(input: Json): Buffer {
   return Buffer.from(JSON.stringify({ ...input, ReturnConsumedCapacity: 'TOTAL' }))
 }
 
-function failure(service: Service, fault: 'throttled' | 'failed' | 'unavailable'): Answer {
-  const [status, code] = fault === 'throttled' ? THROTTLED[service] : FAILED[fault]
-  if (service === 's3') {
-    const body = Buffer.from(`<?xml version="1.0"?><Error><Code>${code}</Code><Message>${fault}</Message></Error>`)
-    return { status, headers: { 'content-type': 'application/xml' }, body }
-  }
-  const body = Buffer.from(JSON.stringify({ __type: `com.amazonaws#${code}`, message: fault }))
-  return { status, headers: { 'content-type': 'application/x-amz-json-1.0' }, body }
+/** Those that are answers of AWS. */
+const ANSWERS = ['throttled', 'failed', 'unavailable', 'denied', 'expired'] as const
+type FaultyAnswer = (typeof ANSWERS)[number]
+
+function isAnswer(fault: Fault | undefined): fault is FaultyAnswer {
+  return (ANSWERS as readonly unknown[]).includes(fault)
 }
 
-const FAILED = { failed: [500, 'InternalServerError'], unavailable: [503, 'ServiceUnavailable'] } as const
+function failure({ service, operation }: AwsRequest, fault: FaultyAnswer): Answer {
+  const [status, code] = CODES[fault][service] ?? CODES[fault].others
+  const message = fault === 'denied' ? `User: tester is not authorized to perform: ${operation}` : fault
+  const error = `<Error><Code>${code}</Code><Message>${message}</Message></Error>`
+  const xml = IN_XML[service]
+  const body = xml ? xml(error) : JSON.stringify({ __type: `com.amazonaws#${code}`, message })
+  const headers = { 'content-type': xml ? 'application/xml' : 'application/x-amz-json-1.0' }
+  return { status, headers, body: Buffer.from(body) }
+}
 
-const THROTTLED: Record<Service, [status: number, code: string]> = {
-  dynamodb: [400, 'ProvisionedThroughputExceededException'],
-  sqs: [400, 'ThrottlingException'],
-  s3: [503, 'SlowDown'],
-  secretsmanager: [400, 'ThrottlingException'],
+/** Services that do not speak JSON, and how they put an error. */
+const IN_XML: Partial<Record<Service, (error: string) => string>> = {
+  s3: (error) => `<?xml version="1.0"?>${error}`,
+  cloudformation: (error) => `<ErrorResponse>${error}</ErrorResponse>`,
+}
+
+type Code = [status: number, code: string]
+const CODES: Record<FaultyAnswer, Partial<Record<Service, Code>> & { others: Code }> = {
+  throttled: {
+    dynamodb: [400, 'ProvisionedThroughputExceededException'],
+    s3: [503, 'SlowDown'],
+    others: [400, 'ThrottlingException'],
+  },
+  failed: { others: [500, 'InternalServerError'] },
+  unavailable: { others: [503, 'ServiceUnavailable'] },
+  denied: { s3: [403, 'AccessDenied'], cloudformation: [403, 'AccessDenied'], others: [400, 'AccessDeniedException'] },
+  expired: { s3: [400, 'ExpiredToken'], cloudformation: [403, 'ExpiredToken'], others: [400, 'ExpiredTokenException'] },
 }

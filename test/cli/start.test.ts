@@ -233,7 +233,7 @@ describe('a mistake is said in a sentence, with exit code 1 and without a stack'
     [
       'a setting that there is not',
       { 'overpool.config.ts': config({ mypool: { maxAttempt: 3 } }) },
-      /there is no setting `pools\.mypool\.maxAttempt`; there are .*maxAttempts/,
+      /there is no setting `pools\.mypool\.maxAttempt`; there are batchMs, encrypt, filter, handler, maxAttempts, .*publish/,
     ],
     [
       'a name that no pool can have',

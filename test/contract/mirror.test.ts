@@ -250,6 +250,39 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await mirror.readPool(path)).toMatchObject({ checkpoint: 12, coreLength: 11, treeHash: 'eleven' })
     })
 
+    it('that is shorter than it was begins anew at its newest block, with all that was written of later ones', async () => {
+      const path = await freshPool()
+      await mirror.updatePool(path, {
+        checkpoint: 4,
+        coreLength: 4,
+        treeHash: 'four',
+        prunedBefore: 9,
+        rebuild: true,
+        wanted: { publish: true },
+      })
+      await mirror.writeCursor('main', path, { seq: 8, block: 4, attempts: 0, stopped: 'it threw' })
+      await mirror.writeCursor('coffee', path, { seq: 3, block: 1, attempts: 2 })
+      const letter = { block: 1, error: 'it threw', attempts: 5, at: now }
+      for (const seq of [4, 5]) await mirror.putDead('main', path, { ...letter, seq })
+      const { key, discoveryKey, createdAt } = (await mirror.readPool(path))!
+      const same = { path, key, discoveryKey, createdAt, coreLength: 0, wanted: { publish: true } }
+
+      await other.beginAnew(path, blockOf(1, 2, 3))
+      expect(await mirror.readPool(path)).toEqual({ ...same, checkpoint: 2, prunedBefore: 5 })
+      expect(await mirror.readCursor('main', path)).toEqual({ seq: 4, block: 2, attempts: 0 })
+      expect(await mirror.readCursor('coffee', path)).toEqual({ seq: 3, block: 1, attempts: 2 })
+      expect((await mirror.listDead('main', path)).map(({ seq }) => seq)).toEqual([4])
+
+      await other.beginAnew(path, blockOf(7, 20, 3))
+      expect(await mirror.readPool(path), 'one that is not goes on where it was').toEqual({ ...same, checkpoint: 2, prunedBefore: 5 })
+      await other.beginAnew(path, undefined)
+      expect(await mirror.readPool(path)).toEqual({ ...same, checkpoint: 0, prunedBefore: 0 })
+      expect(await mirror.readCursor('coffee', path)).toEqual(NO_CURSOR)
+      expect(await mirror.listDead('main', path)).toEqual([])
+      await other.beginAnew('nobody', undefined)
+      expect(await other.readPool('nobody')).toBeUndefined()
+    })
+
     it('is changed by two at once without either losing anything', async () => {
       const path = await freshPool()
       const patches = Array.from({ length: 20 }, (_, i) =>

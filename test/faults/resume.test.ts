@@ -1,9 +1,12 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { DeleteItemCommand } from '@aws-sdk/client-dynamodb'
 import { expect, it } from 'vitest'
 import { openLedgerFile } from '../../local/parts.ts'
 import { resume } from '../../sidecar/wanted.ts'
+import { awsClients } from '../aws/clients.ts'
+import { awsParts } from '../machine/aws-parts.ts'
 import { payment, TestMachine, until } from '../machine/machine.ts'
 
 it('a mirror that was changed is not signed again when the cores are lost: the pool halts, and goes on when an operator says so', async () => {
@@ -52,3 +55,65 @@ it('a mirror that was changed is not signed again when the cores are lost: the p
   await machine.stop()
   expect(await machine.verify('mypool')).toMatchObject({ entries: 6, coreLength: 6 })
 })
+
+/** Takes a pool's blocks from number `from` on out of the mirror, as somebody does who has the rights. */
+async function cut(machine: TestMachine, side: 'sqlite' | 'aws', from: number, to: number): Promise<void> {
+  if (side === 'sqlite') {
+    const db = new DatabaseSync(join(machine.dir, 'ledger.sqlite'))
+    db.prepare("DELETE FROM blocks WHERE pool = 'mypool' AND n >= ?").run(from)
+    db.close()
+    return
+  }
+  const { place } = machine.emulators
+  const { dynamodb, close } = awsClients(place.endpoint)
+  for (let n = from; n < to; n++) {
+    const Key = { pk: { S: 'pool#mypool' }, sk: { S: `block#${String(n).padStart(12, '0')}` } }
+    await dynamodb.send(new DeleteItemCommand({ TableName: place.table, Key }))
+  }
+  close()
+}
+
+/** The mirror of a machine, as who asks from outside has it. */
+async function mirrorOf(machine: TestMachine, side: 'sqlite' | 'aws') {
+  return side === 'sqlite' ? openLedgerFile(machine.dir) : awsParts(machine.emulators.place)
+}
+
+it.each(['sqlite', 'aws'] as const)(
+  'a mirror that was shortened goes on from its end when an operator says so: what comes next is whole (%s)',
+  async (side) => {
+    await using machine = await TestMachine.start({ mypool: {} }, { side })
+    const post = async (i: number) => {
+      expect((await machine.post('mypool', payment(`number ${i}`))).status).toBe(200)
+      return until(
+        () => machine.ended('mypool'),
+        (seqs) => seqs.length === i + 1,
+      )
+    }
+    for (let i = 0; i < 5; i++) await post(i)
+    await machine.stop()
+    await cut(machine, side, 3, 5)
+    rmSync(join(machine.dir, 'cores'), { recursive: true })
+
+    await machine.start()
+    const control = () => machine.call('control', 'mypool')
+    await until(control, ({ halted }) => halted !== undefined)
+    const { mirror, close } = await mirrorOf(machine, side)
+    await resume((await mirror.readPool('mypool'))!, mirror)
+    await until(control, ({ halted, rebuild, treeHash }) => !halted && !rebuild && treeHash !== undefined)
+    expect(await control(), 'it is told how long it is now').toMatchObject({ coreLength: 3, checkpoint: 3 })
+    expect(await machine.call('cursor', 'mypool')).toMatchObject({ seq: 2 })
+
+    expect((await machine.post('mypool', payment('number 5'))).status).toBe(200)
+    expect(
+      await until(
+        () => machine.ended('mypool'),
+        (seqs) => seqs.length === 6,
+      ),
+      'the handler is called with what is new in the place of what was lost',
+    ).toEqual([0, 1, 2, 3, 4, 3])
+    await until(control, ({ checkpoint }) => checkpoint === 4)
+    await close()
+    await machine.stop()
+    expect(await machine.verify('mypool')).toMatchObject({ entries: 4, receipts: 4, coreLength: 4, signedBlocks: 4, problems: 0 })
+  },
+)

@@ -150,6 +150,10 @@ export class MemoryMirror implements Sync<Mirror> {
     Object.assign(control, rest)
   }
 
+  beginAnew(path: string): never {
+    throw new Error(`no schedule asks for a rebuild of ${path}`)
+  }
+
   readCursor(handler: string, path: string): Cursor {
     return { ...(this.cursors.get(`${handler} ${path}`) ?? NO_CURSOR) }
   }

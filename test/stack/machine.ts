@@ -17,7 +17,8 @@ import type { ChildOptions } from '../machine/child.ts'
 import type { Run, Wish } from '../machine/handler.ts'
 import { poolsOfKind } from '../machine/kinds.ts'
 import { type Ack, type Methods, SIDE, TestMachine, until } from '../machine/machine.ts'
-import { Task } from '../machine/task.ts'
+import type { Task } from '../machine/task.ts'
+import { sidecarBeside } from './deployed.ts'
 import { RunsReader } from './runs.ts'
 
 /** The runs' notes are read so often, ms. */
@@ -111,15 +112,8 @@ export class StackMachine extends TestMachine {
   override async start({ idle }: Partial<ChildOptions> = {}): Promise<void> {
     if (idle !== undefined || SIDE !== 'deployed') await this.#setHandler(!idle)
     if (this.#outputs.Sidecar0 === undefined) return
-    // Emulators hand messages to a client that has gone, and a sidecar that was stopped or killed has: the proxy does the waiting.
-    const endpoint = process.env.AWS_ENDPOINT_URL!
-    this.#proxy ??= await AwsProxy.start({ dynamodb: endpoint, sqs: endpoint, s3: endpoint, secretsmanager: endpoint })
-    const environment = this.#outputs.Sidecar0.replaceAll(endpoint, this.#proxy.endpoint)
-    const task = new Task(this.dir, {
-      AWS_ENDPOINT_URL: this.#proxy.endpoint,
-      AWS_ENDPOINT_URL_S3: this.#proxy.endpoint,
-      ...(JSON.parse(environment) as Record<string, string>),
-    })
+    this.#proxy ??= await AwsProxy.before(process.env.AWS_ENDPOINT_URL!)
+    const task = sidecarBeside(process.env.AWS_ENDPOINT_URL!, this.#proxy, this.#outputs.Sidecar0, this.dir)
     this.#tasks.push(task)
     await task.said('working')
   }

@@ -1,9 +1,10 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation'
+import { cdkLocal } from './deployed.ts'
 import { type EmulatorName, startEmulator } from './emulators.ts'
 
 // Runs the scenarios on a machine that is deployed: `node test/stack/run.ts ministack | localstack` on an emulator, which is started and ended here or is at
@@ -33,28 +34,7 @@ try {
 async function onEmulator(name: EmulatorName): Promise<number> {
   const emulator = await startEmulator(name)
   const cdk = (...args: string[]) =>
-    execFileSync(
-      'npx',
-      [
-        'cdklocal',
-        ...args,
-        '--app',
-        'node test/stack/app.ts',
-        '--output',
-        join(folder, 'cdk.out'),
-        '-c',
-        'local=true',
-        '--no-notices',
-        '--ci',
-        '--progress',
-        'events',
-      ],
-      {
-        cwd: ROOT,
-        env: { ...process.env, ...emulator.env },
-        stdio: ['ignore', 'ignore', 'inherit'],
-      },
-    )
+    cdkLocal({ ...process.env, ...emulator.env }, ...args, '--app', 'node test/stack/app.ts', '--output', join(folder, 'cdk.out'))
   const timed = (what: string, work: () => void) => {
     const began = performance.now()
     work()

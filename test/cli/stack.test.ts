@@ -1,0 +1,234 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { Overpool } from '../../index.ts'
+import { encodeBlock } from '../../shared/ledger/block.ts'
+import { encodeEntry, idOfPayment } from '../../shared/ledger/entry.ts'
+import { transactionFromHex } from '../../shared/transaction/index.ts'
+import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import { poolKeys } from '../../sidecar/core.ts'
+import { queueUrl } from '../aws/clients.ts'
+import { Emulators, SEED } from '../aws/emulators.ts'
+import type { AwsRequest, Fault, Service } from '../aws/proxy.ts'
+import { awsParts } from '../machine/aws-parts.ts'
+import { largePayment } from '../machine/machine.ts'
+import { Project, REPOSITORY } from './project.ts'
+
+// What the command line and the class ask of AWS, and what they say when it is refused: on a stack in memory, on which nobody works. Its commands on one that works
+// are in test/stack.
+
+const STACK = 'Overpool'
+const HANDLER = 'main'
+const small = sampleTransaction('a small one')
+/** Its block lies in the bucket. */
+const { transaction: large } = largePayment(70_000)
+const hash = transactionFromHex(large).txid
+const theirs = '7e'.repeat(32)
+
+let emulators: Emulators
+let project: Project
+let asked: AwsRequest[] = []
+const reached = () => ({
+  AWS_ENDPOINT_URL: emulators.place.endpoint,
+  AWS_REGION: 'us-east-1',
+  AWS_ACCESS_KEY_ID: 'test',
+  AWS_SECRET_ACCESS_KEY: 'test',
+  AWS_PROFILE: undefined,
+})
+
+beforeAll(async () => {
+  emulators = await Emulators.start()
+  const { place } = emulators
+  emulators.outputs = {
+    Table: place.table,
+    Bucket: place.bucket,
+    IngressUrls: queueUrl(place, 'ingress'),
+    BellsMain: `${HANDLER} ${queueUrl(place, `tx-${HANDLER}.fifo`)}`,
+    Seed: 'the-seed',
+  }
+  const { mirror, bells, close } = await awsParts(place)
+  await bells(HANDLER)
+  for (const [path, hex] of Object.entries({ mypool: small, strict: small, large, halted: small, private: small })) {
+    const { key, discoveryKey } = poolKeys(Buffer.from(SEED, 'hex'), path)
+    await mirror.createPool({ path, key, discoveryKey, createdAt: 0 })
+    const { txid, bytes: tx } = transactionFromHex(hex)
+    const id = idOfPayment(path, tx, {})
+    const entry = encodeEntry({ id, at: 0, tx, payment: {}, source: 'http', hops: 0 })
+    await mirror.putBlock(path, encodeBlock(0, 0, [entry]))
+    await mirror.putReceipts(path, [{ key: txid, id, txid, seq: 0, block: 0 }])
+  }
+  await mirror.updatePool('halted', { halted: 'an operator looks at it' })
+  await mirror.updatePool('private', { wanted: { encrypt: true } })
+  for (const pool of ['mypool', 'strict']) await mirror.writeCursor(HANDLER, pool, { seq: -1, block: 0, attempts: 5, stopped: 'it threw' })
+  await close()
+  emulators.proxy.listen = (call) => asked.push(call)
+  project = new Project()
+  project.write('huge.hex', largePayment(1_000_000).transaction)
+})
+afterEach(() => {
+  emulators.proxy.weather = () => undefined
+  vi.unstubAllEnvs()
+})
+afterAll(async () => {
+  await project?.[Symbol.asyncDispose]()
+  await emulators?.[Symbol.asyncDispose]()
+})
+
+/** Runs a command on the stack until it ends. */
+async function run(args: string[], env: NodeJS.ProcessEnv = reached()) {
+  const program = project.overpool(['--stack', STACK, ...args], { env })
+  const code = await program.ended()
+  return { code, out: program.out, err: program.err }
+}
+
+describe('what a caller has to be allowed', () => {
+  /** Each row of the table in docs/deploy.md, and commands that need all that it says. */
+  const rows: Record<string, string[][]> = {
+    everything: [['pools'], ['status'], ['tail', 'mypool'], ['get', 'large', hash], ['trail', 'large', hash], ['verify', 'large']],
+    '`post`': [
+      ['post', 'mypool', '--sample'],
+      ['post', 'mypool', 'huge.hex'],
+    ],
+    '`pub`, `unpub`, `sub`, `unsub`, `prune`, `resume`': [
+      ['pub', 'mypool'],
+      ['unpub', 'mypool'],
+      ['sub', theirs],
+      ['unsub', theirs],
+      ['resume', 'halted'],
+    ],
+    '`redrive`': [
+      ['redrive', 'mypool'],
+      ['redrive', 'strict', '--skip'],
+    ],
+    '`id`; `pub` and `verify` of an encrypted pool': [['id'], ['pub', 'private'], ['verify', 'private']],
+  }
+  const table = tableOf(readFileSync(join(REPOSITORY, 'docs/deploy.md'), 'utf8'))
+
+  it('is listed for all that there is', () => expect(Object.keys(table)).toEqual(Object.keys(rows)))
+
+  it.each(Object.entries(rows))('for %s: what docs/deploy.md says, and nothing else', async (row, commands) => {
+    asked = []
+    for (const command of commands) expect(await run(command)).toMatchObject({ code: 0, err: '' })
+    if (row.includes('prune')) await inProcess((pool) => pool.prune('mypool'))
+    const names = Object.keys(table)
+    const before = names.slice(0, names.indexOf(row)).flatMap((name) => table[name]!)
+    const needed = [...new Set(asked.map(permissionOf))].filter((permission) => !before.includes(permission))
+    expect(needed.sort()).toEqual(table[row]!.sort())
+  })
+})
+
+/** The permissions that each row of the table grants: the action, and where. */
+function tableOf(page: string): Record<string, string[]> {
+  const [, text = ''] = /^\| for \| actions \|\n\|---\|---\|\n((?:\|.*\n)+)/m.exec(page)!
+  const rows = text.trim().split('\n')
+  return Object.fromEntries(rows.map((row) => row.split(' | ')).map(([name = '', cell = '']) => [name.slice(2), permissionsOf(cell)]))
+}
+
+/** Lets S3 say that an object is not there, and is asked for by nobody. */
+const UNASKED = /^s3:ListBucket/
+
+function permissionsOf(cell: string): string[] {
+  return cell.split('; ').flatMap((part) => {
+    const words = [...part.matchAll(/`([^`]+)`/g)].map(([, word = '']) => word)
+    const isAction = (word: string) => /^([a-z0-9]+:)?[A-Z][A-Za-z]+$/.test(word)
+    const places = words.filter((word) => !isAction(word))
+    const where = places.length ? places : [/ingress|bells/.exec(part)?.[0] ?? '']
+    let service = ''
+    return words.filter(isAction).flatMap((word) => {
+      if (word.includes(':')) service = word.split(':')[0]!
+      const action = word.includes(':') ? word : `${service}:${word}`
+      return UNASKED.test(action) ? [] : where.map((place) => `${action} ${place}`)
+    })
+  })
+}
+
+/** What IAM calls a request, and where. */
+function permissionOf({ service, operation, input, path }: AwsRequest): string {
+  switch (service) {
+    case 'dynamodb': {
+      const key = (input.Item ?? input.Key)?.pk.S as string | undefined
+      const reads = operation === 'GetItem' || key === undefined
+      return `dynamodb:${operation} ${reads ? '' : key.replace(/#.*/, '#*')}`
+    }
+    case 'sqs':
+      return `sqs:${operation.replace('Batch', '')} ${(input.QueueUrl as string).endsWith('.fifo') ? 'bells' : 'ingress'}`
+    case 's3':
+      return `s3:${operation === 'PUT' ? 'PutObject' : 'GetObject'} ${path.split('/')[2]}/*`
+    default:
+      return `${service}:${operation} `
+  }
+}
+
+/** With the class, in this process. */
+async function inProcess<T>(work: (pool: Overpool) => Promise<T>): Promise<T> {
+  for (const [name, value] of Object.entries(reached())) vi.stubEnv(name, value)
+  await using pool = new Overpool({ stack: STACK })
+  return await work(pool)
+}
+
+describe('what AWS refuses is told in one sentence that says what to do', () => {
+  const asking: [what: string, service: Service, args: string[], operation: string][] = [
+    ['the stack', 'cloudformation', ['tail', 'mypool'], 'DescribeStacks'],
+    ['the table', 'dynamodb', ['tail', 'mypool'], 'GetItem'],
+    ['a queue', 'sqs', ['post', 'mypool', '--sample'], 'SendMessageBatch'],
+    ['the bucket', 's3', ['get', 'large', hash], 'GET'],
+    ['the seed', 'secretsmanager', ['id'], 'GetSecretValue'],
+  ]
+  const goesWrong = (service: Service, fault: Fault) => {
+    emulators.proxy.weather = (request) => (request.service === service ? fault : undefined)
+  }
+
+  it.each(asking)('%s, to who may not', async (_, service, args, operation) => {
+    goesWrong(service, 'denied')
+    const { code, out, err } = await run(args)
+    expect(err).toMatch(
+      new RegExp(
+        `^overpool: [^\n]+ failed: these AWS credentials may not do that: have it allowed, docs/deploy\\.md lists who needs what \\(AccessDenied\\w*: User: tester is not authorized to perform: ${operation}\\)\n$`,
+      ),
+    )
+    expect([code, out]).toEqual([1, ''])
+  })
+
+  it.each(asking)('%s, to who is known no more', async (_, service, args) => {
+    goesWrong(service, 'expired')
+    const { code, out, err } = await run(args)
+    expect(err).toMatch(
+      /^overpool: [^\n]+ failed: AWS does not know these credentials, or they have run out: renew them [^\n]+ \(ExpiredToken\w*: expired\)\n$/,
+    )
+    expect([code, out]).toEqual([1, ''])
+  })
+
+  it.each<[what: string, env: NodeJS.ProcessEnv, sentence: RegExp, code: number]>([
+    [
+      'no credentials',
+      { AWS_ACCESS_KEY_ID: undefined },
+      /^overpool: there are no AWS credentials to reach the stack "Overpool" with: set /,
+      1,
+    ],
+    [
+      'a profile that is not there',
+      { AWS_ACCESS_KEY_ID: undefined, AWS_PROFILE: 'nobody' },
+      /^overpool: the AWS profile "nobody" gives no credentials to reach the stack "Overpool" with: /,
+      1,
+    ],
+    ['no region', { AWS_REGION: undefined }, /^overpool: say in which region the stack is: by --region/, 2],
+    [
+      'an address at which nobody answers',
+      { AWS_ENDPOINT_URL: 'http://127.0.0.1:1' },
+      /^overpool: nothing answers as AWS at AWS_ENDPOINT_URL=http:\/\/127\.0\.0\.1:1: start the emulator there, or /,
+      1,
+    ],
+  ])('%s', async (_, env, sentence, code) => {
+    const elsewhere = { AWS_EC2_METADATA_DISABLED: 'true', HOME: project.dir, AWS_DEFAULT_REGION: undefined }
+    const result = await run(['pools'], { ...reached(), ...elsewhere, ...env })
+    expect(result).toEqual({ code, out: '', err: expect.stringMatching(sentence) })
+    expect(result.err.trim().split('\n')).toHaveLength(1)
+  })
+
+  it('to a program as an error with a code', async () => {
+    goesWrong('dynamodb', 'denied')
+    await expect(inProcess((pool) => pool.tail({ path: 'mypool' }))).rejects.toMatchObject({ code: 'ACCESS_DENIED', retryable: false })
+    goesWrong('cloudformation', 'expired')
+    await expect(inProcess((pool) => pool.status())).rejects.toMatchObject({ code: 'ACCESS_DENIED', retryable: false })
+  })
+})

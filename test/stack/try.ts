@@ -1,0 +1,80 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { reasonOf } from '../../shared/errors.ts'
+import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import { cdkLocal, Deployed } from './deployed.ts'
+import { startEmulator } from './emulators.ts'
+
+// `npm run try:ministack`: overpool.config.ts on an emulator, until Ctrl-C. What is said after `--` is the CDK's: `-c config=other.config.ts`.
+
+/** How often it is looked for what the handlers have logged, ms. */
+const LOOK_MS = 500
+/** What the runtime, Node and the metrics say beside the handler. */
+const NOT_THE_HANDLERS = /^(START|END|REPORT|INIT_START) |^\(|^\{"_aws"|^$/
+
+let deploying: Promise<void> = Promise.resolve()
+const stopped = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopped.abort())
+
+const emulator = await startEmulator('ministack')
+Object.assign(process.env, emulator.env)
+try {
+  cdkLocal(process.env, 'bootstrap', '--app', 'node cdk/app.ts')
+  await using deployed = new Deployed(process.argv.slice(2))
+  await deployed.deploy()
+  console.log(welcome(deployed))
+  process.stdin.on('data', () => again(deployed))
+  await follow(deployed)
+} catch (error) {
+  // what the CDK has to say it has said
+  if (!stopped.signal.aborted) console.error(`not deployed: ${reasonOf(error)}`)
+  process.exitCode = 1
+} finally {
+  await emulator.stop()
+}
+process.exit()
+
+function welcome({ name, outputs }: Deployed): string {
+  const { hostname } = new URL(outputs.Endpoint!)
+  const urls = Object.entries(outputs).flatMap(([key, url]) => (key.startsWith('Pool') ? [url] : []))
+  const path = urls[0] && new URL(urls[0]).pathname
+  const { AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = emulator.env
+  const transaction = sampleTransaction(`hello, it is ${new Date().toISOString().slice(0, 19)}`)
+  return `The stack ${name} is deployed on MiniStack. On AWS it would take payments at:
+
+${urls.map((url) => `  ${url}`).join('\n')}
+
+The emulator takes them at its own address, under that name:
+
+  curl ${AWS_ENDPOINT_URL}${path} -H 'Host: ${hostname}' -H 'Content-Type: application/json' -d '{"transaction":"${transaction}"}'
+
+In another terminal the command line reaches it:
+
+  export AWS_ENDPOINT_URL=${AWS_ENDPOINT_URL} AWS_REGION=${AWS_REGION} AWS_ACCESS_KEY_ID=${AWS_ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY=${AWS_SECRET_ACCESS_KEY}
+  npx overpool --stack ${name} tail ${path?.slice(1)}
+
+Enter deploys again what you have changed. Ctrl-C ends it, and nothing is kept.`
+}
+
+/** Deploys what has been changed. A config that is wrong has said so. */
+function again(deployed: Deployed): void {
+  deploying = deploying
+    .then(() => deployed.deploy())
+    .then(
+      () => console.log('deployed again'),
+      (error) => console.error(`not deployed: ${reasonOf(error)}`),
+    )
+}
+
+/** Shows what the handlers log. */
+async function follow(deployed: Deployed): Promise<void> {
+  const began = Date.now()
+  const seen = new Set<string>()
+  while (!stopped.signal.aborted) {
+    for (const [id, line] of await deployed.handlerLines(began).catch(() => new Map<string, string>())) {
+      if (!seen.has(id) && !NOT_THE_HANDLERS.test(line)) console.log(line)
+      seen.add(id)
+    }
+    await wait(LOOK_MS, undefined, { signal: stopped.signal }).catch(() => {})
+  }
+  await deploying
+}
