@@ -15,7 +15,7 @@ import { CARRY_BYTES, SqsQueue } from '../shared/queue/sqs.ts'
 import { shardOf } from '../shared/shards.ts'
 import { beat } from './heartbeat.ts'
 import { Keeper } from './keeper.ts'
-import { GRACE_MS, Lease } from './lease.ts'
+import { LEASE_MS, Lease } from './lease.ts'
 import { lineOf, type SidecarReport } from './report.ts'
 import { readSecretSeed } from './seed.ts'
 
@@ -85,11 +85,12 @@ const heart = beat(join(work, 'alive'), systemClock, () => {
 const seed = await readSecretSeed(env.SEED_ARN) // before the lease: a task that cannot work leaves it to the one that does
 const owner = randomUUID()
 const retrying = (error: unknown) => report({ kind: 'retrying', pool: '', step: 'lease', error })
-const lease = await Lease.take({ mirror, clock: systemClock, shard: env.SHARD, owner, report: retrying }, stopping.signal)
+const leaseMs = Number(env.LEASE_MS ?? LEASE_MS)
+const lease = await Lease.take({ mirror, clock: systemClock, shard: env.SHARD, owner, leaseMs, report: retrying }, stopping.signal)
 if (lease) {
   const lost = lease.lost.then(() => {
     log.error('the lease is lost: another sidecar works, or the mirror cannot be reached', { kind: 'lease-lost' })
-    endWithin(GRACE_MS)
+    endWithin(lease.graceMs)
     process.exitCode = 1
   })
   keeper = await Keeper.open({
