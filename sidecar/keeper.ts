@@ -79,7 +79,7 @@ export class Keeper {
     this.#options = options
     const cores = new CoreStore(options.cores, seed)
     this.#cores = cores
-    this.#sidecar = new Sidecar({ mirror, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs })
+    this.#sidecar = new Sidecar({ mirror, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs, owns: shard?.owns })
     const noNetwork = (error: OverpoolError) => report({ kind: 'no-network', error })
     const swarm = new Swarm(machineKeyPair(seed, shard?.index), options.network, clock, noNetwork)
     this.#network = new PoolNetwork({ mirror, cores, swarm, sidecar: this.#sidecar, ringers, clock, report, owns: shard?.owns, lookMs })
