@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import type { TestMachine } from '../machine/machine.ts'
 import type { Task, WithTasks } from '../machine/task.ts'
 import { seed } from '../random.ts'
-import { Wallets } from './wallets.ts'
+import { type Pace, Wallets } from './wallets.ts'
 
 const POOLS = ['a', 'b']
 
@@ -11,15 +11,15 @@ const POOLS = ['a', 'b']
 export const pools = Object.fromEntries(POOLS.map((pool) => [pool, {}]))
 
 /** A second sidecar works beside the first for so long, under load, and neither sees the lease of the other: nothing is forked. */
-export async function forkNothing(machine: TestMachine & WithTasks, seconds: number): Promise<void> {
+export async function forkNothing(machine: TestMachine & WithTasks, seconds: number, pace: Pace = {}): Promise<void> {
   console.log(`two sidecars, seed ${seed}`)
-  const beside = machine.task({ SHARD: '00' }) // the same shard, and another lease
+  const beside = machine.task({ SHARD: '00', LEASE_MS: '20000' }) // the same shard, and another lease
   await beside.said('working')
   let late = 0
   machine.proxy.listen = ({ operation, input, status }) => {
     if (operation === 'PutItem' && status === 400 && String(input.Item.sk.S).startsWith('block#')) late++
   }
-  const wallets = new Wallets(machine, { pools: POOLS })
+  const wallets = new Wallets(machine, { pools: POOLS, ...pace })
   const end = wallets.start()
   await wait(seconds * 1_000)
   await end()

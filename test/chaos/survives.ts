@@ -4,7 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { type TestMachine, until } from '../machine/machine.ts'
 import { random, seed } from '../random.ts'
-import { Wallets } from './wallets.ts'
+import { type Pace, Wallets } from './wallets.ts'
 
 const POOLS = ['a', 'b']
 /** A round's death comes within this time, ms. */
@@ -21,9 +21,10 @@ export async function survives(
   machine: TestMachine,
   rounds: number,
   dies: (round: number, noMorePosts: () => void) => Promise<void>,
+  pace: Pace = {},
 ): Promise<void> {
   console.log(`${rounds} rounds, seed ${seed}`)
-  const wallets = new Wallets(machine, { pools: POOLS })
+  const wallets = new Wallets(machine, { pools: POOLS, ...pace })
   const keys = new Map<string, string>()
   for (const pool of POOLS) keys.set(pool, (await machine.call('control', pool)).key)
   for (let round = 0; round < rounds; round++) {

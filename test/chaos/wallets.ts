@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { payment, type TestMachine, until } from '../machine/machine.ts'
 import { random } from '../random.ts'
@@ -8,10 +9,15 @@ const LOOP_EACH = 10
 /** A share of the posts are payments from before, as of wallets that have not heard. */
 const AGAIN = 0.2
 
-export interface WalletsOptions {
-  pools: string[]
-  /** how many post side by side */
+export interface Pace {
+  /** how many post side by side (default 4) */
   together?: number
+  /** a wallet takes so long between its posts, ms (default 0) */
+  pauseMs?: number
+}
+
+export interface WalletsOptions extends Pace {
+  pools: string[]
   /** statuses that say: not now. Of four wallets that hear one three send their payment again, until it is acknowledged */
   refusals?: number[]
 }
@@ -49,10 +55,12 @@ export class Wallets {
   }
 
   async #run(isOver: () => boolean): Promise<void> {
+    const { pauseMs = 0 } = this.#options
     while (!isOver()) {
       const number = this.#posted && random() < AGAIN ? Math.floor(random() * this.#posted) : this.#posted++
       let answer = await this.#post(number)
       while (answer === 'refused' && number % 4 && !isOver()) answer = await this.#post(number)
+      if (pauseMs) await wait(pauseMs)
     }
   }
 

@@ -137,8 +137,9 @@ export class CloudMachine extends TestMachine implements WithTasks {
 
   /** Deploys the machine with so many shards: sidecars that are started from now on are of these, and so is where the functions post to. */
   async grow(shards: number): Promise<void> {
-    this.#functions = this.#deploy(shards)
-    await this.#functions.shape.make(this.#clients.sqs)
+    const functions = this.#deploy(shards)
+    await functions.shape.make(this.#clients.sqs)
+    this.#functions = functions
   }
 
   get proxy(): AwsProxy {
