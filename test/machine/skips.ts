@@ -4,7 +4,7 @@ import { SIDE } from './machine.ts'
 /** Scenarios that cannot run on a target, by their names, and why. */
 const SKIPPED: Partial<Record<typeof SIDE, Record<string, string>>> = {
   ministack: { ...codeIsInFunctions() },
-  localstack: { ...codeIsInFunctions(), ...inChaos('it takes a load, and each call of a function is a process of its own there') },
+  localstack: { ...codeIsInFunctions(), ...inChaos('it takes a load for a minute, under which the quicker emulator is put') },
   deployed: {
     ...codeIsInFunctions(),
     ...inChaos('ECS stops and starts the sidecar there, not the test, and nothing stands between the machine and AWS'),

@@ -15,8 +15,7 @@ import { StackMachine } from './machine.ts'
 const BAD_S = 20
 const TWO_S = 15
 const DEATHS = 10
-/** What has got lost comes again after so long, s. */
-const AGAIN_S = 5
+const BELLS_AGAIN_S = 5
 
 /** The emulator's functions and tables are slow: more load than this would only wait. */
 const PACE: Pace = { together: 2, pauseMs: 100 }
@@ -28,7 +27,7 @@ describe('a deployed machine', () => {
   it('in bad weather keeps its promises', async () => {
     console.log(`the worst day at AWS, seed ${seed}`)
     await using machine = await StackMachine.open(pools, {})
-    await machine.comesAgainAfter({ posts: AGAIN_S, bells: AGAIN_S })
+    await machine.bellsComeAgainAfter(BELLS_AGAIN_S)
     await machine.proxyFunctions()
     const asked = { all: 0, inBadWeather: 0, byTheDoor: 0, byTheHandler: 0 }
     machine.proxy.weather = (request) => {
@@ -62,7 +61,6 @@ describe('a deployed machine', () => {
 
   it('whose sidecar dies ten times keeps its promises', async () => {
     await using machine = await StackMachine.open(pools, {})
-    await machine.comesAgainAfter({ posts: AGAIN_S })
     await survives(machine, DEATHS, (round) => machine.replace(round % 3 ? 'deployed' : 'killed'), PACE)
   })
 

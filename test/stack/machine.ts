@@ -32,8 +32,9 @@ import { RunsReader } from './runs.ts'
 const LOOK_MS = 150
 /** Log lines that have not become more for so long are all there, ms. */
 const SETTLED_MS = 2_000
-/** After so long another task takes the place of one that has died: sooner than on AWS, ms. */
+/** Sooner than on AWS: another task takes the place of one that has died, ms; and the posts that it had in hand come again, s. */
 const LEASE_MS = 3_000
+const POSTS_AGAIN_S = 5
 
 /** The name of the stack. */
 export const STACK = process.env.OVERPOOL_STACK!
@@ -126,6 +127,7 @@ export class StackMachine extends TestMachine implements WithTasks {
   override async start({ idle }: Partial<ChildOptions> = {}): Promise<void> {
     if (idle !== undefined || SIDE !== 'deployed') await this.#setHandler(!idle)
     if (this.#outputs.Sidecar0 === undefined) return
+    if (!this.#proxy) for (const url of this.#outputs.IngressUrls.split(' ')) await this.#comeAgainAfter(url, POSTS_AGAIN_S)
     // Emulators hand messages to a client that has gone, and a sidecar that was stopped or killed has: the proxy does the waiting.
     const endpoint = process.env.AWS_ENDPOINT_URL!
     this.#proxy ??= await AwsProxy.start({ dynamodb: endpoint, sqs: endpoint, s3: endpoint, secretsmanager: endpoint })
@@ -197,17 +199,17 @@ export class StackMachine extends TestMachine implements WithTasks {
 
   // ---- the rest of the stack, which is as it was when this machine is closed
 
-  /** What was given to a task or a function that has died comes again after so long, s: on AWS after a minute, or three. */
-  async comesAgainAfter({ posts, bells }: { posts: number; bells?: number }): Promise<void> {
-    const [, bellsUrl = ''] = this.#outputs.BellsMain.split(' ')
-    const wanted: [url: string, seconds: number][] = this.#outputs.IngressUrls.split(' ').map((url) => [url, posts])
-    if (bells !== undefined) wanted.push([bellsUrl, bells])
-    for (const [QueueUrl, seconds] of wanted) {
-      const { Attributes } = await this.#sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['VisibilityTimeout'] }))
-      const set = (Attributes: Record<string, string>) => this.#sqs.send(new SetQueueAttributesCommand({ QueueUrl, Attributes }))
-      this.#undo.push(() => set(Attributes!))
-      await set({ VisibilityTimeout: String(seconds) })
-    }
+  /** Bells that were given to a call that has failed come again after so long, s: on AWS after three minutes. */
+  async bellsComeAgainAfter(seconds: number): Promise<void> {
+    const [, url = ''] = this.#outputs.BellsMain.split(' ')
+    await this.#comeAgainAfter(url, seconds)
+  }
+
+  async #comeAgainAfter(QueueUrl: string, seconds: number): Promise<void> {
+    const { Attributes } = await this.#sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['VisibilityTimeout'] }))
+    const set = (Attributes: Record<string, string>) => this.#sqs.send(new SetQueueAttributesCommand({ QueueUrl, Attributes }))
+    this.#undo.push(() => set(Attributes!))
+    await set({ VisibilityTimeout: String(seconds) })
   }
 
   /** The functions ask AWS through the proxy, as the sidecar does. */
