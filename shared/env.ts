@@ -9,10 +9,13 @@ export const ENV = {
     required: ['HANDLER', 'BELLS_URL', 'TABLE', 'BUCKET', 'INGRESS_URLS', 'NAMESPACE'],
     optional: ['TRACES', 'AWS_ENDPOINT_URL'],
   },
-  /** SEED_ARN names the secret, whose value is read at the start and stands nowhere else; MACHINE is a MachinePlan */
+  /**
+   * SEED_ARN names the secret, whose value is read at the start and stands nowhere else; MACHINE is a MachinePlan; LEASE_MS (20,000): after so long another task
+   * takes the place of one that has died without a word
+   */
   sidecar: {
     required: ['TABLE', 'BUCKET', 'INGRESS_URL', 'SHARD', 'SHARDS', 'SEED_ARN', 'MACHINE'],
-    optional: ['WORK_DIR', 'AWS_ENDPOINT_URL'],
+    optional: ['WORK_DIR', 'LEASE_MS', 'AWS_ENDPOINT_URL'],
   },
   /** the container's health check */
   health: { required: [], optional: ['WORK_DIR'] },

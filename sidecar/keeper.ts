@@ -63,7 +63,9 @@ export class Keeper {
   static async open(options: KeeperOptions): Promise<Keeper> {
     const { mirror, clock, seed, pools = [] } = options
     const createdAt = clock.now()
-    await parallel(pools, 16, (path) => mirror.createPool({ path, ...publicKeys(seed, path), createdAt }))
+    const there = new Set(pools.length ? (await mirror.listPools()).map(({ path }) => path) : [])
+    const missing = pools.filter((path) => !there.has(path))
+    await parallel(missing, 16, (path) => mirror.createPool({ path, ...publicKeys(seed, path), createdAt }))
     const keeper = new Keeper(options)
     try {
       await keeper.#recover()
@@ -79,7 +81,7 @@ export class Keeper {
     this.#options = options
     const cores = new CoreStore(options.cores, seed)
     this.#cores = cores
-    this.#sidecar = new Sidecar({ mirror, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs })
+    this.#sidecar = new Sidecar({ mirror, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs, owns: shard?.owns })
     const noNetwork = (error: OverpoolError) => report({ kind: 'no-network', error })
     const swarm = new Swarm(machineKeyPair(seed, shard?.index), options.network, clock, noNetwork)
     this.#network = new PoolNetwork({ mirror, cores, swarm, sidecar: this.#sidecar, ringers, clock, report, owns: shard?.owns, lookMs })
@@ -134,7 +136,8 @@ export class Keeper {
   /** Makes a pool if there is none. */
   async make(path: string): Promise<PoolControl> {
     const { mirror, clock, seed } = this.#options
-    const pool = await mirror.createPool({ path, ...publicKeys(seed, path), createdAt: clock.now() })
+    const there = this.#keys.has(path) ? await mirror.readPool(path) : undefined
+    const pool = there ?? (await mirror.createPool({ path, ...publicKeys(seed, path), createdAt: clock.now() }))
     this.#checkKey(pool)
     return pool
   }

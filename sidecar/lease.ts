@@ -2,12 +2,12 @@ import type { Clock } from '../shared/clock.ts'
 import type { Mirror } from '../shared/mirror/port.ts'
 
 /** A lease that is not renewed is another's after this time, ms: so long nobody works after a task has died without a word. */
-const LEASE_MS = 20_000
-/** It is renewed so often; asked for so often while another has it, or when nobody has answered, ms. */
-const RENEW_MS = 5_000
-const ASK_MS = 1_000
-/** It counts as lost so long before it ends, ms: what is under way can be finished before another has it, whose clock may not be ours. */
-export const GRACE_MS = 5_000
+export const LEASE_MS = 20_000
+/** Parts of it: it is renewed so often; asked for so often while another has it, or when nobody has answered. */
+const RENEW = 1 / 4
+const ASK = 1 / 20
+/** It counts as lost so long before it ends: what is under way can be finished before another has it, whose clock may not be ours. */
+const GRACE = 1 / 4
 
 export interface LeaseOptions {
   mirror: Pick<Mirror, 'takeLease' | 'releaseLease'>
@@ -15,6 +15,8 @@ export interface LeaseOptions {
   shard: string
   /** names this process among all that ever ask */
   owner: string
+  /** how long it holds, ms */
+  leaseMs: number
   /** a renewal that failed: it is tried again */
   report: (error: unknown) => void
 }
@@ -24,33 +26,35 @@ export interface LeaseOptions {
  * they have it is the condition on blocks (Promise 1).
  */
 export class Lease {
-  /** resolves when it is lost: another has it, or it could not be renewed in time, and is to be another's in `GRACE_MS` */
+  /** resolves when it is lost: another has it, or it could not be renewed in time, and is to be another's in `graceMs` */
   readonly lost: Promise<void>
+  readonly graceMs: number
   readonly #options: LeaseOptions
   readonly #released = new AbortController()
   #asking: Promise<unknown> = Promise.resolve()
 
   /** Waits until the lease is ours; undefined if it was given up before. */
   static async take(options: LeaseOptions, signal: AbortSignal): Promise<Lease | undefined> {
-    const { clock } = options
+    const { clock, leaseMs } = options
     while (!signal.aborted) {
       const asked = clock.now()
       const taken = await ask(options)
       if (taken) return new Lease(options, asked)
-      await clock.sleep(ASK_MS, signal)
+      await clock.sleep(leaseMs * ASK, signal)
     }
     return undefined
   }
 
   private constructor(options: LeaseOptions, asked: number) {
     this.#options = options
-    this.lost = this.#renew(asked + LEASE_MS - GRACE_MS)
+    this.graceMs = options.leaseMs * GRACE
+    this.lost = this.#renew(asked + options.leaseMs - this.graceMs)
   }
 
   async #renew(ends: number): Promise<void> {
-    const { clock } = this.#options
+    const { clock, leaseMs } = this.#options
     const { signal } = this.#released
-    for (let waitMs = RENEW_MS; ; ) {
+    for (let waitMs = leaseMs * RENEW; ; ) {
       await clock.sleep(Math.max(0, Math.min(waitMs, ends - clock.now())), signal)
       if (signal.aborted) return new Promise(() => {}) // given back, not lost
       const asked = clock.now()
@@ -61,12 +65,12 @@ export class Lease {
       const renewed = await Promise.race([asking, clock.sleep(ends - asked, late.signal).then(() => false)])
       late.abort()
       if (renewed === false) return
-      if (renewed) ends = asked + LEASE_MS - GRACE_MS
-      waitMs = renewed ? RENEW_MS : ASK_MS
+      if (renewed) ends = asked + leaseMs - this.graceMs
+      waitMs = leaseMs * (renewed ? RENEW : ASK)
     }
   }
 
-  /** Gives it back: who waits for it has it within a second. */
+  /** Gives it back: who waits for it has it when it asks next. */
   async release(): Promise<void> {
     const { mirror, shard, owner } = this.#options
     this.#released.abort()
@@ -76,9 +80,9 @@ export class Lease {
 }
 
 /** Asks for it, or for more time; undefined if nobody knows, which is no yes. */
-async function ask({ mirror, shard, owner, report }: LeaseOptions): Promise<boolean | undefined> {
+async function ask({ mirror, shard, owner, leaseMs, report }: LeaseOptions): Promise<boolean | undefined> {
   try {
-    return await mirror.takeLease(shard, owner, LEASE_MS)
+    return await mirror.takeLease(shard, owner, leaseMs)
   } catch (error) {
     report(error)
     return undefined

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { Logger } from '@aws-lambda-powertools/logger'
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { SQSClient } from '@aws-sdk/client-sqs'
+import { parallel } from '../shared/aws.ts'
 import { Bucket } from '../shared/blobs/bucket.ts'
 import { systemClock } from '../shared/clock.ts'
 import { readEnv } from '../shared/env.ts'
@@ -15,10 +16,12 @@ import { CARRY_BYTES, SqsQueue } from '../shared/queue/sqs.ts'
 import { shardOf } from '../shared/shards.ts'
 import { beat } from './heartbeat.ts'
 import { Keeper } from './keeper.ts'
-import { GRACE_MS, Lease } from './lease.ts'
+import { LEASE_MS, Lease } from './lease.ts'
 import { lineOf, type SidecarReport } from './report.ts'
 import { readSecretSeed } from './seed.ts'
 
+/** Pools of the config that are taken side by side at the start. */
+const TAKEN_TOGETHER = 16
 /** Receives and deletes of the ingress queue wait so long for company: SQS bills by the request. */
 const GATHER_MS = 50
 /** So does the next block of a pool that takes twenty posts a second or more: its handlers hear of them up to so much later, at two thirds of the price. */
@@ -36,6 +39,7 @@ const shards = Number(env.SHARDS)
 const index = Number(env.SHARD)
 const owns = (pool: string) => shardOf(pool, shards) === index
 const plan = JSON.parse(env.MACHINE) as MachinePlan
+const pools = Object.keys(plan.pools).filter(owns)
 const work = env.WORK_DIR ?? '/work'
 mkdirSync(work, { recursive: true })
 
@@ -85,14 +89,15 @@ const heart = beat(join(work, 'alive'), systemClock, () => {
 const seed = await readSecretSeed(env.SEED_ARN) // before the lease: a task that cannot work leaves it to the one that does
 const owner = randomUUID()
 const retrying = (error: unknown) => report({ kind: 'retrying', pool: '', step: 'lease', error })
-const lease = await Lease.take({ mirror, clock: systemClock, shard: env.SHARD, owner, report: retrying }, stopping.signal)
+const leaseMs = Number(env.LEASE_MS ?? LEASE_MS)
+const lease = await Lease.take({ mirror, clock: systemClock, shard: env.SHARD, owner, leaseMs, report: retrying }, stopping.signal)
 if (lease) {
   const lost = lease.lost.then(() => {
     log.error('the lease is lost: another sidecar works, or the mirror cannot be reached', { kind: 'lease-lost' })
-    endWithin(GRACE_MS)
+    endWithin(lease.graceMs)
     process.exitCode = 1
   })
-  keeper = await Keeper.open({
+  const opened = await Keeper.open({
     mirror,
     ingress,
     clock: systemClock,
@@ -100,7 +105,7 @@ if (lease) {
     seedPlace: env.SEED_ARN,
     cores: join(work, 'cores'),
     network: plan.network,
-    pools: Object.keys(plan.pools).filter(owns),
+    pools,
     ringers: (pool) =>
       handlers
         .filter(({ handler }) => takes(handler, pool))
@@ -112,13 +117,14 @@ if (lease) {
     sweepMs: SWEEP_MS,
     lookMs: LOOK_MS,
   })
-  for (const [path, pool] of Object.entries(plan.pools)) if (owns(path)) await keeper.take(await keeper.make(path), pool)
-  await keeper.follow(plan)
-  await keeper.ringAgain()
-  log.info('working', { kind: 'working', machine: keeper.id, pools: Object.keys(plan.pools).filter(owns).length })
+  keeper = opened
+  await parallel(pools, TAKEN_TOGETHER, async (path) => opened.take(await opened.make(path), plan.pools[path]!))
+  await opened.follow(plan)
+  await opened.ringAgain()
+  log.info('working', { kind: 'working', machine: opened.id, pools: pools.length })
 
   if (!stopping.signal.aborted) await Promise.race([lost, once(stopping.signal, 'abort')])
-  await keeper.close()
+  await opened.close()
   await Promise.all([ingress.close(), ...handlers.map(({ queue }) => queue.close())])
   await lease.release()
 }

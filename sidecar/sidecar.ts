@@ -23,6 +23,8 @@ const WAIT_MS = 1_000
 const SET_ASIDE_MS = 60_000
 /** A loop that has had work and has not moved for so long stands still, ms: longer than a long poll and its retries. */
 const STILL_MS = 90_000
+/** The writer of a pool that is another shard's is closed when nothing has come for it for so long, ms. */
+const GUEST_MS = 10_000
 
 export interface SidecarOptions {
   mirror: Mirror
@@ -34,6 +36,8 @@ export interface SidecarOptions {
   batchMs?: (pool: string) => number
   busy?: WriterOptions['busy']
   sweepMs?: number
+  /** which pools are this shard's; default: all of them */
+  owns?: (pool: string) => boolean
 }
 
 /** Takes posts from the ingress queue to the writers of their pools. Ends with `stop`. */
@@ -44,6 +48,9 @@ export class Sidecar {
   readonly #open = new Map<string, { writer: PoolWriter; core: PoolCore }>()
   /** messages that wait for their pool to be opened */
   readonly #waiting = new Map<string, number>()
+  /** pools of other shards, and when a post for them came last: it was sent here before the shards became more */
+  readonly #guests = new Map<string, number>()
+  readonly #closing = new Map<string, Promise<void>>()
   /** messages that are to be given back, by their delays, and what of that is under way */
   readonly #back = new Map<number, Message[]>()
   readonly #giving = new Set<Promise<void>>()
@@ -62,7 +69,8 @@ export class Sidecar {
     const there = this.#writers.get(path)
     if (there) return there
     if (this.#stopped.signal.aborted) throw closed()
-    return this.#opening(path, this.#openWriter(path))
+    const closing = this.#closing.get(path)
+    return this.#opening(path, closing ? closing.then(() => this.#openWriter(path)) : this.#openWriter(path))
   }
 
   /** Whether it goes on taking posts, and the writers go on with those that they have. */
@@ -160,6 +168,7 @@ export class Sidecar {
         this.#received = clock.now()
         failures = 0
         for (const message of messages) this.#handOver(message)
+        this.#letGuestsGo()
       } catch (error) {
         if (signal.aborted) return
         report({ kind: 'retrying', pool: '', step: 'receive', error })
@@ -188,6 +197,8 @@ export class Sidecar {
       return
     }
     const { pool } = post
+    const { owns, clock } = this.#options
+    if (owns && !owns(pool)) this.#guests.set(pool, clock.now())
     const open = this.#open.get(pool)
     const waiting = this.#waiting.get(pool) ?? 0
     if (open) this.#give(open.writer, post, message)
@@ -209,6 +220,24 @@ export class Sidecar {
   #give(writer: PoolWriter, post: IngressMessage, message: Message): void {
     if (writer.halted) this.#giveBack(message, SET_ASIDE_MS)
     else writer.accept(post, message)
+  }
+
+  /**
+   * A post for another shard's pool is written all the same: the condition on blocks decides between its sidecar and this one (Promise 1). But two that keep one
+   * pool cost twice, so its writer is closed as soon as it has no more to do.
+   */
+  #letGuestsGo(): void {
+    const { clock, report } = this.#options
+    for (const [pool, at] of this.#guests) {
+      const writer = this.#open.get(pool)?.writer
+      if (!writer || writer.postsInHand || clock.now() - at < GUEST_MS) continue
+      this.#guests.delete(pool)
+      this.#writers.delete(pool)
+      const closing = this.#close(writer)
+        .catch((error) => report({ kind: 'retrying', pool, step: 'close', error }))
+        .finally(() => this.#closing.delete(pool))
+      this.#closing.set(pool, closing)
+    }
   }
 
   /** Not ours, or for a pool that is not there: kept, since a person may know more. */
@@ -244,6 +273,6 @@ export class Sidecar {
     await this.#receiving
     const writers = await Promise.allSettled(this.#writers.values())
     await Promise.all(writers.flatMap((writer) => (writer.status === 'fulfilled' ? [this.#close(writer.value)] : [])))
-    await Promise.all(this.#giving)
+    await Promise.all([...this.#giving, ...this.#closing.values()])
   }
 }

@@ -50,8 +50,6 @@ export interface SqsQueueOptions {
   patienceMs?: number
   /** one attempt may take this long, ms (shared/aws.ts); a receive besides for as long as it waits */
   attemptMs?: number
-  /** a receive waits no longer than this for a first message, seconds (default 20, which is the most that SQS allows) */
-  longestWaitS?: number
 }
 
 /** A record of an SQS event, as much of it as is needed here. */
@@ -68,20 +66,18 @@ export class SqsQueue implements Queue {
   readonly #url: string
   readonly #blobs: Blobs
   readonly #gatherMs: number
-  readonly #longestWaitS: number
   readonly #options: CallOptions & { attemptMs: number }
   /** when the next receive may begin */
   #receiveAt = 0
   #leaving: { messages: Message[]; gone: Promise<void> } | undefined
   readonly #deleting = new Set<Promise<void>>()
 
-  constructor({ client, url, blobs, gatherMs = 0, patienceMs, attemptMs = ATTEMPT_MS, longestWaitS = MAX_WAIT_S }: SqsQueueOptions) {
+  constructor({ client, url, blobs, gatherMs = 0, patienceMs, attemptMs = ATTEMPT_MS }: SqsQueueOptions) {
     this.fifo = url.endsWith('.fifo')
     this.#client = client
     this.#url = url
     this.#blobs = blobs
     this.#gatherMs = gatherMs
-    this.#longestWaitS = longestWaitS
     this.#options = { patienceMs, attemptMs }
   }
 
@@ -121,7 +117,7 @@ export class SqsQueue implements Queue {
   async receive({ max, waitMs, signal }: ReceiveOptions): Promise<Message[]> {
     try {
       if (this.#gatherMs) await wait(Math.max(0, this.#receiveAt - performance.now()), undefined, { signal })
-      const messages = await this.#take(Math.min(BATCH, max), Math.min(this.#longestWaitS, Math.ceil(waitMs / 1000)), signal)
+      const messages = await this.#take(Math.min(BATCH, max), Math.min(MAX_WAIT_S, Math.ceil(waitMs / 1000)), signal)
       let isEmpty = messages.length < Math.min(BATCH, max)
       // A full answer says that there are more: then one request more, two side by side, four, until one of them is not full.
       for (let width = 1; !isEmpty && messages.length < max && bytesOf(messages) < RECEIVE_BYTES; width *= 2) {

@@ -43,7 +43,7 @@ function ownerOf({ input }: AwsRequest): string {
 
 /** A sidecar that asks for the lease until it has it. */
 function contender(owner: string, signal = new AbortController().signal) {
-  const taking = Lease.take({ mirror, clock, shard: '0', owner, report: (error) => reports.push(error) }, signal)
+  const taking = Lease.take({ mirror, clock, shard: '0', owner, leaseMs: LEASE_MS, report: (error) => reports.push(error) }, signal)
   const seen: { takenAt?: number; lostAt?: number } = {}
   void taking.then((lease) => {
     if (lease) seen.takenAt = clock.now()

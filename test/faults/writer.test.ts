@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { systemClock } from '../../shared/clock.ts'
+import { entriesOf } from '../../shared/ledger/block.ts'
 import { encodeIngress } from '../../shared/ledger/messages.ts'
 import type { Message } from '../../shared/queue/port.ts'
 import { SqliteQueue } from '../../shared/queue/sqlite.ts'
@@ -184,4 +185,55 @@ it('a message that cannot be given back holds up none of those that came with it
   await sidecar.stop()
   const left: Message[] = await ingress.receive({ max: 10, waitMs: 0 })
   expect(left).toEqual([]) // the one for nowhere is in flight still
+})
+
+it('a post that waits for a pool which is another shard’s by now is written once, and its writer stays open no longer than it has work', async () => {
+  await using ledger = await tempLedger()
+  const { mirror, ingress, cores } = ledger
+  const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), 'ours')
+  await mirror.createPool({ path: 'ours', key, discoveryKey, createdAt: 0 })
+  let ahead = 0
+  const opened: PoolCore[] = []
+  const open: typeof cores.open = async (...args) => {
+    const core = await cores.open(...args)
+    if (args[0] === 'a') opened.push(core)
+    return core
+  }
+  const sidecar = new Sidecar({
+    mirror,
+    ingress,
+    cores: { open, purge: cores.purge.bind(cores) },
+    clock: { now: () => Date.now() + ahead, sleep: systemClock.sleep },
+    ringers: () => [],
+    report: () => {},
+    owns: (pool) => pool === 'ours',
+  })
+  const isClosed = (core: PoolCore) =>
+    core.get(0).then(
+      () => false,
+      () => true,
+    )
+  for (let n = 0; n < 3; n++) {
+    await ingress.send([postOf(`post ${n}`), postOf('the same')].map((post) => ({ body: encodeIngress(post) })))
+    await until(
+      () => mirror.receiptsOf('a', postOf(`post ${n}`).txid),
+      (receipts) => receipts.length === 1,
+    )
+    await mirror.putBlock('a', blockOf((await mirror.lastBlock('a'))!.n + 1, 2 + 2 * n, `by its own sidecar ${n}`))
+    ahead += 10_000
+    await until(
+      async () => {
+        await ingress.send([{ body: encodeIngress(postOf('other', 'ours')) }]) // it looks when something comes
+        return isClosed(opened[n]!)
+      },
+      (closed) => closed,
+    )
+  }
+  await sidecar.stop()
+  expect(opened).toHaveLength(3)
+  const blocks = await mirror.readBlocks('a', 0)
+  expect(blocks.map(({ n }) => n)).toEqual(blocks.map((_, n) => n))
+  const ids = blocks.flatMap((block) => entriesOf(block).map(({ id }) => id))
+  const posted = ['post 0', 'the same', 'by its own sidecar 0', 'post 1', 'by its own sidecar 1', 'post 2', 'by its own sidecar 2']
+  expect(ids.sort()).toEqual(posted.map((text) => postOf(text).id).sort())
 })

@@ -11,30 +11,25 @@ export interface AwsPartsOptions {
   bellVisibilityMs?: number
   /** of the ingress queue */
   gatherMs?: number
-  /** of each request, and for how long a receive waits (shared/aws.ts, shared/queue/sqs.ts) */
-  patienceMs?: number
-  attemptMs?: number
-  longestWaitS?: number
 }
 
 /** The parts of a machine on AWS: what belongs to an earlier one has been reclaimed. */
 export async function awsParts(place: AwsPlace, options: AwsPartsOptions = {}): Promise<Parts> {
-  const { ingressVisibilityMs = 60_000, bellVisibilityMs = BELL_VISIBILITY_MS, gatherMs, patienceMs, attemptMs, longestWaitS } = options
-  const calls = { patienceMs, attemptMs }
+  const { ingressVisibilityMs = 60_000, bellVisibilityMs = BELL_VISIBILITY_MS, gatherMs } = options
   const { dynamodb, sqs, s3, close } = awsClients(place.endpoint)
-  const blobs = (prefix: string) => new S3Blobs({ client: s3, bucket: place.bucket, prefix, ...calls })
+  const blobs = (prefix: string) => new S3Blobs({ client: s3, bucket: place.bucket, prefix })
   const messages = blobs('messages/')
   const queues: SqsQueue[] = []
   const queue = async (name: string, visibilityMs: number, more: Partial<SqsQueueOptions> = {}) => {
     const fifo = name.endsWith('.fifo')
     const Attributes = { VisibilityTimeout: String(visibilityMs / 1000), ...(fifo && { FifoQueue: 'true' }) }
     await sqs.send(new CreateQueueCommand({ QueueName: name, Attributes }))
-    const made = new SqsQueue({ client: sqs, url: queueUrl(place, name), blobs: messages, longestWaitS, ...calls, ...more })
+    const made = new SqsQueue({ client: sqs, url: queueUrl(place, name), blobs: messages, ...more })
     queues.push(made)
     return made
   }
   return {
-    mirror: new DynamoMirror({ client: dynamodb, table: place.table, blobs: blobs('blocks/'), ...calls }),
+    mirror: new DynamoMirror({ client: dynamodb, table: place.table, blobs: blobs('blocks/') }),
     ingress: await queue('ingress', ingressVisibilityMs, { gatherMs }),
     bells: (handler) => queue(`tx-${handler}.fifo`, bellVisibilityMs),
     carryBytes: CARRY_BYTES,

@@ -1,7 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { DeleteItemCommand } from '@aws-sdk/client-dynamodb'
-import { CreateQueueCommand } from '@aws-sdk/client-sqs'
 import { handlerFunction } from '../../functions/handler/function.ts'
 import { Pools } from '../../functions/handler/pools.ts'
 import { lineOf, type PostFailed, type RunnerReport } from '../../functions/handler/report.ts'
@@ -13,133 +11,150 @@ import { checkSettings, type PoolSettings } from '../../shared/config.ts'
 import type { EnvOf } from '../../shared/env.ts'
 import { reasonOf } from '../../shared/errors.ts'
 import { DynamoMirror } from '../../shared/mirror/dynamodb.ts'
-import { planMachine } from '../../shared/plan.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { ShardedIngress, shardOf } from '../../shared/shards.ts'
 import { CoreStore } from '../../sidecar/core.ts'
 import { type Verified, verifyPool } from '../../sidecar/verify.ts'
-import { type AwsClients, awsClients, queueUrl } from '../aws/clients.ts'
+import { type AwsClients, awsClients } from '../aws/clients.ts'
 import { Emulators, SEED } from '../aws/emulators.ts'
 import { EventSource } from '../aws/event-source.ts'
+import type { AwsProxy } from '../aws/proxy.ts'
+import { Shape } from '../aws/shape.ts'
 import { FileRuns, handlerOf } from './handler.ts'
 import { type Ack, type Methods, TestMachine } from './machine.ts'
-import { Task } from './task.ts'
+import { type Replacement, Task, type WithTasks } from './task.ts'
 
-/** A message that was given to a task that has died comes again after this time, seconds: on AWS a minute. A bell after longer than its function may take. */
+/** A message that was given to a task that has died comes again after this time, s: on AWS a minute. */
 const INGRESS_VISIBILITY_S = 5
-const BELL_VISIBILITY_S = 180
 const HANDLER = 'main'
 
 export interface CloudOptions {
   shards?: number
   /** how long Lambda gives a function, ms (default 90,000): longer than the time-out of any pool, as the stack has it */
   functionMs?: number
+  /** after so long another task takes the place of one that has died (default: as on AWS) */
+  leaseMs?: number
   /** no sidecar and no handler works until it is told to */
   idle?: boolean
+}
+
+interface Functions {
+  shape: Shape
+  ingress: ShardedIngress
+  app: ReturnType<typeof paymentsApp>
+  pools: Pools
+  answer: ReturnType<typeof handlerFunction>
 }
 
 /**
  * A machine in the shape that it has on AWS, over emulators in memory: the sidecars are processes (sidecar/main.ts), each with an empty disk of its own; the
  * payments app and the handler's function run here, as they run on without a sidecar there.
  */
-export class CloudMachine extends TestMachine {
+export class CloudMachine extends TestMachine implements WithTasks {
   /** calls the handler's function, and can be asked to do so by hand */
   readonly handlers: EventSource
   readonly mirror: DynamoMirror
   readonly #clients: AwsClients
-  readonly #app: ReturnType<typeof paymentsApp>
-  readonly #pools: Pools
-  readonly #ingress: ShardedIngress
-  readonly #environments: EnvOf<'sidecar'>[]
+  readonly #config: { pools: Record<string, PoolSettings> }
   readonly #reports: string[] = []
   readonly #spawned: Task[] = []
   /** of each shard, the one that works, or was the last to */
   readonly #tasks: Task[] = []
+  readonly #leaseMs: number | undefined
+  #functions: Functions
   #isHandling = false
 
   static async open(pools: Record<string, PoolSettings>, options: CloudOptions = {}): Promise<CloudMachine> {
     const machine = new CloudMachine(pools, options, await Emulators.start())
-    await machine.#make()
+    await machine.#functions.shape.make(machine.#clients.sqs)
     if (!options.idle) await machine.start()
     return machine
   }
 
-  private constructor(pools: Record<string, PoolSettings>, { shards = 1, functionMs = 90_000 }: CloudOptions, emulators: Emulators) {
+  private constructor(
+    pools: Record<string, PoolSettings>,
+    { shards = 1, functionMs = 90_000, leaseMs }: CloudOptions,
+    emulators: Emulators,
+  ) {
     super({ side: 'aws', pools: {} }, emulators)
     const { place } = emulators
+    this.#config = { pools }
+    this.#leaseMs = leaseMs
     this.#clients = awsClients(place.endpoint)
-    const { dynamodb, sqs: client, s3 } = this.#clients
-    const blobs = (prefix: string) => new S3Blobs({ client: s3, bucket: place.bucket, prefix })
-    const queue = (name: string) => new SqsQueue({ client, url: queueUrl(place, name), blobs: blobs('messages/') })
-    const names = Array.from({ length: shards }, (_, shard) => `ingress-${shard}`)
-    this.mirror = new DynamoMirror({ client: dynamodb, table: place.table, blobs: blobs('blocks/') })
-    this.#ingress = new ShardedIngress(names.map(queue))
-    const doors = new Map(Object.entries(pools).map(([path, settings]) => [path, { path, ...checkSettings(settings, path) }]))
-    this.#app = paymentsApp({
+    const { dynamodb, sqs: client } = this.#clients
+    this.mirror = new DynamoMirror({ client: dynamodb, table: place.table, blobs: this.#blobs('blocks/') })
+    this.#functions = this.#deploy(shards)
+    this.handlers = new EventSource({
+      client,
+      url: this.#functions.shape.bellsUrl(HANDLER),
+      functions: 4,
+      invoke: (event) => {
+        const ends = Date.now() + functionMs
+        return this.#functions.answer(event, () => ends - Date.now())
+      },
+    })
+  }
+
+  #blobs(prefix: string): S3Blobs {
+    return new S3Blobs({ client: this.#clients.s3, bucket: this.emulators.place.bucket, prefix })
+  }
+
+  /** The functions, as they are deployed beside so many shards. */
+  #deploy(shards: number): Functions {
+    const { mirror } = this
+    const names = Object.keys(this.#config.pools)
+    const shape = new Shape(this.emulators.place, {
+      config: this.#config,
+      handlers: [{ name: HANDLER, pools: names }],
+      shards,
+      ingressVisibilityS: INGRESS_VISIBILITY_S,
+    })
+    const queue = (url: string) => new SqsQueue({ client: this.#clients.sqs, url, blobs: this.#blobs('messages/') })
+    const ingress = new ShardedIngress(shape.ingressUrls.map(queue))
+    const doors = new Map(Object.entries(this.#config.pools).map(([path, settings]) => [path, { path, ...checkSettings(settings, path) }]))
+    const app = paymentsApp({
       pool: (path) => doors.get(path),
-      ingress: this.#ingress,
+      ingress,
       now: Date.now,
       maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,
       log: (error) => this.#reports.push(`door: ${reasonOf(error)}`),
     })
-
-    const { mirror } = this
     const common = { mirror, clock: systemClock, settings: (path: string) => doors.get(path)! }
     const report = (said: RunnerReport | PostFailed) => this.#reports.push(`${said.kind}: ${lineOf(said)}`)
-    this.#pools = new Pools({ ...common, ingress: this.#ingress, postFailed: (error) => report({ kind: 'post-failed', error }) })
+    const pools = new Pools({ ...common, ingress, postFailed: (error) => report({ kind: 'post-failed', error }) })
     const onTx = handlerOf(new FileRuns(join(this.dir, 'runs')))
     const answer = handlerFunction({
       ...common,
       handler: HANDLER,
-      queue: queue(`tx-${HANDLER}.fifo`),
-      pools: this.#pools,
-      onTx: (event) => onTx(event, this.#pools),
+      queue: queue(shape.bellsUrl(HANDLER)),
+      pools,
+      onTx: (event) => onTx(event, pools),
       report,
       failed: (error) => this.#reports.push(`failed to answer: ${reasonOf(error)}`),
     })
-    this.handlers = new EventSource({
-      client,
-      url: queueUrl(place, `tx-${HANDLER}.fifo`),
-      functions: 4,
-      invoke(event) {
-        const ends = Date.now() + functionMs
-        return answer(event, () => ends - Date.now())
-      },
-    })
-
-    const handler = { name: HANDLER, url: queueUrl(place, `tx-${HANDLER}.fifo`), pools: [...doors.keys()] }
-    const plan = planMachine({ pools }, [handler])
-    this.#environments = names.map((name, shard) => ({
-      TABLE: place.table,
-      BUCKET: place.bucket,
-      INGRESS_URL: queueUrl(place, name),
-      SHARD: String(shard),
-      SHARDS: String(shards),
-      SEED_ARN: 'arn:aws:secretsmanager:us-east-1:000000000000:secret:Seed',
-      MACHINE: JSON.stringify(plan),
-    }))
+    return { shape, ingress, app, pools, answer }
   }
 
-  async #make(): Promise<void> {
-    const { sqs } = this.#clients
-    const make = (QueueName: string, Attributes: Record<string, string>) => sqs.send(new CreateQueueCommand({ QueueName, Attributes }))
-    await Promise.all([
-      ...this.#environments.map((_, shard) => make(`ingress-${shard}`, { VisibilityTimeout: String(INGRESS_VISIBILITY_S) })),
-      make(`tx-${HANDLER}.fifo`, { VisibilityTimeout: String(BELL_VISIBILITY_S), FifoQueue: 'true' }),
-    ])
+  /** Deploys the machine with so many shards: sidecars that are started from now on are of these, and so is where the functions post to. */
+  async grow(shards: number): Promise<void> {
+    const functions = this.#deploy(shards)
+    await functions.shape.make(this.#clients.sqs)
+    this.#functions = functions
+  }
+
+  get proxy(): AwsProxy {
+    return this.emulators.proxy
   }
 
   // ---- sidecars
 
   /** A further task of a shard, on an empty disk; it is told nothing of those that there are. */
-  task(shard: number, environment: Partial<EnvOf<'sidecar'>> = {}): Task {
-    const { endpoint } = this.emulators.place
+  task(environment: Partial<EnvOf<'sidecar'>> = {}, shard = 0): Task {
+    const { shape } = this.#functions
     const task = new Task(mkdtempSync(join(this.dir, 'task-')), {
-      AWS_REGION: 'us-east-1',
-      AWS_ACCESS_KEY_ID: 'test',
-      AWS_SECRET_ACCESS_KEY: 'test',
-      AWS_ENDPOINT_URL: endpoint,
-      ...this.#environments[shard]!,
+      ...(this.#leaseMs !== undefined && { LEASE_MS: String(this.#leaseMs) }),
+      ...shape.aws,
+      ...shape.sidecar(shard),
       ...environment,
     })
     this.#spawned.push(task)
@@ -154,11 +169,11 @@ export class CloudMachine extends TestMachine {
   /** Starts a sidecar for each shard that has none, and the handler. */
   override async start({ idle = false }: { idle?: boolean } = {}): Promise<void> {
     await Promise.all(
-      this.#environments.map(async (_, shard) => {
+      this.#functions.shape.ingressUrls.map(async (_, shard) => {
         const before = this.#tasks[shard]
         if (before && before.end === undefined) return
         if (before) rmSync(before.dir, { recursive: true })
-        this.#tasks[shard] = this.task(shard)
+        this.#tasks[shard] = this.task({}, shard)
         await this.#tasks[shard].said('working')
       }),
     )
@@ -166,12 +181,12 @@ export class CloudMachine extends TestMachine {
     this.#isHandling ||= !idle
   }
 
-  /** Puts a new task in the place of one that works, as ECS does: it starts and waits for the lease, then the old one is told to stop. */
-  async replace(shard = 0): Promise<void> {
+  async replace(how: Replacement, shard = 0): Promise<void> {
     const old = this.working(shard)
-    const next = this.task(shard)
+    if (how === 'killed') await old.ended('SIGKILL')
+    const next = this.task({}, shard)
     await next.said('alive')
-    await old.ended('SIGTERM')
+    if (how === 'deployed') await old.ended('SIGTERM')
     rmSync(old.dir, { recursive: true })
     this.#tasks[shard] = next
     await next.said('working')
@@ -179,18 +194,7 @@ export class CloudMachine extends TestMachine {
 
   /** The sidecars die; the functions go on. */
   override async kill(shards = [...this.#tasks.keys()]): Promise<void> {
-    await Promise.all(
-      shards.map(async (shard) => {
-        await this.working(shard).ended('SIGKILL')
-        await this.freeLease(shard)
-      }),
-    )
-  }
-
-  /** As if its time had run out: a test need not wait for that. */
-  async freeLease(shard = 0): Promise<void> {
-    const Key = { pk: { S: `lease#${shard}` }, sk: { S: 'lease' } }
-    await this.#clients.dynamodb.send(new DeleteItemCommand({ TableName: this.emulators.place.table, Key }))
+    await Promise.all(shards.map((shard) => this.working(shard).ended('SIGKILL')))
   }
 
   /** The sidecars stop; the handler has answered the bells that it was given. */
@@ -204,7 +208,7 @@ export class CloudMachine extends TestMachine {
 
   override async post(pool: string, payment: unknown, headers: Record<string, string> = {}): Promise<Ack> {
     const body = typeof payment === 'string' ? payment : JSON.stringify(payment)
-    const response = await this.#app.request(`/${pool}`, {
+    const response = await this.#functions.app.request(`/${pool}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...headers },
       body,
@@ -219,9 +223,9 @@ export class CloudMachine extends TestMachine {
   }
 
   readonly #methods: { [M in keyof Methods]?: (...args: Parameters<Methods[M]>) => unknown } = {
-    read: (range) => Array.fromAsync(this.#pools.read(range)),
-    length: (path) => this.#pools.length(path),
-    ingress: () => this.#ingress.depth(),
+    read: (range) => Array.fromAsync(this.#functions.pools.read(range)),
+    length: (path) => this.#functions.pools.length(path),
+    ingress: () => this.#functions.ingress.depth(),
     control: (path) => this.mirror.readPool(path),
     cursor: (path) => this.mirror.readCursor(HANDLER, path),
     dead: (path) => this.mirror.listDead(HANDLER, path),
@@ -229,7 +233,7 @@ export class CloudMachine extends TestMachine {
   }
 
   /** Compares mirror, hypercore and receipts. @param task whose hypercores; it must have ended */
-  override async verify(path: string, task = this.working(shardOf(path, this.#environments.length))): Promise<Verified> {
+  override async verify(path: string, task = this.working(shardOf(path, this.#functions.shape.shards))): Promise<Verified> {
     const cores = new CoreStore(join(task.dir, 'cores'), Buffer.from(SEED, 'hex'), { readOnly: true })
     try {
       const pool = (await this.mirror.readPool(path))!

@@ -8,7 +8,7 @@ const RUNS = 2
 
 /** The settings that scenarios ask for, and how many such pools one run of the suite takes. */
 const KINDS: [settings: Omit<PoolSettings, 'filter'> & { filter?: string }, pools: number][] = [
-  [{}, 49],
+  [{}, 55],
   [{ maxAttempts: 2 }, 1],
   [{ maxAttempts: 2, onPoison: 'stop' }, 2],
   [{ timeoutMs: 300 }, 1],

@@ -2,6 +2,26 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import type { EnvOf } from '../../shared/env.ts'
+import type { Verified } from '../../sidecar/verify.ts'
+import type { AwsProxy } from '../aws/proxy.ts'
+
+/** How a task came to its end: without a word, so that the next one has to wait until its lease has run out; or told to by ECS, which has started the next one. */
+export type Replacement = 'killed' | 'deployed'
+
+/** A machine whose sidecar is a task of its own. */
+export interface WithTasks {
+  /** what all of its tasks ask AWS through */
+  readonly proxy: AwsProxy
+  /** The task that works, or was the last to. */
+  working(): Task
+  /** A further task, on an empty disk; it is told nothing of those that there are. */
+  task(environment?: Partial<EnvOf<'sidecar'>>): Task
+  /** Ends the task that works, and puts another in its place, on an empty disk; resolves when that one works. */
+  replace(how: Replacement): Promise<void>
+  /** Compares mirror, hypercore and receipts. @param task whose hypercores; it must have ended */
+  verify(path: string, task?: Task): Promise<Verified>
+}
 
 const SIDECAR = fileURLToPath(new URL('../../sidecar/main.ts', import.meta.url))
 

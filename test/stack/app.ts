@@ -19,5 +19,6 @@ const handler = stack.handlers.main!
 runs.grantReadWriteData(handler.function)
 handler.function.addEnvironment('RUNS_TABLE', runs.tableName)
 new CfnOutput(stack, 'RunsTable', { value: runs.tableName })
+new CfnOutput(stack, 'PaymentsFunction', { value: stack.payments.function.functionName })
 new CfnOutput(stack, 'HandlerFunction', { value: handler.function.functionName })
 new CfnOutput(stack, 'HandlerLogs', { value: handler.logs.logGroupName })

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CloudFormationClient, paginateListStackResources } from '@aws-sdk/client-cloudformation'
 import { CloudWatchLogsClient, paginateFilterLogEvents } from '@aws-sdk/client-cloudwatch-logs'
+import type { EnvOf } from '../../shared/env.ts'
 import { AwsProxy } from '../aws/proxy.ts'
 import { Task } from '../machine/task.ts'
 
@@ -23,10 +24,11 @@ export function cdkLocal(env: NodeJS.ProcessEnv, ...args: string[]): void {
 /**
  * A sidecar's task beside an emulator, which runs none. Emulators hand messages to a client that has gone, and a sidecar that was stopped or killed has: the proxy does the waiting.
  * @param output of the stack, with its environment
+ * @param more of that
  */
-export function sidecarBeside(endpoint: string, proxy: AwsProxy, output: string, dir: string): Task {
+export function sidecarBeside(endpoint: string, proxy: AwsProxy, output: string, dir: string, more: Partial<EnvOf<'sidecar'>> = {}): Task {
   const environment = JSON.parse(output.replaceAll(endpoint, proxy.endpoint)) as Record<string, string>
-  return new Task(dir, { AWS_ENDPOINT_URL: proxy.endpoint, AWS_ENDPOINT_URL_S3: proxy.endpoint, ...environment })
+  return new Task(dir, { AWS_ENDPOINT_URL: proxy.endpoint, AWS_ENDPOINT_URL_S3: proxy.endpoint, ...environment, ...more })
 }
 
 /** A stack of a user's own config on the emulator at AWS_ENDPOINT_URL, and its sidecars beside it. Whoever opens it closes it, which leaves the stack there. */

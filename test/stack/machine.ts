@@ -1,23 +1,31 @@
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync } from 'node:fs'
 import { Agent as HttpAgent, request as httpRequest } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { CloudWatchLogsClient, FilterLogEventsCommand, ResourceNotFoundException } from '@aws-sdk/client-cloudwatch-logs'
-import { DeleteItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import { LambdaClient, ListEventSourceMappingsCommand, UpdateEventSourceMappingCommand } from '@aws-sdk/client-lambda'
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import {
+  GetFunctionConfigurationCommand,
+  LambdaClient,
+  ListEventSourceMappingsCommand,
+  UpdateEventSourceMappingCommand,
+  UpdateFunctionConfigurationCommand,
+} from '@aws-sdk/client-lambda'
+import { GetQueueAttributesCommand, SetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { Overpool } from '../../index.ts'
 import { type Access, RemoteMachine } from '../../local/remote.ts'
 import { stackAccess } from '../../local/stack.ts'
+import type { EnvOf } from '../../shared/env.ts'
 import type { PoolPatch } from '../../shared/mirror/port.ts'
 import { CoreStore } from '../../sidecar/core.ts'
 import { type Verified, verifyPool } from '../../sidecar/verify.ts'
-import { AwsProxy } from '../aws/proxy.ts'
+import { AwsProxy, type AwsRequest } from '../aws/proxy.ts'
 import type { ChildOptions } from '../machine/child.ts'
 import type { Run, Wish } from '../machine/handler.ts'
 import { poolsOfKind } from '../machine/kinds.ts'
 import { type Ack, type Methods, SIDE, TestMachine, until } from '../machine/machine.ts'
-import type { Task } from '../machine/task.ts'
+import type { Replacement, Task, WithTasks } from '../machine/task.ts'
 import { sidecarBeside } from './deployed.ts'
 import { RunsReader } from './runs.ts'
 
@@ -25,7 +33,9 @@ import { RunsReader } from './runs.ts'
 const LOOK_MS = 150
 /** Log lines that have not become more for so long are all there, ms. */
 const SETTLED_MS = 2_000
-const SHARD = '0'
+/** Sooner than on AWS: another task takes the place of one that has died, ms; and the posts that it had in hand come again, s. */
+const LEASE_MS = 3_000
+const POSTS_AGAIN_S = 5
 
 /** The name of the stack. */
 export const STACK = process.env.OVERPOOL_STACK!
@@ -37,6 +47,9 @@ interface Outputs {
   Endpoint: string
   Table: string
   RunsTable: string
+  IngressUrls: string
+  BellsMain: string
+  PaymentsFunction: string
   HandlerFunction: string
   HandlerLogs: string
   /** environment of the sidecar, which runs beside an emulator */
@@ -47,7 +60,7 @@ interface Outputs {
  * A deployed machine as a scenario sees it: through its door, and by the class and what the command line has, as anybody reaches it. All scenarios share one stack, so each is given pools of its own that are empty, and their names are told as those
  * that the scenario knows. On an emulator the sidecar is a process beside it, started and killed here.
  */
-export class StackMachine extends TestMachine {
+export class StackMachine extends TestMachine implements WithTasks {
   readonly #outputs: Outputs
   readonly #dynamodb = new DynamoDBClient({})
   readonly #pool = new Overpool({ stack: STACK })
@@ -55,12 +68,15 @@ export class StackMachine extends TestMachine {
   readonly #machine: RemoteMachine
   readonly #logs = new CloudWatchLogsClient({})
   readonly #lambda = new LambdaClient({})
+  readonly #sqs = new SQSClient({})
   readonly #reader: RunsReader
   readonly #closed = new AbortController()
   readonly #began = Date.now()
   readonly #names = new Map<string, string>()
-  /** the sidecar's, the last of which may work */
-  readonly #tasks: Task[] = []
+  readonly #spawned: Task[] = []
+  #task: Task | undefined
+  /** what is to be done so that the stack is as it was */
+  readonly #undo: (() => Promise<unknown>)[] = []
   #runs: Run[] = []
   #proxy: AwsProxy | undefined
 
@@ -112,10 +128,44 @@ export class StackMachine extends TestMachine {
   override async start({ idle }: Partial<ChildOptions> = {}): Promise<void> {
     if (idle !== undefined || SIDE !== 'deployed') await this.#setHandler(!idle)
     if (this.#outputs.Sidecar0 === undefined) return
+    if (!this.#proxy) for (const url of this.#outputs.IngressUrls.split(' ')) await this.#comeAgainAfter(url, POSTS_AGAIN_S)
     this.#proxy ??= await AwsProxy.before(process.env.AWS_ENDPOINT_URL!)
-    const task = sidecarBeside(process.env.AWS_ENDPOINT_URL!, this.#proxy, this.#outputs.Sidecar0, this.dir)
-    this.#tasks.push(task)
-    await task.said('working')
+    this.#task = this.#spawn(this.dir, {})
+    await this.#task.said('working')
+  }
+
+  #spawn(dir: string, environment: Partial<EnvOf<'sidecar'>>): Task {
+    const more = { LEASE_MS: String(LEASE_MS), ...environment }
+    const task = sidecarBeside(process.env.AWS_ENDPOINT_URL!, this.proxy, this.#outputs.Sidecar0!, dir, more)
+    this.#spawned.push(task)
+    return task
+  }
+
+  /** What the stack says, with the proxy in the place of the emulator. */
+  #proxied(text: string): string {
+    return text.replaceAll(process.env.AWS_ENDPOINT_URL!, this.proxy.endpoint)
+  }
+
+  get proxy(): AwsProxy {
+    return this.#proxy!
+  }
+
+  working(): Task {
+    return this.#task!
+  }
+
+  task(environment: Partial<EnvOf<'sidecar'>> = {}): Task {
+    return this.#spawn(mkdtempSync(join(this.dir, 'task-')), environment)
+  }
+
+  async replace(how: Replacement): Promise<void> {
+    const old = this.working()
+    if (how === 'killed') await old.ended('SIGKILL')
+    const next = this.task()
+    await next.said('alive')
+    if (how === 'deployed') await old.ended('SIGTERM')
+    this.#task = next
+    await next.said('working')
   }
 
   /** Whether the handler's function is given its bells. */
@@ -138,24 +188,54 @@ export class StackMachine extends TestMachine {
   }
 
   async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-    const task = this.#tasks.at(-1)
-    if (!task || task.end !== undefined) return
-    await task.ended(signal)
-    // The next one need not wait until the lease of a dead one has run out.
-    if (signal === 'SIGTERM') return
-    const Key = { pk: { S: `lease#${SHARD}` }, sk: { S: 'lease' } }
-    await this.#dynamodb.send(new DeleteItemCommand({ TableName: this.#outputs.Table, Key }))
+    await this.#task?.ended(signal)
+  }
+
+  // ---- the rest of the stack, which is as it was when this machine is closed
+
+  /** Bells that were given to a call that has failed come again after so long, s: on AWS after three minutes. */
+  async bellsComeAgainAfter(seconds: number): Promise<void> {
+    const [, url = ''] = this.#outputs.BellsMain.split(' ')
+    await this.#comeAgainAfter(url, seconds)
+  }
+
+  async #comeAgainAfter(QueueUrl: string, seconds: number): Promise<void> {
+    const { Attributes } = await this.#sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['VisibilityTimeout'] }))
+    const set = (Attributes: Record<string, string>) => this.#sqs.send(new SetQueueAttributesCommand({ QueueUrl, Attributes }))
+    this.#undo.push(() => set(Attributes!))
+    await set({ VisibilityTimeout: String(seconds) })
+  }
+
+  /** The functions ask AWS through the proxy, as the sidecar does. */
+  async proxyFunctions(): Promise<void> {
+    for (const FunctionName of [this.#outputs.PaymentsFunction, this.#outputs.HandlerFunction]) {
+      const look = () => this.#lambda.send(new GetFunctionConfigurationCommand({ FunctionName }))
+      const { Environment } = await look()
+      const { Variables } = Environment!
+      const set = async (Variables: Record<string, string>) => {
+        await this.#lambda.send(new UpdateFunctionConfigurationCommand({ FunctionName, Environment: { Variables } }))
+        await until(look, ({ LastUpdateStatus }) => LastUpdateStatus === 'Successful')
+      }
+      this.#undo.push(() => set(Variables!))
+      const proxied = JSON.parse(this.#proxied(JSON.stringify(Variables))) as Record<string, string>
+      await set({ ...proxied, AWS_ENDPOINT_URL: this.proxy.endpoint })
+    }
+  }
+
+  /** Whether a request is the machine's own: its handler notes its runs in a table of the test's. */
+  isOurs({ input }: AwsRequest): boolean {
+    return input?.TableName !== this.#outputs.RunsTable
   }
 
   // ---- what scenarios ask
 
   override get pid(): number {
-    return this.#tasks.at(-1)!.pid
+    return this.working().pid
   }
 
   /** By which key other machines know it, as a sidecar beside the test has said. */
   get id(): string | undefined {
-    const working = this.#tasks.flatMap(({ lines }) => lines).find((line) => line.includes('"kind":"working"'))
+    const working = this.#spawned.flatMap(({ lines }) => lines).find((line) => line.includes('"kind":"working"'))
     return working && (JSON.parse(working) as { machine: string }).machine
   }
 
@@ -205,7 +285,7 @@ export class StackMachine extends TestMachine {
       before = lines.length
       await wait(SETTLED_MS)
     }
-    return [...this.#tasks.flatMap((task) => task.lines), ...lines].flatMap((line) => {
+    return [...this.#spawned.flatMap((task) => task.lines), ...lines].flatMap((line) => {
       const { kind, message } = line.startsWith('{') ? (JSON.parse(line) as { kind?: string; message?: string }) : {}
       return kind && message !== undefined ? [`${kind}: ${message}`] : []
     })
@@ -245,11 +325,13 @@ export class StackMachine extends TestMachine {
   }
 
   /** By the hypercore, too, which an emulator's sidecar has beside it; and as one who does not reach it, who must find the same. */
-  override async verify(path: string): Promise<Verified> {
-    const cores = new CoreStore(join(this.dir, 'cores'), await this.#access.seed(), { readOnly: true })
+  override async verify(path: string, task?: Task): Promise<Verified> {
+    const dir = task?.dir ?? this.#task?.dir ?? this.dir
+    const cores = new CoreStore(join(dir, 'cores'), await this.#access.seed(), { readOnly: true })
     try {
       const pool = (await this.#access.mirror.readPool(this.nameOf(path)))!
       const verified = await verifyPool(pool, this.#access.mirror, await cores.read(pool.key, undefined), undefined)
+      if (task) return verified // which need not be the one that reported last
       const { problems, listed, reportedBlocks } = await this.#machine.verify(pool.path)
       if (problems || reportedBlocks !== verified.coreLength)
         throw new Error(`without the hypercore it cannot be verified: ${listed.join(', ')}`)
@@ -261,7 +343,9 @@ export class StackMachine extends TestMachine {
 
   override async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort()
-    await this.stop()
+    if (this.#proxy) this.#proxy.weather = () => undefined
+    await Promise.all(this.#spawned.map((task) => task.ended(task === this.#task ? 'SIGTERM' : 'SIGKILL')))
+    for (const undo of this.#undo.reverse()) await undo()
     await this.#pool.close()
     await this.#machine.close()
     await this.#proxy?.[Symbol.asyncDispose]()
