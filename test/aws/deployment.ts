@@ -92,7 +92,7 @@ export class Deployment {
       SEED_ARN: 'seed',
       MACHINE: JSON.stringify(planMachine(config, rung)),
     }
-    this.#sidecar = new Task(this.dir, { ...this.#aws, ...environment }, AS_IN_512_MB)
+    this.#sidecar = Task.process(this.dir, { ...this.#aws, ...environment }, AS_IN_512_MB)
     await this.#sidecar.said('working')
   }
 

@@ -1,17 +1,13 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as wait } from 'node:timers/promises'
-import { expect, it } from 'vitest'
+import { it } from 'vitest'
 import { CloudMachine } from '../machine/cloud.ts'
-import { payment, TestMachine, until } from '../machine/machine.ts'
-import { random, seed } from '../random.ts'
+import { TestMachine } from '../machine/machine.ts'
+import { random } from '../random.ts'
+import { pools, survives } from './survives.ts'
 
 const ROUNDS = Number(process.env.OVERPOOL_ROUNDS ?? 20)
 const TASK_ROUNDS = Number(process.env.OVERPOOL_TASK_ROUNDS ?? 4)
-const POOLS = ['a', 'b']
-const STEPS = 3
-
-const pools = Object.fromEntries(POOLS.map((pool) => [pool, {}]))
 
 it(`a machine loses nothing and does nothing twice through ${ROUNDS} rounds of kill -9 under load`, {
   timeout: ROUNDS * 10_000 + 120_000,
@@ -35,107 +31,3 @@ it(`on AWS nothing is lost and nothing done twice through ${TASK_ROUNDS} deaths 
     await machine.start()
   })
 })
-
-/**
- * Posts through so many rounds, each of which ends with a death under load; then counts what is there.
- * @param dies resolves when the machine works again; wallets post until then, unless it says that they should not
- */
-async function survives(
-  machine: TestMachine,
-  rounds: number,
-  dies: (round: number, noMorePosts: () => void) => Promise<void>,
-): Promise<void> {
-  console.log(`${rounds} rounds, seed ${seed}`)
-  const acknowledged = new Set<string>()
-  const loops = new Set<string>()
-  let posted = 0
-  const keys = new Map<string, string>()
-  for (const pool of POOLS) keys.set(pool, (await machine.call('control', pool)).key)
-
-  for (let round = 0; round < rounds; round++) {
-    let over = false
-    const wallets = Array.from({ length: 4 }, async () => {
-      while (!over) {
-        // A new payment, or one from before again, as a wallet does that has not heard: of an earlier round, too.
-        const number = posted && random() < 0.2 ? Math.floor(random() * posted) : posted++
-        const pool = POOLS[number % POOLS.length]!
-        const isLoop = number % 10 === 0
-        const wish = isLoop ? { loop: { pool: POOLS[(number + 1) % POOLS.length]!, left: STEPS, text: `loop ${number}` } } : undefined
-        const sent = payment(`payment ${number}`, wish)
-        const ack = await machine.post(pool, sent).catch(() => undefined) // the machine died meanwhile
-        if (ack === undefined) continue
-        expect(ack.status).toBe(200)
-        acknowledged.add(`${pool} ${sent.transaction}`)
-        if (isLoop) loops.add(`loop ${number}`)
-      }
-    })
-    await wait(random() * 300)
-    const noMorePosts = () => {
-      over = true
-    }
-    await dies(round, noMorePosts)
-    noMorePosts()
-    await Promise.all(wallets)
-  }
-
-  await until(
-    () => machine.call('ingress'),
-    ({ waiting, inFlight }) => waiting + inFlight === 0,
-    60_000,
-  )
-  const ledger: string[] = []
-  for (const pool of POOLS) {
-    await until(
-      async () => (await machine.call('length', pool)) - 1 - (await machine.call('cursor', pool)).seq,
-      (behind) => behind === 0,
-      60_000,
-    )
-    const events = await machine.call('read', { path: pool })
-    expect(new Set(events.map(({ id }) => id)).size).toBe(events.length)
-    ledger.push(...events.map(({ payment: { transaction } }) => `${pool} ${transaction}`))
-
-    const ran = machine.ended(pool)
-    expect(new Set(ran).size, 'the handler ran for every entry').toBe(events.length)
-    const firstRuns = [...new Set(ran)]
-    expect(firstRuns, 'in order').toEqual([...firstRuns].sort((x, y) => x - y))
-  }
-  expect(new Set(ledger).size, 'no payment and no step of a loop is in the ledger twice').toBe(ledger.length)
-  const held = new Set(ledger)
-  expect(
-    [...acknowledged].filter((one) => !held.has(one)),
-    'acknowledged, and lost',
-  ).toEqual([])
-  for (const text of loops) {
-    for (let left = 0; left < STEPS; left++) {
-      const { transaction } = payment(`${text} ${left}`)
-      expect(
-        ledger.filter((line) => line.endsWith(` ${transaction}`)),
-        `${text}, step ${left}`,
-      ).toHaveLength(1)
-    }
-  }
-  await machine.stop()
-
-  for (const pool of POOLS) {
-    const before = await machine.verify(pool)
-    expect(before).toMatchObject({
-      key: keys.get(pool),
-      problems: 0,
-      coreLength: before.blocks,
-      signedBlocks: before.blocks,
-      receipts: before.entries,
-    })
-    rmSync(join(machine.dir, 'cores'), { recursive: true, force: true })
-    await machine.start({ idle: true })
-    await until(
-      () => machine.call('control', pool),
-      ({ coreLength }) => coreLength === before.blocks,
-    )
-    await machine.stop()
-    expect(await machine.verify(pool), 'made again from the mirror').toEqual(before)
-  }
-  expect(acknowledged.size).toBeGreaterThan(rounds)
-  console.log(
-    `${posted} payments, ${acknowledged.size} acknowledged, ${ledger.length} entries, ${machine.runs().filter(({ ended }) => !ended).length - ledger.length} runs of the handler more than entries`,
-  )
-}

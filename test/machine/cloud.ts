@@ -134,7 +134,7 @@ export class CloudMachine extends TestMachine {
   /** A further task of a shard, on an empty disk; it is told nothing of those that there are. */
   task(shard: number, environment: Partial<EnvOf<'sidecar'>> = {}): Task {
     const { endpoint } = this.emulators.place
-    const task = new Task(mkdtempSync(join(this.dir, 'task-')), {
+    const task = Task.process(mkdtempSync(join(this.dir, 'task-')), {
       AWS_REGION: 'us-east-1',
       AWS_ACCESS_KEY_ID: 'test',
       AWS_SECRET_ACCESS_KEY: 'test',

@@ -42,12 +42,16 @@ interface Outputs {
   Sidecar0?: string
 }
 
+/** Starts a sidecar over a folder. @param environment its part in the stack, and how it reaches AWS */
+type Launch = (dir: string, environment: Record<string, string>) => Task
+
 /**
  * A deployed machine as a scenario sees it: through its door, and by the class and what the command line has, as anybody reaches it. All scenarios share one stack, so each is given pools of its own that are empty, and their names are told as those
  * that the scenario knows. On an emulator the sidecar is a process beside it, started and killed here.
  */
 export class StackMachine extends TestMachine {
   readonly #outputs: Outputs
+  readonly #launch: Launch
   readonly #dynamodb = new DynamoDBClient({})
   readonly #pool = new Overpool({ stack: STACK })
   readonly #access: Access
@@ -63,9 +67,10 @@ export class StackMachine extends TestMachine {
   #runs: Run[] = []
   #proxy: AwsProxy | undefined
 
-  static async open(pools: ChildOptions['pools'], options: Partial<ChildOptions>): Promise<StackMachine> {
+  /** @param launch starts the sidecar that runs beside an emulator */
+  static async open(pools: ChildOptions['pools'], options: Partial<ChildOptions>, launch: Launch = Task.process): Promise<StackMachine> {
     const outputs = Object.values(JSON.parse(readFileSync(process.env.OVERPOOL_OUTPUTS!, 'utf8')))[0] as Outputs
-    const machine = new StackMachine(outputs, await stackAccess({ stack: STACK }))
+    const machine = new StackMachine(outputs, await stackAccess({ stack: STACK }), launch)
     try {
       await machine.#choose(pools)
       await machine.start(options)
@@ -77,10 +82,11 @@ export class StackMachine extends TestMachine {
     }
   }
 
-  private constructor(outputs: Outputs, access: Access) {
+  private constructor(outputs: Outputs, access: Access, launch: Launch) {
     super({ side: 'aws', pools: {} }, undefined)
     this.#outputs = outputs
     this.#access = access
+    this.#launch = launch
     this.#machine = new RemoteMachine(access)
     this.#reader = new RunsReader(this.#dynamodb, outputs.RunsTable, this.#began)
   }
@@ -115,7 +121,7 @@ export class StackMachine extends TestMachine {
     const endpoint = process.env.AWS_ENDPOINT_URL!
     this.#proxy ??= await AwsProxy.start({ dynamodb: endpoint, sqs: endpoint, s3: endpoint, secretsmanager: endpoint })
     const environment = this.#outputs.Sidecar0.replaceAll(endpoint, this.#proxy.endpoint)
-    const task = new Task(this.dir, {
+    const task = this.#launch(this.dir, {
       AWS_ENDPOINT_URL: this.#proxy.endpoint,
       AWS_ENDPOINT_URL_S3: this.#proxy.endpoint,
       ...(JSON.parse(environment) as Record<string, string>),

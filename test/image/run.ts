@@ -1,0 +1,44 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onEmulator, vitest } from '../stack/deploy.ts'
+import { baseImage } from './base.ts'
+import { docker, Lacking, startEngine } from './docker.ts'
+import { synthesize } from './task-definition.ts'
+
+// Builds the sidecar's image and runs it as its task definition says, beside the stack of the tests on MiniStack: `node test/image/run.ts`. It fails where there is no
+// Docker engine and none can be started, nor a base be had; with `--or-skip` its tests are skipped there, with that reason.
+
+const IMAGE = 'overpool-sidecar:test'
+const timed = async <T>(what: (done: T) => string, work: Promise<T>): Promise<T> => {
+  const began = performance.now()
+  const done = await work
+  console.log(`image: ${what(done)} in ${((performance.now() - began) / 1000).toFixed(1)} s`)
+  return done
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'overpool-image-'))
+let engine: Awaited<ReturnType<typeof startEngine>> | undefined
+try {
+  engine = await timed(({ where }) => `on ${where}, which answered`, startEngine())
+  const base = await timed(({ what }) => what, baseImage())
+  const { sources } = await synthesize(join(folder, 'cdk.out'))
+  const built = timed(() => 'built', build(base.image, sources))
+  process.exitCode = await onEmulator('ministack', async (env) => {
+    await built
+    return vitest({ ...env, OVERPOOL_IMAGE: IMAGE, OVERPOOL_SYNTHESIZED: join(folder, 'cdk.out') })
+  })
+} catch (error) {
+  if (!(error instanceof Lacking)) throw error
+  if (process.argv.includes('--or-skip')) process.exitCode = await vitest({ OVERPOOL_IMAGE_LACKS: error.message })
+  else throw error
+} finally {
+  await engine?.stop()
+  rmSync(folder, { recursive: true, force: true })
+}
+
+/** Builds it of what `cdk deploy` would upload, for this machine's processor. */
+async function build(base: string, { directory, dockerFile }: { directory: string; dockerFile: string }): Promise<void> {
+  const file = join(directory, dockerFile)
+  await docker('build', '--network=host', `--build-arg=BASE=${base}`, '--file', file, '--tag', IMAGE, directory)
+}
