@@ -12,18 +12,14 @@ export class Container extends Task {
   readonly environment: Record<string, string>
   #removed: Promise<void> | undefined
 
-  /**
-   * @param environment its part in the stack, and how it reaches AWS
-   * @param healthEverySeconds asked for its health so often, when not as often as ECS does
-   */
+  /** @param environment its part in the stack, and how it reaches AWS */
   static run(
     image: string,
     { Cpu, Memory, Volumes, ContainerDefinitions: [container] }: TaskDefinition,
     dir: string,
     environment: Record<string, string>,
-    healthEverySeconds?: number,
   ): Container {
-    const { User, ReadonlyRootFilesystem, StopTimeout, HealthCheck, MountPoints } = container
+    const { User, ReadonlyRootFilesystem, LinuxParameters, StopTimeout, HealthCheck, MountPoints } = container
     const name = `overpool-${randomUUID()}`
     const volumes = MountPoints.filter(({ SourceVolume }) => Volumes.some(({ Name }) => Name === SourceVolume))
     const [, ...health] = HealthCheck.Command // after CMD
@@ -32,11 +28,12 @@ export class Container extends Task {
       '--network=host',
       `--user=${User}`,
       `--read-only=${ReadonlyRootFilesystem}`,
+      `--init=${LinuxParameters.InitProcessEnabled}`,
       `--cpus=${Number(Cpu) / 1024}`,
       `--memory=${Memory}m`,
       `--stop-timeout=${StopTimeout}`,
       `--health-cmd=${health.join(' ')}`,
-      `--health-interval=${healthEverySeconds ?? HealthCheck.Interval}s`,
+      `--health-interval=${HealthCheck.Interval}s`,
       `--health-timeout=${HealthCheck.Timeout}s`,
       `--health-retries=${HealthCheck.Retries}`,
       `--health-start-period=${HealthCheck.StartPeriod}s`,

@@ -22,7 +22,7 @@ export async function docker(...args: string[]): Promise<string> {
 
 /** The Docker engine that answers, which is left running; or one of our own, if we are root. It is the one of all that is started from here. */
 export async function startEngine(): Promise<{ where: string; stop: () => Promise<void> }> {
-  if (await answers()) return { where: 'the Docker engine that was there', stop: async () => {} }
+  if (await answers()) return { where: 'a Docker engine that was there', stop: async () => {} }
   if (process.getuid?.() !== 0) throw new Lacking('no Docker engine answers, and only root can start one')
   const folder = mkdtempSync(join(tmpdir(), 'overpool-docker-'))
   const log = join(folder, 'log')

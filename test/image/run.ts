@@ -9,6 +9,9 @@ import { synthesize } from './task-definition.ts'
 // Builds the sidecar's image and runs it as its task definition says, beside the stack of the tests on MiniStack: `node test/image/run.ts`. It fails where there is no
 // Docker engine and none can be started, nor a base be had; with `--or-skip` its tests are skipped there, with that reason.
 
+const OR_SKIP = '--or-skip'
+const tests = process.argv.slice(2).filter((argument) => argument !== OR_SKIP)
+const orSkip = process.argv.includes(OR_SKIP)
 const IMAGE = 'overpool-sidecar:test'
 const timed = async <T>(what: (done: T) => string, work: Promise<T>): Promise<T> => {
   const began = performance.now()
@@ -18,19 +21,19 @@ const timed = async <T>(what: (done: T) => string, work: Promise<T>): Promise<T>
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'overpool-image-'))
+const synthesized = join(folder, 'cdk.out')
 let engine: Awaited<ReturnType<typeof startEngine>> | undefined
 try {
-  engine = await timed(({ where }) => `on ${where}, which answered`, startEngine())
-  const base = await timed(({ what }) => what, baseImage())
-  const { sources } = await synthesize(join(folder, 'cdk.out'))
-  const built = timed(() => 'built', build(base.image, sources))
+  engine = await timed(({ where }) => `${where} answered`, startEngine())
+  const building = build()
+  building.catch(() => {}) // it is awaited below
   process.exitCode = await onEmulator('ministack', async (env) => {
-    await built
-    return vitest({ ...env, OVERPOOL_IMAGE: IMAGE, OVERPOOL_SYNTHESIZED: join(folder, 'cdk.out') })
+    await building
+    return vitest({ ...env, OVERPOOL_IMAGE: IMAGE, OVERPOOL_SYNTHESIZED: synthesized }, tests)
   })
 } catch (error) {
   if (!(error instanceof Lacking)) throw error
-  if (process.argv.includes('--or-skip')) process.exitCode = await vitest({ OVERPOOL_IMAGE_LACKS: error.message })
+  if (orSkip) process.exitCode = await vitest({ OVERPOOL_IMAGE_LACKS: error.message }, tests)
   else throw error
 } finally {
   await engine?.stop()
@@ -38,7 +41,10 @@ try {
 }
 
 /** Builds it of what `cdk deploy` would upload, for this machine's processor. */
-async function build(base: string, { directory, dockerFile }: { directory: string; dockerFile: string }): Promise<void> {
+async function build(): Promise<void> {
+  const base = await timed(({ what }) => `${what} was there`, baseImage())
+  const { directory, dockerFile } = (await synthesize(synthesized)).sources
   const file = join(directory, dockerFile)
-  await docker('build', '--network=host', `--build-arg=BASE=${base}`, '--file', file, '--tag', IMAGE, directory)
+  const args = ['build', '--network=host', `--build-arg=BASE=${base.image}`, '--file', file, '--tag', IMAGE, directory]
+  await timed(() => 'built', docker(...args))
 }

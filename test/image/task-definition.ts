@@ -11,6 +11,7 @@ const STACK = 'OverpoolTest'
 export interface ContainerDefinition {
   User: string
   ReadonlyRootFilesystem: boolean
+  LinuxParameters: { InitProcessEnabled: boolean }
   /** seconds */
   StopTimeout: number
   HealthCheck: { Command: string[]; Interval: number; Timeout: number; Retries: number; StartPeriod: number }
