@@ -25,7 +25,8 @@ const synthesized = join(folder, 'cdk.out')
 let engine: Awaited<ReturnType<typeof startEngine>> | undefined
 try {
   engine = await timed(({ where }) => `${where} answered`, startEngine())
-  const building = build()
+  const { sources } = await synthesize(synthesized) // alone: two at once would bundle the functions into the same place
+  const building = build(sources)
   building.catch(() => {}) // it is awaited below
   process.exitCode = await onEmulator('ministack', async (env) => {
     await building
@@ -41,9 +42,8 @@ try {
 }
 
 /** Builds it of what `cdk deploy` would upload, for this machine's processor. */
-async function build(): Promise<void> {
+async function build({ directory, dockerFile }: { directory: string; dockerFile: string }): Promise<void> {
   const base = await timed(({ what }) => `${what} was there`, baseImage())
-  const { directory, dockerFile } = (await synthesize(synthesized)).sources
   const file = join(directory, dockerFile)
   const args = ['build', '--network=host', `--build-arg=BASE=${base.image}`, '--file', file, '--tag', IMAGE, directory]
   await timed(() => 'built', docker(...args))
