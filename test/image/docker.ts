@@ -30,15 +30,10 @@ export async function startEngine(): Promise<{ where: string; stop: () => Promis
   process.env.DOCKER_HOST = `unix://${folder}/socket`
   // What it mounts goes with it, and it changes nothing of this machine's network: all that it runs uses that as it is.
   const options = { 'data-root': 'data', 'exec-root': 'exec', pidfile: 'pid' }
-  const child = spawn(
-    'unshare',
-    [
-      ...['--mount', 'sh', '-c', ENGINE, 'dockerd'],
-      ...Object.entries(options).map(([option, name]) => `--${option}=${join(folder, name)}`),
-      ...[`--host=${process.env.DOCKER_HOST}`, '--bridge=none', '--iptables=false', '--ip6tables=false'],
-    ],
-    { stdio: ['ignore', out, out] },
-  )
+  const places = Object.entries(options).map(([option, name]) => `--${option}=${join(folder, name)}`)
+  const network = ['--bridge=none', '--iptables=false', '--ip6tables=false']
+  const args = ['--mount', 'sh', '-c', ENGINE, 'dockerd', ...places, `--host=${process.env.DOCKER_HOST}`, ...network]
+  const child = spawn('unshare', args, { stdio: ['ignore', out, out] })
   const exited = once(child, 'exit')
   const stop = async () => {
     child.kill('SIGTERM')
