@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
 const stack = process.env.OVERPOOL_STACK_SIDE
+/** The image of the sidecar, or what this machine lacks to make one (test/image/run.ts). */
+const image = process.env.OVERPOOL_IMAGE ?? process.env.OVERPOOL_IMAGE_LACKS
 
 // The scenarios run once on each side of the ports; the rest of the tests say for themselves what they run on.
 const scenarios = (side: string, ms = 60_000, include = ['test/scenarios/*.test.ts']) => ({
@@ -24,21 +26,22 @@ export default defineConfig({
     reporters: ['default', './test/machine/tally.ts', ...(results ? [json(results)] : [])],
     // A stack is one machine: its scenarios take turns (test/stack/run.ts).
     ...(stack === undefined ? {} : { fileParallelism: false }),
-    projects:
-      stack === undefined
-        ? [
-            {
-              test: {
-                name: 'parts',
-                include: ['test/**/*.test.ts'],
-                exclude: ['test/scenarios/**', 'test/stack/**'],
-                testTimeout: 60_000,
-                hookTimeout: 60_000,
-              },
-            },
-            scenarios('sqlite'),
-            scenarios('aws'),
-          ]
-        : [scenarios(stack, 300_000, ['test/scenarios/*.test.ts', 'test/stack/*.test.ts'])],
+    projects: projects(),
   },
 })
+
+function projects() {
+  if (image !== undefined) {
+    const include = ['test/image/*.test.ts']
+    return [
+      { test: { name: 'tests of the image', include, env: { OVERPOOL_SIDE: 'ministack' }, testTimeout: 120_000, hookTimeout: 120_000 } },
+    ]
+  }
+  if (stack !== undefined) return [scenarios(stack, 300_000, ['test/scenarios/*.test.ts', 'test/stack/*.test.ts'])]
+  const exclude = ['test/scenarios/**', 'test/stack/**', 'test/image/**']
+  return [
+    { test: { name: 'parts', include: ['test/**/*.test.ts'], exclude, testTimeout: 60_000, hookTimeout: 60_000 } },
+    scenarios('sqlite'),
+    scenarios('aws'),
+  ]
+}

@@ -18,6 +18,7 @@ import {
   CpuArchitecture,
   FargateService,
   FargateTaskDefinition,
+  LinuxParameters,
   LogDrivers,
   OperatingSystemFamily,
   Protocol,
@@ -149,6 +150,8 @@ export class Sidecars extends Construct {
       environment,
       user: 'node',
       readonlyRootFilesystem: true,
+      // The first process of a container does not hear what it is told before it listens: one told to stop while it starts would run on until it is killed.
+      linuxParameters: new LinuxParameters(scope, 'Linux', { initProcessEnabled: true }),
       logging: LogDrivers.awsLogs({ streamPrefix: 'sidecar', logGroup }),
       portMappings: [{ containerPort: port, protocol: Protocol.UDP }],
       stopTimeout: STOP,

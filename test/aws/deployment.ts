@@ -62,7 +62,7 @@ export class Deployment {
 
   /** Starts the sidecar; resolves when it works. */
   async startSidecar(): Promise<void> {
-    this.#sidecar = new Task(this.dir, { ...this.#shape.aws, ...this.#shape.sidecar(0) }, AS_IN_512_MB)
+    this.#sidecar = Task.process(this.dir, { ...this.#shape.aws, ...this.#shape.sidecar(0) }, AS_IN_512_MB)
     await this.#sidecar.said('working')
   }
 

@@ -193,7 +193,12 @@ describe('the stack', () => {
     const shards = Object.values(resourcesOf(sharded, 'AWS::ECS::TaskDefinition')).map(({ Properties }) => {
       expect(Properties).toMatchObject({ Cpu: '256', Memory: '512', RuntimePlatform: { CpuArchitecture: 'ARM64' } })
       const [container] = Properties.ContainerDefinitions
-      expect(container).toMatchObject({ ReadonlyRootFilesystem: true, User: 'node', StopTimeout: 60 })
+      expect(container).toMatchObject({
+        ReadonlyRootFilesystem: true,
+        User: 'node',
+        StopTimeout: 60,
+        LinuxParameters: { InitProcessEnabled: true },
+      })
       expect(container.HealthCheck.Command[0]).toBe('CMD') // there need be no shell
       return container.Environment.find(({ Name }: { Name: string }) => Name === 'SHARD').Value
     })

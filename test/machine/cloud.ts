@@ -151,7 +151,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
   /** A further task of a shard, on an empty disk; it is told nothing of those that there are. */
   task(environment: Partial<EnvOf<'sidecar'>> = {}, shard = 0): Task {
     const { shape } = this.#functions
-    const task = new Task(mkdtempSync(join(this.dir, 'task-')), {
+    const task = Task.process(mkdtempSync(join(this.dir, 'task-')), {
       ...(this.#leaseMs !== undefined && { LEASE_MS: String(this.#leaseMs) }),
       ...shape.aws,
       ...shape.sidecar(shard),

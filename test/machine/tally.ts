@@ -1,6 +1,6 @@
 import type { Reporter, TestCase, TestModule } from 'vitest/node'
 
-/** Says how many scenarios ran on which target, and names those that did not with the reason. */
+/** Says how many scenarios ran on which target, or tests of the image, and names those that did not with the reason. */
 export default class Tally implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const byTarget = Map.groupBy(
@@ -8,7 +8,7 @@ export default class Tally implements Reporter {
       (test) => test.project.name,
     )
     for (const [project, tests] of byTarget) {
-      if (!project.startsWith('scenarios on ')) continue
+      if (project === 'parts') continue
       const count = (state: string) => tests.filter((test) => test.result().state === state).length
       const skipped = tests.filter((test) => test.result().state === 'skipped')
       console.log(`${count('passed')} of ${tests.length} ${project} passed, ${count('failed')} failed, ${skipped.length} skipped`)

@@ -25,7 +25,7 @@ export interface WithTasks {
 
 const SIDECAR = fileURLToPath(new URL('../../sidecar/main.ts', import.meta.url))
 
-/** A sidecar's task: sidecar/main.ts in a process of its own, as its container runs it. */
+/** A sidecar that runs: in a process of its own, or in its container (test/image/container.ts). */
 export class Task {
   /** where its hypercores are */
   readonly dir: string
@@ -36,15 +36,18 @@ export class Task {
   readonly #exited: Promise<unknown>
 
   /**
+   * sidecar/main.ts in a process, as its container runs it.
    * @param environment its part in the stack, and how it reaches AWS
    * @param flags of Node
    */
-  constructor(dir: string, environment: Record<string, string>, flags: string[] = []) {
+  static process(dir: string, environment: Record<string, string>, flags: string[] = []): Task {
+    const env = { ...process.env, WORK_DIR: dir, ...environment }
+    return new Task(dir, spawn(process.execPath, [...flags, SIDECAR], { env, stdio: ['ignore', 'pipe', 'pipe'] }))
+  }
+
+  protected constructor(dir: string, child: ChildProcess) {
     this.dir = dir
-    this.#child = spawn(process.execPath, [...flags, SIDECAR], {
-      env: { ...process.env, WORK_DIR: dir, ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    this.#child = child
     const { stdout, stderr } = this.#child
     for (const input of [stdout!, stderr!]) {
       createInterface({ input }).on('line', (line) => {

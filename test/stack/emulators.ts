@@ -9,7 +9,8 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
-const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'overpool-cloud')
+/** What is installed once for the tests. */
+export const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'overpool-cloud')
 /** An emulator answers within this time, or something is wrong, ms. */
 const START_MS = 120_000
 

@@ -25,8 +25,8 @@ import type { ChildOptions } from '../machine/child.ts'
 import type { Run, Wish } from '../machine/handler.ts'
 import { poolsOfKind } from '../machine/kinds.ts'
 import { type Ack, type Methods, SIDE, TestMachine, until } from '../machine/machine.ts'
-import type { Replacement, Task, WithTasks } from '../machine/task.ts'
-import { sidecarBeside } from './deployed.ts'
+import { type Replacement, Task, type WithTasks } from '../machine/task.ts'
+import { sidecarEnvironment } from './deployed.ts'
 import { RunsReader } from './runs.ts'
 
 /** The runs' notes are read so often, ms. */
@@ -56,12 +56,16 @@ interface Outputs {
   Sidecar0?: string
 }
 
+/** Starts a sidecar over a folder. @param environment its part in the stack, and how it reaches AWS */
+type Launch = (dir: string, environment: Record<string, string>) => Task
+
 /**
  * A deployed machine as a scenario sees it: through its door, and by the class and what the command line has, as anybody reaches it. All scenarios share one stack, so each is given pools of its own that are empty, and their names are told as those
  * that the scenario knows. On an emulator the sidecar is a process beside it, started and killed here.
  */
 export class StackMachine extends TestMachine implements WithTasks {
   readonly #outputs: Outputs
+  readonly #launch: Launch
   readonly #dynamodb = new DynamoDBClient({})
   readonly #pool = new Overpool({ stack: STACK })
   readonly #access: Access
@@ -80,9 +84,10 @@ export class StackMachine extends TestMachine implements WithTasks {
   #runs: Run[] = []
   #proxy: AwsProxy | undefined
 
-  static async open(pools: ChildOptions['pools'], options: Partial<ChildOptions>): Promise<StackMachine> {
+  /** @param launch starts the sidecar that runs beside an emulator */
+  static async open(pools: ChildOptions['pools'], options: Partial<ChildOptions>, launch: Launch = Task.process): Promise<StackMachine> {
     const outputs = Object.values(JSON.parse(readFileSync(process.env.OVERPOOL_OUTPUTS!, 'utf8')))[0] as Outputs
-    const machine = new StackMachine(outputs, await stackAccess({ stack: STACK }))
+    const machine = new StackMachine(outputs, await stackAccess({ stack: STACK }), launch)
     try {
       await machine.#choose(pools)
       await machine.start(options)
@@ -94,10 +99,11 @@ export class StackMachine extends TestMachine implements WithTasks {
     }
   }
 
-  private constructor(outputs: Outputs, access: Access) {
+  private constructor(outputs: Outputs, access: Access, launch: Launch) {
     super({ side: 'aws', pools: {} }, undefined)
     this.#outputs = outputs
     this.#access = access
+    this.#launch = launch
     this.#machine = new RemoteMachine(access)
     this.#reader = new RunsReader(this.#dynamodb, outputs.RunsTable, this.#began)
   }
@@ -135,8 +141,8 @@ export class StackMachine extends TestMachine implements WithTasks {
   }
 
   #spawn(dir: string, environment: Partial<EnvOf<'sidecar'>>): Task {
-    const more = { LEASE_MS: String(LEASE_MS), ...environment }
-    const task = sidecarBeside(process.env.AWS_ENDPOINT_URL!, this.proxy, this.#outputs.Sidecar0!, dir, more)
+    const own = sidecarEnvironment(process.env.AWS_ENDPOINT_URL!, this.proxy, this.#outputs.Sidecar0!)
+    const task = this.#launch(dir, { ...own, LEASE_MS: String(LEASE_MS), ...environment })
     this.#spawned.push(task)
     return task
   }

@@ -1,7 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { reasonOf } from '../../shared/errors.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
-import { cdkLocal, Deployed } from './deployed.ts'
+import { cdkLocal } from './deploy.ts'
+import { Deployed } from './deployed.ts'
 import { startEmulator } from './emulators.ts'
 
 // `npm run try:ministack`: overpool.config.ts on an emulator, until Ctrl-C. What is said after `--` is the CDK's: `-c config=other.config.ts`.
@@ -18,7 +19,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => st
 const emulator = await startEmulator('ministack')
 Object.assign(process.env, emulator.env)
 try {
-  cdkLocal(process.env, 'bootstrap', '--app', 'node cdk/app.ts')
+  await cdkLocal(process.env, 'bootstrap', '--app', 'node cdk/app.ts')
   await using deployed = new Deployed(process.argv.slice(2))
   await deployed.deploy()
   console.log(welcome(deployed))

@@ -1,0 +1,76 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { Task } from '../machine/task.ts'
+import { docker } from './docker.ts'
+import type { TaskDefinition } from './task-definition.ts'
+
+/** The sidecar in its container, as ECS would run it: on an empty disk of its own, which is copied to `dir` when it has ended. */
+export class Container extends Task {
+  readonly name: string
+  readonly environment: Record<string, string>
+  #removed: Promise<void> | undefined
+
+  /** @param environment its part in the stack, and how it reaches AWS */
+  static run(
+    image: string,
+    { Cpu, Memory, Volumes, ContainerDefinitions: [container] }: TaskDefinition,
+    dir: string,
+    environment: Record<string, string>,
+  ): Container {
+    const { User, ReadonlyRootFilesystem, LinuxParameters, StopTimeout, HealthCheck, MountPoints } = container
+    const name = `overpool-${randomUUID()}`
+    const volumes = MountPoints.filter(({ SourceVolume }) => Volumes.some(({ Name }) => Name === SourceVolume))
+    const [, ...health] = HealthCheck.Command // after CMD
+    const args = [
+      `--name=${name}`,
+      '--network=host',
+      `--user=${User}`,
+      `--read-only=${ReadonlyRootFilesystem}`,
+      `--init=${LinuxParameters.InitProcessEnabled}`,
+      `--cpus=${Number(Cpu) / 1024}`,
+      `--memory=${Memory}m`,
+      `--stop-timeout=${StopTimeout}`,
+      `--health-cmd=${health.join(' ')}`,
+      `--health-interval=${HealthCheck.Interval}s`,
+      `--health-timeout=${HealthCheck.Timeout}s`,
+      `--health-retries=${HealthCheck.Retries}`,
+      `--health-start-period=${HealthCheck.StartPeriod}s`,
+      ...volumes.map(({ ContainerPath, ReadOnly }) => `--mount=type=volume,destination=${ContainerPath}${ReadOnly ? ',readonly' : ''}`),
+      ...Object.entries(environment).map(([variable, value]) => `--env=${variable}=${value}`),
+    ]
+    return new Container(name, dir, environment, [...args, image])
+  }
+
+  private constructor(name: string, dir: string, environment: Record<string, string>, args: string[]) {
+    super(dir, spawn('docker', ['run', ...args], { stdio: ['ignore', 'pipe', 'pipe'] }))
+    this.name = name
+    this.environment = environment
+  }
+
+  /** Runs a command in it: what that prints. */
+  exec(...command: string[]): Promise<string> {
+    return docker('exec', this.name, ...command)
+  }
+
+  override signal(signal: NodeJS.Signals): void {
+    execFileSync('docker', ['kill', '--signal', signal, this.name])
+  }
+
+  override async ended(signal?: NodeJS.Signals): Promise<Task['end']> {
+    const end = await super.ended(signal)
+    await (this.#removed ??= this.#keepDisk().finally(() => this.remove()))
+    return end
+  }
+
+  async #keepDisk(): Promise<void> {
+    rmSync(join(this.dir, 'cores'), { recursive: true, force: true })
+    await docker('cp', `${this.name}:/work/.`, this.dir)
+  }
+
+  /** It is gone, and its disk with it. */
+  async remove(): Promise<void> {
+    await docker('rm', '--force', '--volumes', this.name).catch(() => {}) // it was gone
+  }
+}

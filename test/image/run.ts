@@ -1,0 +1,50 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onEmulator, vitest } from '../stack/deploy.ts'
+import { baseImage } from './base.ts'
+import { docker, Lacking, startEngine } from './docker.ts'
+import { synthesize } from './task-definition.ts'
+
+// Builds the sidecar's image and runs it as its task definition says, beside the stack of the tests on MiniStack: `node test/image/run.ts`. It fails where there is no
+// Docker engine and none can be started, nor a base be had; with `--or-skip` its tests are skipped there, with that reason.
+
+const OR_SKIP = '--or-skip'
+const tests = process.argv.slice(2).filter((argument) => argument !== OR_SKIP)
+const orSkip = process.argv.includes(OR_SKIP)
+const IMAGE = 'overpool-sidecar:test'
+const timed = async <T>(what: (done: T) => string, work: Promise<T>): Promise<T> => {
+  const began = performance.now()
+  const done = await work
+  console.log(`image: ${what(done)} in ${((performance.now() - began) / 1000).toFixed(1)} s`)
+  return done
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'overpool-image-'))
+const synthesized = join(folder, 'cdk.out')
+let engine: Awaited<ReturnType<typeof startEngine>> | undefined
+try {
+  engine = await timed(({ where }) => `${where} answered`, startEngine())
+  const { sources } = await synthesize(synthesized) // alone: two at once would bundle the functions into the same place
+  const building = build(sources)
+  building.catch(() => {}) // it is awaited below
+  process.exitCode = await onEmulator('ministack', async (env) => {
+    await building
+    return vitest({ ...env, OVERPOOL_IMAGE: IMAGE, OVERPOOL_SYNTHESIZED: synthesized }, tests)
+  })
+} catch (error) {
+  if (!(error instanceof Lacking)) throw error
+  if (orSkip) process.exitCode = await vitest({ OVERPOOL_IMAGE_LACKS: error.message }, tests)
+  else throw error
+} finally {
+  await engine?.stop()
+  rmSync(folder, { recursive: true, force: true })
+}
+
+/** Builds it of what `cdk deploy` would upload, for this machine's processor. */
+async function build({ directory, dockerFile }: { directory: string; dockerFile: string }): Promise<void> {
+  const base = await timed(({ what }) => `${what} was there`, baseImage())
+  const file = join(directory, dockerFile)
+  const args = ['build', '--network=host', `--build-arg=BASE=${base.image}`, '--file', file, '--tag', IMAGE, directory]
+  await timed(() => 'built', docker(...args))
+}

@@ -1,0 +1,55 @@
+import { type SpawnOptions, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type EmulatorName, startEmulator } from './emulators.ts'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+/** The stack's name. */
+export const NAME = 'OverpoolTest'
+
+/** Runs cdklocal on the emulator that is named in the environment, without a word as long as all is well. */
+export async function cdkLocal(env: NodeJS.ProcessEnv, ...args: string[]): Promise<void> {
+  const common = ['-c', 'local=true', '--no-notices', '--ci', '--progress', 'events']
+  const code = await exitCode('npx', ['cdklocal', ...args, ...common], { env, stdio: ['ignore', 'ignore', 'inherit'] })
+  if (code !== 0) throw new Error(`cdklocal ${args[0]} has failed, and says above why`)
+}
+
+/** Deploys the stack of the tests on an emulator, which is started and ended here or is at AWS_ENDPOINT_URL; takes it down after the work. @param work is given what tests of it find in their environment */
+export async function onEmulator<T>(name: EmulatorName, work: (env: Record<string, string>) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), 'overpool-stack-'))
+  const outputs = join(folder, 'outputs.json')
+  const emulator = await startEmulator(name)
+  const cdk = async (what: string, ...args: string[]) => {
+    const began = performance.now()
+    await cdkLocal({ ...process.env, ...emulator.env }, ...args, '--app', 'node test/stack/app.ts', '--output', join(folder, 'cdk.out'))
+    console.log(`${name}: ${what} in ${((performance.now() - began) / 1000).toFixed(1)} s`)
+  }
+  try {
+    await cdk('bootstrapped', 'bootstrap')
+    await cdk('deployed', 'deploy', NAME, '--require-approval', 'never', '--outputs-file', outputs)
+    const done = await work({ ...emulator.env, ...stackEnv(NAME, name, outputs) })
+    await cdk('taken down', 'destroy', NAME, '--force')
+    return done
+  } finally {
+    await emulator.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** What the tests of a stack find in their environment. @param outputs the file with what it has put out */
+export function stackEnv(name: string, side: string, outputs: string): Record<string, string> {
+  return { OVERPOOL_STACK: name, OVERPOOL_STACK_SIDE: side, OVERPOOL_OUTPUTS: outputs }
+}
+
+/** Runs tests, beside what else the environment says. @returns its exit code */
+export function vitest(env: Record<string, string>, tests: string[] = []): Promise<number> {
+  return exitCode('npx', ['vitest', 'run', ...tests], { env: { ...process.env, ...env }, stdio: 'inherit' })
+}
+
+async function exitCode(command: string, args: string[], options: SpawnOptions): Promise<number> {
+  const [code] = (await once(spawn(command, args, { cwd: ROOT, ...options }), 'exit')) as [number | null]
+  return code ?? 1
+}
