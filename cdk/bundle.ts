@@ -7,8 +7,12 @@ import { OverpoolError } from '../shared/errors.ts'
 import { buildError } from '../shared/load.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-/** One place, so that a bundle says of its sources' places the same on every machine, and its hash is the same. */
-export const OUT = join(ROOT, 'node_modules', '.cache', 'overpool-cloud')
+/**
+ * Where bundles are while this process lives, which copies what it deploys: another one may bundle the same meanwhile. As deep here as everywhere, so that a bundle says of its
+ * sources' places the same on every machine, and its hash is the same.
+ */
+export const OUT = join(ROOT, 'node_modules', '.cache', 'overpool-cloud', String(process.pid))
+process.once('exit', () => rmSync(OUT, { recursive: true, force: true }))
 
 /** A function's code, ready to be uploaded: `index.mjs`, and what it loads when it needs it. */
 export interface Bundle {

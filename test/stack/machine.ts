@@ -34,7 +34,7 @@ const LOOK_MS = 150
 /** Log lines that have not become more for so long are all there, ms. */
 const SETTLED_MS = 2_000
 /** Sooner than on AWS: another task takes the place of one that has died, ms; and the posts that it had in hand come again, s. */
-const LEASE_MS = 3_000
+const LEASE_MS = 6_000
 const POSTS_AGAIN_S = 5
 
 /** The name of the stack. */
