@@ -230,7 +230,7 @@ export class Sidecar {
     const { clock, report } = this.#options
     for (const [pool, at] of this.#guests) {
       const writer = this.#open.get(pool)?.writer
-      if (!writer || writer.postsInHand || clock.now() - at < GUEST_MS) continue
+      if (!writer || writer.postsInHand || this.#waiting.get(pool) || clock.now() - at < GUEST_MS) continue
       this.#guests.delete(pool)
       this.#writers.delete(pool)
       const closing = this.#close(writer)
