@@ -2,7 +2,7 @@
 # What the test of the image needs where no Docker engine answers: Debian's own, and debootstrap. Only on a machine that is there to be installed on.
 set -euo pipefail
 docker version > /dev/null 2>&1 && exit 0
-if command -v dockerd debootstrap > /dev/null; then exit 0; fi
+if command -v dockerd > /dev/null && command -v debootstrap > /dev/null; then exit 0; fi
 if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
   echo 'docker.io and debootstrap are not there, and can be installed only by root, with apt-get'
   exit 0
