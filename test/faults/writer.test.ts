@@ -288,3 +288,25 @@ it('a post that waits while the pool of another shard is being opened is written
   await sidecar.stop()
   bells.close()
 })
+
+it('a hypercore that is to be made again is left to the sidecar of its own shard', async () => {
+  await using ledger = await tempLedger()
+  const { mirror, ingress, cores } = ledger
+  await mirror.putBlock('a', blockOf(0, 0, 'there before'))
+  await mirror.updatePool('a', { rebuild: true })
+  const reports: SidecarReport[] = []
+  const report = (said: SidecarReport) => void reports.push(said)
+  const sidecar = new Sidecar({ mirror, ingress, cores, clock: systemClock, ringers: () => [], report, owns: () => false })
+  await ingress.send([{ body: encodeIngress(postOf('waits')) }])
+  await until(
+    () => reports,
+    (all) => all.some((said) => said.kind === 'retrying' && said.step === 'open'),
+  )
+  expect((await mirror.readPool('a'))!.rebuild).toBe(true)
+  await mirror.beginAnew('a', await mirror.lastBlock('a')) // as that one does
+  await until(
+    () => mirror.lastBlock('a'),
+    (block) => block?.n === 1,
+  )
+  await sidecar.stop()
+})
