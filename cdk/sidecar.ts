@@ -13,6 +13,7 @@ import {
 } from 'aws-cdk-lib/aws-ec2'
 import { Platform } from 'aws-cdk-lib/aws-ecr-assets'
 import {
+  CfnClusterCapacityProviderAssociations,
   Cluster,
   ContainerImage,
   CpuArchitecture,
@@ -40,6 +41,8 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const DEFAULT_PORT = 49_737
 /** ECS kills the container after this time: longer than `STOP_MS` in sidecar/main.ts. */
 const STOP = Duration.seconds(60)
+/** What AWS has to spare of Fargate. */
+const SPARE = 'FARGATE_SPOT'
 
 export interface SidecarsProps {
   config: OverpoolConfig
@@ -80,15 +83,17 @@ export class Sidecars extends Construct {
     argue(securityGroup, {
       'AwsSolutions-EC23': 'Peers come from anywhere, to this one UDP port, and speak Noise: whoever has no key gets no further.',
     })
-    const cluster = new Cluster(this, 'Cluster', { vpc, enableFargateCapacityProviders: settings.sidecar?.spot })
+    const cluster = new Cluster(this, 'Cluster', { vpc })
     argue(cluster, {
       'AwsSolutions-ECS4':
         'Container Insights would cost more than the task; it says once a minute that its loops move, and an alarm listens.',
     })
+    const spare = settings.sidecar?.spot && spareCapacityOf(cluster)
     for (const [shard, environment] of this.environments.entries()) {
       this.services.push(
         this.#service(`Shard${shard}`, environment, { ...props, port, cluster, securityGroup, queue: ingress.queues[shard]! }),
       )
+      if (spare) this.services[shard]!.node.addDependency(spare)
     }
   }
 
@@ -177,7 +182,7 @@ export class Sidecars extends Construct {
       cluster,
       taskDefinition,
       desiredCount: local ? 0 : 1,
-      capacityProviderStrategies: spot ? [{ capacityProvider: 'FARGATE_SPOT', weight: 1 }] : undefined,
+      capacityProviderStrategies: spot ? [{ capacityProvider: SPARE, weight: 1 }] : undefined,
       assignPublicIp: true,
       securityGroups: [securityGroup],
       vpcSubnets: { subnetType: SubnetType.PUBLIC },
@@ -187,4 +192,13 @@ export class Sidecars extends Construct {
       circuitBreaker: { rollback: true },
     })
   }
+}
+
+/** A service that takes its tasks from it begins after it and ends before it: AWS removes none that is in use. The cluster's own setting leaves that open. */
+function spareCapacityOf(cluster: Cluster): CfnClusterCapacityProviderAssociations {
+  return new CfnClusterCapacityProviderAssociations(cluster, 'Spare', {
+    cluster: cluster.clusterName,
+    capacityProviders: [SPARE],
+    defaultCapacityProviderStrategy: [],
+  })
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../shared/clock.ts'
 import { closed, OverpoolError } from '../shared/errors.ts'
 import { isPeerPool } from '../shared/ledger/capability.ts'
 import { decodeIngress, type IngressMessage } from '../shared/ledger/messages.ts'
-import type { Mirror } from '../shared/mirror/port.ts'
+import type { Mirror, PoolControl } from '../shared/mirror/port.ts'
 import type { Message, Queue } from '../shared/queue/port.ts'
 import { backoff } from '../shared/retry.ts'
 import type { CoreStore, PoolCore } from './core.ts'
@@ -100,7 +100,7 @@ export class Sidecar {
     const { mirror, ingress, cores, ringers, clock, report, batchMs, busy, sweepMs } = this.#options
     const stopping = this.#stopped.signal
     const patiently = patienceWith(path, this.#options, () => stopping.aborted)
-    const pool = await patiently('open', () => mirror.readPool(path))
+    const pool = await patiently('open', () => this.#readPool(path))
     if (!pool || isPeerPool(path)) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" of ours in this ledger`)
     if (pool.rebuild) {
       await cores.purge(pool.key)
@@ -133,6 +133,19 @@ export class Sidecar {
     this.#open.set(path, { writer, core })
     await writer.ringAgain()
     return writer
+  }
+
+  /** That a hypercore is to be made again is said once, to the sidecar that offers it: a guest's is not that one, and waits. */
+  async #readPool(path: string): Promise<PoolControl | undefined> {
+    const pool = await this.#options.mirror.readPool(path)
+    if (!pool?.rebuild || !this.#isGuest(path)) return pool
+    throw new OverpoolError('UNAVAILABLE', `the hypercore of "${path}" is to be made again, by the sidecar of its own shard`, {
+      retryable: true,
+    })
+  }
+
+  #isGuest(path: string): boolean {
+    return this.#options.owns?.(path) === false
   }
 
   async #close({ path }: PoolWriter): Promise<void> {
@@ -197,8 +210,7 @@ export class Sidecar {
       return
     }
     const { pool } = post
-    const { owns, clock } = this.#options
-    if (owns && !owns(pool)) this.#guests.set(pool, clock.now())
+    if (this.#isGuest(pool)) this.#guests.set(pool, this.#options.clock.now())
     const open = this.#open.get(pool)
     const waiting = this.#waiting.get(pool) ?? 0
     if (open) this.#give(open.writer, post, message)
@@ -230,7 +242,7 @@ export class Sidecar {
     const { clock, report } = this.#options
     for (const [pool, at] of this.#guests) {
       const writer = this.#open.get(pool)?.writer
-      if (!writer || writer.postsInHand || clock.now() - at < GUEST_MS) continue
+      if (!writer || writer.postsInHand || this.#waiting.get(pool) || clock.now() - at < GUEST_MS) continue
       this.#guests.delete(pool)
       this.#writers.delete(pool)
       const closing = this.#close(writer)

@@ -212,8 +212,9 @@ describe('the stack', () => {
     const [service] = Object.values(resourcesOf(spot, 'AWS::ECS::Service'))
     expect(service!.Properties.CapacityProviderStrategy).toEqual([{ CapacityProvider: 'FARGATE_SPOT', Weight: 1 }])
     expect(service!.Properties.LaunchType).toBeUndefined()
-    const [known] = Object.values(resourcesOf(spot, 'AWS::ECS::ClusterCapacityProviderAssociations'))
-    expect(known!.Properties.CapacityProviders).toContain('FARGATE_SPOT')
+    const [[known, capacity] = []] = Object.entries(resourcesOf(spot, 'AWS::ECS::ClusterCapacityProviderAssociations'))
+    expect(capacity!.Properties.CapacityProviders).toContain('FARGATE_SPOT')
+    expect(service!.DependsOn, 'it is there before the service, and after it').toContain(known)
   })
 
   it('has the functions tell X-Ray of their calls, where the config says so', async () => {

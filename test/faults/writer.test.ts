@@ -237,3 +237,76 @@ it('a post that waits for a pool which is another shard’s by now is written on
   const posted = ['post 0', 'the same', 'by its own sidecar 0', 'post 1', 'by its own sidecar 1', 'post 2', 'by its own sidecar 2']
   expect(ids.sort()).toEqual(posted.map((text) => postOf(text).id).sort())
 })
+
+it('a post that waits while the pool of another shard is being opened is written, however long that takes', async () => {
+  await using ledger = await tempLedger()
+  const { mirror, ingress, cores } = ledger
+  const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), 'ours')
+  await mirror.createPool({ path: 'ours', key, discoveryKey, createdAt: 0 })
+  await mirror.putBlock('a', blockOf(0, 0, 'there before'))
+  await mirror.updatePool('a', { checkpoint: 1 })
+  const bells = new SqliteStore(join(ledger.dir, 'bells.sqlite'))
+  const queue = new SqliteQueue(bells, 'bells', { fifo: true, visibilityMs: 1_000 })
+  const asked = Promise.withResolvers<void>()
+  const answered = Promise.withResolvers<void>()
+  const slow = new Proxy(mirror, {
+    get(_, name) {
+      const method = Reflect.get(mirror, name)
+      if (name !== 'readCursor') return typeof method === 'function' ? method.bind(mirror) : method
+      return async (handler: string, pool: string) => {
+        asked.resolve() // the last that is done until it is open
+        await answered.promise
+        return mirror.readCursor(handler, pool)
+      }
+    },
+  })
+  let ahead = 0
+  const sidecar = new Sidecar({
+    mirror: slow,
+    ingress,
+    cores,
+    clock: { now: () => Date.now() + ahead, sleep: systemClock.sleep },
+    ringers: (pool) => (pool === 'a' ? [{ handler: 'main', queue, carryBytes: 0 }] : []),
+    report: () => {},
+    owns: (pool) => pool === 'ours',
+  })
+  await ingress.send([{ body: encodeIngress(postOf('waits')) }])
+  await asked.promise
+  ahead += 10_000
+  await ingress.send([{ body: encodeIngress(postOf('other', 'ours')) }])
+  await until(
+    () => mirror.lastBlock('ours'),
+    (block) => block !== undefined,
+  )
+  answered.resolve()
+  expect(
+    (await until(
+      () => mirror.lastBlock('a'),
+      (block) => block!.n > 0,
+    ))!.count,
+  ).toBe(1)
+  await sidecar.stop()
+  bells.close()
+})
+
+it('a hypercore that is to be made again is left to the sidecar of its own shard', async () => {
+  await using ledger = await tempLedger()
+  const { mirror, ingress, cores } = ledger
+  await mirror.putBlock('a', blockOf(0, 0, 'there before'))
+  await mirror.updatePool('a', { rebuild: true })
+  const reports: SidecarReport[] = []
+  const report = (said: SidecarReport) => void reports.push(said)
+  const sidecar = new Sidecar({ mirror, ingress, cores, clock: systemClock, ringers: () => [], report, owns: () => false })
+  await ingress.send([{ body: encodeIngress(postOf('waits')) }])
+  await until(
+    () => reports,
+    (all) => all.some((said) => said.kind === 'retrying' && said.step === 'open'),
+  )
+  expect((await mirror.readPool('a'))!.rebuild).toBe(true)
+  await mirror.beginAnew('a', await mirror.lastBlock('a')) // as that one does
+  await until(
+    () => mirror.lastBlock('a'),
+    (block) => block?.n === 1,
+  )
+  await sidecar.stop()
+})
