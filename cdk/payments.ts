@@ -7,7 +7,7 @@ import type { Ingress } from './ingress.ts'
 import type { Ledger } from './ledger.ts'
 
 /** A payment is answered within this time, or the wallet has gone, s. */
-const TIMEOUT_S = 15
+export const PAYMENTS_TIMEOUT_S = 15
 
 export interface PaymentsProps {
   bundle: Bundle
@@ -30,7 +30,7 @@ export class Payments extends Construct {
       bundle,
       environment,
       memorySize: 256,
-      timeoutS: TIMEOUT_S,
+      timeoutS: PAYMENTS_TIMEOUT_S,
       description: 'Overpool: takes BIP270 payments over HTTP',
       reservedConcurrency,
       traces,

@@ -89,7 +89,7 @@ export function chunks<T>(items: readonly T[], size: number): T[][] {
 /** The failure of a request, with what a person can do about it if AWS refuses it to who asks. */
 export function unavailable(what: string, cause: unknown, retryable: boolean): OverpoolError {
   const name = cause instanceof Error ? cause.name : ''
-  const said = cause instanceof Error ? `${name}: ${cause.message}` : String(cause)
+  const [said] = (cause instanceof Error ? `${name}: ${cause.message}` : String(cause)).split('\n') // of a wrong signature the rest is what was signed
   if (NOT_KNOWN.test(name))
     return new OverpoolError(
       'ACCESS_DENIED',

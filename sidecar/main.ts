@@ -21,7 +21,7 @@ import { lineOf, type SidecarReport } from './report.ts'
 import { readSecretSeed } from './seed.ts'
 
 /** Pools of the config that are taken side by side at the start. */
-const TAKEN_TOGETHER = 16
+const TAKEN_TOGETHER = 8
 /** Receives and deletes of the ingress queue wait so long for company: SQS bills by the request. */
 const GATHER_MS = 50
 /** So does the next block of a pool that takes twenty posts a second or more: its handlers hear of them up to so much later, at two thirds of the price. */
@@ -40,8 +40,8 @@ const index = Number(env.SHARD)
 const owns = (pool: string) => shardOf(pool, shards) === index
 const plan = JSON.parse(env.MACHINE) as MachinePlan
 const pools = Object.keys(plan.pools).filter(owns)
-const work = env.WORK_DIR ?? '/work'
-mkdirSync(work, { recursive: true })
+const disk = env.WORK_DIR ?? '/work'
+mkdirSync(disk, { recursive: true })
 
 process.on('uncaughtException', (error) => {
   log.error('failed', error)
@@ -80,7 +80,7 @@ function report(said: SidecarReport): void {
 }
 
 let keeper: Keeper | undefined
-const heart = beat(join(work, 'alive'), systemClock, () => {
+const heart = beat(join(disk, 'alive'), systemClock, () => {
   const moves = keeper?.moves ?? true // one that waits for the lease has nothing to move
   const mb = Math.round(process.memoryUsage.rss() / 1e6)
   return { moves, say: () => log.info('alive', { kind: 'alive', working: keeper !== undefined, blocks, entries, mb }) }
@@ -103,7 +103,7 @@ if (lease) {
     clock: systemClock,
     seed,
     seedPlace: env.SEED_ARN,
-    cores: join(work, 'cores'),
+    cores: join(disk, 'cores'),
     network: plan.network,
     pools,
     ringers: (pool) =>
@@ -118,12 +118,15 @@ if (lease) {
     lookMs: LOOK_MS,
   })
   keeper = opened
-  await parallel(pools, TAKEN_TOGETHER, async (path) => opened.take(await opened.make(path), plan.pools[path]!))
-  await opened.follow(plan)
-  await opened.ringAgain()
-  log.info('working', { kind: 'working', machine: opened.id, pools: pools.length })
-
-  if (!stopping.signal.aborted) await Promise.race([lost, once(stopping.signal, 'abort')])
+  const work = async () => {
+    await parallel(pools, TAKEN_TOGETHER, async (path) => opened.take(await opened.make(path), plan.pools[path]!))
+    await opened.follow(plan)
+    await opened.ringAgain()
+    log.info('working', { kind: 'working', machine: opened.id, pools: pools.length })
+    await lost
+  }
+  // One that is told to stop, or has lost its lease, does not first take what it has not taken yet: a pool may take long.
+  if (!stopping.signal.aborted) await Promise.race([work(), lost, once(stopping.signal, 'abort')])
   await opened.close()
   await Promise.all([ingress.close(), ...handlers.map(({ queue }) => queue.close())])
   await lease.release()

@@ -17,8 +17,8 @@ import { encodeIngress } from '../../shared/ledger/messages.ts'
 import type { Ingress } from '../../shared/queue/port.ts'
 import { parseTransaction } from '../../shared/transaction/index.ts'
 
-/** A wallet waits for the filter, so this is all that a filter has, ms. */
-const FILTER_MS = 30_000
+/** A wallet waits for the filter, so this is all that a filter has, ms: on AWS less than its function (cdk/payments.ts). */
+const FILTER_MS = 10_000
 const NONE = Symbol('no verdict')
 
 /** What the door knows of a pool. */
@@ -86,17 +86,28 @@ function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFi
   return randomBytes(32).toString('hex') as EntryId // each call is an entry of its own
 }
 
-/** Runs either kind of filter; throws FILTER_REFUSED with its reason, or FILTER_SILENT if it does not answer. */
+/** Runs either kind of filter; throws FILTER_REFUSED with its reason, or FILTER_SILENT if it does not answer, or what it has asked does not. */
 async function runFilter(filter: Filter, payment: FilterPayment): Promise<void> {
   let verdict: unknown
   try {
     verdict = await verdictOf(filter, payment)
   } catch (reason) {
+    if (isOfMachines(reason)) throw silent(reason)
     throw refused(reasonText(reason), reason)
   }
   if (verdict === false) throw refused('this pool does not take such a payment')
-  if (verdict === NONE)
-    throw new OverpoolError('FILTER_SILENT', 'the filter of this pool has not answered; please try again', { retryable: true })
+  if (verdict === NONE) throw silent()
+}
+
+/** A failure of what the filter has asked, AWS or another machine, and no word on the payment: as a refusal it would be final, and tell the wallet of our machines. */
+function isOfMachines(reason: unknown): boolean {
+  if (reason instanceof OverpoolError) return reason.retryable || reason.code === 'ACCESS_DENIED'
+  if (!(reason instanceof Error)) return false
+  return '$metadata' in reason || 'syscall' in reason || isOfMachines(reason.cause)
+}
+
+function silent(cause?: unknown): OverpoolError {
+  return new OverpoolError('FILTER_SILENT', 'the filter of this pool has not answered; please try again', { cause, retryable: true })
 }
 
 function verdictOf(filter: Filter, payment: FilterPayment): Promise<unknown> {
@@ -104,7 +115,8 @@ function verdictOf(filter: Filter, payment: FilterPayment): Promise<unknown> {
   return new Promise<unknown>((resolve, reject) => {
     timer = setTimeout(() => resolve(NONE), FILTER_MS)
     const returned = filter(payment, (error, valid) => (error ? reject(error) : resolve(valid)))
-    if (filter.length < 2) resolve(returned)
+    // Not `resolve(returned)`: one that never answers could not be given up any more.
+    if (filter.length < 2) Promise.resolve(returned).then(resolve, reject)
     // The original's form answers by its callback, whatever it returns; but an async one that throws, or says something in the end, has answered, too.
     else if (returned instanceof Promise) returned.then((said) => said !== undefined && resolve(said), reject)
   }).finally(() => clearTimeout(timer))

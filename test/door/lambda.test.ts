@@ -2,14 +2,17 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { inspect } from 'node:util'
 import { handle } from 'hono/aws-lambda'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { PAYMENTS_TIMEOUT_S } from '../../cdk/payments.ts'
 import type { PoolDoor } from '../../functions/payments/accept.ts'
 import { paymentsApp } from '../../functions/payments/app.ts'
 import { folderLayout } from '../../local/folder.ts'
 import { type LedgerFile, openLedgerFile } from '../../local/parts.ts'
 import { MAX_PAYMENT_BYTES_ON_LAMBDA } from '../../shared/bip270/payment.ts'
 import { checkSettings } from '../../shared/config.ts'
+import { OverpoolError } from '../../shared/errors.ts'
 import { decodeEntry } from '../../shared/ledger/entry.ts'
 import { decodeIngress } from '../../shared/ledger/messages.ts'
 import { largePayment, payment } from '../machine/machine.ts'
@@ -157,6 +160,38 @@ describe('what is the matter with us is not for wallets', () => {
     const answer = await invoke(sent)
     expect(answer).toMatchObject({ status: 503, headers: { 'retry-after': '1' }, body: { memo: SENTENCE, error: 1, code: 'UNAVAILABLE' } })
     expect(log).toHaveLength(1)
+  })
+
+  const ARN = 'arn:aws:dynamodb:eu-west-1:123456789012:table/Customers'
+  it.each([
+    ['AWS, which denies it', () => Object.assign(new Error(`not authorized on ${ARN}`), { $metadata: {} })],
+    ['this library, which is denied it', () => new OverpoolError('ACCESS_DENIED', `reading ${ARN} failed`)],
+    [
+      'a machine that is away',
+      () => new TypeError('fetch failed', { cause: Object.assign(new Error(`connect 10.0.0.7 for ${ARN}`), { syscall: 'connect' }) }),
+    ],
+  ])('a filter that has asked %s, is 503, and no refusal: it has said nothing of the payment', async (_, failure) => {
+    const filter = () => {
+      throw failure()
+    }
+    pools.set('asks', { path: 'asks', ...checkSettings({ filter }, '') })
+    const answer = await invoke(sent, { path: '/asks' })
+    expect(answer).toMatchObject({ status: 503, body: { memo: SENTENCE, error: 1, code: 'FILTER_SILENT' } })
+    expect(inspect(log, { depth: null })).toContain(ARN)
+    expect(await taken()).toEqual([])
+  })
+
+  it('a filter that does not answer is 503 before the function ends', async () => {
+    pools.set('asks', { path: 'asks', ...checkSettings({ filter: () => new Promise(() => {}) }, '') })
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const answer = invoke(sent, { path: '/asks' })
+      while (!vi.getTimerCount()) await new Promise(setImmediate)
+      vi.advanceTimersByTime(PAYMENTS_TIMEOUT_S * 1_000 - 2_000)
+      expect(await answer).toMatchObject({ status: 503, body: { memo: SENTENCE, error: 1, code: 'FILTER_SILENT' } })
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   it('a halted pool is 503, and only says that it takes nothing', async () => {

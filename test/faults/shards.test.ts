@@ -61,13 +61,16 @@ it('a post goes to the queue of its pool’s shard, and one sidecar writes all b
   }
 })
 
-it('a task that is told to stop while it starts does so, and leaves the lease to the next one', async () => {
+it.each([
+  ['reads which pools there are', 'control', 'late'],
+  ['opens a pool, which may take long', `pool#${ofShard(0)[0]}`, 'unavailable'],
+] as const)('a task that is told to stop while it %s does so, and leaves the lease to the next one', async (_, pk, fault) => {
   await machine.stop()
   const task = machine.task({ LEASE_MS: '60000' })
   machine.emulators.proxy.weather = ({ operation, input }) => {
-    if (operation !== 'Query' || input.ExpressionAttributeValues[':pk'].S !== 'control') return undefined
-    task.signal('SIGTERM') // it has the lease, and reads which pools there are
-    return 'late'
+    if (operation !== 'Query' || input.ExpressionAttributeValues[':pk'].S !== pk) return undefined
+    task.signal('SIGTERM')
+    return fault
   }
   expect(await task.ended()).toBe(0)
   machine.emulators.proxy.weather = () => undefined
