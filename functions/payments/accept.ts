@@ -102,8 +102,8 @@ async function runFilter(filter: Filter, payment: FilterPayment): Promise<void> 
 /** A failure of what the filter has asked, AWS or another machine, and no word on the payment: as a refusal it would be final, and tell the wallet of our machines. */
 function isOfMachines(reason: unknown): boolean {
   if (reason instanceof OverpoolError) return reason.retryable || reason.code === 'ACCESS_DENIED'
-  if (!(reason instanceof Error)) return false
-  return '$metadata' in reason || 'syscall' in reason || isOfMachines(reason.cause)
+  const told = reason instanceof Error ? [reason, reason.cause] : [] // what `fetch` throws has it as its cause
+  return told.some((error) => error instanceof AggregateError || (error instanceof Error && ('$metadata' in error || 'syscall' in error)))
 }
 
 function silent(cause?: unknown): OverpoolError {

@@ -167,6 +167,10 @@ describe('what is the matter with us is not for wallets', () => {
     ['AWS, which denies it', () => Object.assign(new Error(`not authorized on ${ARN}`), { $metadata: {} })],
     ['this library, which is denied it', () => new OverpoolError('ACCESS_DENIED', `reading ${ARN} failed`)],
     [
+      'a machine that is away at all of its addresses',
+      () => new TypeError('fetch failed', { cause: new AggregateError([new Error(ARN)]) }),
+    ],
+    [
       'a machine that is away',
       () => new TypeError('fetch failed', { cause: Object.assign(new Error(`connect 10.0.0.7 for ${ARN}`), { syscall: 'connect' }) }),
     ],

@@ -10,7 +10,7 @@ import { startEmulator } from './emulators.ts'
 /** How often it is looked for what the handlers have logged, ms. */
 const LOOK_MS = 500
 /** What the runtime, Node and the metrics say beside the handler. */
-const NOT_THE_HANDLERS = /^(START|END|REPORT|INIT_START) |^\(|^\{"_aws"|^$/
+const NOT_THE_HANDLERS = /^(START|END|REPORT|INIT_START) |^\((node:|Use `node)|^\{"_aws"|^$/
 
 let deploying: Promise<void> = Promise.resolve()
 const stopped = new AbortController()
