@@ -286,44 +286,6 @@ describe('a command that cannot be done', () => {
   })
 })
 
-describe('a stack that cannot be looked for', () => {
-  /** Nobody has configured anything, and no instance is asked for its role. */
-  const NOTHING = {
-    AWS_PROFILE: undefined,
-    AWS_REGION: undefined,
-    AWS_DEFAULT_REGION: undefined,
-    AWS_ACCESS_KEY_ID: undefined,
-    AWS_SECRET_ACCESS_KEY: undefined,
-    AWS_SESSION_TOKEN: undefined,
-    AWS_CONFIG_FILE: '/dev/null',
-    AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
-    AWS_EC2_METADATA_DISABLED: 'true',
-  }
-
-  async function told(...args: string[]) {
-    await using project = new Project()
-    const program = project.overpool([...args, '--stack', 'Overpool'], { env: NOTHING })
-    const code = await program.ended()
-    return { code, out: program.out, err: program.err }
-  }
-
-  it('since no region is known: exit code 2, and how one is named', async () => {
-    expect(await told('pools')).toEqual({
-      code: 2,
-      out: '',
-      err: 'overpool: say in which region the stack is: by --region (in a program: `region`), by AWS_REGION, or in the AWS profile\n',
-    })
-  })
-
-  it('since there are no credentials: exit code 1, and how they are named', async () => {
-    const { code, out, err } = await told('pools', '--region', 'eu-central-1')
-    expect([code, out]).toEqual([1, ''])
-    expect(err).toMatch(
-      /^overpool: there are no AWS credentials to reach the stack "Overpool" with: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY \(.+\)\n$/,
-    )
-  })
-})
-
 describe('overpool --help', () => {
   it('names every command, and each command has help of its own', async () => {
     await using project = Project.template()
