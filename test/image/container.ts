@@ -10,6 +10,8 @@ import type { TaskDefinition } from './task-definition.ts'
 export class Container extends Task {
   readonly name: string
   readonly environment: Record<string, string>
+  /** where its disk is in it */
+  readonly disk: string
   #removed: Promise<void> | undefined
 
   /** @param environment its part in the stack, and how it reaches AWS */
@@ -40,13 +42,14 @@ export class Container extends Task {
       ...volumes.map(({ ContainerPath, ReadOnly }) => `--mount=type=volume,destination=${ContainerPath}${ReadOnly ? ',readonly' : ''}`),
       ...Object.entries(environment).map(([variable, value]) => `--env=${variable}=${value}`),
     ]
-    return new Container(name, dir, environment, [...args, image])
+    return new Container(name, dir, environment, volumes[0]!.ContainerPath, [...args, image])
   }
 
-  private constructor(name: string, dir: string, environment: Record<string, string>, args: string[]) {
+  private constructor(name: string, dir: string, environment: Record<string, string>, disk: string, args: string[]) {
     super(dir, spawn('docker', ['run', ...args], { stdio: ['ignore', 'pipe', 'pipe'] }))
     this.name = name
     this.environment = environment
+    this.disk = disk
   }
 
   /** Runs a command in it: what that prints. */
@@ -66,7 +69,7 @@ export class Container extends Task {
 
   async #keepDisk(): Promise<void> {
     rmSync(join(this.dir, 'cores'), { recursive: true, force: true })
-    await docker('cp', `${this.name}:/work/.`, this.dir)
+    await docker('cp', `${this.name}:${this.disk}/.`, this.dir)
   }
 
   /** It is gone, and its disk with it. */

@@ -98,19 +98,19 @@ describe("the sidecar's container, as its task definition says", () => {
     )
   })
 
-  it('cannot write outside of /work, and has not', async () => {
+  it('cannot write outside of its disk, and has not', async () => {
     for (const path of ['/', '/app', '/tmp', '/home/node', '/app/node_modules'])
       expect(await container.exec('sh', '-c', `touch ${path}/file 2>&1 || true`)).toMatch(/Read-only file system/)
     const changed = (await docker('diff', container.name)).split('\n').map((line) => line.slice(2))
     const init = changed.find((path) => path.endsWith('/docker-init'))! // the engine puts it there
     expect(changed.filter((path) => !init.startsWith(path))).toEqual([])
-    expect((await container.exec('ls', '/work')).split('\n')).toEqual(['alive', 'cores'])
+    expect((await container.exec('ls', container.disk)).split('\n')).toEqual(['alive', 'cores'])
   })
 
   it('has neither the seed nor what it signs with in a file, a variable or a line of its log', async () => {
     const seed = Buffer.from(await (await stackAccess({ stack: STACK })).seed())
     const { key } = await machine.call('control', 'mypool')
-    const cat = ['-c', 'cat /proc/1/environ $(find /work /app/shared /app/sidecar -type f)']
+    const cat = ['-c', `cat /proc/1/environ $(find ${container.disk} /app/shared /app/sidecar -type f)`]
     const places = [
       ...(await Promise.all([
         bytesOf('docker', 'exec', container.name, 'sh', ...cat),
@@ -164,7 +164,7 @@ it('is healthy while its loops move, and not when they stand still', async () =>
   // but for the first process, which is an init's
   const told = (signal: string) => newest().exec('sh', '-c', `kill -s ${signal} -- -1`)
   await told('STOP')
-  await newest().exec('touch', '--date=1 minute ago', '/work/alive') // as if it had stood still for so long
+  await newest().exec('touch', '--date=1 minute ago', `${newest().disk}/alive`) // as if it had stood still for so long
   await becomes('unhealthy')
   await told('CONT')
   await becomes('healthy')
