@@ -6,6 +6,7 @@ import { answerBell } from '../functions/handler/runner.ts'
 import type { PoolDoor } from '../functions/payments/accept.ts'
 import { paymentsApp } from '../functions/payments/app.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
+import { atMost } from '../shared/clock.ts'
 import {
   type CheckedSettings,
   checkPath,
@@ -293,9 +294,7 @@ export class Machine implements AnyMachine {
     const loops = Promise.all([...[...this.#handlers.values()].map(({ loop }) => loop.stop()), ...this.#ending.values()])
     try {
       await this.#keeper.stop()
-      const finished = new AbortController()
-      await Promise.race([loops, this.#parts.clock.sleep(CLOSE_MS, finished.signal)])
-      finished.abort()
+      await atMost(this.#parts.clock, CLOSE_MS, loops)
       await this.#keeper.close()
     } finally {
       // Whatever cannot be closed: the program may go on, and its next machine needs the folder.

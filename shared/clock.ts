@@ -25,6 +25,12 @@ export const systemClock: Clock = {
     }),
 }
 
+/** Waits for the work, but no longer than so many ms. */
+export async function atMost(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
+  const over = new AbortController()
+  await Promise.race([work, clock.sleep(ms, over.signal)]).finally(() => over.abort())
+}
+
 /** How much of `ms` is left of those that began at `since`; nothing when the clock was set back meanwhile, or it would be waited for as long again. */
 export function timeLeft(clock: Clock, since: number, ms: number): number {
   const passed = clock.now() - since

@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts'
+import { atMost, type Clock } from './clock.ts'
 
 /** One loop sleeps until another has something for it. A wake that comes before the sleep is not lost. */
 export class Wake {
@@ -14,15 +14,9 @@ export class Wake {
   async sleep(clock: Clock, ms = Number.POSITIVE_INFINITY): Promise<void> {
     if (!this.#awake) {
       const woken = new Promise<void>((resolve) => (this.#resolve = resolve))
-      await (ms === Number.POSITIVE_INFINITY ? woken : this.#atMost(clock, ms, woken))
+      await (ms === Number.POSITIVE_INFINITY ? woken : atMost(clock, ms, woken))
       this.#resolve = undefined
     }
     this.#awake = false
-  }
-
-  async #atMost(clock: Clock, ms: number, woken: Promise<void>): Promise<void> {
-    const over = new AbortController()
-    await Promise.race([woken, clock.sleep(ms, over.signal)])
-    over.abort()
   }
 }

@@ -63,12 +63,13 @@ export class Keeper {
   static async open(options: KeeperOptions): Promise<Keeper> {
     const { mirror, clock, seed, pools = [] } = options
     const createdAt = clock.now()
-    const there = new Set(pools.length ? (await mirror.listPools()).map(({ path }) => path) : [])
+    const known = await mirror.listPools()
+    const there = new Set(known.map(({ path }) => path))
     const missing = pools.filter((path) => !there.has(path))
-    await parallel(missing, 16, (path) => mirror.createPool({ path, ...publicKeys(seed, path), createdAt }))
+    const made = await parallel(missing, 16, (path) => mirror.createPool({ path, ...publicKeys(seed, path), createdAt }))
     const keeper = new Keeper(options)
     try {
-      await keeper.#recover()
+      keeper.#recover([...known, ...made])
       return keeper
     } catch (error) {
       await keeper.close()
@@ -87,9 +88,9 @@ export class Keeper {
     this.#network = new PoolNetwork({ mirror, cores, swarm, sidecar: this.#sidecar, ringers, clock, report, owns: shard?.owns, lookMs })
   }
 
-  async #recover(): Promise<void> {
-    const { mirror, report, shard } = this.#options
-    const pools = (await mirror.listPools()).filter(({ path }) => !isPeerPool(path) && (shard?.owns(path) ?? true))
+  #recover(all: PoolControl[]): void {
+    const { report, shard } = this.#options
+    const pools = all.filter(({ path }) => !isPeerPool(path) && (shard?.owns(path) ?? true))
     for (const pool of pools) this.#checkKey(pool)
     // A few at a time: what is read of each meanwhile is in memory.
     const open = ({ path }: PoolControl) =>

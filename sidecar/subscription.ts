@@ -1,4 +1,4 @@
-import type { Clock } from '../shared/clock.ts'
+import { atMost, type Clock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type Block, decodeBlock, isBlockHead } from '../shared/ledger/block.ts'
 import type { Mirror, Network, PoolControl, PoolPatch } from '../shared/mirror/port.ts'
@@ -223,7 +223,7 @@ export class Subscription implements CoreState {
   async #fetch(): Promise<Uint8Array[]> {
     const core = this.#core
     const coming = core.fetch(this.#length)
-    const [first] = await Promise.all([core.get(this.#length), coming && this.#atMost(GATHER_MS, coming)])
+    const [first] = await Promise.all([core.get(this.#length), coming && atMost(this.#options.clock, GATHER_MS, coming)])
     const page = [first]
     let bytes = first.length
     while (page.length < PAGE_BLOCKS && bytes < PAGE_BYTES) {
@@ -237,11 +237,6 @@ export class Subscription implements CoreState {
       }
     }
     return page
-  }
-
-  async #atMost(ms: number, work: Promise<void>): Promise<void> {
-    const over = new AbortController()
-    await Promise.race([work, this.#options.clock.sleep(ms, over.signal)]).finally(() => over.abort())
   }
 
   async #take(page: Uint8Array[]): Promise<void> {

@@ -5,7 +5,7 @@ import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, entriesOf } from '../../shared/ledger/block.ts'
 import { isPeerPool } from '../../shared/ledger/capability.ts'
 import { type Cause, type EntryId, hex, isUint, kept, type PaymentFields } from '../../shared/ledger/entry.ts'
-import type { Mirror, PoolControl, Receipt } from '../../shared/mirror/port.ts'
+import { lengthOf, type Mirror, type PoolControl, type Receipt } from '../../shared/mirror/port.ts'
 import type { Ingress } from '../../shared/queue/port.ts'
 import { scanTransaction } from '../../shared/transaction/index.ts'
 import { accept, type Poster } from '../payments/accept.ts'
@@ -239,8 +239,7 @@ export class Pools {
   }
 
   async size(path: string): Promise<{ blocks: number; entries: number }> {
-    const last = await this.#deps.mirror.lastBlock(path)
-    return last ? { blocks: last.n + 1, entries: last.first + last.count } : { blocks: 0, entries: 0 }
+    return lengthOf(await this.#deps.mirror.lastBlock(path))
   }
 
   async *#events(pool: PoolControl, from: number, to: number): AsyncGenerator<TxEvent, void> {
