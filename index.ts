@@ -1,8 +1,8 @@
 import '#node-version' // first of all, so that a Node that is too old fails here, with a sentence
 
-export type { Payment, TxEvent } from './functions/handler/event.ts'
-export type { OnTx, PaymentLike, Pools, Posted, PostOptions, TransactionLike } from './functions/handler/pools.ts'
-export type { PoolStatus } from './functions/handler/status.ts'
+export type { Payment, TxEvent } from './shared/machine/event.ts'
+export type { OnTx, PaymentLike, Pools, Posted, PostOptions, TransactionLike } from './shared/machine/pools.ts'
+export type { PoolStatus } from './shared/machine/status.ts'
 export {
   type Created,
   type CreateOptions,
@@ -14,7 +14,7 @@ export {
   type PubOptions,
   type ReadyOptions,
   type SubOptions,
-} from './local/overpool.ts'
+} from './client/overpool.ts'
 export {
   defineConfig,
   type Filter,
@@ -24,6 +24,6 @@ export {
   type PoolConfig,
   type PoolSettings,
   type SubscriptionConfig,
-} from './shared/config.ts'
+} from './shared/config/config.ts'
 export { type ErrorCode, OverpoolError } from './shared/errors.ts'
 export type { Parsed } from './shared/transaction/index.ts'

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
 import { OverpoolError } from '../shared/errors.ts'
-import { buildError } from '../shared/load.ts'
+import { buildError } from '../shared/config/load.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /**

@@ -7,8 +7,8 @@ import { LogGroup } from 'aws-cdk-lib/aws-logs'
 import { ARecord, HostedZone, type IHostedZone, RecordTarget } from 'aws-cdk-lib/aws-route53'
 import { ApiGatewayv2DomainProperties } from 'aws-cdk-lib/aws-route53-targets'
 import { Construct } from 'constructs'
-import type { AwsSettings } from '../shared/aws-config.ts'
-import { argue } from './argue.ts'
+import type { AwsSettings } from '../shared/config/aws.ts'
+import { argue } from './acknowledge.ts'
 import { LOGS_KEPT } from './function.ts'
 
 export interface DomainProps {

@@ -12,7 +12,7 @@ import {
 } from 'aws-cdk-lib/aws-lambda'
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs'
 import type { Construct } from 'constructs'
-import { argue } from './argue.ts'
+import { argue } from './acknowledge.ts'
 import type { Bundle } from './bundle.ts'
 
 /** Logs of everything are kept so long. */

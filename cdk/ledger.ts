@@ -4,9 +4,9 @@ import { Effect, Grant, type IGrantable } from 'aws-cdk-lib/aws-iam'
 import { BlockPublicAccess, Bucket, BucketEncryption, type CfnBucket, type IBucket } from 'aws-cdk-lib/aws-s3'
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager'
 import { Construct } from 'constructs'
-import type { AwsSettings } from '../shared/aws-config.ts'
+import type { AwsSettings } from '../shared/config/aws.ts'
 import type { Prefix } from '../shared/blobs/bucket.ts'
-import { argue } from './argue.ts'
+import { argue } from './acknowledge.ts'
 
 /** A message is in its queue, or in a dead-letter queue, for 14 days at most: its body is kept a little longer. */
 const MESSAGES_EXPIRE = Duration.days(15)

@@ -1,6 +1,6 @@
 import { type FunctionUrl, FunctionUrlAuthType, type Function as Lambda } from 'aws-cdk-lib/aws-lambda'
 import { Construct } from 'constructs'
-import type { EnvOf } from '../shared/env.ts'
+import type { EnvOf } from '../shared/config/env.ts'
 import type { Bundle } from './bundle.ts'
 import { lambdaOf } from './function.ts'
 import type { Ingress } from './ingress.ts'

@@ -1,6 +1,6 @@
-import { openFolder } from '../local/beside.ts'
-import type { RemoteMachine } from '../local/remote.ts'
-import type { StackPlace } from '../local/stack.ts'
+import { openFolder } from '../client/folder.ts'
+import type { RemoteMachine } from '../client/remote.ts'
+import type { StackPlace } from '../client/stack.ts'
 
 /** Where the machine is that a command works on. */
 export type Where = { dir: string; stack?: undefined } | StackPlace
@@ -13,6 +13,6 @@ export async function withMachine<T>(where: Where, work: (machine: RemoteMachine
 
 async function open(where: Where): Promise<RemoteMachine> {
   if (where.stack === undefined) return openFolder(where.dir)
-  const { openStack } = await import('../local/stack.ts')
+  const { openStack } = await import('../client/stack.ts')
   return openStack(where)
 }

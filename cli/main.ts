@@ -2,7 +2,7 @@
 import { isIPv4 } from 'node:net'
 import { resolve } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { readEnv } from '../shared/env.ts'
+import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import * as commands from './commands.ts'
 import * as network from './network.ts'

@@ -1,13 +1,13 @@
 import { existsSync, type FSWatcher, watch } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
-import type { OnTx } from '../functions/handler/pools.ts'
-import { checkConfig, type OverpoolConfig } from '../shared/config.ts'
+import type { OnTx } from '../shared/machine/pools.ts'
+import { checkConfig, type OverpoolConfig } from '../shared/config/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { type PlannedHandler, planHandlers, takes } from '../shared/handlers.ts'
-import { load } from '../shared/load.ts'
+import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
+import { load } from '../shared/config/load.ts'
 import { folderLayout, makeFolder } from './folder.ts'
 import { type Handler, Machine } from './machine.ts'
-import type { Parts } from './parts.ts'
+import type { Parts } from './ports.ts'
 import type { MachineReport } from './report.ts'
 
 /** Editors write a file in several steps: what changes within this time is one change, ms. */

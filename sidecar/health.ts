@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import { readEnv } from '../shared/env.ts'
+import { readEnv } from '../shared/config/env.ts'
 import { STALE_MS } from './heartbeat.ts'
 
 // The container's health check: ends with 1 unless the sidecar beside it has touched its file lately.

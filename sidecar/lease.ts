@@ -1,5 +1,5 @@
 import type { Clock } from '../shared/clock.ts'
-import type { Mirror } from '../shared/mirror/port.ts'
+import type { Mirror } from '../shared/store/port.ts'
 
 /** A lease that is not renewed is another's after this time, ms: so long nobody works after a task has died without a word. */
 export const LEASE_MS = 20_000

@@ -1,5 +1,5 @@
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
-import { call } from '../shared/aws.ts'
+import { call } from '../shared/aws/call.ts'
 import { OverpoolError } from '../shared/errors.ts'
 
 /** The seed of a machine on AWS, which stands nowhere but in the secret and in the memory of who read it. @param arn of the secret */

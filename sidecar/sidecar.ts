@@ -1,290 +1,225 @@
+import { parallel } from '../shared/aws/call.ts'
 import type { Clock } from '../shared/clock.ts'
-import { closed, OverpoolError } from '../shared/errors.ts'
-import { isPeerPool } from '../shared/ledger/capability.ts'
-import { decodeIngress, type IngressMessage } from '../shared/ledger/messages.ts'
-import type { Mirror, PoolControl } from '../shared/mirror/port.ts'
-import type { Message, Queue } from '../shared/queue/port.ts'
-import { backoff } from '../shared/retry.ts'
-import type { CoreStore, PoolCore } from './core.ts'
-import type { Ringer } from './effects.ts'
-import { patienceWith } from './patience.ts'
+import type { NetworkSettings, OverpoolConfig, PoolConfig } from '../shared/config/config.ts'
+import { OverpoolError } from '../shared/errors.ts'
+import { subscriptionsOf } from '../shared/config/handlers.ts'
+import { isPeerPool, parseCapability } from '../shared/ledger/capability.ts'
+import type { Mirror, PoolControl } from '../shared/store/port.ts'
+import type { Queue } from '../shared/queue/port.ts'
+import { CoreStore, machineKeyPair, poolKeys } from './cores/core.ts'
+import type { Ringer } from './writer/effects.ts'
+import { PoolNetwork } from './peers/network.ts'
 import type { Report } from './report.ts'
-import { PoolWriter, type WriterOptions } from './writer.ts'
+import { Sidecar, type SidecarOptions } from './writer/ingress-consumer.ts'
+import { Swarm } from './peers/swarm.ts'
+import {
+  checkPublished,
+  encryption,
+  type PublishOptions,
+  publish,
+  type SubscribeOptions,
+  subscribe,
+  unpublish,
+  unsubscribe,
+} from '../shared/machine/control.ts'
 
-/** Messages taken from the ingress queue at once. */
-const RECEIVE_MAX = 256
-/** None are taken while so many posts, or bytes of them, are in hand: enough for the writers, and what lies in the queue costs no memory. */
-const MAX_POSTS_IN_HAND = 2_048
-const MAX_BYTES_IN_HAND = 16 * 1024 * 1024
-/** Messages that wait for a pool to be opened at most; more of them are given back for so long, ms. */
-const MAX_WAITING = 512
-const WAIT_MS = 1_000
-/** A message that nothing can be done with for now is given back for so long, ms. */
-const SET_ASIDE_MS = 60_000
-/** A loop that has had work and has not moved for so long stands still, ms: longer than a long poll and its retries. */
-const STILL_MS = 90_000
-/** The writer of a pool that is another shard's is closed when nothing has come for it for so long, ms. */
-const GUEST_MS = 10_000
+/** Pools that are opened side by side when the machine starts. */
+const OPENED_TOGETHER = 8
 
-export interface SidecarOptions {
+export interface KeeperOptions {
   mirror: Mirror
   ingress: Queue
-  cores: Pick<CoreStore, 'open' | 'purge'>
-  ringers: (pool: string) => Ringer[]
   clock: Clock
+  /** 32 bytes, the machine's one secret */
+  seed: Uint8Array
+  /** where the seed is, for a person who has to put the right one there */
+  seedPlace: string
+  /** folder of the hypercores: a cache */
+  cores: string
+  network: NetworkSettings
+  /** pools that are there before the first post is taken: one for a pool that is not would be set aside */
+  pools?: string[]
+  ringers: (pool: string) => Ringer[]
+  batchMs: (pool: string) => number
   report: Report
-  batchMs?: (pool: string) => number
-  busy?: WriterOptions['busy']
+  /** of many shards this one, with these pools; default: there is one, and it has all of them */
+  shard?: { index: number; owns: (pool: string) => boolean }
+  /** see PoolWriter, PoolNetwork */
+  busy?: SidecarOptions['busy']
   sweepMs?: number
-  /** which pools are this shard's; default: all of them */
-  owns?: (pool: string) => boolean
+  lookMs?: number
 }
 
-/** Takes posts from the ingress queue to the writers of their pools. Ends with `stop`. */
-export class Sidecar {
-  readonly #options: SidecarOptions
-  readonly #writers = new Map<string, Promise<PoolWriter>>()
-  /** those that are open, by their pools, and what they write to */
-  readonly #open = new Map<string, { writer: PoolWriter; core: PoolCore }>()
-  /** messages that wait for their pool to be opened */
-  readonly #waiting = new Map<string, number>()
-  /** pools of other shards, and when a post for them came last: it was sent here before the shards became more */
-  readonly #guests = new Map<string, number>()
-  readonly #closing = new Map<string, Promise<void>>()
-  /** messages that are to be given back, by their delays, and what of that is under way */
-  readonly #back = new Map<number, Message[]>()
-  readonly #giving = new Set<Promise<void>>()
-  readonly #stopped = new AbortController()
-  readonly #receiving: Promise<void>
-  #received: number
+/** Keeps the ledger of a machine, or of one shard of it: the writers of its pools, their hypercores and their part in the network. Whoever opens it closes it. */
+export class Keeper {
+  readonly #options: KeeperOptions
+  readonly #cores: CoreStore
+  readonly #sidecar: Sidecar
+  readonly #network: PoolNetwork
+  readonly #keys = new Map<string, string>()
+  #stopping: Promise<void> | undefined
 
-  constructor(options: SidecarOptions) {
+  /** Opens every pool's writer, in the background and the newest first: what an earlier process left half done is done now. */
+  static async open(options: KeeperOptions): Promise<Keeper> {
+    const { mirror, clock, seed, pools = [] } = options
+    const createdAt = clock.now()
+    const known = await mirror.listPools()
+    const there = new Set(known.map(({ path }) => path))
+    const missing = pools.filter((path) => !there.has(path))
+    const made = await parallel(missing, 16, (path) => mirror.createPool({ path, ...publicKeys(seed, path), createdAt }))
+    const keeper = new Keeper(options)
+    try {
+      keeper.#recover([...known, ...made])
+      return keeper
+    } catch (error) {
+      await keeper.close()
+      throw error
+    }
+  }
+
+  private constructor(options: KeeperOptions) {
+    const { mirror, ingress, clock, seed, ringers, batchMs, report, shard, busy, sweepMs, lookMs } = options
     this.#options = options
-    this.#received = options.clock.now()
-    this.#receiving = this.#receive()
+    const cores = new CoreStore(options.cores, seed)
+    this.#cores = cores
+    this.#sidecar = new Sidecar({ mirror, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs, owns: shard?.owns })
+    const noNetwork = (error: OverpoolError) => report({ kind: 'no-network', error })
+    const swarm = new Swarm(machineKeyPair(seed, shard?.index), options.network, clock, noNetwork)
+    this.#network = new PoolNetwork({ mirror, cores, swarm, sidecar: this.#sidecar, ringers, clock, report, owns: shard?.owns, lookMs })
   }
 
-  /** Opens the writer of a pool, if it is not open: recovers what an earlier process left (Promise 4). */
-  async writer(path: string): Promise<PoolWriter> {
-    const there = this.#writers.get(path)
-    if (there) return there
-    if (this.#stopped.signal.aborted) throw closed()
-    const closing = this.#closing.get(path)
-    return this.#opening(path, closing ? closing.then(() => this.#openWriter(path)) : this.#openWriter(path))
+  #recover(all: PoolControl[]): void {
+    const { report, shard } = this.#options
+    const pools = all.filter(({ path }) => !isPeerPool(path) && (shard?.owns(path) ?? true))
+    for (const pool of pools) this.#checkKey(pool)
+    // A few at a time: what is read of each meanwhile is in memory.
+    const open = ({ path }: PoolControl) =>
+      this.#sidecar.writer(path).catch((error) => {
+        if (!this.#stopping) report({ kind: 'retrying', pool: path, step: 'open', error })
+      })
+    void parallel(
+      pools.sort((a, b) => b.createdAt - a.createdAt),
+      OPENED_TOGETHER,
+      open,
+    )
   }
 
-  /** Whether it goes on taking posts, and the writers go on with those that they have. */
+  #checkKey({ path, key }: PoolControl): void {
+    this.#keys.set(path, key)
+    if (key === poolKeys(this.#options.seed, path).key) return
+    throw new OverpoolError(
+      'BAD_CONFIG',
+      `the seed in ${this.#options.seedPlace} is not the one that "${path}" was made with: put the right one back, or take another ledger`,
+    )
+  }
+
+  /** Public key of a pool of ours, 64 hex. */
+  keyOf(path: string): string | undefined {
+    return this.#keys.get(path)
+  }
+
+  /** The public key by which other machines know this one, 64 hex. */
+  get id(): string {
+    const { seed, shard } = this.#options
+    return machineKeyPair(seed, shard?.index).publicKey.toString('hex')
+  }
+
+  /** Whether its loops move: one that waits for the mirror or a queue does not. */
   get moves(): boolean {
-    const since = this.#options.clock.now() - STILL_MS
-    return this.#received > since && [...this.#open.values()].every(({ writer }) => writer.movedAt > since)
-  }
-
-  /** Closes the writer of a pool and opens it again: its core is to be made anew. */
-  async reopen(path: string): Promise<void> {
-    if (this.#stopped.signal.aborted) throw closed()
-    const before = this.writer(path)
-    const again = before.then(async (writer) => {
-      await this.#close(writer)
-      return this.#openWriter(path)
-    })
-    await this.#opening(path, again)
-  }
-
-  #opening(path: string, writer: Promise<PoolWriter>): Promise<PoolWriter> {
-    this.#writers.set(path, writer)
-    writer.catch(() => this.#writers.delete(path)) // so that the next call tries again
-    return writer
-  }
-
-  async #openWriter(path: string): Promise<PoolWriter> {
-    const { mirror, ingress, cores, ringers, clock, report, batchMs, busy, sweepMs } = this.#options
-    const stopping = this.#stopped.signal
-    const patiently = patienceWith(path, this.#options, () => stopping.aborted)
-    const pool = await patiently('open', () => this.#readPool(path))
-    if (!pool || isPeerPool(path)) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" of ours in this ledger`)
-    if (pool.rebuild) {
-      await cores.purge(pool.key)
-      await mirror.beginAnew(path, await mirror.lastBlock(path))
-    }
-    const alarm = (what: string) => {
-      const error = new OverpoolError(
-        'POOL_HALTED',
-        `the hypercore of "${path}" reports ${what}: its key has signed another ledger, on another machine with this seed`,
-      )
-      this.#writers.get(path)?.then(
-        (writer) => writer.halt(error),
-        () => {},
-      )
-    }
-    const core = await cores.open(path, { encrypted: pool.wanted?.encrypt, alarm })
-    const writer = await PoolWriter.open({
-      path,
-      mirror,
-      ingress,
-      core,
-      clock,
-      report,
-      ringers: () => ringers(path),
-      batchMs: batchMs?.(path),
-      busy,
-      sweepMs,
-      stopping,
-    })
-    this.#open.set(path, { writer, core })
-    await writer.ringAgain()
-    return writer
-  }
-
-  /** That a hypercore is to be made again is said once, to the sidecar that offers it: a guest's is not that one, and waits. */
-  async #readPool(path: string): Promise<PoolControl | undefined> {
-    const pool = await this.#options.mirror.readPool(path)
-    if (!pool?.rebuild || !this.#isGuest(path)) return pool
-    throw new OverpoolError('UNAVAILABLE', `the hypercore of "${path}" is to be made again, by the sidecar of its own shard`, {
-      retryable: true,
-    })
-  }
-
-  #isGuest(path: string): boolean {
-    return this.#options.owns?.(path) === false
-  }
-
-  async #close({ path }: PoolWriter): Promise<void> {
-    const { report } = this.#options
-    const { writer, core } = this.#open.get(path)!
-    this.#open.delete(path)
-    await writer.stop()
-    // One core that cannot be closed keeps no other from it.
-    await core.close().catch((error) => report({ kind: 'retrying', pool: path, step: 'close', error }))
+    return this.#sidecar.moves
   }
 
   /** Why nothing is appended to a pool any more, if so. */
   halted(path: string): OverpoolError | undefined {
-    return this.#open.get(path)?.writer.halted
+    return this.#sidecar.halted(path)
   }
 
-  /** Rings for handlers whose cursor lags, one that has just begun among them. */
+  /** Makes a pool if there is none. */
+  async make(path: string): Promise<PoolControl> {
+    const { mirror, clock, seed } = this.#options
+    const there = this.#keys.has(path) ? await mirror.readPool(path) : undefined
+    const pool = there ?? (await mirror.createPool({ path, ...publicKeys(seed, path), createdAt: clock.now() }))
+    this.#checkKey(pool)
+    return pool
+  }
+
+  /** Opens a pool that is made; resolves when it takes posts, and what is wanted of it holds durably. */
+  async take(pool: PoolControl, { encrypt, publish: published }: Pick<PoolConfig, 'encrypt' | 'publish'>): Promise<PoolControl> {
+    const changed = encryption(pool, encrypt)
+    if (changed) await this.#options.mirror.updatePool(pool.path, changed)
+    await (changed ? this.#sidecar.reopen(pool.path) : this.#sidecar.writer(pool.path))
+    const taken = { ...pool, ...changed }
+    if (published) await this.publish(taken, published === true ? {} : published)
+    else if (published === false) await this.unpublish(taken)
+    return taken
+  }
+
+  /** Offers a pool to the network; resolves to what others subscribe to when that is durably wanted, and the rest goes on in the background. */
+  async publish(pool: PoolControl, options: PublishOptions = {}): Promise<string> {
+    const { mirror, seed } = this.#options
+    const capability = await publish(pool, () => poolKeys(seed, pool.path).secret, options, mirror)
+    void this.#network.look()
+    return capability
+  }
+
+  /** Offers it no more. Who has blocks of it keeps them. */
+  async unpublish(pool: PoolControl): Promise<void> {
+    await unpublish(pool, this.#options.mirror)
+    await this.#network.look()
+  }
+
+  /** Follows a peer's pool: handlers run on its entries from now on. */
+  async subscribe(published: unknown, options: SubscribeOptions = {}): Promise<PoolControl> {
+    const { mirror, clock } = this.#options
+    const pool = await subscribe(published, options, mirror, clock.now())
+    void this.#network.look()
+    return pool
+  }
+
+  /** Follows it no more. What has come stays. */
+  async unsubscribe(pool: PoolControl): Promise<void> {
+    await unsubscribe(pool, this.#options.mirror)
+    await this.#network.look()
+  }
+
+  /** Follows the peers' pools of a config; those that an earlier config named, and this one does not, no more. */
+  async follow(config: Pick<OverpoolConfig, 'subscribe'>): Promise<void> {
+    const { mirror, shard } = this.#options
+    const wanted = subscriptionsOf(config).map((one) => ({ ...one, path: parseCapability(one.key).key }))
+    const keys = new Set(wanted.map(({ path }) => path))
+    for (const pool of await mirror.listPools()) {
+      if (pool.wanted?.subscribe && pool.wanted.byConfig && !keys.has(pool.path)) await this.unsubscribe(pool)
+    }
+    for (const { path, key, from, peer } of wanted) {
+      if (shard?.owns(path) ?? true) await this.subscribe(key, { from, peer, byConfig: true })
+    }
+  }
+
+  /** Resolves when the network has taken the announcement of a published pool. */
+  async announced({ path, wanted }: PoolControl, signal: AbortSignal): Promise<void> {
+    checkPublished({ path, wanted })
+    await this.#network.announced(path, signal)
+  }
+
+  /** Rings for handlers whose pools have changed. */
   async ringAgain(): Promise<void> {
-    await Promise.all([...this.#open.values()].map(({ writer }) => writer.ringAgain()))
+    await Promise.all([this.#sidecar.ringAgain(), this.#network.ringAgain()])
   }
 
-  async #receive(): Promise<void> {
-    const { ingress, clock, report } = this.#options
-    const signal = this.#stopped.signal
-    for (let failures = 0; !signal.aborted; ) {
-      try {
-        if (this.#handsFull()) {
-          this.#received = clock.now() // the writers say for themselves whether they go on
-          await clock.sleep(5, signal)
-          continue
-        }
-        const messages = await ingress.receive({ max: RECEIVE_MAX, waitMs: 20_000, signal })
-        this.#received = clock.now()
-        failures = 0
-        for (const message of messages) this.#handOver(message)
-        this.#letGuestsGo()
-      } catch (error) {
-        if (signal.aborted) return
-        report({ kind: 'retrying', pool: '', step: 'receive', error })
-        await clock.sleep(backoff(++failures, 50, 5_000), signal)
-      }
-    }
+  /** Stops in this order: receives no more, puts what is in hand, lets the effects go out, leaves the network. What is left is redone by the next start. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#sidecar.stop().then(() => this.#network.stop())
+    return this.#stopping
   }
 
-  #handsFull(): boolean {
-    let posts = 0
-    let bytes = 0
-    for (const { writer } of this.#open.values()) {
-      posts += writer.postsInHand
-      bytes += writer.bytesInHand
-    }
-    return posts >= MAX_POSTS_IN_HAND || bytes >= MAX_BYTES_IN_HAND
+  /** Stops, and closes the hypercores. */
+  async close(): Promise<void> {
+    await this.stop()
+    await this.#cores.close()
   }
+}
 
-  /** Hands a message to the writer of its pool. A pool that is being opened, which may take long, holds up no other: its messages wait for it. */
-  #handOver(message: Message): void {
-    let post: IngressMessage
-    try {
-      post = decodeIngress(message.body)
-    } catch (error) {
-      this.#setAside(message, error)
-      return
-    }
-    const { pool } = post
-    if (this.#isGuest(pool)) this.#guests.set(pool, this.#options.clock.now())
-    const open = this.#open.get(pool)
-    const waiting = this.#waiting.get(pool) ?? 0
-    if (open) this.#give(open.writer, post, message)
-    else if (waiting >= MAX_WAITING) this.#giveBack(message, WAIT_MS)
-    else this.#wait(post, message, waiting)
-  }
-
-  #wait(post: IngressMessage, message: Message, waiting: number): void {
-    const { pool } = post
-    this.#waiting.set(pool, waiting + 1)
-    void this.writer(pool)
-      .then(
-        (writer) => this.#give(writer, post, message),
-        (error) => this.#setAside(message, error),
-      )
-      .finally(() => this.#waiting.set(pool, this.#waiting.get(pool)! - 1))
-  }
-
-  #give(writer: PoolWriter, post: IngressMessage, message: Message): void {
-    if (writer.halted) this.#giveBack(message, SET_ASIDE_MS)
-    else writer.accept(post, message)
-  }
-
-  /**
-   * A post for another shard's pool is written all the same: the condition on blocks decides between its sidecar and this one (Promise 1). But two that keep one
-   * pool cost twice, so its writer is closed as soon as it has no more to do.
-   */
-  #letGuestsGo(): void {
-    const { clock, report } = this.#options
-    for (const [pool, at] of this.#guests) {
-      const writer = this.#open.get(pool)?.writer
-      if (!writer || writer.postsInHand || this.#waiting.get(pool) || clock.now() - at < GUEST_MS) continue
-      this.#guests.delete(pool)
-      this.#writers.delete(pool)
-      const closing = this.#close(writer)
-        .catch((error) => report({ kind: 'retrying', pool, step: 'close', error }))
-        .finally(() => this.#closing.delete(pool))
-      this.#closing.set(pool, closing)
-    }
-  }
-
-  /** Not ours, or for a pool that is not there: kept, since a person may know more. */
-  #setAside(message: Message, error: unknown): void {
-    const isStopped = this.#stopped.signal.aborted
-    if (!isStopped) this.#options.report({ kind: 'bad-message', error })
-    this.#giveBack(message, isStopped ? 0 : SET_ASIDE_MS)
-  }
-
-  /**
-   * Gives back together what is to be given back at this moment, beside the loop: a halted pool of many posts holds up no other. What cannot be given back comes
-   * again by itself.
-   */
-  #giveBack(message: Message, delayMs: number): void {
-    const { ingress, report } = this.#options
-    const messages = this.#back.get(delayMs) ?? []
-    messages.push(message)
-    if (messages.length > 1) return
-    this.#back.set(delayMs, messages)
-    const given = Promise.resolve()
-      .then(() => {
-        this.#back.delete(delayMs)
-        return ingress.giveBack(messages, delayMs)
-      })
-      .catch((error) => report({ kind: 'retrying', pool: '', step: 'give back', error }))
-      .finally(() => this.#giving.delete(given))
-    this.#giving.add(given)
-  }
-
-  /** Receives no more, puts what is in hand, lets the effects go out. What remains is redone by the next start. */
-  async stop(): Promise<void> {
-    this.#stopped.abort()
-    await this.#receiving
-    const writers = await Promise.allSettled(this.#writers.values())
-    await Promise.all(writers.flatMap((writer) => (writer.status === 'fulfilled' ? [this.#close(writer.value)] : [])))
-    await Promise.all([...this.#giving, ...this.#closing.values()])
-  }
+function publicKeys(seed: Uint8Array, path: string): Pick<PoolControl, 'key' | 'discoveryKey'> {
+  const { key, discoveryKey } = poolKeys(seed, path)
+  return { key, discoveryKey }
 }

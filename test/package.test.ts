@@ -172,7 +172,7 @@ describe('on a Node that is too old', () => {
   const starts = {
     require: ['-e', "require('overpool-cloud')"],
     import: ['--input-type=module', '-e', "import 'overpool-cloud'"],
-    'the command': ['node_modules/overpool-cloud/overpool.cjs', '--help'],
+    'the command': ['node_modules/overpool-cloud/package/overpool.cjs', '--help'],
   }
 
   async function sentenceOf(node: string, args: string[]) {
@@ -247,7 +247,7 @@ describe('the programs of 2019', () => {
     expect(program.said).toMatch(
       /this post is 1001 posts away from the one that began the loop; "mypool" allows 1000 \(maxHops\) \[LOOP_TOO_DEEP\]/,
     )
-    const { stdout } = await run(process.execPath, [join(installed, 'overpool.cjs'), 'tail', 'mypool', '-n', '2000', '--json'], {
+    const { stdout } = await run(process.execPath, [join(installed, 'package', 'overpool.cjs'), 'tail', 'mypool', '-n', '2000', '--json'], {
       cwd: program.folder,
       maxBuffer: 2 ** 26,
     })

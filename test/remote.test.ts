@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { openFolder } from '../local/beside.ts'
+import { openFolder } from '../client/folder.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import { until } from './machine/machine.ts'
 import { Peers } from './swarm/peers.ts'

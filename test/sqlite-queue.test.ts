@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { SqliteQueue } from '../shared/queue/sqlite.ts'
-import { SqliteStore } from '../shared/sqlite.ts'
+import { SqliteStore } from '../shared/store/sqlite-file.ts'
 
 /** Longer than the test may take: who is not woken fails it. */
 const LONG_MS = 300_000

@@ -2,7 +2,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { type Context, Hono } from 'hono'
 import { dialectOf, readPayment } from '../../shared/bip270/payment.ts'
 import { type ErrorCode, OverpoolError } from '../../shared/errors.ts'
-import { type AcceptDeps, accept, type PoolDoor } from './accept.ts'
+import { type AcceptDeps, accept, type PoolDoor } from '../../shared/machine/accept.ts'
 import { BodyReader, letGo, type NodeBindings } from './body.ts'
 
 export interface PaymentsDeps extends AcceptDeps {

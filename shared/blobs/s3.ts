@@ -1,5 +1,5 @@
 import { GetObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
-import { type CallOptions, call } from '../aws.ts'
+import { type CallOptions, call } from '../aws/call.ts'
 import { OverpoolError } from '../errors.ts'
 import { checked, checkName, nameOf, noBlob } from './named.ts'
 import type { Blobs } from './port.ts'

@@ -1,4 +1,4 @@
-import type { SqliteStore } from '../sqlite.ts'
+import type { SqliteStore } from '../store/sqlite-file.ts'
 import type { Message, Outgoing, Queue, ReceiveOptions } from './port.ts'
 
 /** SQS drops a repeated deduplication id within this time; so do we. */

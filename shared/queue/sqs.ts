@@ -12,7 +12,7 @@ import {
   type SQSClient,
   type Message as SqsMessage,
 } from '@aws-sdk/client-sqs'
-import { ATTEMPT_MS, type CallOptions, call, chunks, parallel, passesByName, unavailable, untilNoneIsLeft } from '../aws.ts'
+import { ATTEMPT_MS, type CallOptions, call, chunks, parallel, passesByName, unavailable, untilNoneIsLeft } from '../aws/call.ts'
 import type { Blobs } from '../blobs/port.ts'
 import type { Message, Outgoing, Queue, ReceiveOptions } from './port.ts'
 

@@ -1,7 +1,7 @@
 import { CreateQueueCommand, type SQSClient } from '@aws-sdk/client-sqs'
-import type { OverpoolConfig } from '../../shared/config.ts'
-import type { EnvOf } from '../../shared/env.ts'
-import { planMachine, type RungHandler } from '../../shared/plan.ts'
+import type { OverpoolConfig } from '../../shared/config/config.ts'
+import type { EnvOf } from '../../shared/config/env.ts'
+import { planMachine, type RungHandler } from '../../shared/config/plan.ts'
 import { type AwsPlace, queueUrl } from './clients.ts'
 
 /** As the stack sets them (cdk/ingress.ts, cdk/handlers.ts), s. */

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { type Effort, type Figures, number, textOf } from './report.ts'
-import { besideOriginal } from './swarm/beside-original.ts'
+import { besideOriginal } from './swarm/against-original.ts'
 import { catchUp } from './swarm/catch-up.ts'
 import { live } from './swarm/live.ts'
 import { restart } from './swarm/restart.ts'

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { readProgram } from '../../cdk/read.ts'
-import { checkConfig } from '../../shared/config.ts'
+import { checkConfig } from '../../shared/config/config.ts'
 import { ADOPTED, HANDLER, Project } from './synth.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))

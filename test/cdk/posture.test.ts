@@ -8,7 +8,7 @@ import type { Template } from 'aws-cdk-lib/assertions'
 import { Queue } from 'aws-cdk-lib/aws-sqs'
 import { AwsSolutionsChecks } from 'cdk-nag'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { ENV } from '../../shared/env.ts'
+import { ENV } from '../../shared/config/env.ts'
 import { ADOPTED, actionsOf, allowed, HANDLER, Project, resourcesOf, type Statement, synthesize, synthesizeProject } from './synth.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))

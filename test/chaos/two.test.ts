@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import { CloudMachine } from '../machine/cloud.ts'
 import { until } from '../machine/machine.ts'
 import { seed } from '../random.ts'
-import { areOneLedger, forkNothing, pools } from './beside.ts'
+import { areOneLedger, forkNothing, pools } from './second-process.ts'
 import { Wallets } from './wallets.ts'
 
 /** How long two sidecars work at once. */

@@ -308,7 +308,7 @@ describe('overpool --help', () => {
     await using project = Project.template()
     const { version } = JSON.parse(readFileSync(join(REPOSITORY, 'package.json'), 'utf8'))
     expect(await project.result('--version')).toEqual({ code: 0, err: '', out: `${version}\n` })
-    const asNpxDoes = execFileSync(process.execPath, [join(REPOSITORY, 'overpool.cjs'), '--version'], { encoding: 'utf8' })
+    const asNpxDoes = execFileSync(process.execPath, [join(REPOSITORY, 'package/overpool.cjs'), '--version'], { encoding: 'utf8' })
     expect(asNpxDoes, 'in a clone, which need not be built').toBe(`${version}\n`)
   })
 })

@@ -1,6 +1,6 @@
 import { request } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { openLedgerFile } from '../../local/parts.ts'
+import { openLedgerFile } from '../../local/ports.ts'
 import { type Ack, largePayment, payment, TestMachine, until } from '../machine/machine.ts'
 
 const { transaction } = payment('a payment')

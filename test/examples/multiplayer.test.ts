@@ -46,7 +46,7 @@ it('three vendors pass a bill round, as the README shows; another one too; and a
     )
     await until(
       async () => {
-        const stands = project.run('sh', ['-c', `${process.execPath} ${join(REPOSITORY, 'overpool.cjs')} ${status}`])
+        const stands = project.run('sh', ['-c', `${process.execPath} ${join(REPOSITORY, 'package/overpool.cjs')} ${status}`])
         await stands.ended()
         return stands.out
       },

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { S3Blobs } from '../../shared/blobs/s3.ts'
-import { DynamoMirror } from '../../shared/mirror/dynamodb.ts'
+import { DynamoMirror } from '../../shared/store/dynamodb.ts'
 import { Lease } from '../../sidecar/lease.ts'
 import { type AwsClients, awsClients } from '../aws/clients.ts'
 import { Emulators } from '../aws/emulators.ts'

@@ -2,13 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { folderLayout } from '../../local/folder.ts'
-import { type LedgerFile, openLedgerFile } from '../../local/parts.ts'
+import { type LedgerFile, openLedgerFile } from '../../local/ports.ts'
 import { type Block, encodeBlock } from '../../shared/ledger/block.ts'
 import { type EntryId, encodeEntry, idOfPayment } from '../../shared/ledger/entry.ts'
 import type { IngressMessage } from '../../shared/ledger/messages.ts'
 import { transactionFromHex } from '../../shared/transaction/index.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
-import { CoreStore, poolKeys } from '../../sidecar/core.ts'
+import { CoreStore, poolKeys } from '../../sidecar/cores/core.ts'
 
 /** A ledger in a folder of its own, with a pool named `a`, without a machine. */
 export interface Ledger extends LedgerFile, AsyncDisposable {

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
-import type { TxEvent } from '../../functions/handler/event.ts'
+import type { TxEvent } from '../../shared/machine/event.ts'
 import { folderLayout } from '../../local/folder.ts'
 import { Machine } from '../../local/machine.ts'
-import { Overpool } from '../../local/overpool.ts'
+import { Overpool } from '../../client/overpool.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 
 const run = promisify(execFile)
@@ -19,7 +19,7 @@ function tempDir(): { dir: string } & Disposable {
 
 /** Runs a program in a process of its own, on the machine's folder; resolves to what it printed, when it has ended by itself. */
 async function program(dir: string, code: string): Promise<string[]> {
-  const file = new URL('../../local/overpool.ts', import.meta.url).href
+  const file = new URL('../../client/overpool.ts', import.meta.url).href
   const head = `const { Overpool } = await import(${JSON.stringify(file)}); const { sampleTransaction } = await import(${JSON.stringify(new URL('../../shared/transaction/sample.ts', import.meta.url).href)});`
   const { stdout } = await run(process.execPath, ['--input-type=module', '-e', head + code], {
     env: { ...process.env, OVERPOOL_DIR: dir },

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { DeleteItemCommand } from '@aws-sdk/client-dynamodb'
 import { expect, it } from 'vitest'
-import { openLedgerFile } from '../../local/parts.ts'
-import { resume } from '../../sidecar/wanted.ts'
+import { openLedgerFile } from '../../local/ports.ts'
+import { resume } from '../../shared/machine/control.ts'
 import { awsClients } from '../aws/clients.ts'
-import { awsParts } from '../machine/aws-parts.ts'
+import { awsParts } from '../machine/aws-ports.ts'
 import { payment, TestMachine, until } from '../machine/machine.ts'
 
 it('a mirror that was changed is not signed again when the cores are lost: the pool halts, and goes on when an operator says so', async () => {

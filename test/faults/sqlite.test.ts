@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { encodeBlock } from '../../shared/ledger/block.ts'
-import { SqliteMirror } from '../../shared/mirror/sqlite.ts'
+import { SqliteMirror } from '../../shared/store/sqlite.ts'
 import type { Message } from '../../shared/queue/port.ts'
 import { SqliteQueue } from '../../shared/queue/sqlite.ts'
-import { SqliteStore } from '../../shared/sqlite.ts'
+import { SqliteStore } from '../../shared/store/sqlite-file.ts'
 import { tempLedger } from './ledger.ts'
 
 function tempFile(): { file: string } & Disposable {

@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest'
 import { systemClock } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import type { Mirror } from '../../shared/mirror/port.ts'
-import { discoveryKeyOf } from '../../sidecar/core.ts'
-import { Subscription } from '../../sidecar/subscription.ts'
+import type { Mirror } from '../../shared/store/port.ts'
+import { discoveryKeyOf } from '../../sidecar/cores/core.ts'
+import { Subscription } from '../../sidecar/peers/subscription.ts'
 import { tempLedger } from './ledger.ts'
 
 it('a subscription that halts says so in the mirror before it has stopped, though the mirror was away', async () => {

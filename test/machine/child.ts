@@ -1,12 +1,12 @@
-import { redrive } from '../../functions/handler/redrive.ts'
-import { statusOf } from '../../functions/handler/status.ts'
+import { redrive } from '../../shared/machine/progress.ts'
+import { statusOf } from '../../shared/machine/status.ts'
 import { Machine } from '../../local/machine.ts'
-import { type Parts, sqliteParts } from '../../local/parts.ts'
+import { type Parts, sqliteParts } from '../../local/ports.ts'
 import { lineOf } from '../../local/report.ts'
-import type { NetworkSettings, PoolSettings } from '../../shared/config.ts'
-import type { PublishOptions, SubscribeOptions } from '../../sidecar/wanted.ts'
+import type { NetworkSettings, PoolSettings } from '../../shared/config/config.ts'
+import type { PublishOptions, SubscribeOptions } from '../../shared/machine/control.ts'
 import type { AwsPlace } from '../aws/clients.ts'
-import type { AwsPartsOptions } from './aws-parts.ts'
+import type { AwsPartsOptions } from './aws-ports.ts'
 import { withFilter } from './filters.ts'
 import { FileRuns, handlerOf } from './handler.ts'
 
@@ -34,7 +34,7 @@ const machine = await Machine.open({
   dir: options.dir,
   network: options.network,
   async parts(dir) {
-    parts = options.side === 'sqlite' ? await sqliteParts(dir) : await (await import('./aws-parts.ts')).awsParts(options.aws!, options.aws)
+    parts = options.side === 'sqlite' ? await sqliteParts(dir) : await (await import('./aws-ports.ts')).awsParts(options.aws!, options.aws)
     return parts
   },
   report(report) {

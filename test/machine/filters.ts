@@ -1,4 +1,4 @@
-import type { Filter } from '../../shared/config.ts'
+import type { Filter } from '../../shared/config/config.ts'
 
 /** Filters are functions, and a test machine is told of its pools as data: it has these, by name. */
 const filters: Record<string, Filter> = {

@@ -1,6 +1,6 @@
 import { appendFileSync } from 'node:fs'
-import type { TxEvent } from '../../functions/handler/event.ts'
-import type { Pools } from '../../functions/handler/pools.ts'
+import type { TxEvent } from '../../shared/machine/event.ts'
+import type { Pools } from '../../shared/machine/pools.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 
 /** What a payment asks of the test's handler, as JSON in its memo. */

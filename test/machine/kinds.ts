@@ -1,4 +1,4 @@
-import type { PoolSettings } from '../../shared/config.ts'
+import type { PoolSettings } from '../../shared/config/config.ts'
 import { withFilter } from './filters.ts'
 
 // A machine that is deployed once serves all scenarios, each of which wants pools that are empty, with settings of its own. So it has many of each kind.

@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import type { EnvOf } from '../../shared/env.ts'
-import type { Verified } from '../../sidecar/verify.ts'
+import type { EnvOf } from '../../shared/config/env.ts'
+import type { Verified } from '../../sidecar/cores/verify.ts'
 import type { AwsProxy } from '../aws/proxy.ts'
 
 /** How a task came to its end: without a word, so that the next one has to wait until its lease has run out; or told to by ECS, which has started the next one. */

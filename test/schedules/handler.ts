@@ -1,5 +1,5 @@
-import type { TxEvent } from '../../functions/handler/event.ts'
-import type { Pools } from '../../functions/handler/pools.ts'
+import type { TxEvent } from '../../shared/machine/event.ts'
+import type { Pools } from '../../shared/machine/pools.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import type { Process, Scheduler } from './scheduler.ts'
 

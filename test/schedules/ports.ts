@@ -10,9 +10,9 @@ import {
   type PoolControl,
   type PoolPatch,
   type Receipt,
-} from '../../shared/mirror/port.ts'
+} from '../../shared/store/port.ts'
 import type { Message, Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
-import type { PoolCore } from '../../sidecar/core.ts'
+import type { PoolCore } from '../../sidecar/cores/core.ts'
 import type { Held, Scheduler, Sync } from './scheduler.ts'
 
 /** SQS drops a repeated deduplication id within this time. */

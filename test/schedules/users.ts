@@ -1,5 +1,5 @@
-import { redrive } from '../../functions/handler/redrive.ts'
-import { accept } from '../../functions/payments/accept.ts'
+import { redrive } from '../../shared/machine/progress.ts'
+import { accept } from '../../shared/machine/accept.ts'
 import { checkPayment } from '../../shared/bip270/payment.ts'
 import { paymentOf, type Wish } from './handler.ts'
 import type { World } from './world.ts'

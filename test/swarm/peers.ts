@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import createTestnet from 'hyperdht/testnet.js'
 import { type MachineError, Overpool, type TxEvent } from '../../index.ts'
-import type { NetworkSettings } from '../../shared/config.ts'
+import type { NetworkSettings } from '../../shared/config/config.ts'
 
 /** A DHT on loopback, and the machines of a test in it. All of them end with it. */
 export class Peers {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readSeed } from '../../local/folder.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
-import { CoreStore } from '../../sidecar/core.ts'
+import { CoreStore } from '../../sidecar/cores/core.ts'
 import { until } from '../machine/machine.ts'
 import { type Machine, Peers } from './peers.ts'
 

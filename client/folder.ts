@@ -1,0 +1,28 @@
+import { existsSync } from 'node:fs'
+import { OverpoolError } from '../shared/errors.ts'
+import { CoreStore } from '../sidecar/cores/core.ts'
+import { folderLayout, isRunning, readSeed } from '../local/folder.ts'
+import { openLedgerFile } from '../local/ports.ts'
+import { RemoteMachine } from './remote.ts'
+
+/** The machine of a folder, beside the process that runs it or without one. @throws OverpoolError MACHINE_NOT_FOUND: none has been started in it */
+export function openFolder(dir: string): RemoteMachine {
+  const layout = folderLayout(dir)
+  if (!existsSync(layout.ledger))
+    throw new OverpoolError(
+      'MACHINE_NOT_FOUND',
+      `there is no machine in ${dir}: start one with \`overpool start\`, or name its folder with --dir`,
+    )
+  const { mirror, ingress, queue, changed, close } = openLedgerFile(dir)
+  return new RemoteMachine({
+    mirror,
+    ingress,
+    bells: queue,
+    seed: async () => readSeed(dir, false),
+    shards: 1,
+    cores: () => (existsSync(layout.cores) ? new CoreStore(layout.cores, readSeed(dir, false), { readOnly: true }) : undefined),
+    isRunning: () => isRunning(dir),
+    changed,
+    close,
+  })
+}

@@ -1,0 +1,404 @@
+import { join, resolve } from 'node:path'
+import type { TxEvent } from '../shared/machine/event.ts'
+import { asPoster, checkPost, type OnTx, optionsOf, type Pools, type Posted, type PostOptions } from '../shared/machine/pools.ts'
+import { type HandlerContext, handlerContext } from '../functions/handler/runner.ts'
+import { type PoolStatus, statusOf } from '../shared/machine/status.ts'
+import { checkNetwork, type NetworkSettings, type PoolSettings } from '../shared/config/config.ts'
+import { readEnv } from '../shared/config/env.ts'
+import { OverpoolError } from '../shared/errors.ts'
+import type { PublishOptions, SubscribeOptions } from '../shared/machine/control.ts'
+import { type Handler, Machine } from '../local/machine.ts'
+import type { AnyMachine } from './remote.ts'
+import { lineOf, type MachineReport } from '../local/report.ts'
+import type { StackPlace } from './stack.ts'
+
+const DEFAULT_DIR = '.overpool'
+const DEFAULT_PORT = 3000
+const DEFAULT_HOST = '127.0.0.1'
+const DEFAULT_POOL = 'localhost'
+
+export interface OverpoolOptions {
+  /** the machine's folder, default `.overpool`, or OVERPOOL_DIR */
+  dir?: string
+  /** as in the original: the folder in which to make the machine's own */
+  path?: string
+  /** how it takes part in the peer-to-peer network, once something is published or followed; default: by the public DHT */
+  network?: NetworkSettings
+  /** a machine on AWS instead, by the name of its stack; with the credentials that the AWS SDK finds */
+  stack?: string
+  /** of the stack, default as the AWS SDK finds it */
+  region?: string
+}
+
+export interface PubOptions extends PublishOptions {
+  path: string
+}
+
+export interface SubOptions extends Omit<SubscribeOptions, 'byConfig'> {
+  /** what the publisher's `pub` gave */
+  path: string
+}
+
+export interface ReadyOptions {
+  path: string
+  /** until the network has taken the announcement of the published pool */
+  announced?: boolean
+}
+
+export interface CreateOptions extends PoolSettings {
+  /** the pool's name, default `localhost` as in the original */
+  path?: string
+  /** default 3000; 0 takes a free one, false opens none. Pools of one port share it. Digits will do, such as `process.env.PORT` */
+  port?: number | string | false
+  /** default 127.0.0.1, this machine only */
+  host?: string
+  /** its hypercore is encrypted: when it is published, who only has the public key cannot read it */
+  encrypt?: boolean
+}
+
+export interface Created {
+  path: string
+  /** public key of the pool, 64 hex */
+  key: string
+  /** where wallets post to, if anywhere */
+  url?: string
+}
+
+export interface OnOptions {
+  /** keeps the handler's place in the pools over restarts, default `tx`, `tx-2` … in the order they are registered */
+  name?: string
+}
+
+/** Something to be seen to: the machine goes on. `report` says the same for programs. */
+export type MachineError = Error & { report: MachineReport }
+type ErrorListener = (error: MachineError) => void
+
+/** A handler as it was given, and as the machine calls it. */
+interface Registered extends Handler {
+  given: OnTx
+}
+
+/**
+ * A machine as one object with the methods of the original Overpool. One in a folder runs here: it is opened at the first call, calls wait for the pools
+ * that are being created, and handlers and pools may come in any order. One on AWS (`stack`) is reached from here: its pools and handlers are those that were
+ * deployed, and filters are not asked.
+ */
+export class Overpool {
+  readonly #stack: StackPlace | undefined
+  readonly #dir: string
+  readonly #network: NetworkSettings
+  #machine: Promise<Machine> | undefined
+  #remote: Promise<AnyMachine> | undefined
+  #closing: Promise<void> | undefined
+  #closed = false
+  readonly #creating = new Set<Promise<unknown>>()
+  /** what is registered, and what of it is at work */
+  readonly #handlers: Registered[] = []
+  readonly #working = new Set<Registered>()
+  #setting: Promise<void> = Promise.resolve()
+  /** the runs of our handlers: what is called in one of them */
+  readonly #runs = new WeakSet<HandlerContext>()
+  readonly #errorListeners = new Set<ErrorListener>()
+
+  constructor(options?: OverpoolOptions) {
+    const checked = optionsOf(options, 'new Overpool')
+    const { dir, path, network = {} } = checked
+    const { OVERPOOL_DIR } = readEnv('local')
+    this.#stack = stackOf(checked)
+    this.#network = checkNetwork(network)
+    this.#dir = resolve(
+      dir !== undefined ? folder(dir, 'dir') : path !== undefined ? join(folder(path, 'path'), DEFAULT_DIR) : (OVERPOOL_DIR ?? DEFAULT_DIR),
+    )
+  }
+
+  /** Makes a pool, or gives one that exists these settings, and opens its HTTP door. Resolves when wallets can post. DEPLOYED on AWS: the config says it there. */
+  create(options?: CreateOptions): Promise<Created> {
+    const creating = this.#create(options)
+    this.#creating.add(creating)
+    const over = () => this.#creating.delete(creating)
+    creating.then(over, over)
+    return creating.then((created) => created) // of its own, so that a failure that nobody looks at ends the program, as it should
+  }
+
+  async #create(options: CreateOptions | undefined): Promise<Created> {
+    const { path = DEFAULT_POOL, port = DEFAULT_PORT, host = DEFAULT_HOST, ...settings } = optionsOf(options, 'create')
+    if (this.#stack)
+      throw deployed(`the pools of a stack are those of its config: add "${String(path).slice(0, 80)}" to \`pools\` in overpool.config.ts`)
+    const door = port === false ? undefined : { port: portOf(port), host: hostOf(host) }
+    const machine = await this.#open()
+    const { key } = await machine.create(path, settings)
+    if (!door) return { path, key }
+    const { url } = await outside(() => machine.listen([path], door.port, door.host))
+    return { path, key, url: `${url}/${path}` }
+  }
+
+  /**
+   * Posts a payment; resolves when it is held durably. Inside a handler it is a consequence of the entry that the handler was called with: run again, the
+   * handler posts it no second time.
+   */
+  post(options: PostOptions): Promise<Posted> {
+    return asPoster(
+      options,
+      async (poster) => {
+        const post = checkPost(options) // at once: the program may go on to use the same object for its next post
+        return (await this.#pools()).postAs(poster, post)
+      },
+      (error) => this.#report({ kind: 'post-failed', error }),
+    )
+  }
+
+  /** The oldest entry of a transaction. */
+  async get(options: { path: string; hash: string }): Promise<TxEvent> {
+    return (await this.#pools()).get(options)
+  }
+
+  /** The newest entries, oldest first; ten unless `size` says otherwise. */
+  async tail(options: { path: string; size?: number }): Promise<TxEvent[]> {
+    return (await this.#pools()).tail(options)
+  }
+
+  /** The entries from `from` up to, and without, `to`. */
+  async *read(options: { path: string; from?: number; to?: number }): AsyncGenerator<TxEvent, void> {
+    yield* (await this.#pools()).read(options)
+  }
+
+  /** The entry of a transaction, the one whose handler posted it, and so on to where the loop began, or as far as this machine sees. */
+  async *trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void> {
+    yield* (await this.#pools()).trail(options)
+  }
+
+  /** Archives what a pool holds: `tail` and `read` begin after it, `get` still finds it. */
+  async prune(path: string | { path: string }): Promise<void> {
+    return (await this.#pools()).prune(path)
+  }
+
+  /**
+   * Offers a pool to the network under its public key; resolves to what others subscribe to. The announcement goes on in the background (`ready`, `status`),
+   * and again after a restart.
+   */
+  async pub(options: PubOptions): Promise<string> {
+    const { path, ...publish } = optionsOf(options, 'pub')
+    return (await this.#created()).publish(path, publish)
+  }
+
+  /** Offers it no more. Who has entries of it keeps them. */
+  async unpub(options: { path: string }): Promise<void> {
+    return (await this.#created()).unpublish(optionsOf(options, 'unpub').path)
+  }
+
+  /** Follows a peer's pool: `tx` handlers run on its entries, `get`, `tail` and `read` know it by its public key. Resolves when that is durable. */
+  async sub(options: SubOptions): Promise<Created> {
+    const { path, ...subscribe } = optionsOf(options, 'sub')
+    const pool = await (await this.#created()).subscribe(path, subscribe)
+    return { path: pool.path, key: pool.key }
+  }
+
+  /** Follows it no more. What has come stays; `sub` goes on from there. */
+  async unsub(options: { path: string }): Promise<void> {
+    return (await this.#created()).unsubscribe(optionsOf(options, 'unsub').path)
+  }
+
+  /** Resolves when a pool is there; with `announced`, when others can find it. */
+  async ready(options: ReadyOptions): Promise<void> {
+    const { path, announced } = optionsOf(options, 'ready')
+    const machine = await this.#created()
+    const pool = await machine.pools.control(path)
+    if (announced) await machine.announced(pool)
+  }
+
+  /** The pools of this machine and those that it follows, with how they stand in the network. */
+  async status(): Promise<PoolStatus[]> {
+    return statusOf((await this.#created()).pools)
+  }
+
+  /** The public key by which other machines know this one, 64 hex: what they put into `allow`, `peer` and `peers`. */
+  async id(): Promise<string> {
+    return (await this.#created()).id()
+  }
+
+  /**
+   * `tx`: calls the handler with every entry of every pool of this machine, in order within a pool; DEPLOYED on AWS, where handlers are functions of their own.
+   * `error`: what otherwise goes to console.error.
+   */
+  on(event: 'tx', handler: OnTx, options?: OnOptions): this
+  on(event: 'error', listener: ErrorListener): this
+  on(event: 'tx' | 'error', listener: OnTx | ErrorListener, options?: OnOptions): this {
+    checkEvent(event)
+    if (typeof listener !== 'function') throw new OverpoolError('BAD_ARGUMENT', `on('${event}') takes a function`)
+    if (event === 'error') this.#errorListeners.add(listener as ErrorListener)
+    else this.#register(listener as OnTx, optionsOf(options, "on('tx', …)").name ?? this.#freeName())
+    return this
+  }
+
+  #register(onTx: OnTx, name: string): void {
+    if (this.#stack)
+      throw deployed(
+        'the handlers of a stack are its Lambda functions: write them as files in functions/handlers, and name them in overpool.config.ts',
+      )
+    if (typeof name !== 'string' || !/^[a-z0-9][a-z0-9_-]{0,62}$/.test(name))
+      throw new OverpoolError(
+        'BAD_ARGUMENT',
+        `"${String(name).slice(0, 80)}" cannot name a handler: use 1 to 63 of a-z, 0-9, - and _, the first a letter or a digit`,
+      )
+    if (this.#handlers.some((handler) => handler.name === name))
+      throw new OverpoolError('BAD_ARGUMENT', `there is a handler named "${name}" already`)
+    if (this.#closing) throw closed()
+    const noted: OnTx = (event, pool) => {
+      this.#runs.add(handlerContext.getStore()!)
+      return onTx(event, pool)
+    }
+    this.#handlers.push({ name, onTx: noted, takes: () => true, given: onTx })
+    this.#setHandlers()
+  }
+
+  #freeName(): string {
+    for (let i = 1; ; i++) {
+      const name = i === 1 ? 'tx' : `tx-${i}`
+      if (!this.#handlers.some((handler) => handler.name === name)) return name
+    }
+  }
+
+  /** Stops a handler after the entry that it is at. Registered again under its name, it goes on from there. */
+  off(event: 'tx', handler: OnTx): this
+  off(event: 'error', listener: ErrorListener): this
+  off(event: 'tx' | 'error', listener: OnTx | ErrorListener): this {
+    checkEvent(event)
+    if (event === 'error') this.#errorListeners.delete(listener as ErrorListener)
+    const at = this.#handlers.findIndex(({ given }) => given === listener)
+    if (event === 'tx' && at >= 0) {
+      this.#handlers.splice(at, 1)
+      this.#setHandlers()
+    }
+    return this
+  }
+
+  /** Sets to work what is registered, and stops what is no more; one change after the other. */
+  #setHandlers(): void {
+    const set = async () => {
+      const machine = await this.#open()
+      for (const handler of this.#working) {
+        if (this.#handlers.includes(handler)) continue
+        this.#working.delete(handler)
+        void machine.unhandle(handler.name)
+      }
+      for (const handler of this.#handlers.filter((each) => !this.#working.has(each))) {
+        await outside(() => machine.handle(handler))
+        this.#working.add(handler)
+      }
+    }
+    this.#setting = this.#setting.then(set).catch((error) => {
+      if (!this.#closing) this.#report({ kind: 'not-open', error })
+    })
+  }
+
+  /**
+   * Stops the machine: handlers finish the entry that they are at, the rest goes on at the next start. Called inside one of its handlers it resolves at once,
+   * since the machine waits for that handler.
+   */
+  async close(): Promise<void> {
+    this.#closing ??= this.#close()
+    const run = handlerContext.getStore()
+    if (!run || run.ended || !this.#runs.has(run)) await this.#closing
+  }
+
+  async #close(): Promise<void> {
+    await Promise.allSettled(this.#creating)
+    await (this.#machine ?? this.#remote)?.then(
+      (machine: AnyMachine) => machine.close(),
+      () => {},
+    )
+    this.#closed = true
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** The pools, when those that are being created are there. */
+  async #pools(): Promise<Pools> {
+    return (await this.#created()).pools
+  }
+
+  async #created(): Promise<AnyMachine> {
+    if (this.#creating.size) await Promise.allSettled(this.#creating)
+    return this.#stack ? this.#reach(this.#stack) : this.#open()
+  }
+
+  /** The machine of a stack. */
+  #reach(place: StackPlace): Promise<AnyMachine> {
+    if (this.#closing) return Promise.reject(closed())
+    if (!this.#remote) {
+      const remote = outside(async () => (await import('./stack.ts')).openStack(place))
+      this.#remote = remote
+      remote.catch(() => (this.#remote = undefined)) // whoever asked is told; the next call tries again
+    }
+    return this.#remote
+  }
+
+  #open(): Promise<Machine> {
+    if (this.#closing) return Promise.reject(closed())
+    if (!this.#machine) {
+      const machine = outside(() => Machine.open({ dir: this.#dir, network: this.#network, report: (report) => this.#report(report) }))
+      this.#machine = machine
+      machine.then(
+        () => this.#setHandlers(), // those that an earlier opening, which failed, left without work
+        () => (this.#machine = undefined), // whoever asked is told; the next call tries again
+      )
+    }
+    return this.#machine
+  }
+
+  #report(report: MachineReport): void {
+    const line = lineOf(report)
+    if (line === undefined || this.#closed) return
+    const error = Object.assign(new Error(line, { cause: 'error' in report ? report.error : undefined }), { report })
+    if (!this.#errorListeners.size) console.error(`overpool: ${line}`)
+    // Not from here: what a listener throws is the program's to see, and must not stop the loop that had something to report.
+    for (const listener of this.#errorListeners) outside(() => queueMicrotask(() => listener(error)))
+  }
+}
+
+/** Runs what is the machine's own, and no consequence of the entry whose handler happened to ask for it. */
+function outside<T>(work: () => T): T {
+  return handlerContext.exit(work)
+}
+
+function closed(): OverpoolError {
+  return new OverpoolError('CLOSED', 'this Overpool has been closed')
+}
+
+function deployed(sentence: string): OverpoolError {
+  return new OverpoolError('DEPLOYED', `${sentence}, then \`npx cdk deploy\``)
+}
+
+function stackOf({ stack, region, dir, path, network }: OverpoolOptions): StackPlace | undefined {
+  if (stack === undefined && region === undefined) return undefined
+  if (typeof stack !== 'string' || !stack)
+    throw new OverpoolError('BAD_ARGUMENT', 'new Overpool({ stack }) takes the name of a stack, such as Overpool')
+  if (region !== undefined && (typeof region !== 'string' || !region))
+    throw new OverpoolError('BAD_ARGUMENT', 'region is the name of an AWS region, such as eu-central-1')
+  if (dir === undefined && path === undefined && network === undefined) return { stack, region }
+  throw new OverpoolError('BAD_ARGUMENT', 'a machine is in a folder or on AWS: `dir`, `path` and `network` do not go with `stack`')
+}
+
+function checkEvent(event: string): void {
+  if (event !== 'tx' && event !== 'error')
+    throw new OverpoolError('BAD_ARGUMENT', `there is no event "${String(event)}"; there are tx and error`)
+}
+
+function folder(value: unknown, option: string): string {
+  if (typeof value === 'string' && value && !value.includes('\0')) return value
+  throw new OverpoolError('BAD_ARGUMENT', `new Overpool({ ${option} }) takes the path of a folder`)
+}
+
+function portOf(port: unknown): number {
+  const number = typeof port === 'string' && /^\d+$/.test(port) ? Number(port) : port
+  if (typeof number === 'number' && Number.isInteger(number) && number >= 0 && number <= 65_535) return number
+  throw new OverpoolError('BAD_ARGUMENT', 'port is a number from 0 to 65535, or false for none')
+}
+
+/** No empty one: Node would take it, or a number, for "every address there is". */
+function hostOf(host: unknown): string {
+  if (typeof host === 'string' && host) return host
+  throw new OverpoolError('BAD_ARGUMENT', 'host is an address of this machine: 127.0.0.1, or 0.0.0.0 for all of them')
+}

@@ -1,0 +1,181 @@
+import { Pools } from '../shared/machine/pools.ts'
+import { type Redriven, redrive } from '../shared/machine/progress.ts'
+import { type Clock, systemClock } from '../shared/clock.ts'
+import { checkSettings } from '../shared/config/config.ts'
+import { OverpoolError } from '../shared/errors.ts'
+import { isPeerPool, parseCapability } from '../shared/ledger/capability.ts'
+import type { Mirror, PoolControl } from '../shared/store/port.ts'
+import type { Ingress, Queue } from '../shared/queue/port.ts'
+import { type CoreStore, machineKeyPair, poolKeys } from '../sidecar/cores/core.ts'
+import { ELSEWHERE, type Verified, verifyPool } from '../sidecar/cores/verify.ts'
+import {
+  checkPublished,
+  type PublishOptions,
+  publish,
+  resume,
+  type SubscribeOptions,
+  subscribe,
+  unpublish,
+  unsubscribe,
+} from '../shared/machine/control.ts'
+
+/** How often it is looked for what the machine does in its own time, ms. */
+const LOOK_MS = 1_000
+
+/** How a machine is reached that another process runs: by its folder, or by the AWS services that it stands on. */
+export interface Access {
+  mirror: Mirror
+  ingress: Ingress
+  /** the queue of a handler's bells; undefined if the machine has no such handler */
+  bells: (handler: string) => Queue | undefined
+  /** the machine's secret, read when it is needed: not everybody who posts may */
+  seed: () => Promise<Uint8Array>
+  /** sidecars, each with its share of the pools and a key of its own */
+  shards: number
+  /** its hypercores, to read only, undefined if there are none yet; ELSEWHERE if they cannot be reached */
+  cores: typeof ELSEWHERE | (() => CoreStore | undefined)
+  /** whether it works at this moment on what is asked of it */
+  isRunning: () => boolean
+  /** resolves when something may have been written, after `ms`, or when the signal is aborted */
+  changed: (ms: number, signal?: AbortSignal) => Promise<void>
+  close: () => void
+}
+
+/** What a program asks of a machine, whoever runs it. */
+export type AnyMachine = Pick<RemoteMachine, 'pools' | 'publish' | 'unpublish' | 'subscribe' | 'unsubscribe' | 'announced' | 'id' | 'close'>
+
+/**
+ * A machine that another process runs. What is asked of it is written to where that process looks, and done by it: now, or when it runs again. Whoever opens it
+ * closes it. The filters of its pools are code of that process, and not asked: who can write a folder or a table may post what they like.
+ */
+export class RemoteMachine implements AsyncDisposable {
+  readonly pools: Pools
+  readonly mirror: Mirror
+  readonly ingress: Ingress
+  readonly #access: Access
+  readonly #clock: Clock = systemClock
+  readonly #closed = new AbortController()
+
+  constructor(access: Access) {
+    const { mirror, ingress } = access
+    this.#access = access
+    this.mirror = mirror
+    this.ingress = ingress
+    this.pools = new Pools({ mirror, ingress, clock: this.#clock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+  }
+
+  get isRunning(): boolean {
+    return this.#access.isRunning()
+  }
+
+  /** Resolves when something may have been written, after `ms`, or when the signal is aborted. */
+  changed(ms: number, signal?: AbortSignal): Promise<void> {
+    return this.#access.changed(ms, signal)
+  }
+
+  /** Wants a pool to be published; resolves to what others subscribe to. */
+  async publish(path: unknown, options: PublishOptions = {}): Promise<string> {
+    const pool = await this.pools.control(path)
+    return publish(pool, () => this.#secretOf(pool), options, this.mirror)
+  }
+
+  /** Wants it to be offered no more. Who has blocks of it keeps them. */
+  async unpublish(path: unknown): Promise<void> {
+    return unpublish(await this.pools.control(path), this.mirror)
+  }
+
+  /** Wants a peer's pool to be followed. */
+  subscribe(published: unknown, options: SubscribeOptions = {}): Promise<PoolControl> {
+    return subscribe(published, options, this.mirror, this.#clock.now())
+  }
+
+  /** Wants it to be followed no more. What has come stays. */
+  async unsubscribe(published: unknown): Promise<void> {
+    return unsubscribe(await this.pools.control(parseCapability(published).key), this.mirror)
+  }
+
+  /** Resolves when the network has taken the announcement of a published pool. */
+  async announced(pool: PoolControl): Promise<void> {
+    const { signal } = this.#closed
+    checkPublished(pool)
+    try {
+      while (!(await this.mirror.readPool(pool.path))?.network?.announced) {
+        await this.changed(LOOK_MS, signal)
+        signal.throwIfAborted()
+      }
+    } catch (cause) {
+      if (!signal.aborted) throw cause
+      throw new OverpoolError('CLOSED', `"${pool.path}" was not announced before the end`, { cause })
+    }
+  }
+
+  /** The public key by which other machines know this one, 64 hex. */
+  async id(): Promise<string> {
+    const [id, ...more] = await this.ids()
+    if (!more.length) return id!
+    throw new OverpoolError(
+      'BAD_ARGUMENT',
+      `this machine has ${more.length + 1} shards, each with a key of its own: \`overpool --stack … id\` prints them all`,
+    )
+  }
+
+  /** The same of each shard, in their order. */
+  async ids(): Promise<string[]> {
+    const seed = await this.#access.seed()
+    return Array.from({ length: this.#access.shards }, (_, shard) => machineKeyPair(seed, shard).publicKey.toString('hex'))
+  }
+
+  /** Do mirror, hypercore and receipts of a pool agree? Of a hypercore that is not reached from here it is looked at what was last reported. */
+  async verify(path: string): Promise<Verified> {
+    const { cores } = this.#access
+    const pool = await this.pools.control(path)
+    const { wanted = {} } = pool
+    const secret = isPeerPool(path) ? wanted.secret : wanted.encrypt ? await this.#secretOf(pool) : undefined
+    if (cores === ELSEWHERE) return verifyPool(pool, this.mirror, ELSEWHERE, secret)
+    const store = cores()
+    try {
+      return await verifyPool(pool, this.mirror, await store?.read(pool.key, secret), secret)
+    } finally {
+      await store?.close()
+    }
+  }
+
+  /** Wants a pool that was halted to go on, its hypercore made again from the mirror. */
+  async resume(path: string): Promise<void> {
+    return resume(await this.pools.control(path), this.mirror)
+  }
+
+  /**
+   * Has handlers try again what they gave up in a pool, or go on where they stopped; with `skip` they pass over the entry where they stopped.
+   * @param handler this one only, HANDLER_NOT_FOUND if there is none; default: all that have worked on the pool
+   */
+  async redrive(path: string, { handler, skip = false }: { handler?: string; skip?: boolean } = {}): Promise<Redriven[]> {
+    const { mirror } = this
+    await this.pools.control(path)
+    const known = (await mirror.listHandlers(path)).flatMap((name) => {
+      const bells = this.#access.bells(name)
+      return bells ? [{ name, bells }] : [] // of one that is deployed no more
+    })
+    const asked = known.filter(({ name }) => handler === undefined || name === handler)
+    if (handler !== undefined && !asked.length) {
+      const names = known.map(({ name }) => name).join(', ')
+      throw new OverpoolError('HANDLER_NOT_FOUND', `no handler "${handler}" has worked on "${path}"; there are: ${names || 'none'}`)
+    }
+    const redriven: Redriven[] = []
+    for (const { name, bells } of asked) redriven.push(await redrive(name, path, skip, { mirror, bells, clock: this.#clock }))
+    return redriven
+  }
+
+  async #secretOf({ path }: PoolControl): Promise<string> {
+    return poolKeys(await this.#access.seed(), path).secret
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort()
+    this.#access.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}

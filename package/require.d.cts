@@ -1,0 +1,36 @@
+import type * as library from '../dist/index.js' with { 'resolution-mode': 'import' }
+
+// What require.cjs gives: the class itself, and all the rest on it. The types are listed once more, since there is no way to say "all of them".
+declare const Overpool: typeof library.Overpool & typeof library
+type Overpool = library.Overpool
+declare namespace Overpool {
+  type Created = library.Created
+  type CreateOptions = library.CreateOptions
+  type ErrorCode = library.ErrorCode
+  type Filter = library.Filter
+  type FilterPayment = library.FilterPayment
+  type MachineError = library.MachineError
+  type OnOptions = library.OnOptions
+  type OnTx = library.OnTx
+  type Overpool = library.Overpool
+  type OverpoolConfig = library.OverpoolConfig
+  type OverpoolError = library.OverpoolError
+  type OverpoolOptions = library.OverpoolOptions
+  type Parsed = library.Parsed
+  type Payment = library.Payment
+  type PaymentLike = library.PaymentLike
+  type PoolConfig = library.PoolConfig
+  type Pools = library.Pools
+  type PoolSettings = library.PoolSettings
+  type Posted = library.Posted
+  type PostOptions = library.PostOptions
+  type PoolStatus = library.PoolStatus
+  type PubOptions = library.PubOptions
+  type ReadyOptions = library.ReadyOptions
+  type SubOptions = library.SubOptions
+  type SubscriptionConfig = library.SubscriptionConfig
+  type NetworkSettings = library.NetworkSettings
+  type TransactionLike = library.TransactionLike
+  type TxEvent = library.TxEvent
+}
+export = Overpool

@@ -1,0 +1,145 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { OverpoolError } from '../errors.ts'
+
+/** A call that fails for reasons that pass is tried again for this long, ms; then it is UNAVAILABLE, and who called decides. */
+export const PATIENCE_MS = 10_000
+/** One attempt may take this long, ms. What its server did after that is unknown: every write here can be repeated. */
+export const ATTEMPT_MS = 5_000
+const FIRST_WAIT_MS = 25
+const LONGEST_WAIT_MS = 2_000
+
+export interface CallOptions {
+  patienceMs?: number
+  attemptMs?: number
+  /** ends the call early, with the signal's reason */
+  signal?: AbortSignal
+}
+
+/**
+ * Runs one request to AWS until it is answered. Throttling, 5xx, a broken connection and a time-out are waited out; whatever is thrown in
+ * the end is UNAVAILABLE with the SDK's error as its cause, and retryable if waiting longer may help; or ACCESS_DENIED.
+ * Retries live here and not in the clients: make those with `maxAttempts: 1`, or the two multiply.
+ */
+export async function call<T>(
+  what: string,
+  request: (options: { abortSignal: AbortSignal }) => Promise<T>,
+  options: CallOptions = {},
+): Promise<T> {
+  const { patienceMs = PATIENCE_MS, attemptMs = ATTEMPT_MS, signal } = options
+  const end = performance.now() + patienceMs
+  for (let attempt = 1; ; attempt++) {
+    signal?.throwIfAborted()
+    const timeout = AbortSignal.timeout(attemptMs)
+    try {
+      return await request({ abortSignal: signal ? AbortSignal.any([signal, timeout]) : timeout })
+    } catch (cause) {
+      signal?.throwIfAborted()
+      const passes = timeout.aborted || isPassing(cause)
+      const waitMs = jitter(attempt)
+      if (!passes || performance.now() + waitMs > end) throw unavailable(what, cause, passes)
+      await wait(waitMs, undefined, { signal })
+    }
+  }
+}
+
+/**
+ * Batch calls may do a part and answer well. `request` gets the items and resolves to those that were left undone; they are asked for again,
+ * with growing waits, until none is left, or patience is over: UNAVAILABLE.
+ */
+export async function untilNoneIsLeft<T>(
+  what: string,
+  items: T[],
+  request: (items: T[]) => Promise<T[]>,
+  patienceMs = PATIENCE_MS,
+): Promise<void> {
+  const end = performance.now() + patienceMs
+  for (let attempt = 1, left = items; left.length; attempt++) {
+    left = await request(left)
+    if (!left.length) return
+    const waitMs = jitter(attempt)
+    if (performance.now() + waitMs > end) throw unavailable(what, new Error(`${left.length} of ${items.length} were left undone`), true)
+    await wait(waitMs)
+  }
+}
+
+/** Maps with at most `width` under way at a time; the first failure is thrown, and nothing new is begun after it. */
+export async function parallel<T, R>(items: readonly T[], width: number, work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = new Array(items.length)
+  let next = 0
+  let failed = false
+  const worker = async () => {
+    while (next < items.length && !failed) {
+      const i = next++
+      try {
+        results[i] = await work(items[i]!)
+      } catch (error) {
+        failed = true
+        throw error
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(width, items.length) }, worker))
+  return results
+}
+
+export function chunks<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
+}
+
+/** The failure of a request, with what a person can do about it if AWS refuses it to who asks. */
+export function unavailable(what: string, cause: unknown, retryable: boolean): OverpoolError {
+  const name = cause instanceof Error ? cause.name : ''
+  const [said] = (cause instanceof Error ? `${name}: ${cause.message}` : String(cause)).split('\n') // of a wrong signature the rest is what was signed
+  if (NOT_KNOWN.test(name))
+    return new OverpoolError(
+      'ACCESS_DENIED',
+      `${what} failed: AWS does not know these credentials, or they have run out: renew them (\`aws sso login\`), or name others by AWS_PROFILE (${said})`,
+      { cause },
+    )
+  if (NOT_ALLOWED.test(name))
+    return new OverpoolError(
+      'ACCESS_DENIED',
+      `${what} failed: these AWS credentials may not do that: have it allowed, docs/deploy.md lists who needs what (${said})`,
+      { cause },
+    )
+  return new OverpoolError('UNAVAILABLE', `${what} failed: ${said}`, { cause, retryable })
+}
+
+// AWS's words for it, which differ from service to service.
+const NOT_KNOWN =
+  /^(ExpiredToken|UnrecognizedClient|InvalidClientTokenId|InvalidAccessKeyId|SignatureDoesNotMatch|InvalidSignature|IncompleteSignature|MissingAuthenticationToken|CredentialsProviderError)/
+const NOT_ALLOWED = /^(AccessDenied|Forbidden|NotAuthorized|403$)/
+
+// Full jitter: anywhere between nothing and twice the wait before, so that many who failed together do not come back together
+// ("Exponential Backoff And Jitter", AWS Architecture Blog).
+function jitter(attempt: number): number {
+  return Math.random() * Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** attempt)
+}
+
+const PASSING_NAMES = /Throttl|SlowDown|ThroughputExceeded|LimitExceeded|OverLimit|TooManyRequests|RequestTimeout|TimeoutError/
+const PASSING_CODES: ReadonlySet<unknown> = new Set(
+  ['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN'], // of Node's sockets and resolver
+)
+
+/** Whether an error of this name passes by itself: AWS's words for throttling. */
+export function passesByName(name: string): boolean {
+  return PASSING_NAMES.test(name)
+}
+
+function isPassing(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const { code, $retryable, $metadata } = error as {
+    code?: unknown
+    $retryable?: object
+    $metadata?: { httpStatusCode?: number; clockSkewCorrected?: boolean }
+  }
+  const status = $metadata?.httpStatusCode ?? 0
+  return (
+    $retryable !== undefined ||
+    status >= 500 ||
+    status === 429 ||
+    $metadata?.clockSkewCorrected === true ||
+    PASSING_CODES.has(code) ||
+    passesByName(error.name)
+  )
+}

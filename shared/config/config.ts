@@ -1,0 +1,214 @@
+import { isIPv4 } from 'node:net'
+import { type AwsSettings, checkAws } from './aws.ts'
+import { OverpoolError } from '../errors.ts'
+import { isMachine, parseCapability } from '../ledger/capability.ts'
+import type { PaymentFields } from '../ledger/entry.ts'
+import type { Parsed } from '../transaction/index.ts'
+
+/** What a filter sees: the Payment, and its transaction in the shape that handlers get. */
+export interface FilterPayment extends PaymentFields {
+  transaction: string
+  parsed: Parsed
+}
+
+/**
+ * Says which payments a pool takes. The original's form, with two parameters, calls back with an error to refuse; the new one may be async, and throws or
+ * returns false. The reason reaches the wallet in `memo`. It has half a minute.
+ */
+export type Filter = (payment: FilterPayment, callback: (error?: unknown, valid?: unknown) => void) => unknown
+
+/** What can be said of a pool. */
+export interface PoolSettings {
+  filter?: Filter
+  /** what makes two wallet posts the same: the whole payment (default), or its transaction alone */
+  unique?: 'payment' | 'transaction'
+  /** longest chain of posts by handlers, default 1,000; 0: handlers cannot post into it */
+  maxHops?: number
+  /** attempts at an entry until the handler gives it up, default 5 */
+  maxAttempts?: number
+  /** then the pool goes on without it ('skip', the default), or stops there for this handler ('stop') */
+  onPoison?: 'skip' | 'stop'
+  /** a handler's call that takes longer has failed, ms, default 60,000, at most 300,000 */
+  timeoutMs?: number
+  /** wait so long for a fuller, cheaper block, ms, default 0, at most 60,000 */
+  batchMs?: number
+}
+
+/** A pool in `overpool.config.ts`. */
+export interface PoolConfig extends PoolSettings {
+  /** the handler's file, relative to the config; without one the config's own */
+  handler?: string
+  /** offers the pool to the network: to all who know its key, or to the machines in `allow` (public keys, 64 hex); false: no more. Left out: as it is */
+  publish?: boolean | { allow: string[] }
+  /** its hypercore is encrypted: who only has the public key cannot read it. Cannot be changed once it has been published */
+  encrypt?: boolean
+}
+
+/** A peer's pool in `overpool.config.ts`. */
+export interface SubscriptionConfig {
+  /** what its publisher's `pub` printed */
+  key: string
+  /** the handler's file, relative to the config; without one the config's own */
+  handler?: string
+  /** the first entry to be followed, default 'start'; 'now': what comes after the publisher's newest */
+  from?: 'start' | 'now' | number
+  /** public key of the publisher's machine (`overpool id`), to go to it straight */
+  peer?: string
+}
+
+/** How the machine takes part in the peer-to-peer network. */
+export interface NetworkSettings {
+  /** nodes of the DHT to begin with, `host:port`; default: those of the public one */
+  bootstrap?: string[]
+  /** UDP port, default any free one; open it in the firewall, and peers need no help to reach this machine */
+  port?: number
+  /** address to bind to, default all */
+  host?: string
+  /** public IPv4 address under which others reach `port`; default: found out by asking */
+  announce?: string
+  /** public keys of machines to go to straight (`overpool id`), 64 hex */
+  peers?: string[]
+}
+
+/** `overpool.config.ts` */
+export interface OverpoolConfig {
+  /** the file of the handler for every pool and subscription that names none, relative to the config */
+  handler?: string
+  pools: Record<string, PoolConfig>
+  /** peers' pools to follow: what their `pub` printed */
+  subscribe?: (string | SubscriptionConfig)[]
+  network?: NetworkSettings
+  /** of a machine on AWS (`npx cdk deploy`); the embedded one has no use for it */
+  aws?: AwsSettings
+}
+
+/** A pool's settings with nothing left open. */
+export type CheckedSettings = Required<Omit<PoolSettings, 'filter'>> & Pick<PoolSettings, 'filter'>
+
+const DEFAULTS: CheckedSettings = { unique: 'payment', maxHops: 1_000, maxAttempts: 5, onPoison: 'skip', timeoutMs: 60_000, batchMs: 0 }
+const SETTING_KEYS = new Set([...Object.keys(DEFAULTS), 'filter'])
+const POOL_KEYS = new Set([...SETTING_KEYS, 'handler', 'publish', 'encrypt'])
+const SUBSCRIPTION_KEYS = new Set(['key', 'handler', 'from', 'peer'])
+const NETWORK_KEYS = new Set(['bootstrap', 'port', 'host', 'announce', 'peers'])
+/** Whatever waits for a handler's entry (a bell's visibility, a function's time) is made for this, ms. */
+export const MAX_TIMEOUT_MS = 300_000
+const MAX_BATCH_MS = 60_000
+
+/** Types the config while it is written. */
+export function defineConfig(config: OverpoolConfig): OverpoolConfig {
+  return config
+}
+
+/** A loaded config, or BAD_CONFIG with the setting to change. */
+export function checkConfig(value: unknown): OverpoolConfig {
+  const config = value as Partial<OverpoolConfig> | undefined
+  if (typeof config !== 'object' || config === null || typeof config.pools !== 'object' || config.pools === null) {
+    throw wrong('it has no `pools`; write: export default defineConfig({ handler: "./functions/handlers/main.ts", pools: { mypool: {} } })')
+  }
+  refuseUnknown(config, new Set(['handler', 'pools', 'subscribe', 'network', 'aws']), '')
+  if (config.handler !== undefined && typeof config.handler !== 'string') throw wrong('`handler` is the path of a file')
+  for (const [path, pool] of Object.entries(config.pools)) {
+    const where = `pools.${path}`
+    if (!isPath(path)) throw wrong(whyNoPath(path))
+    if (typeof pool !== 'object' || pool === null) throw wrong(`${where} is an object, {} at least`)
+    checkPool(pool, where)
+  }
+  if (config.subscribe !== undefined && !Array.isArray(config.subscribe)) throw wrong('`subscribe` is a list of what `pub` printed')
+  for (const [i, subscription] of (config.subscribe ?? []).entries()) checkSubscription(subscription, `subscribe[${i}]`)
+  if (config.network !== undefined) checkNetwork(config.network)
+  if (config.aws !== undefined) checkAws(config.aws, wrong)
+  return config as OverpoolConfig
+}
+
+function checkSubscription(subscription: string | SubscriptionConfig, where: string): void {
+  if (typeof subscription !== 'string' && (typeof subscription !== 'object' || subscription === null))
+    throw wrong(`${where} is what \`pub\` printed`)
+  const { key, handler, from = 'start', peer } = typeof subscription === 'string' ? { key: subscription } : subscription
+  if (typeof subscription === 'object') refuseUnknown(subscription, SUBSCRIPTION_KEYS, `${where}.`)
+  parseCapability(key)
+  if (handler !== undefined && typeof handler !== 'string') throw wrong(`${where}.handler is the path of a file`)
+  if (!isFrom(from)) throw wrong(`${where}.from is 'start', 'now' or a sequence number`)
+  if (peer !== undefined) checkMachines([peer], `${where}.peer`)
+}
+
+/** Where a subscription may begin. */
+export function isFrom(from: unknown): from is 'start' | 'now' | number {
+  return from === 'start' || from === 'now' || (Number.isSafeInteger(from) && (from as number) >= 0)
+}
+
+/** Checks the settings of the network, or throws BAD_CONFIG. */
+export function checkNetwork(network: NetworkSettings): NetworkSettings {
+  if (typeof network !== 'object' || network === null) throw wrong('`network` is an object')
+  refuseUnknown(network, NETWORK_KEYS, 'network.')
+  const { bootstrap = [], port, host, announce, peers = [] } = network
+  if (!Array.isArray(bootstrap) || !bootstrap.every((node) => typeof node === 'string' && /^[^\s:]+:\d{1,5}$/.test(node))) {
+    throw wrong('network.bootstrap is a list of "host:port"')
+  }
+  if (port !== undefined && !(Number.isInteger(port) && port > 0 && port <= 65_535))
+    throw wrong('network.port is a UDP port from 1 to 65535')
+  if (host !== undefined && typeof host !== 'string') throw wrong('network.host is the address to bind to')
+  if (announce !== undefined && !isIPv4(announce)) throw wrong('network.announce is the public IPv4 address of this machine')
+  if (announce !== undefined && port === undefined) throw wrong('network.announce needs network.port, the UDP port that is open there')
+  checkMachines(peers, 'network.peers')
+  return network
+}
+
+function checkMachines(keys: unknown, where: string): void {
+  if (!Array.isArray(keys) || !keys.every(isMachine)) {
+    throw wrong(`${where} names machines by their public keys, 64 hex characters each, as \`overpool id\` prints them there`)
+  }
+}
+
+/** A pool's settings as a config has them, filled in, or BAD_CONFIG. What the config says of the pool besides is checked, and left out. */
+export function checkPool({ handler, publish, encrypt, ...settings }: PoolConfig, where: string): CheckedSettings {
+  if (handler !== undefined && typeof handler !== 'string') throw wrong(`${where}.handler is the path of a file`)
+  if (encrypt !== undefined && typeof encrypt !== 'boolean') throw wrong(`${where}.encrypt is true or false`)
+  if (typeof publish === 'object') checkMachines(publish?.allow, `${where}.publish.allow`)
+  else if (publish !== undefined && typeof publish !== 'boolean') throw wrong(`${where}.publish is true, false or { allow: [ … ] }`)
+  refuseUnknown(settings, POOL_KEYS, `${where}.`)
+  return checkSettings(settings, where)
+}
+
+/** Fills in what is not said, or throws BAD_CONFIG. */
+export function checkSettings(settings: PoolSettings, where: string): CheckedSettings {
+  refuseUnknown(settings, SETTING_KEYS, `${where}.`)
+  const said = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined && value !== null))
+  const all: CheckedSettings = { ...DEFAULTS, ...said }
+  for (const [key, least, most] of [
+    ['maxHops', 0, Number.MAX_SAFE_INTEGER],
+    ['maxAttempts', 1, Number.MAX_SAFE_INTEGER],
+    ['timeoutMs', 1, MAX_TIMEOUT_MS],
+    ['batchMs', 0, MAX_BATCH_MS],
+  ] as const) {
+    const isWithin = Number.isSafeInteger(all[key]) && all[key] >= least && all[key] <= most
+    if (!isWithin) throw wrong(`${where}.${key} is a whole number from ${least}${most < Number.MAX_SAFE_INTEGER ? ` to ${most}` : ' on'}`)
+  }
+  if (!['payment', 'transaction'].includes(all.unique)) throw wrong(`${where}.unique is 'payment' or 'transaction'`)
+  if (!['skip', 'stop'].includes(all.onPoison)) throw wrong(`${where}.onPoison is 'skip' or 'stop'`)
+  if (all.filter !== undefined && typeof all.filter !== 'function') throw wrong(`${where}.filter is a function`)
+  return all
+}
+
+/** Checks a pool's name, or throws BAD_ARGUMENT. */
+export function checkPath(path: unknown): string {
+  if (isPath(path)) return path
+  throw new OverpoolError('BAD_ARGUMENT', whyNoPath(path))
+}
+
+function isPath(path: unknown): path is string {
+  return typeof path === 'string' && /^[a-z0-9][a-z0-9_-]{0,62}$/.test(path)
+}
+
+function whyNoPath(path: unknown): string {
+  const it = typeof path === 'string' ? `"${path.slice(0, 80)}"` : `a ${typeof path}`
+  return `${it} cannot name a pool: use 1 to 63 of a-z, 0-9, - and _, the first a letter or a digit`
+}
+
+function refuseUnknown(object: object, known: Set<string>, where: string): void {
+  for (const key of Object.keys(object))
+    if (!known.has(key)) throw wrong(`there is no setting \`${where}${key}\`; there are ${[...known].sort().join(', ')}`)
+}
+
+function wrong(what: string): OverpoolError {
+  return new OverpoolError('BAD_CONFIG', `the config is wrong: ${what}`)
+}

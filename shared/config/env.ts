@@ -1,0 +1,37 @@
+import { OverpoolError } from '../errors.ts'
+
+/** The environment that each part reads: names that must be there, and names that may be. Nothing else reads `process.env`. */
+export const ENV = {
+  /** the HTTP door; TRACES is there if X-Ray is to be told of its calls */
+  payments: { required: ['INGRESS_URLS', 'BUCKET', 'NAMESPACE'], optional: ['TRACES', 'AWS_ENDPOINT_URL'] },
+  /** the runner of one handler */
+  handler: {
+    required: ['HANDLER', 'BELLS_URL', 'TABLE', 'BUCKET', 'INGRESS_URLS', 'NAMESPACE'],
+    optional: ['TRACES', 'AWS_ENDPOINT_URL'],
+  },
+  /**
+   * SEED_ARN names the secret, whose value is read at the start and stands nowhere else; MACHINE is a MachinePlan; LEASE_MS (20,000): after so long another task
+   * takes the place of one that has died without a word
+   */
+  sidecar: {
+    required: ['TABLE', 'BUCKET', 'INGRESS_URL', 'SHARD', 'SHARDS', 'SEED_ARN', 'MACHINE'],
+    optional: ['WORK_DIR', 'LEASE_MS', 'AWS_ENDPOINT_URL'],
+  },
+  /** the container's health check */
+  health: { required: [], optional: ['WORK_DIR'] },
+  /** whoever reaches a machine on AWS from outside; region and credentials are the SDK's to find */
+  caller: { required: [], optional: ['AWS_ENDPOINT_URL', 'AWS_PROFILE'] },
+  local: { required: [], optional: ['PORT', 'HOST', 'OVERPOOL_DIR'] },
+} as const satisfies Record<string, { required: readonly string[]; optional: readonly string[] }>
+
+export type EnvOf<Part extends keyof typeof ENV> = Record<(typeof ENV)[Part]['required'][number], string> &
+  Partial<Record<(typeof ENV)[Part]['optional'][number], string>>
+
+/** The environment of a part, or BAD_CONFIG with all that is missing. */
+export function readEnv<Part extends keyof typeof ENV>(part: Part, from: NodeJS.ProcessEnv = process.env): EnvOf<Part> {
+  const { required, optional } = ENV[part] as { required: readonly string[]; optional: readonly string[] }
+  const missing = required.filter((name) => !from[name])
+  if (missing.length) throw new OverpoolError('BAD_CONFIG', `the environment lacks ${missing.join(', ')}`)
+  const present = [...required, ...optional].filter((name) => from[name])
+  return Object.fromEntries(present.map((name) => [name, from[name]])) as EnvOf<Part>
+}

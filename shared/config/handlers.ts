@@ -1,0 +1,63 @@
+import { basename, resolve } from 'node:path'
+import type { OverpoolConfig, SubscriptionConfig } from './config.ts'
+import { OverpoolError } from '../errors.ts'
+import { isPeerPool, parseCapability } from '../ledger/capability.ts'
+
+/** The pools that a handler is called for. */
+export interface Takes {
+  /** those that the config gives it */
+  pools: string[]
+  /** it has every peer's pool besides, but not these */
+  notPeers?: string[] | undefined
+}
+
+/** A handler that a config names. */
+export interface PlannedHandler extends Takes {
+  /** keeps its place in the pools: its file's name without the ending */
+  name: string
+  /** absolute */
+  file: string
+  /** as the config has it */
+  named: string
+}
+
+/** The handlers of a config, each once, and what each of them takes. @param dir the folder of the config's file */
+export function planHandlers(config: OverpoolConfig, dir: string): PlannedHandler[] {
+  const planned = new Map<string, PlannedHandler>()
+  const at = (named: string): PlannedHandler => {
+    const file = resolve(dir, named)
+    const name = handlerName(file)
+    const there = planned.get(name)
+    if (there?.file === file) return there
+    if (there) {
+      throw new OverpoolError(
+        'BAD_CONFIG',
+        `${there.file} and ${file} have one name; a handler's place in the pools is kept under it: rename one`,
+      )
+    }
+    const fresh: PlannedHandler = { name, file, named, pools: [], notPeers: undefined }
+    planned.set(name, fresh)
+    return fresh
+  }
+  const pools: [pool: string, handler: string | undefined][] = Object.entries(config.pools).map(([path, { handler }]) => [path, handler])
+  for (const { key, handler } of subscriptionsOf(config)) pools.push([parseCapability(key).key, handler])
+  for (const [path, handler = config.handler] of pools) if (handler !== undefined) at(handler).pools.push(path)
+  // Peers' pools that are followed without the config's doing (`overpool sub`) are the config's own handler's.
+  if (config.handler !== undefined) at(config.handler).notPeers = pools.map(([path]) => path)
+  return [...planned.values()]
+}
+
+export function takes({ pools, notPeers }: Takes, pool: string): boolean {
+  return pools.includes(pool) || (notPeers !== undefined && isPeerPool(pool) && !notPeers.includes(pool))
+}
+
+export function subscriptionsOf({ subscribe = [] }: Pick<OverpoolConfig, 'subscribe'>): SubscriptionConfig[] {
+  return subscribe.map((one) => (typeof one === 'string' ? { key: one } : one))
+}
+
+function handlerName(file: string): string {
+  return basename(file)
+    .replace(/\.[^.]*$/, '')
+    .toLowerCase()
+    .replace(/[^a-z0-9_-]/g, '-')
+}

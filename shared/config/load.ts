@@ -1,0 +1,93 @@
+import { hash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { isBuiltin } from 'node:module'
+import { basename, join, relative, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { type BuildFailure, build, type Plugin } from 'esbuild'
+import { OverpoolError } from '../errors.ts'
+
+/** This library, as a loaded file imports it: the very one that runs, not a second copy. */
+const LIBRARY = new URL(`../../index${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url).href
+
+export interface Loaded {
+  exports: Record<string, unknown>
+  /** absolute paths of the files that it is made of */
+  files: string[]
+}
+
+/**
+ * Bundles a user's file, TypeScript or JavaScript, and imports it; again after a change gives the new code beside the old.
+ * @param outDir where bundles lie; those of earlier loads are removed
+ * @throws OverpoolError BAD_CONFIG, with the place in the file
+ */
+export async function load(file: string, outDir: string): Promise<Loaded> {
+  const { code, files } = await bundle(file, outDir)
+  const name = `${basename(file).replace(/\.[^.]*$/, '')}-${hash('sha256', resolve(file)).slice(0, 8)}`
+  const out = join(outDir, `${name}-${hash('sha256', code).slice(0, 12)}.mjs`)
+  mkdirSync(outDir, { recursive: true })
+  for (const old of readdirSync(outDir)) if (old.startsWith(`${name}-`)) rmSync(join(outDir, old))
+  writeFileSync(out, code)
+  try {
+    return { exports: (await import(pathToFileURL(out).href)) as Record<string, unknown>, files }
+  } catch (cause) {
+    throw new OverpoolError(
+      'BAD_CONFIG',
+      `${placeOf(cause) ?? near(file)}: ${cause instanceof Error ? String(cause) : `threw ${String(cause)}`}`,
+      { cause },
+    )
+  }
+}
+
+/** Where in the user's own files a load failed, as the source maps say. */
+function placeOf(cause: unknown): string | undefined {
+  const [, place, at] = (cause instanceof Error && /^ +at .*?([^\s()]+?)(:\d+:\d+)\)?$/m.exec(cause.stack ?? '')) || []
+  return place && existsSync(place) ? `${near(place)}${at}` : undefined
+}
+
+/** A path as it is shortest to read. */
+function near(file: string): string {
+  const path = relative('.', file)
+  return path.startsWith('..') ? file : path
+}
+
+async function bundle(file: string, outDir: string): Promise<{ code: string; files: string[] }> {
+  try {
+    const { outputFiles, metafile } = await build({
+      entryPoints: [file],
+      outdir: outDir, // nothing is written, but the source map's paths begin there
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      target: `node${process.versions.node}`,
+      sourcemap: 'inline',
+      metafile: true,
+      write: false,
+      logLevel: 'silent',
+      plugins: [packagesStayOutside],
+    })
+    return { code: outputFiles[0]!.text, files: Object.keys(metafile.inputs).map((input) => resolve(input)) }
+  } catch (cause) {
+    throw buildError(file, cause)
+  }
+}
+
+/** A mistake in a user's file that esbuild has found, with its place. */
+export function buildError(file: string, cause: unknown): OverpoolError {
+  const [error] = (cause as Partial<BuildFailure>).errors ?? []
+  const where = error?.location ? `${error.location.file}:${error.location.line}:${error.location.column + 1}: ` : `${near(file)}: `
+  return new OverpoolError('BAD_CONFIG', `${where}${error?.text ?? String(cause)}`, { cause })
+}
+
+// Packages are imported from where they are installed, by their full path: the bundle may lie anywhere.
+const packagesStayOutside: Plugin = {
+  name: 'packages-stay-outside',
+  setup({ onResolve, resolve }) {
+    onResolve({ filter: /^[^./]/ }, async ({ path, kind, resolveDir, pluginData }) => {
+      if (kind === 'entry-point' || pluginData === 'asked') return undefined
+      if (isBuiltin(path)) return { path, external: true }
+      if (path === 'overpool-cloud') return { path: LIBRARY, external: true }
+      const found = await resolve(path, { kind, resolveDir, pluginData: 'asked' })
+      return found.errors.length ? { errors: found.errors } : { path: pathToFileURL(found.path).href, external: true }
+    })
+  },
+}

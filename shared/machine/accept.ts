@@ -1,0 +1,132 @@
+import { randomBytes } from 'node:crypto'
+import type { CheckedPayment } from '../bip270/payment.ts'
+import type { CheckedSettings, Filter, FilterPayment } from '../config/config.ts'
+import { OverpoolError } from '../errors.ts'
+import {
+  type Cause,
+  type Entry,
+  type EntryId,
+  encodeEntry,
+  idOfHandlerPost,
+  idOfName,
+  idOfPayment,
+  idOfTransaction,
+  type PaymentFields,
+} from '../ledger/entry.ts'
+import { encodeIngress } from '../ledger/messages.ts'
+import type { Ingress } from '../queue/port.ts'
+import { parseTransaction } from '../transaction/index.ts'
+
+/** A wallet waits for the filter, so this is all that a filter has, ms: on AWS less than its function (cdk/payments.ts). */
+const FILTER_MS = 10_000
+const NONE = Symbol('no verdict')
+
+/** What the door knows of a pool. */
+export interface PoolDoor extends Pick<CheckedSettings, 'filter' | 'unique' | 'maxHops'> {
+  path: string
+  /** why nothing is appended to it, until an operator acts */
+  halted?: string
+}
+
+/** Who posts: a wallet; a program, which may name its post; or a handler, on an entry. */
+export type Poster =
+  | { source: 'http' }
+  | { source: 'api'; name?: string }
+  | { source: 'handler'; handler: string; cause: Cause; ordinal: number; hops: number; name?: string }
+
+export interface Accepted {
+  id: EntryId
+  hash: string
+  /** by which its receipt is found */
+  key: string
+}
+
+export interface AcceptDeps {
+  ingress: Ingress
+  now: () => number
+}
+
+/** Takes a checked payment into a pool: filter, id, ingress queue. Resolves when the queue holds it durably (Promise 2). */
+export async function accept(
+  pool: PoolDoor,
+  { scanned, fields }: CheckedPayment,
+  poster: Poster,
+  { ingress, now }: AcceptDeps,
+): Promise<Accepted> {
+  if (pool.halted !== undefined) throw new OverpoolError('POOL_HALTED', `"${pool.path}" takes no posts: ${pool.halted}`)
+  const hops = poster.source === 'handler' ? poster.hops + 1 : 0
+  if (hops > pool.maxHops) {
+    throw new OverpoolError(
+      'LOOP_TOO_DEEP',
+      `this post is ${hops} posts away from the one that began the loop; "${pool.path}" allows ${pool.maxHops} (maxHops)`,
+    )
+  }
+  if (pool.filter)
+    await runFilter(pool.filter, { transaction: Buffer.from(scanned.bytes).toString('hex'), ...fields, parsed: parseTransaction(scanned) })
+  const id = entryId(pool, scanned.bytes, scanned.txid, fields, poster)
+  const entry: Entry = {
+    id,
+    at: now(),
+    tx: scanned.bytes,
+    payment: fields,
+    source: poster.source,
+    hops,
+    ...(poster.source === 'handler' && { cause: poster.cause }),
+  }
+  const named = poster.source === 'handler' || (poster.source === 'api' && poster.name !== undefined)
+  const body = encodeIngress({ pool: pool.path, id, txid: scanned.txid, named, entry: encodeEntry(entry) })
+  await ingress.send([{ body, group: pool.path }])
+  return { id, hash: scanned.txid, key: named ? id : scanned.txid }
+}
+
+function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFields, poster: Poster): EntryId {
+  if (poster.source === 'http') return pool.unique === 'transaction' ? idOfTransaction(pool.path, txid) : idOfPayment(pool.path, tx, fields)
+  if (poster.name !== undefined) return idOfName(pool.path, poster.name)
+  if (poster.source === 'handler') return idOfHandlerPost(poster.handler, poster.cause, poster.ordinal)
+  return randomBytes(32).toString('hex') as EntryId // each call is an entry of its own
+}
+
+/** Runs either kind of filter; throws FILTER_REFUSED with its reason, or FILTER_SILENT if it does not answer, or what it has asked does not. */
+async function runFilter(filter: Filter, payment: FilterPayment): Promise<void> {
+  let verdict: unknown
+  try {
+    verdict = await verdictOf(filter, payment)
+  } catch (reason) {
+    if (isOfMachines(reason)) throw silent(reason)
+    throw refused(reasonText(reason), reason)
+  }
+  if (verdict === false) throw refused('this pool does not take such a payment')
+  if (verdict === NONE) throw silent()
+}
+
+/** A failure of what the filter has asked, AWS or another machine, and no word on the payment: as a refusal it would be final, and tell the wallet of our machines. */
+function isOfMachines(reason: unknown): boolean {
+  if (reason instanceof OverpoolError) return reason.retryable || reason.code === 'ACCESS_DENIED'
+  const told = reason instanceof Error ? [reason, reason.cause] : [] // what `fetch` throws has it as its cause
+  return told.some((error) => error instanceof AggregateError || (error instanceof Error && ('$metadata' in error || 'syscall' in error)))
+}
+
+function silent(cause?: unknown): OverpoolError {
+  return new OverpoolError('FILTER_SILENT', 'the filter of this pool has not answered; please try again', { cause, retryable: true })
+}
+
+function verdictOf(filter: Filter, payment: FilterPayment): Promise<unknown> {
+  let timer: NodeJS.Timeout
+  return new Promise<unknown>((resolve, reject) => {
+    timer = setTimeout(() => resolve(NONE), FILTER_MS)
+    const returned = filter(payment, (error, valid) => (error ? reject(error) : resolve(valid)))
+    // Not `resolve(returned)`: one that never answers could not be given up any more.
+    if (filter.length < 2) Promise.resolve(returned).then(resolve, reject)
+    // The original's form answers by its callback, whatever it returns; but an async one that throws, or says something in the end, has answered, too.
+    else if (returned instanceof Promise) returned.then((said) => said !== undefined && resolve(said), reject)
+  }).finally(() => clearTimeout(timer))
+}
+
+function reasonText(reason: unknown): string {
+  const text = reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : ''
+  return text.slice(0, 200) || 'this pool does not take such a payment'
+}
+
+function refused(message: string, cause?: unknown): OverpoolError {
+  return new OverpoolError('FILTER_REFUSED', message, { cause })
+}

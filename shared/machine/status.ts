@@ -1,0 +1,46 @@
+import { isPeerPool } from '../ledger/capability.ts'
+import type { Network } from '../store/port.ts'
+import type { Pools } from './pools.ts'
+
+/** How a pool stands, here and in the network. */
+export interface PoolStatus {
+  path: string
+  /** public key, 64 hex */
+  key: string
+  entries: number
+  /** ours: offered to the network */
+  published?: boolean
+  /** a peer's: followed */
+  subscribed?: boolean
+  encrypted?: boolean
+  /** machines that may have it, if not all */
+  allow?: string[]
+  /** a peer's pool that is not followed from its first entry: where it begins */
+  begins?: { block: number; seq: number }
+  /** as last seen by the machine, at `at` */
+  network?: Network
+  /** blocks that its publisher has signed and that are not here, as far as we have heard */
+  behind?: number
+  halted?: string
+}
+
+export async function statusOf(pools: Pools): Promise<PoolStatus[]> {
+  return Promise.all(
+    (await pools.list()).map(async ({ path, key, wanted = {}, network, begins, halted }) => {
+      const { blocks, entries } = await pools.size(path)
+      const isPeers = isPeerPool(path)
+      return {
+        path,
+        key,
+        entries,
+        ...(isPeers ? { subscribed: wanted.subscribe ?? false } : { published: wanted.publish ?? false }),
+        ...((wanted.encrypt ?? wanted.secret) && { encrypted: true }),
+        ...(wanted.allow && { allow: wanted.allow }),
+        ...(begins && { begins }),
+        ...(network && { network }),
+        ...(network?.remoteLength !== undefined && { behind: Math.max(0, network.remoteLength - blocks) }),
+        ...(halted !== undefined && { halted }),
+      }
+    }),
+  )
+}

@@ -1,0 +1,146 @@
+import { type Block, entriesOf } from '../../shared/ledger/block.ts'
+import { isPeerPool } from '../../shared/ledger/capability.ts'
+import type { Entry } from '../../shared/ledger/entry.ts'
+import type { Mirror, PoolControl, Signed } from '../../shared/store/port.ts'
+import { scanTransaction } from '../../shared/transaction/index.ts'
+import type { ReadCore } from './core.ts'
+import { isSignedBy, TreeHash } from './signed.ts'
+
+/** Problems are listed up to this number; all are counted. */
+const MAX_LISTED = 20
+/** Blocks read at once. */
+const PAGE = 64
+
+/** A hypercore that lies on a disk which is not reached from here: what was last reported of it is all that is known. */
+export const ELSEWHERE = Symbol('elsewhere')
+
+export interface Verified {
+  pool: string
+  key: string
+  blocks: number
+  entries: number
+  /** of all blocks */
+  bytes: number
+  receipts: number
+  /** blocks in the hypercore, or of one elsewhere what was last reported; fewer than in the mirror when it has not caught up, which is no problem */
+  coreLength: number
+  /** blocks of a peer's that have no entries, because they are no blocks */
+  passedOver: number
+  /** of the hypercore, 64 hex, if it has blocks */
+  treeHash?: string
+  /** so many blocks, as they are in the mirror, are proved to be what the pool's key has signed */
+  signedBlocks: number
+  /** of a hypercore elsewhere: so many blocks, as they are in the mirror, have the tree hash that was last reported of it */
+  reportedBlocks?: number
+  problems: number
+  /** the first of them, in words */
+  listed: string[]
+}
+
+/**
+ * Reads a pool from its first block to its last: do mirror, hypercore and receipts agree, and has the pool's key signed what is in the mirror (Promise 1)?
+ * What was last reported of the hypercore, when it was there to be seen, has to be in the mirror still.
+ * @param core undefined if there is none yet
+ * @param secret the encryption key of an encrypted pool
+ */
+export async function verifyPool(
+  pool: PoolControl,
+  mirror: Mirror,
+  hypercore: ReadCore | typeof ELSEWHERE | undefined,
+  secret: string | undefined,
+): Promise<Verified> {
+  const { path, key, begins } = pool
+  const core = hypercore === ELSEWHERE ? undefined : hypercore
+  const coreLength = hypercore === ELSEWHERE ? pool.coreLength : (core?.length ?? 0)
+  const verified: Verified = {
+    pool: path,
+    key,
+    blocks: 0,
+    entries: 0,
+    bytes: 0,
+    receipts: 0,
+    coreLength,
+    passedOver: 0,
+    signedBlocks: 0,
+    ...(hypercore === ELSEWHERE && !isPeerPool(path) && { reportedBlocks: 0 }),
+    problems: 0,
+    listed: [],
+  }
+  const problem = (what: string) => {
+    if (verified.problems++ < MAX_LISTED) verified.listed.push(what)
+  }
+  if (pool.halted) problem(`the pool is halted: ${pool.halted}`)
+  const signed = pool.signed ?? (await core?.signed())
+  const tree = new TreeHash({ key, secret })
+
+  let next = begins ? undefined : 0
+  let n = begins?.block ?? 0
+  for (let blocks = await mirror.readBlocks(path, n, PAGE); blocks.length; blocks = await mirror.readBlocks(path, n, PAGE)) {
+    for (const block of blocks) {
+      n = block.n + 1
+      verified.blocks++
+      verified.bytes += block.bytes.length
+      if (next !== undefined && block.first !== next) problem(`block ${block.n} begins with entry ${block.first}, and ${next} comes next`)
+      if (core && block.n < coreLength && (await core.has(block.n)) && Buffer.compare(await core.get(block.n), block.bytes) !== 0) {
+        problem(`block ${block.n} of the hypercore is not that of the mirror`)
+      }
+      if (!begins) tree.add(block.bytes)
+      if (!begins && n === signed?.length) checkSigned(key, signed, tree, verified, problem)
+      if (n === pool.coreLength) checkReported(pool, tree, verified, problem)
+      if (block.count) verified.receipts += await checkEntries(pool, block, mirror, problem)
+      else verified.passedOver++
+      verified.entries += block.count
+      next = block.count ? block.first + block.count : undefined // nobody knows how many entries a block had that is none
+    }
+  }
+  if (coreLength > n && !isPeerPool(path) && !pool.rebuild) problem(`the hypercore has ${coreLength} blocks, the mirror only ${n}`)
+  if (core && coreLength) verified.treeHash = await core.treeHash(coreLength)
+  if (hypercore === ELSEWHERE) verified.treeHash = pool.treeHash
+  return verified
+}
+
+function checkSigned(key: string, signed: Signed, tree: TreeHash, verified: Verified, problem: (what: string) => void): void {
+  if (tree.value !== signed.treeHash)
+    problem(
+      `the first ${signed.length} blocks in the mirror are not those that were signed: their tree hash is ${tree.value}, and ${signed.treeHash} was signed`,
+    )
+  else if (!isSignedBy(key, signed)) problem(`the signature over the first ${signed.length} blocks is not one of the pool's key`)
+  else verified.signedBlocks = signed.length
+}
+
+/** A core that is to be made again, encrypted or from another mirror, will have another tree hash; a peer's pool is held against what its publisher signed. */
+function checkReported(
+  { path, coreLength, treeHash, rebuild }: PoolControl,
+  tree: TreeHash,
+  verified: Verified,
+  problem: (what: string) => void,
+): void {
+  if (isPeerPool(path) || rebuild || treeHash === undefined) return
+  if (tree.value === treeHash) {
+    if (verified.reportedBlocks !== undefined) verified.reportedBlocks = coreLength
+    return
+  }
+  problem(
+    `the first ${coreLength} blocks in the mirror are not those of the hypercore: their tree hash is ${tree.value}, and ${treeHash} was reported`,
+  )
+}
+
+/** @returns how many receipts there are. Those of the newest blocks may still be on their way: after the checkpoint none is missed */
+async function checkEntries(pool: PoolControl, block: Block, mirror: Mirror, problem: (what: string) => void): Promise<number> {
+  const { n, first, count } = block
+  let entries: Entry[]
+  try {
+    entries = entriesOf(block)
+  } catch (error) {
+    problem(`block ${n} cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+    return 0
+  }
+  if (entries.length !== count) problem(`block ${n} holds ${entries.length} entries, and its item says ${count}`)
+  const wanted = entries.map(({ id, tx }) => ({ key: scanTransaction(tx).txid as string, id }))
+  const found = await mirror.findReceipts(pool.path, wanted)
+  found.forEach((receipt, i) => {
+    if (!receipt && n < pool.checkpoint) problem(`entry ${first + i} (${wanted[i]!.key}) has no receipt`)
+    if (receipt && receipt.seq !== first + i) problem(`the receipt of entry ${first + i} (${wanted[i]!.key}) points to ${receipt.seq}`)
+  })
+  return found.filter(Boolean).length
+}

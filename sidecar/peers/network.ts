@@ -1,0 +1,183 @@
+import type Hypercore from 'hypercore'
+import { type Clock, timeLeft } from '../../shared/clock.ts'
+import { OverpoolError } from '../../shared/errors.ts'
+import { isPeerPool } from '../../shared/ledger/capability.ts'
+import type { Mirror, Network, PoolControl } from '../../shared/store/port.ts'
+import type { CoreStore } from '../cores/core.ts'
+import type { Ringer } from '../writer/effects.ts'
+import type { Report } from '../report.ts'
+import type { Sidecar } from '../writer/ingress-consumer.ts'
+import { Subscription } from './subscription.ts'
+import type { Swarm } from './swarm.ts'
+
+/** How often handlers whose cursor lags in a followed pool are looked for, ms. A writer does so for its own pool. */
+const SWEEP_MS = 5_000
+
+export interface PoolNetworkOptions {
+  mirror: Mirror
+  cores: CoreStore
+  swarm: Swarm
+  sidecar: Pick<Sidecar, 'reopen'>
+  ringers: (pool: string) => Ringer[]
+  clock: Clock
+  report: Report
+  /** the pools that are ours to offer and to follow, of those in the mirror; default all */
+  owns?: (pool: string) => boolean
+  /** how often it is looked whether callers want something else, ms (default 1,000) */
+  lookMs?: number
+}
+
+/** A pool that takes part in the network: one of ours, or a peer's. */
+interface Member {
+  core: Hypercore
+  subscription?: Subscription
+  /** the machines that may have it */
+  allow: string | undefined
+  /** what it cannot be changed in while it is a member */
+  terms: string
+}
+
+/** Makes of the network what callers want of it, as they wrote it into the control items; and writes there how it stands. */
+export class PoolNetwork {
+  readonly #options: PoolNetworkOptions
+  readonly #members = new Map<string, Member>()
+  readonly #written = new Map<string, string>()
+  readonly #stopped = new AbortController()
+  #looking: Promise<void> = Promise.resolve()
+  readonly #running: Promise<void>
+
+  constructor(options: PoolNetworkOptions) {
+    this.#options = options
+    this.#running = this.#run()
+  }
+
+  async #run(): Promise<void> {
+    const { clock, lookMs = 1_000 } = this.#options
+    for (let swept = clock.now(); !this.#stopped.signal.aborted; ) {
+      await this.look()
+      if (!timeLeft(clock, swept, SWEEP_MS)) {
+        swept = clock.now()
+        await this.ringAgain() // a bell can get lost
+      }
+      await clock.sleep(lookMs, this.#stopped.signal)
+    }
+  }
+
+  /** Looks now: resolves when what is wanted has been begun. */
+  look(): Promise<void> {
+    this.#looking = this.#looking
+      .then(() => this.#look())
+      .catch((error) => this.#options.report({ kind: 'retrying', pool: '', step: 'network', error }))
+    return this.#looking
+  }
+
+  async #look(): Promise<void> {
+    const { mirror, report, owns } = this.#options
+    for (const pool of await mirror.listPools()) {
+      if (this.#stopped.signal.aborted) return
+      if (owns && !owns(pool.path)) continue
+      try {
+        await this.#settle(pool)
+        await this.#describe(pool)
+      } catch (error) {
+        report({ kind: 'retrying', pool: pool.path, step: 'network', error }) // the other pools go on
+      }
+    }
+  }
+
+  async #settle(pool: PoolControl): Promise<void> {
+    const { path } = pool
+    const member = this.#members.get(path)
+    if (member && (pool.rebuild || !isWanted(pool) || member.subscription?.halted || member.terms !== termsOf(pool))) {
+      await this.#leave(path, member)
+      return this.#begin((await this.#options.mirror.readPool(path))!) // whether it is halted has been written meanwhile
+    }
+    await this.#begin(pool)
+  }
+
+  async #begin(pool: PoolControl): Promise<void> {
+    const { cores, mirror, sidecar, swarm } = this.#options
+    const { path, key, wanted } = pool
+    if (pool.rebuild && !isPeerPool(path)) await sidecar.reopen(path)
+    else if (pool.rebuild) {
+      await cores.purge(key)
+      await mirror.updatePool(path, { rebuild: undefined })
+    }
+    if (!isWanted(pool)) return
+    const member = this.#members.get(path) ?? (await this.#join(pool))
+    const allow = JSON.stringify(wanted?.allow)
+    if (member.allow !== allow) swarm.restrict(member.core, wanted?.allow)
+    member.allow = allow
+  }
+
+  async #join(pool: PoolControl): Promise<Member> {
+    const { mirror, cores, swarm, ringers, clock, report } = this.#options
+    const { path, key, wanted: { allow, peer } = {} } = pool
+    const isPeers = isPeerPool(path)
+    const core = await cores.replica(key, { isOurs: !isPeers })
+    const follow = () => Subscription.open({ pool, mirror, cores, ringers: () => ringers(path), clock, report })
+    const subscription = isPeers ? await follow().catch((error) => core.close().then(() => Promise.reject(error))) : undefined
+    const member = { core, subscription, allow: JSON.stringify(allow), terms: termsOf(pool) }
+    this.#members.set(path, member)
+    swarm.share({ core, announce: !isPeers, allow, peer })
+    return member
+  }
+
+  async #leave(path: string, { core, subscription }: Member): Promise<void> {
+    this.#members.delete(path)
+    await this.#options.swarm.leave(core)
+    await subscription?.stop()
+    await core.close()
+  }
+
+  /** How the pool stands, written when it is something else than last time. */
+  async #describe({ path, network }: PoolControl): Promise<void> {
+    const { mirror, swarm, clock } = this.#options
+    const member = this.#members.get(path)
+    if (!member && !network?.peers && !network?.announced) return
+    const state = member ? { ...swarm.state(member.core), ...member.subscription?.state } : { ...network, announced: false, peers: 0 }
+    const { at: _, ...said } = { at: 0, ...state }
+    const text = JSON.stringify(said)
+    if (this.#written.get(path) === text) return
+    await mirror.updatePool(path, { network: { ...said, at: clock.now() } as Network })
+    this.#written.set(path, text)
+  }
+
+  /** Resolves when the DHT has taken the announcement of a published pool. */
+  async announced(path: string, signal?: AbortSignal): Promise<void> {
+    const { clock, swarm } = this.#options
+    while (!signal?.aborted && !this.#stopped.signal.aborted) {
+      const member = this.#members.get(path)
+      if (member && swarm.state(member.core).announced) return
+      await clock.sleep(20, signal)
+    }
+    throw new OverpoolError('CLOSED', `"${path}" was not announced before the end`)
+  }
+
+  /** Rings for handlers whose cursor lags in a pool that is followed. */
+  async ringAgain(): Promise<void> {
+    for (const { subscription } of this.#members.values()) await subscription?.ringAgain()
+  }
+
+  /** Leaves the network, and lets the effects of what has come go out. */
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    await this.#running
+    await this.#looking
+    await this.#options.swarm.close()
+    await Promise.all(
+      [...this.#members.values()].map(async ({ core, subscription }) => {
+        await subscription?.stop()
+        await core.close()
+      }),
+    )
+  }
+}
+
+function isWanted({ path, wanted = {}, halted }: PoolControl): boolean {
+  return halted === undefined && ((isPeerPool(path) ? wanted.subscribe : wanted.publish) ?? false)
+}
+
+function termsOf({ wanted = {} }: PoolControl): string {
+  return JSON.stringify([wanted.secret, wanted.peer])
+}

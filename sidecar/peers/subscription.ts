@@ -1,0 +1,320 @@
+import { atMost, type Clock } from '../../shared/clock.ts'
+import { OverpoolError } from '../../shared/errors.ts'
+import { type Block, decodeBlock, isBlockHead } from '../../shared/ledger/block.ts'
+import type { Mirror, Network, PoolControl, PoolPatch } from '../../shared/store/port.ts'
+import { Wake } from '../../shared/wake.ts'
+import type { CoreStore, PeerCore } from '../cores/core.ts'
+import { type CoreState, Effects, type Ringer } from '../writer/effects.ts'
+import { type Patience, patienceWith } from '../retrying.ts'
+import { type CheckedBlock, checkPeerBlock } from './peer-block.ts'
+import type { Report } from '../report.ts'
+import { TreeHash, treeHashOf } from '../cores/signed.ts'
+
+/** Blocks, and about so many bytes, that are put into the mirror at once at most. */
+const PAGE_BLOCKS = 512
+const PAGE_BYTES = 4 * 1024 * 1024
+/** A subscription from now on looks at so many of the newest blocks for the sequence number. */
+const MAX_TRIES = 16
+/** Blocks that are read from the disk at once: each may be large. */
+const READ_BLOCKS = 16
+/** Far behind, it is waited so long for a fuller page, ms: a commit for many costs little more than one for a few. */
+const GATHER_MS = 250
+
+export interface SubscriptionOptions {
+  pool: PoolControl
+  mirror: Mirror
+  cores: Pick<CoreStore, 'follow'>
+  ringers: () => Ringer[]
+  clock: Clock
+  report: Report
+}
+
+/**
+ * Follows a peer's pool: each block that its publisher has signed goes into the mirror and has its effects, as a block of ours does, but nothing is appended
+ * (steps 1 and 3 of a payment's way). It goes on where the mirror ends, so whenever it dies nothing is skipped and nothing comes twice.
+ */
+export class Subscription implements CoreState {
+  readonly key: string
+  readonly #options: SubscriptionOptions
+  readonly #untilDone: Patience
+  readonly #core: PeerCore
+  readonly #effects: Effects
+  readonly #wake: Wake
+  readonly #running: Promise<void>
+  #length: number
+  /** the sequence number that comes next; undefined while none is known */
+  #next: number | undefined
+  /** no block has been taken yet: if this one is nonsense, the key is wrong */
+  #isFirst: boolean
+  /** the block before was passed over */
+  #gap = false
+  #skipped: number
+  #lastSkipped: string | undefined
+  #stopping = false
+  readonly #stopped = Promise.withResolvers<never>()
+  #halted: OverpoolError | undefined
+  /** resolves when the mirror says that it is halted */
+  #marked: Promise<void> | undefined
+  /** length of what is kept of the publisher's signatures */
+  #signedLength: number
+
+  static async open(options: SubscriptionOptions): Promise<Subscription> {
+    const { pool, mirror, cores } = options
+    const last = await mirror.lastBlock(pool.path)
+    const wake = new Wake()
+    let alarm = (_what: string): void => {}
+    const core = await cores.follow(pool.path, pool.wanted?.secret, { grew: () => wake.wake(), alarm: (what) => alarm(what) })
+    const subscription = new Subscription(options, core, last, wake)
+    alarm = (what) => subscription.#halt(what)
+    return subscription
+  }
+
+  private constructor(options: SubscriptionOptions, core: PeerCore, last: Block | undefined, wake: Wake) {
+    const { pool, mirror, ringers, clock, report } = options
+    this.#options = options
+    this.key = pool.path
+    this.#untilDone = patienceWith(pool.path, options, () => this.#stopping)
+    this.#core = core
+    this.#wake = wake
+    this.#length = last ? last.n + 1 : (pool.begins?.block ?? 0)
+    this.#next = last ? last.first + last.count : this.#length === 0 ? 0 : undefined
+    this.#gap = last?.count === 0
+    this.#isFirst = !last
+    this.#signedLength = pool.signed?.length ?? 0
+    this.#skipped = pool.network?.skipped ?? 0
+    this.#lastSkipped = pool.network?.lastSkipped
+    const checkpoint = Math.max(pool.checkpoint, pool.begins?.block ?? 0)
+    this.#effects = new Effects({
+      path: this.key,
+      mirror,
+      ringers,
+      clock,
+      report,
+      checkpoint,
+      last,
+      coreLength: pool.coreLength,
+      core: this,
+    })
+    this.#running = this.#run(checkpoint).catch((error) => {
+      if (!this.#stopping) this.#halt(error instanceof Error ? error.message : String(error), error)
+    })
+  }
+
+  /** Why it is not followed any more, if so. */
+  get halted(): OverpoolError | undefined {
+    return this.#halted
+  }
+
+  /** How it stands: what the publisher has signed, as far as we have heard, and what was passed over. */
+  get state(): Pick<Network, 'remoteLength' | 'skipped' | 'lastSkipped'> {
+    return { remoteLength: this.#core.length, ...(this.#skipped && { skipped: this.#skipped, lastSkipped: this.#lastSkipped }) }
+  }
+
+  async #run(checkpoint: number): Promise<void> {
+    await this.#redoEffects(checkpoint)
+    await this.#untilStopped(this.#compare())
+    if (!(await this.#untilStopped(this.#begin()))) return
+    while (!this.#stopping && !this.#halted) {
+      if (this.#core.length > this.#length) await this.#take(await this.#untilStopped(this.#fetch()))
+      else {
+        void this.#core.fetch(this.#length)
+        await this.#wake.sleep(this.#options.clock)
+      }
+    }
+  }
+
+  /** What may wait for the publisher; the end does not. */
+  #untilStopped<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#stopped.promise])
+  }
+
+  /** Blocks that an earlier process has put, but whose effects it may not have seen through. */
+  async #redoEffects(checkpoint: number): Promise<void> {
+    const { mirror } = this.#options
+    for (let n = checkpoint; n < this.#length && !this.#stopping; ) {
+      const blocks = await this.#untilDone('open', () => mirror.readBlocks(this.key, n))
+      if (!blocks.length) throw new OverpoolError('POOL_HALTED', `block ${n} of ${this.key} is missing in the mirror`)
+      for (const block of blocks) {
+        await this.#effects.keepUp(() => this.#stopping || this.#halted !== undefined)
+        this.#effects.follow(block, checkPeerBlock(block.n, block.bytes, block.first, false).entries)
+        n = block.n + 1
+      }
+    }
+  }
+
+  /**
+   * The publisher's log must go on from what it was: never another block in the place of one that we have. Where the hypercore has been removed, the newest of
+   * ours is fetched again for that: its proof tells the tree hash of all before it.
+   */
+  async #compare(): Promise<void> {
+    const core = this.#core
+    if (core.fork > 0) throw new OverpoolError('POOL_HALTED', 'the publisher has taken back what it had signed (fork)')
+    const n = this.#length - 1
+    const [block] = n < 0 ? [] : await this.#untilDone('open', () => this.#options.mirror.readBlocks(this.key, n, 1))
+    if (!block) return
+    const isNew = !(await core.has(n))
+    const isSame = Buffer.compare(block.bytes, await core.get(n)) === 0
+    if (isSame && (!isNew || this.#options.pool.begins || (await core.treeHash(n + 1)) === (await this.#treeHash()))) return
+    throw new OverpoolError(
+      'POOL_HALTED',
+      `block ${n}, or one before it, is not the one that was received before: the publisher has signed two ledgers under one key, or the mirror was changed`,
+    )
+  }
+
+  /** Of what is in the mirror. */
+  #treeHash(): Promise<string | undefined> {
+    const { mirror, pool } = this.#options
+    const tree = () => new TreeHash({ key: this.key, secret: pool.wanted?.secret })
+    return this.#untilDone('open', () => treeHashOf(mirror, this.key, this.#length, tree()))
+  }
+
+  /** Finds the first block, where the subscription does not begin with the pool's own. False if it was stopped meanwhile. */
+  async #begin(): Promise<boolean> {
+    const { pool, mirror } = this.#options
+    const from = pool.wanted?.from ?? 'start'
+    if (this.#length || from === 'start' || from === 0 || pool.begins) return true
+    if (!(await this.#core.heard())) return false
+    const begins = from === 'now' ? await this.#end() : await this.#find(from)
+    await this.#untilDone('open', () => mirror.updatePool(this.key, { begins }))
+    this.#length = begins.block
+    this.#next = begins.block === 0 ? 0 : undefined
+    this.#effects.beginAt(begins.block)
+    return true
+  }
+
+  /** Behind the newest block. The newest of its last ones that can be read says which entry comes next, or one before it. */
+  async #end(): Promise<{ block: number; seq: number }> {
+    const block = this.#core.length
+    for (let n = block - 1; n >= Math.max(0, block - MAX_TRIES); n--) {
+      const decoded = await this.#decoded(n)
+      if (decoded) return { block, seq: decoded.first + decoded.entries.length }
+    }
+    return { block, seq: 0 }
+  }
+
+  /** The last block that begins with `seq` or before. */
+  async #find(seq: number): Promise<{ block: number; seq: number }> {
+    let low = 0
+    for (let high = this.#core.length; high - low > 1; ) {
+      const middle = (low + high) >> 1
+      const decoded = await this.#decoded(middle)
+      if (!decoded)
+        throw new OverpoolError(
+          'POOL_HALTED',
+          `block ${middle} of the publisher is none, so entry ${seq} cannot be found: subscribe from 'start' or 'now'`,
+        )
+      if (decoded.first <= seq) low = middle
+      else high = middle
+    }
+    return { block: low, seq }
+  }
+
+  async #decoded(n: number): Promise<ReturnType<typeof decodeBlock> | undefined> {
+    const bytes = await this.#core.get(n)
+    if (!isBlockHead(bytes) && this.#isFirst) throw unreadable(this.#options.pool)
+    try {
+      return decodeBlock(bytes)
+    } catch {
+      return undefined
+    }
+  }
+
+  /** The next block when it has come, and those after it that are here already. */
+  async #fetch(): Promise<Uint8Array[]> {
+    const core = this.#core
+    const coming = core.fetch(this.#length)
+    const [first] = await Promise.all([core.get(this.#length), coming && atMost(this.#options.clock, GATHER_MS, coming)])
+    const page = [first]
+    let bytes = first.length
+    while (page.length < PAGE_BLOCKS && bytes < PAGE_BYTES) {
+      const here: Promise<Uint8Array>[] = []
+      for (let n = this.#length + page.length; here.length < READ_BLOCKS && n < core.length && (await core.has(n)); n++)
+        here.push(core.get(n))
+      if (!here.length) break
+      for (const block of await Promise.all(here)) {
+        page.push(block)
+        bytes += block.length
+      }
+    }
+    return page
+  }
+
+  async #take(page: Uint8Array[]): Promise<void> {
+    const { mirror } = this.#options
+    const checked: CheckedBlock[] = []
+    for (const bytes of page) {
+      const one = checkPeerBlock(this.#length + checked.length, bytes, this.#next, this.#gap)
+      if (one.unreadable && this.#isFirst) throw unreadable(this.#options.pool)
+      this.#isFirst = false
+      this.#next = one.block.first + one.block.count
+      this.#gap = one.problem !== undefined
+      checked.push(one)
+    }
+    const blocks = checked.map(({ block }) => block)
+    await this.#effects.keepUp(() => this.#stopping || this.#halted !== undefined)
+    const stand = await this.#untilDone('put', () => mirror.putBlocks(this.key, blocks))
+    for (const [i, { block, entries, problem }] of checked.entries()) {
+      if (Buffer.compare(stand[i]!.bytes, block.bytes) !== 0)
+        throw new OverpoolError('POOL_HALTED', `block ${block.n} is not the one that the mirror holds`)
+      this.#length = block.n + 1
+      if (problem !== undefined) this.#passOver(block.n, problem)
+      this.#effects.follow(block, entries)
+      this.#options.report({ kind: 'block', pool: this.key, n: block.n, entries: block.count })
+    }
+  }
+
+  #passOver(n: number, problem: string): void {
+    this.#skipped++
+    this.#lastSkipped = `block ${n}: ${problem}`
+    this.#options.report({ kind: 'passed-over', pool: this.key, n, problem })
+  }
+
+  /** Blocks that the publisher has signed, as far as we have heard. */
+  get length(): number {
+    return this.#core.length
+  }
+
+  /** What the publisher has signed is kept when all of it is in the mirror; of a log that is followed no more, what was kept before stands. */
+  async describe(): Promise<PoolPatch> {
+    if (this.#halted) return {}
+    const coreLength = this.#core.length
+    const core: PoolPatch = { coreLength, treeHash: await this.#core.treeHash(coreLength) }
+    const signed = await this.#core.signed()
+    if (!signed || signed.length > this.#effects.done || signed.length < this.#signedLength) return core
+    this.#signedLength = signed.length
+    return { ...core, signed }
+  }
+
+  /** Rings for handlers whose cursor lags. */
+  async ringAgain(): Promise<void> {
+    await this.#effects.ringAgain().catch((error) => this.#options.report({ kind: 'retrying', pool: this.key, step: 'bell', error }))
+  }
+
+  #halt(why: string, cause?: unknown): void {
+    if (this.#halted || this.#stopping) return
+    const { mirror, report } = this.#options
+    this.#halted = new OverpoolError('POOL_HALTED', why, { cause })
+    report({ kind: 'halted', pool: this.key, error: this.#halted })
+    this.#marked = this.#untilDone('halt', () => mirror.updatePool(this.key, { halted: why })).catch(() => {}) // the next start may see it again
+    this.#wake.wake()
+  }
+
+  /** Takes no more blocks, lets the effects of those that it has taken go out. The core is closed last: the checkpoint tells of it. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    this.#stopped.promise.catch(() => {}) // there may be nobody who waits
+    this.#stopped.reject(new OverpoolError('CLOSED', 'the subscription is stopped'))
+    this.#wake.wake()
+    await this.#running
+    await this.#marked // whoever stops it looks there whether to follow it again
+    await this.#effects.stop()
+    await this.#core.close()
+  }
+}
+
+function unreadable({ wanted }: PoolControl): OverpoolError {
+  const why = wanted?.secret
+    ? 'the encryption key does not open this pool: ask its publisher for what `pub` printed, and subscribe with that'
+    : 'its blocks cannot be read: if it is an encrypted pool, subscribe with both keys, as its publisher’s `pub` printed them'
+  return new OverpoolError('POOL_HALTED', why)
+}

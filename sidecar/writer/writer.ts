@@ -1,0 +1,415 @@
+import { type Clock, timeLeft } from '../../shared/clock.ts'
+import { OverpoolError } from '../../shared/errors.ts'
+import { type Block, encodeBlock, entriesOf, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
+import type { IngressMessage } from '../../shared/ledger/messages.ts'
+import type { Mirror, PoolControl } from '../../shared/store/port.ts'
+import type { Message, Queue } from '../../shared/queue/port.ts'
+import { Wake } from '../../shared/wake.ts'
+import type { PoolCore } from '../cores/core.ts'
+import { type CoreState, Effects, type Ringer } from './effects.ts'
+import { CoreFollower } from '../cores/follower.ts'
+import { type KnownEntry, KnownIds, knownEntries } from './recent-ids.ts'
+import { type Patience, patienceWith } from '../retrying.ts'
+import type { Report } from '../report.ts'
+import { treeHashOf } from '../cores/signed.ts'
+
+/**
+ * After a block of so many entries the next one comes no sooner than after this time, ms, unless it is full. Under load that makes a few full blocks of many small
+ * ones, and a block costs the same puts, bells, cursors and signatures whatever it holds; a lone post, or a loop's next step, waits for nothing.
+ */
+export interface Busy {
+  entries: number
+  ms: number
+}
+
+const BUSY: Busy = { entries: 8, ms: 20 }
+
+export interface WriterOptions {
+  path: string
+  mirror: Mirror
+  ingress: Queue
+  core: PoolCore
+  /** the handlers that hear of this pool's blocks, at this moment */
+  ringers: () => Ringer[]
+  clock: Clock
+  report: Report
+  /** wait so long for a fuller, cheaper block, ms (default 0) */
+  batchMs?: number
+  /** default: 8 entries, 20 ms */
+  busy?: Busy
+  /** how long a pool is idle until it looks for blocks of another writer and for lost bells, ms (default 5,000) */
+  sweepMs?: number
+  /** aborted: `open` is given up when it fails next */
+  stopping?: AbortSignal
+}
+
+/** A post between its receive from the ingress queue and its deletion there. A redelivery joins it. */
+interface Held {
+  post: IngressMessage
+  messages: Message[]
+}
+
+/** A post that no receipt was found of, by a look-up that began when the effects of blocks before `since` were done. */
+interface Looked {
+  held: Held
+  since: number
+}
+
+/**
+ * The writer of one pool. Three loops, side by side: look (which posts are new), put (block n into the mirror, if absent), and the block's
+ * effects; the core follows by itself. What each does can be redone after a crash at any point (Promises 1 to 4).
+ */
+export class PoolWriter {
+  readonly path: string
+  readonly #options: WriterOptions
+  readonly #untilDone: Patience
+  readonly #known = new KnownIds()
+  readonly #effects: Effects
+  readonly #follower: CoreFollower
+  readonly #held = new Map<string, Held>()
+  #bytes = 0
+  #moved = 0
+  #waiting: Held[] = []
+  #looked: Looked[] = []
+  #lookingSince: number | undefined
+  readonly #lookWake = new Wake()
+  readonly #putWake = new Wake()
+  #loops: Promise<unknown> = Promise.resolve()
+  #lookEnded = false
+  /** when the last block of many was put */
+  #busyAt = Number.NEGATIVE_INFINITY
+  #stopping = false
+  #halted: OverpoolError | undefined
+  /** resolves when the mirror says that the pool is halted */
+  #marked: Promise<void> | undefined
+  /** blocks in the mirror, as far as we know, and the next sequence number */
+  #length: number
+  #next: number
+
+  /** Reads what the mirror and the core hold, appends what the core lacks and redoes the effects after the checkpoint. */
+  static async open(options: WriterOptions): Promise<PoolWriter> {
+    const { path, mirror, core, stopping } = options
+    const patiently = patienceWith(path, options, () => stopping?.aborted ?? false)
+    const [control, last] = await patiently('open', () => Promise.all([mirror.readPool(path), mirror.lastBlock(path)]))
+    if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
+    const length = last ? last.n + 1 : 0
+    const wrong = control.halted ?? (await patiently('open', () => disagreement(mirror, core, control, length)))
+    // Where something is wrong nothing is followed, least of all by the core.
+    const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
+    // Of a core that was made again, as long as it was, the tree hash is still to be written.
+    const reported = control.treeHash === undefined ? 0 : control.coreLength
+    const writer = new PoolWriter(options, from, wrong === undefined ? reported : core.length, last)
+    if (wrong !== undefined) writer.halt(new OverpoolError('POOL_HALTED', wrong))
+    try {
+      while (writer.#length < length && !writer.#halted) {
+        for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length)))
+          writer.#adopt(block, knownEntries(entriesOf(block)))
+        await writer.#effectsKeepUp()
+        writer.#forget()
+      }
+    } catch (error) {
+      if (stopping?.aborted) {
+        await writer.stop() // or it would go on in the background, beside the next one
+        throw error
+      }
+      writer.halt(asHalt(error))
+    }
+    writer.#begin()
+    return writer
+  }
+
+  /** @param from the number of the first block that has not had its effects */
+  private constructor(options: WriterOptions, from: number, coreLength: number, last: Block | undefined) {
+    this.#options = options
+    this.path = options.path
+    this.#untilDone = patienceWith(options.path, options, () => this.#stopping)
+    this.#length = from
+    this.#next = last && last.n + 1 === from ? last.first + last.count : 0
+    const { path, mirror, core, clock, ringers, report } = options
+    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint: from, last, coreLength, core: stateOf(core) })
+    this.#follower = new CoreFollower({ path, mirror, core, clock, report, appended: () => this.#effects.coreGrew() }, from)
+  }
+
+  /** Sets the loops to work, when nothing is left to be adopted from an earlier process: a sweep meanwhile would adopt it twice. */
+  #begin(): void {
+    const looking = this.#lookLoop().finally(() => {
+      this.#lookEnded = true
+      this.#putWake.wake()
+    })
+    this.#loops = Promise.all([looking, this.#putLoop()]).catch((error) => this.halt(asHalt(error)))
+  }
+
+  /** Posts in hand: received, and not yet in a block. */
+  get postsInHand(): number {
+    return this.#held.size
+  }
+
+  get bytesInHand(): number {
+    return this.#bytes
+  }
+
+  /** When it last went on with the posts that it has, ms since 1970; one that has none, or is halted, is not late. */
+  get movedAt(): number {
+    return this.#held.size && !this.#halted ? this.#moved : this.#options.clock.now()
+  }
+
+  /** Why nothing is appended any more, if so. */
+  get halted(): OverpoolError | undefined {
+    return this.#halted
+  }
+
+  accept(post: IngressMessage, message: Message): void {
+    const held = this.#held.get(post.id)
+    if (held) {
+      this.#noteDifference(post, held.post.txid)
+      held.messages.push(message)
+      return
+    }
+    const fresh = { post, messages: [message] }
+    if (!this.#held.size) this.#moved = this.#options.clock.now()
+    this.#held.set(post.id, fresh)
+    this.#bytes += post.entry.length
+    this.#waiting.push(fresh)
+    this.#lookWake.wake()
+  }
+
+  // ---- look: which of the posts are new
+
+  async #lookLoop(): Promise<void> {
+    const { clock, mirror, path } = this.#options
+    while (!this.#halted) {
+      const room = MAX_BLOCK_ENTRIES - this.#looked.length
+      if (!this.#waiting.length || room <= 0) {
+        if (this.#stopping && !this.#waiting.length) return
+        await this.#lookWake.sleep(clock)
+        continue
+      }
+      const since = this.#effects.done
+      this.#lookingSince = since
+      const batch = this.#stillNew(this.#waiting.splice(0, room).map((held) => ({ held, since })))
+      const wanted = batch.map(({ held: { post } }) => ({ key: post.named ? post.id : post.txid, id: post.id }))
+      const receipts = wanted.length ? await this.#untilDone('look-up', () => mirror.findReceipts(path, wanted)) : []
+      batch.forEach((looked, i) => {
+        const receipt = receipts[i]
+        if (!receipt) {
+          this.#looked.push(looked)
+          return
+        }
+        this.#noteDifference(looked.held.post, receipt.txid)
+        this.#settle([looked.held])
+      })
+      this.#lookingSince = undefined
+      this.#putWake.wake()
+    }
+  }
+
+  /** Leaves out, and settles, what is in a block that we know. */
+  #stillNew(batch: Looked[]): Looked[] {
+    return batch.filter(({ held }) => {
+      const known = this.#known.get(held.post.id)
+      if (!known) return true
+      this.#noteDifference(held.post, known.txid)
+      this.#settle([held])
+      return false
+    })
+  }
+
+  // ---- put: block n, if the mirror has none
+
+  async #putLoop(): Promise<void> {
+    const { clock, batchMs = 0, busy = BUSY, sweepMs = 5_000 } = this.#options
+    let idleSince = clock.now() // posts that are in the ledger already do not count
+    while (!this.#halted) {
+      if (!this.#looked.length) {
+        if (this.#stopping && this.#lookEnded) return
+        const left = timeLeft(clock, idleSince, sweepMs)
+        if (this.#stopping) await this.#putWake.sleep(clock)
+        else if (left) await this.#putWake.sleep(clock, left)
+        else {
+          await this.#sweep()
+          idleSince = clock.now()
+        }
+        continue
+      }
+      await this.#untilFull(Math.max(batchMs, timeLeft(clock, this.#busyAt, busy.ms)))
+      await this.#effectsKeepUp()
+      await this.#put(this.#takeLooked())
+      this.#forget()
+      idleSince = clock.now()
+    }
+  }
+
+  /** Waits so long for more posts, or until they are a block, or the writer is to stop. */
+  async #untilFull(ms: number): Promise<void> {
+    const { clock } = this.#options
+    const began = clock.now()
+    while (!this.#isFull() && !this.#stopping && !this.#halted) {
+      const left = timeLeft(clock, began, ms)
+      if (!left) return
+      await this.#putWake.sleep(clock, left)
+    }
+  }
+
+  /** Whether what has been looked up is a block. */
+  #isFull(): boolean {
+    const bytes = this.#looked.reduce((sum, { held }) => sum + held.post.entry.length, 0)
+    return this.#looked.length >= MAX_BLOCK_ENTRIES || bytes >= MAX_BLOCK_BYTES
+  }
+
+  /** Waits while too many effects do; not when the writer is to stop, since what they wait for may be away. */
+  #effectsKeepUp(): Promise<void> {
+    return this.#effects.keepUp(() => this.#halted !== undefined || this.#stopping || (this.#options.stopping?.aborted ?? false))
+  }
+
+  /** A look-up that is under way, or not yet acted on, may have begun before the newest receipts were there: it needs the ids since then. */
+  #forget(): void {
+    this.#known.forget(this.#looked[0]?.since ?? this.#lookingSince ?? this.#effects.done)
+  }
+
+  #takeLooked(): Looked[] {
+    let bytes = 0
+    const end = this.#looked.findIndex(({ held }, i) => (bytes += held.post.entry.length) > MAX_BLOCK_BYTES && i > 0)
+    const batch = this.#looked.splice(0, end < 0 ? MAX_BLOCK_ENTRIES : end)
+    this.#lookWake.wake()
+    return batch
+  }
+
+  async #put(batch: Looked[]): Promise<void> {
+    const { mirror, path } = this.#options
+    let fresh = this.#stillNew(batch)
+    while (fresh.length) {
+      const block = encodeBlock(
+        this.#length,
+        this.#next,
+        fresh.map(({ held }) => held.post.entry),
+      )
+      const stands = await this.#untilDone('put', () => mirror.putBlock(path, block))
+      if (Buffer.compare(stands.bytes, block.bytes) === 0) {
+        this.#adopt(
+          block,
+          fresh.map(({ held }) => held.post),
+        )
+        this.#settle(fresh.map(({ held }) => held))
+        return
+      }
+      // Another writer was first. Its block is the ledger's now, and ours as well; what of ours is not in it comes next.
+      this.#adopt(stands, knownEntries(entriesOf(stands)))
+      fresh = this.#stillNew(fresh)
+    }
+  }
+
+  #adopt(block: Block, entries: KnownEntry[]): void {
+    if (block.count >= (this.#options.busy ?? BUSY).entries) this.#busyAt = this.#options.clock.now()
+    this.#length = block.n + 1
+    this.#next = block.first + block.count
+    this.#known.add(block.n, entries)
+    this.#follower.follow(block)
+    this.#effects.follow(block, entries)
+    this.#options.report({ kind: 'block', pool: this.path, n: block.n, entries: block.count })
+  }
+
+  /** Looks for blocks that another writer has put, and for bells that got lost. A failure waits for the next sweep. */
+  async #sweep(): Promise<void> {
+    const { mirror, path, report } = this.#options
+    try {
+      for (let blocks = await mirror.readBlocks(path, this.#length); blocks.length; blocks = await mirror.readBlocks(path, this.#length)) {
+        for (const block of blocks) this.#adopt(block, knownEntries(entriesOf(block)))
+        await this.#effectsKeepUp()
+      }
+      this.#forget()
+      await this.ringAgain()
+    } catch (error) {
+      if (error instanceof OverpoolError && error.code === 'BAD_BLOCK') throw error
+      report({ kind: 'retrying', pool: path, step: 'sweep', error })
+    }
+  }
+
+  /** Rings for handlers whose cursor lags though all bells are out. A failure waits for the next sweep. */
+  async ringAgain(): Promise<void> {
+    const { path, report } = this.#options
+    await this.#effects.ringAgain().catch((error) => report({ kind: 'retrying', pool: path, step: 'bell', error }))
+  }
+
+  // ---- leaving the ingress queue
+
+  /** The posts are in the mirror, so their messages can go. One that cannot be deleted comes again, is known then, and goes. */
+  #settle(settled: Held[]): void {
+    this.#moved = this.#options.clock.now()
+    for (const { post } of settled) if (this.#held.delete(post.id)) this.#bytes -= post.entry.length
+    const messages = settled.flatMap(({ messages }) => messages)
+    if (!messages.length) return
+    this.#options.ingress
+      .delete(messages)
+      .catch((error) => this.#options.report({ kind: 'retrying', pool: this.path, step: 'delete', error }))
+  }
+
+  #noteDifference({ id, txid }: IngressMessage, kept: string): void {
+    if (txid !== kept) this.#options.report({ kind: 'post-differs', pool: this.path, id, kept, dropped: txid })
+  }
+
+  // ---- ends
+
+  /** Appends nothing any more, here or after a restart, until an operator acts. */
+  halt(error: OverpoolError): void {
+    if (this.#halted || this.#stopping) return
+    const { mirror, path, report } = this.#options
+    this.#halted = error
+    this.#bytes = 0
+    this.#held.clear() // their messages come again when their visibility lapses
+    this.#follower.halt()
+    report({ kind: 'halted', pool: path, error })
+    this.#marked = this.#untilDone('halt', () => mirror.updatePool(path, { halted: error.message })).catch(() => {}) // the next start sees it again
+    this.#lookWake.wake()
+    this.#putWake.wake()
+  }
+
+  /** Puts what is in hand, lets the effects go out, and stops. What fails meanwhile comes again from the ingress queue or is redone. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    this.#lookWake.wake()
+    this.#putWake.wake()
+    await this.#loops
+    await this.#marked
+    await this.#follower.stop()
+    await this.#effects.stop()
+  }
+}
+
+function stateOf(core: PoolCore): CoreState {
+  return {
+    get length() {
+      return core.length
+    },
+    async describe() {
+      const coreLength = core.length
+      return { coreLength, treeHash: await core.treeHash(coreLength) }
+    },
+  }
+}
+
+/** In what way the core is not a prefix of the mirror, or would not be what it was: appending to it would fork it. */
+async function disagreement(
+  mirror: Mirror,
+  core: PoolCore,
+  { path, coreLength, treeHash }: PoolControl,
+  length: number,
+): Promise<string | undefined> {
+  const mend = `restore the mirror, and then \`overpool resume ${path}\`; or give up what others may hold of it: resume makes it again from the mirror as it is`
+  if (core.length > length) return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: ${mend}`
+  // A core that has to be made again, its disk having been lost, must become the one that others have seen.
+  if (core.length < coreLength && treeHash !== undefined && (await treeHashOf(mirror, path, coreLength, core.tree())) !== treeHash)
+    return `the mirror of "${path}" is not the one whose first ${coreLength} blocks were signed: ${mend}`
+  if (core.length === 0) return undefined
+  const [block] = await mirror.readBlocks(path, core.length - 1, 1)
+  const isHere = await core.has(core.length - 1) // or it would be waited for until a peer sends it
+  if (!isHere)
+    return `block ${core.length - 1} of the hypercore of "${path}" has been lost: \`overpool resume ${path}\` makes it again from the mirror`
+  if (block && Buffer.compare(block.bytes, await core.get(core.length - 1)) === 0) return undefined
+  return `block ${core.length - 1} of the hypercore of "${path}" is not that of the mirror: find out which was changed; ${mend}`
+}
+
+function asHalt(error: unknown): OverpoolError {
+  return error instanceof OverpoolError && error.code === 'POOL_HALTED'
+    ? error
+    : new OverpoolError('POOL_HALTED', error instanceof Error ? error.message : String(error), { cause: error })
+}

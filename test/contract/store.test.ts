@@ -1,0 +1,502 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Block, encodeBlock } from '../../shared/ledger/block.ts'
+import { type EntryId, encodeEntry } from '../../shared/ledger/entry.ts'
+import { type Cursor, type DeadLetter, type Mirror, NO_CURSOR, PAGE_BYTES, type Receipt } from '../../shared/store/port.ts'
+import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import { scanTransaction } from '../../shared/transaction/scan.ts'
+import { SIDES, type Side } from './sides.ts'
+
+describe.each(SIDES)('the mirror on %s', (_, make) => {
+  let side: Side
+  let mirror: Mirror
+  /** another process's */
+  let other: Mirror
+  let now = 1_700_000_000_000
+  beforeAll(async () => {
+    side = await make()
+    mirror = side.mirror(() => now)
+    other = side.mirror(() => now)
+  })
+  afterAll(() => side?.close())
+
+  let pools = 0
+  /** A pool of the test's own. */
+  async function freshPool(): Promise<string> {
+    const path = `pool-${pools++}`
+    await mirror.createPool({ path, key: key(), discoveryKey: key(), createdAt: now })
+    return path
+  }
+
+  describe('blocks', () => {
+    it('puts a block where there is none, and answers with it', async () => {
+      const pool = await freshPool()
+      const block = blockOf(0, 0, 3)
+      expectSame(await mirror.putBlock(pool, block), block)
+      expectSame((await other.readBlocks(pool, 0))[0], block)
+    })
+
+    it('answers with the block that stands there, which stays as it is', async () => {
+      const pool = await freshPool()
+      const [first, second] = [blockOf(0, 0, 1), blockOf(0, 0, 2)]
+      await mirror.putBlock(pool, first)
+      expectSame(await other.putBlock(pool, second), first)
+      expectSame(await mirror.putBlock(pool, second), first)
+      expectSame(await mirror.putBlock(pool, first), first)
+      expectSame(await other.lastBlock(pool), first)
+    })
+
+    it('does so with large blocks too', async () => {
+      const pool = await freshPool()
+      const [first, second] = [bytesBlock(0, 0, 1, 100_000), bytesBlock(0, 0, 1, 100_000)]
+      await mirror.putBlock(pool, first)
+      expectSame(await other.putBlock(pool, second), first)
+      expectSame(await mirror.putBlock(pool, first), first)
+      expectSame(await mirror.putBlock(pool, blockOf(0, 0, 1)), first)
+    })
+
+    it('lets exactly one win of those that put the same block at once, and tells the same to all', async () => {
+      const pool = await freshPool()
+      for (let n = 0; n < 10; n++) {
+        const answers = await Promise.all(
+          [mirror, other, mirror, other].map(async (each) => {
+            const put = bytesBlock(n, n, 1, 30)
+            return { put, stands: await each.putBlock(pool, put) }
+          }),
+        )
+        const winner = answers[0]!.stands
+        for (const { stands } of answers) expectSame(stands, winner)
+        expect(answers.filter(({ put }) => Buffer.compare(put.bytes, winner.bytes) === 0)).toHaveLength(1)
+        expectSame((await mirror.readBlocks(pool, n))[0], winner)
+      }
+    })
+
+    it('reads blocks from a number on, in order, as many as are asked for', async () => {
+      const pool = await freshPool()
+      const blocks = await putBlocks(mirror, pool, new Array(120).fill(1))
+      expectSameList(await other.readBlocks(pool, 0, 5), blocks.slice(0, 5))
+      expectSameList(await other.readBlocks(pool, 8, 4), blocks.slice(8, 12))
+      expectSameList(await other.readBlocks(pool, 3), blocks.slice(3, 67))
+      expectSameList(await other.readBlocks(pool, 99, 200), blocks.slice(99))
+      expectSameList(await other.readBlocks(pool, 119, 1), blocks.slice(119))
+      expect(await other.readBlocks(pool, 120)).toEqual([])
+      expect(await other.readBlocks('nobody', 0)).toEqual([])
+    })
+
+    it('reads large blocks a few at a time, at least one, and leaves none out', async () => {
+      const pool = await freshPool()
+      const blocks = [1_000, 3_000_000, 3_000_000, 900_000, 17_000, 16_000, 6_000_000, 1_000].map((size, n) => bytesBlock(n, n, 1, size))
+      for (const block of blocks) await mirror.putBlock(pool, block)
+      const read: Block[] = []
+      while (read.length < blocks.length) {
+        const page = await other.readBlocks(pool, read.length)
+        expect(page.length).toBeGreaterThan(0)
+        if (page.length > 1) expect(sizeOf(page.slice(0, -1))).toBeLessThanOrEqual(PAGE_BYTES)
+        read.push(...page)
+      }
+      expectSameList(read, blocks)
+    })
+
+    it('knows the newest block', async () => {
+      const pool = await freshPool()
+      expect(await other.lastBlock(pool)).toBeUndefined()
+      const blocks = await putBlocks(mirror, pool, new Array(11).fill(2))
+      expectSame(await other.lastBlock(pool), blocks[10])
+      const large = bytesBlock(11, 22, 1, 200_000)
+      await mirror.putBlock(pool, large)
+      expectSame(await other.lastBlock(pool), large)
+    })
+
+    it('finds the block that holds an entry, however unevenly they are filled', async () => {
+      const pool = await freshPool()
+      const counts = [1, 1, 1, 256, 1, 1, 7, 1, 1, 1, 1, 1, 1, 1, 256, 256, 2, 1, 1, 1, 1, 1, 1, 30]
+      const blocks = await putBlocks(mirror, pool, counts)
+      for (const block of blocks) {
+        for (const seq of new Set([block.first, block.first + Math.floor(block.count / 2), block.first + block.count - 1]))
+          expectSame(await other.findBlock(pool, seq), block)
+      }
+      const length = counts.reduce((sum, count) => sum + count)
+      for (const seq of [length, length + 1_000, -1]) expect(await other.findBlock(pool, seq)).toBeUndefined()
+      expect(await other.findBlock('nobody', 0)).toBeUndefined()
+    })
+
+    it('finds the block of an entry in a pool that begins with a later one', async () => {
+      const pool = await freshPool()
+      const blocks = Array.from({ length: 9 }, (_, i) => bytesBlock(40 + i, 700 + 3 * i, 3, 100))
+      for (const block of blocks) await mirror.putBlock(pool, block)
+      for (const block of blocks) expectSame(await other.findBlock(pool, block.first + 1), block)
+      for (const seq of [0, 699, 727]) expect(await other.findBlock(pool, seq)).toBeUndefined()
+    })
+
+    it('keeps pools apart whose names begin alike', async () => {
+      const [pool, longer] = [await freshPool(), `${await freshPool()}0`]
+      const [block, another] = [blockOf(0, 0, 1), blockOf(0, 0, 2)]
+      await mirror.putBlock(pool, block)
+      await mirror.putBlock(longer, another)
+      expectSameList(await mirror.readBlocks(pool, 0), [block])
+      expectSameList(await mirror.readBlocks(longer, 0), [another])
+    })
+  })
+
+  describe('receipts', () => {
+    it('are found by key and id, in the order asked for', async () => {
+      const pool = await freshPool()
+      const receipts = await putEntries(mirror, pool, 3)
+      expect(await other.findReceipts(pool, receipts)).toEqual([undefined, undefined, undefined])
+      await mirror.putReceipts(pool, receipts)
+      const [a, b, c] = receipts as [Receipt, Receipt, Receipt]
+      expect(await other.findReceipts(pool, [c, { key: key(), id: a.id }, a, { key: a.key, id: key() as EntryId }, b, c])).toEqual([
+        c,
+        undefined,
+        a,
+        undefined,
+        b,
+        c,
+      ])
+      expect(await other.findReceipts(pool, [])).toEqual([])
+      expect(await other.findReceipts(await freshPool(), [a])).toEqual([undefined])
+    })
+
+    it('are written again without harm', async () => {
+      const pool = await freshPool()
+      const receipts = await putEntries(mirror, pool, 4)
+      await mirror.putReceipts(pool, receipts)
+      await other.putReceipts(pool, [...receipts, ...receipts])
+      expect(await mirror.findReceipts(pool, receipts)).toEqual(receipts)
+      for (const receipt of receipts) expect(await mirror.receiptsOf(pool, receipt.txid)).toEqual([receipt])
+      await mirror.putReceipts(pool, [])
+    })
+
+    it('are written and found by hundreds', async () => {
+      const pool = await freshPool()
+      const receipts = await putEntries(mirror, pool, 256)
+      await mirror.putReceipts(pool, receipts)
+      expect(await other.findReceipts(pool, receipts)).toEqual(receipts)
+      const missing = receipts.map(({ id }) => ({ key: key(), id }))
+      expect(await other.findReceipts(pool, [...missing, ...receipts])).toEqual([...missing.map(() => undefined), ...receipts])
+    })
+
+    it('of an entry whose id is not made from its transaction are found by the id as well', async () => {
+      const pool = await freshPool()
+      const [receipt] = (await putEntries(mirror, pool, 1)) as [Receipt]
+      const byId = { ...receipt, key: receipt.id }
+      await mirror.putReceipts(pool, [receipt, byId])
+      expect(await other.findReceipts(pool, [byId, receipt])).toEqual([byId, receipt])
+      expect(await other.receiptsOf(pool, receipt.txid)).toEqual([receipt])
+    })
+
+    it('of one transaction are given oldest first, a hundred at most', async () => {
+      const pool = await freshPool()
+      const [one] = (await putEntries(mirror, pool, 1)) as [Receipt]
+      const same = await putEntries(mirror, pool, 130, 'the same')
+      await mirror.putReceipts(pool, [one, ...same.toReversed()])
+      expect(await other.receiptsOf(pool, same[0]!.txid)).toEqual(same.slice(0, 100))
+      expect(await other.receiptsOf(pool, one.txid)).toEqual([one])
+      expect(await other.receiptsOf(pool, key())).toEqual([])
+    })
+  })
+
+  describe('what is known of a pool', () => {
+    it('is made once, and a second maker is told what stands', async () => {
+      const made = { path: `pool-${pools++}`, key: key(), discoveryKey: key(), createdAt: 5 }
+      const stands = { ...made, checkpoint: 0, coreLength: 0, prunedBefore: 0 }
+      expect(await mirror.readPool(made.path)).toBeUndefined()
+      expect(await mirror.createPool(made)).toEqual(stands)
+      expect(await other.createPool({ ...made, key: key(), createdAt: 6 })).toEqual(stands)
+      expect(await other.readPool(made.path)).toEqual(stands)
+    })
+
+    it('is made once by those that try at the same time', async () => {
+      const path = `pool-${pools++}`
+      const makers = [mirror, other, mirror, other].map((each) =>
+        each.createPool({ path, key: key(), discoveryKey: key(), createdAt: now }),
+      )
+      expect(new Set((await Promise.all(makers)).map((pool) => pool.key)).size).toBe(1)
+    })
+
+    it('is listed by name', async () => {
+      const path = await freshPool()
+      await mirror.updatePool(path, { prunedBefore: 3 })
+      const list = await other.listPools()
+      expect(list.map((pool) => pool.path)).toEqual(list.map((pool) => pool.path).toSorted())
+      expect(list.find((pool) => pool.path === path)).toEqual(await mirror.readPool(path))
+      expect(list.find((pool) => pool.path === path)).toMatchObject({ prunedBefore: 3 })
+    })
+
+    it('is changed in the fields that are given, and no others', async () => {
+      const path = await freshPool()
+      const before = (await mirror.readPool(path))!
+      await mirror.updatePool(path, { checkpoint: 4, coreLength: 3, treeHash: 'aa', prunedBefore: 2, halted: 'for a reason' })
+      const changed = { ...before, checkpoint: 4, coreLength: 3, treeHash: 'aa', prunedBefore: 2, halted: 'for a reason' }
+      expect(await other.readPool(path)).toEqual(changed)
+      await other.updatePool(path, { coreLength: 7 })
+      expect(await mirror.readPool(path)).toEqual({ ...changed, coreLength: 7 })
+      await other.updatePool(path, { halted: undefined, checkpoint: 5 })
+      const { halted: _halted, ...rest } = { ...changed, coreLength: 7, checkpoint: 5 }
+      expect(await mirror.readPool(path)).toEqual(rest)
+      await other.updatePool(path, {})
+      expect(await mirror.readPool(path)).toEqual(rest)
+    })
+
+    it('never goes back to an earlier checkpoint or core, whatever else is changed with it', async () => {
+      const path = await freshPool()
+      await mirror.updatePool(path, { checkpoint: 10, coreLength: 10, treeHash: 'ten' })
+      await other.updatePool(path, { checkpoint: 9, coreLength: 11, treeHash: 'eleven', prunedBefore: 1 })
+      expect(await mirror.readPool(path)).toMatchObject({ checkpoint: 10, coreLength: 11, treeHash: 'eleven', prunedBefore: 1 })
+      await other.updatePool(path, { checkpoint: 12, coreLength: 8, treeHash: 'eight', halted: 'x' })
+      expect(await mirror.readPool(path)).toMatchObject({ checkpoint: 12, coreLength: 11, treeHash: 'eleven', halted: 'x' })
+      await other.updatePool(path, { checkpoint: 3 })
+      await other.updatePool(path, { coreLength: 3, treeHash: 'three' })
+      expect(await mirror.readPool(path)).toMatchObject({ checkpoint: 12, coreLength: 11, treeHash: 'eleven' })
+    })
+
+    it('that is shorter than it was begins anew at its newest block, with all that was written of later ones', async () => {
+      const path = await freshPool()
+      await mirror.updatePool(path, {
+        checkpoint: 4,
+        coreLength: 4,
+        treeHash: 'four',
+        prunedBefore: 9,
+        rebuild: true,
+        wanted: { publish: true },
+      })
+      await mirror.writeCursor('main', path, { seq: 8, block: 4, attempts: 0, stopped: 'it threw' })
+      await mirror.writeCursor('coffee', path, { seq: 3, block: 1, attempts: 2 })
+      const letter = { block: 1, error: 'it threw', attempts: 5, at: now }
+      for (const seq of [4, 5]) await mirror.putDead('main', path, { ...letter, seq })
+      const { key, discoveryKey, createdAt } = (await mirror.readPool(path))!
+      const same = { path, key, discoveryKey, createdAt, coreLength: 0, wanted: { publish: true } }
+
+      await other.beginAnew(path, blockOf(1, 2, 3))
+      expect(await mirror.readPool(path)).toEqual({ ...same, checkpoint: 2, prunedBefore: 5 })
+      expect(await mirror.readCursor('main', path)).toEqual({ seq: 4, block: 2, attempts: 0 })
+      expect(await mirror.readCursor('coffee', path)).toEqual({ seq: 3, block: 1, attempts: 2 })
+      expect((await mirror.listDead('main', path)).map(({ seq }) => seq)).toEqual([4])
+
+      await other.beginAnew(path, blockOf(7, 20, 3))
+      expect(await mirror.readPool(path), 'one that is not goes on where it was').toEqual({ ...same, checkpoint: 2, prunedBefore: 5 })
+      await other.beginAnew(path, undefined)
+      expect(await mirror.readPool(path)).toEqual({ ...same, checkpoint: 0, prunedBefore: 0 })
+      expect(await mirror.readCursor('coffee', path)).toEqual(NO_CURSOR)
+      expect(await mirror.listDead('main', path)).toEqual([])
+      await other.beginAnew('nobody', undefined)
+      expect(await other.readPool('nobody')).toBeUndefined()
+    })
+
+    it('is changed by two at once without either losing anything', async () => {
+      const path = await freshPool()
+      const patches = Array.from({ length: 20 }, (_, i) =>
+        i % 2 ? mirror.updatePool(path, { checkpoint: i }) : other.updatePool(path, { prunedBefore: i }),
+      )
+      await Promise.all([...patches, mirror.updatePool(path, { halted: 'x' })])
+      expect(await other.readPool(path)).toMatchObject({ checkpoint: 19, halted: 'x' })
+    })
+
+    it('is not made by a change', async () => {
+      await mirror.updatePool('nobody', { checkpoint: 1, halted: 'x' })
+      expect(await other.readPool('nobody')).toBeUndefined()
+    })
+  })
+
+  describe('a cursor', () => {
+    it('is before the first entry until it is written', async () => {
+      const pool = await freshPool()
+      expect(await mirror.readCursor('main', pool)).toEqual(NO_CURSOR)
+      await mirror.writeCursor('main', pool, { seq: 4, block: 2, attempts: 0 })
+      expect(await other.readCursor('main', pool)).toEqual({ seq: 4, block: 2, attempts: 0 })
+    })
+
+    it('moves forward, changes where it stands, and is never moved back', async () => {
+      const pool = await freshPool()
+      const write = (cursor: Cursor) => other.writeCursor('main', pool, cursor)
+      const read = () => mirror.readCursor('main', pool)
+      await write({ ...NO_CURSOR, attempts: 1 })
+      expect(await read()).toEqual({ seq: -1, block: 0, attempts: 1 })
+      await write({ seq: 4, block: 2, attempts: 3, stopped: 'it threw' })
+      await write({ seq: 3, block: 1, attempts: 9 })
+      await write({ seq: -1, block: 0, attempts: 0 })
+      expect(await read()).toEqual({ seq: 4, block: 2, attempts: 3, stopped: 'it threw' })
+      await write({ seq: 4, block: 2, attempts: 0 })
+      expect(await read()).toEqual({ seq: 4, block: 2, attempts: 0 })
+      await write({ seq: 10, block: 3, attempts: 0 })
+      expect(await read()).toEqual({ seq: 10, block: 3, attempts: 0 })
+    })
+
+    it('leaves the wish for a redrive alone, and the wish the cursor', async () => {
+      const pool = await freshPool()
+      await mirror.askRedrive('main', pool, 1_000)
+      expect(await other.readCursor('main', pool)).toEqual({ ...NO_CURSOR, redrive: 1_000 })
+      await other.writeCursor('main', pool, { seq: 2, block: 1, attempts: 1, stopped: 'it threw', redrive: 5 })
+      expect(await mirror.readCursor('main', pool)).toEqual({ seq: 2, block: 1, attempts: 1, stopped: 'it threw', redrive: 1_000 })
+      await mirror.endRedrive('main', pool, 1_000)
+      expect(await other.readCursor('main', pool)).toEqual({ seq: 2, block: 1, attempts: 1, stopped: 'it threw' })
+      await other.writeCursor('main', pool, { seq: 3, block: 1, attempts: 0, redrive: 1_000 })
+      expect(await other.readCursor('main', pool)).toEqual({ seq: 3, block: 1, attempts: 0 })
+    })
+
+    it('keeps the latest asking for a redrive, and the end of one does not undo a later one', async () => {
+      const pool = await freshPool()
+      await mirror.askRedrive('main', pool, 2_000)
+      await other.askRedrive('main', pool, 1_000)
+      expect((await mirror.readCursor('main', pool)).redrive).toBe(2_000)
+      await other.endRedrive('main', pool, 1_999)
+      expect((await mirror.readCursor('main', pool)).redrive).toBe(2_000)
+      await other.endRedrive('main', pool, 2_000)
+      expect((await mirror.readCursor('main', pool)).redrive).toBeUndefined()
+      await other.endRedrive('nobody', pool, 2_000)
+      expect(await mirror.readCursor('nobody', pool)).toEqual(NO_CURSOR)
+    })
+
+    it('belongs to a handler and a pool, and the handlers of a pool are listed', async () => {
+      const [pool, another, empty] = [await freshPool(), await freshPool(), await freshPool()]
+      await mirror.writeCursor('main', pool, { seq: 1, block: 1, attempts: 0 })
+      await mirror.writeCursor('coffee', pool, { seq: 2, block: 1, attempts: 0 })
+      await mirror.writeCursor('main', another, { seq: 3, block: 1, attempts: 0 })
+      await mirror.askRedrive('tea', pool, 1_000)
+      expect(await other.readCursor('main', pool)).toMatchObject({ seq: 1 })
+      expect(await other.readCursor('coffee', pool)).toMatchObject({ seq: 2 })
+      expect(await other.readCursor('main', another)).toMatchObject({ seq: 3 })
+      expect(await other.listHandlers(pool)).toEqual(['coffee', 'main', 'tea'])
+      expect(await other.listHandlers(another)).toEqual(['main'])
+      expect(await other.listHandlers(empty)).toEqual([])
+    })
+  })
+
+  describe('dead letters', () => {
+    const letter = (seq: number): DeadLetter => ({ seq, block: seq, error: `Error: number ${seq}`, attempts: 5, at: now })
+
+    it('are kept by their entry, in order, until they are deleted', async () => {
+      const pool = await freshPool()
+      expect(await mirror.listDead('main', pool)).toEqual([])
+      for (const seq of [100, 9, 10, 1_000_000]) await mirror.putDead('main', pool, letter(seq))
+      expect(await other.listDead('main', pool)).toEqual([9, 10, 100, 1_000_000].map(letter))
+      await other.putDead('main', pool, { ...letter(10), attempts: 6, error: 'Error: once more' })
+      await other.deleteDead('main', pool, 100)
+      await other.deleteDead('main', pool, 101)
+      expect(await mirror.listDead('main', pool)).toEqual([
+        letter(9),
+        { ...letter(10), attempts: 6, error: 'Error: once more' },
+        letter(1_000_000),
+      ])
+    })
+
+    it('belong to a handler and a pool', async () => {
+      const [pool, another] = [await freshPool(), await freshPool()]
+      await mirror.putDead('main', pool, letter(1))
+      await mirror.putDead('coffee', pool, letter(2))
+      await mirror.putDead('main', another, letter(3))
+      await other.deleteDead('coffee', another, 3)
+      expect(await other.listDead('main', pool)).toEqual([letter(1)])
+      expect(await other.listDead('coffee', pool)).toEqual([letter(2)])
+      expect(await other.listDead('main', another)).toEqual([letter(3)])
+    })
+  })
+
+  describe('a lease', () => {
+    let shards = 0
+
+    it('is held by one owner, who may renew it, until it lapses', async () => {
+      const shard = `shard-${shards++}`
+      expect(await mirror.takeLease(shard, 'a', 1_000)).toBe(true)
+      expect(await other.takeLease(shard, 'b', 1_000)).toBe(false)
+      now += 900
+      expect(await mirror.takeLease(shard, 'a', 1_000)).toBe(true)
+      now += 900
+      expect(await other.takeLease(shard, 'b', 1_000)).toBe(false)
+      now += 100
+      expect(await other.takeLease(shard, 'b', 1_000)).toBe(true)
+      expect(await mirror.takeLease(shard, 'a', 1_000)).toBe(false)
+    })
+
+    it('is given back by its owner only', async () => {
+      const shard = `shard-${shards++}`
+      await mirror.takeLease(shard, 'a', 1_000)
+      await other.releaseLease(shard, 'b')
+      expect(await other.takeLease(shard, 'b', 1_000)).toBe(false)
+      await mirror.releaseLease(shard, 'a')
+      expect(await other.takeLease(shard, 'b', 1_000)).toBe(true)
+      await mirror.releaseLease('nobody', 'a')
+    })
+
+    it('is taken by one of many at once, and each shard has its own', async () => {
+      const shard = `shard-${shards++}`
+      const taken = await Promise.all(Array.from({ length: 8 }, (_, i) => (i % 2 ? mirror : other).takeLease(shard, `owner ${i}`, 1_000)))
+      expect(taken.filter(Boolean)).toHaveLength(1)
+      expect(await mirror.takeLease(`shard-${shards++}`, 'a', 1_000)).toBe(true)
+    })
+  })
+})
+
+// ---- blocks and entries
+
+let entries = 0
+
+/** A block of entries with transactions of their own. */
+function blockOf(n: number, first: number, count: number, text?: string): Block {
+  return encodeBlock(
+    n,
+    first,
+    Array.from({ length: count }, () =>
+      encodeEntry({
+        id: key() as EntryId,
+        at: 1_700_000_000_000,
+        tx: Buffer.from(sampleTransaction(text ?? `entry ${entries++}`), 'hex'),
+        payment: {},
+        source: 'http',
+        hops: 0,
+      }),
+    ),
+  )
+}
+
+/** A block of any bytes: the mirror keeps them as they are. */
+function bytesBlock(n: number, first: number, count: number, size: number): Block {
+  return { n, first, count, bytes: randomBytes(size) }
+}
+
+/** Puts blocks of so many entries each. */
+async function putBlocks(mirror: Mirror, pool: string, counts: number[]): Promise<Block[]> {
+  const blocks: Block[] = []
+  let first = 0
+  for (const [n, count] of counts.entries()) {
+    blocks.push(bytesBlock(n, first, count, 100))
+    first += count
+  }
+  await Promise.all(blocks.map((block) => mirror.putBlock(pool, block)))
+  return blocks
+}
+
+/** Puts a block of entries at the end of a pool; their receipts, which are not written yet. */
+async function putEntries(mirror: Mirror, pool: string, count: number, text?: string): Promise<Receipt[]> {
+  const last = await mirror.lastBlock(pool)
+  const [n, first] = last ? [last.n + 1, last.first + last.count] : [0, 0]
+  const list = Array.from({ length: count }, () => ({
+    id: key() as EntryId,
+    tx: Buffer.from(sampleTransaction(text ?? `entry ${entries++}`), 'hex'),
+  }))
+  const encoded = list.map(({ id, tx }) => encodeEntry({ id, at: 1_700_000_000_000, tx, payment: {}, source: 'http', hops: 0 }))
+  await mirror.putBlock(pool, encodeBlock(n, first, encoded))
+  return list.map(({ id, tx }, i) => {
+    const { txid } = scanTransaction(tx)
+    return { key: txid, id, txid, seq: first + i, block: n }
+  })
+}
+
+function key(): string {
+  return randomBytes(32).toString('hex')
+}
+
+function expectSame(block: Block | undefined, expected: Block | undefined): void {
+  expect(block && { ...block, bytes: Buffer.from(block.bytes).toString('base64') }).toEqual(
+    expected && { ...expected, bytes: Buffer.from(expected.bytes).toString('base64') },
+  )
+}
+
+function expectSameList(blocks: Block[], expected: Block[]): void {
+  expect(blocks.map(({ n }) => n)).toEqual(expected.map(({ n }) => n))
+  for (const [i, block] of blocks.entries()) expectSame(block, expected[i])
+}
+
+function sizeOf(blocks: Block[]): number {
+  return blocks.reduce((sum, { bytes }) => sum + bytes.length, 0)
+}

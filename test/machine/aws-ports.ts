@@ -1,0 +1,42 @@
+import { CreateQueueCommand } from '@aws-sdk/client-sqs'
+import { BELL_VISIBILITY_MS, type Parts } from '../../local/ports.ts'
+import { S3Blobs } from '../../shared/blobs/s3.ts'
+import { systemClock } from '../../shared/clock.ts'
+import { DynamoMirror } from '../../shared/store/dynamodb.ts'
+import { CARRY_BYTES, SqsQueue, type SqsQueueOptions } from '../../shared/queue/sqs.ts'
+import { type AwsPlace, awsClients, queueUrl } from '../aws/clients.ts'
+
+export interface AwsPartsOptions {
+  ingressVisibilityMs?: number
+  bellVisibilityMs?: number
+  /** of the ingress queue */
+  gatherMs?: number
+}
+
+/** The parts of a machine on AWS: what belongs to an earlier one has been reclaimed. */
+export async function awsParts(place: AwsPlace, options: AwsPartsOptions = {}): Promise<Parts> {
+  const { ingressVisibilityMs = 60_000, bellVisibilityMs = BELL_VISIBILITY_MS, gatherMs } = options
+  const { dynamodb, sqs, s3, close } = awsClients(place.endpoint)
+  const blobs = (prefix: string) => new S3Blobs({ client: s3, bucket: place.bucket, prefix })
+  const messages = blobs('messages/')
+  const queues: SqsQueue[] = []
+  const queue = async (name: string, visibilityMs: number, more: Partial<SqsQueueOptions> = {}) => {
+    const fifo = name.endsWith('.fifo')
+    const Attributes = { VisibilityTimeout: String(visibilityMs / 1000), ...(fifo && { FifoQueue: 'true' }) }
+    await sqs.send(new CreateQueueCommand({ QueueName: name, Attributes }))
+    const made = new SqsQueue({ client: sqs, url: queueUrl(place, name), blobs: messages, ...more })
+    queues.push(made)
+    return made
+  }
+  return {
+    mirror: new DynamoMirror({ client: dynamodb, table: place.table, blobs: blobs('blocks/') }),
+    ingress: await queue('ingress', ingressVisibilityMs, { gatherMs }),
+    bells: (handler) => queue(`tx-${handler}.fifo`, bellVisibilityMs),
+    carryBytes: CARRY_BYTES,
+    clock: systemClock,
+    async close() {
+      await Promise.all(queues.map((each) => each.close()))
+      close()
+    },
+  }
+}
