@@ -1,8 +1,5 @@
 import '#node-version' // first of all, so that a Node that is too old fails here, with a sentence
 
-export type { Payment, TxEvent } from './shared/machine/event.ts'
-export type { OnTx, PaymentLike, Pools, Posted, PostOptions, TransactionLike } from './shared/machine/pools.ts'
-export type { PoolStatus } from './shared/machine/status.ts'
 export {
   type Created,
   type CreateOptions,
@@ -26,4 +23,7 @@ export {
   type SubscriptionConfig,
 } from './shared/config/config.ts'
 export { type ErrorCode, OverpoolError } from './shared/errors.ts'
+export type { Payment, TxEvent } from './shared/machine/event.ts'
+export type { OnTx, PaymentLike, Pools, Posted, PostOptions, TransactionLike } from './shared/machine/pools.ts'
+export type { PoolStatus } from './shared/machine/status.ts'
 export type { Parsed } from './shared/transaction/index.ts'

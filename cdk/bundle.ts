@@ -3,8 +3,8 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
-import { OverpoolError } from '../shared/errors.ts'
 import { buildError } from '../shared/config/load.ts'
+import { OverpoolError } from '../shared/errors.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /**

@@ -8,7 +8,7 @@ import { ARecord, HostedZone, type IHostedZone, RecordTarget } from 'aws-cdk-lib
 import { ApiGatewayv2DomainProperties } from 'aws-cdk-lib/aws-route53-targets'
 import { Construct } from 'constructs'
 import type { AwsSettings } from '../shared/config/aws.ts'
-import { argue } from './acknowledge.ts'
+import { acknowledge } from './acknowledge.ts'
 import { LOGS_KEPT } from './function.ts'
 
 export interface DomainProps {
@@ -37,7 +37,7 @@ export class Domain extends Construct {
       defaultDomainMapping: { domainName },
       disableExecuteApiEndpoint: true,
     })
-    argue(api, { 'AwsSolutions-APIG4': 'Anybody may send a payment: what is taken is checked, and nothing else can be done here.' })
+    acknowledge(api, { 'AwsSolutions-APIG4': 'Anybody may send a payment: what is taken is checked, and nothing else can be done here.' })
     const stage = api.defaultStage!.node.defaultChild as CfnStage
     const logs = new LogGroup(this, 'Logs', { retention: LOGS_KEPT, removalPolicy: RemovalPolicy.DESTROY })
     stage.accessLogSettings = {

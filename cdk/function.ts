@@ -12,7 +12,7 @@ import {
 } from 'aws-cdk-lib/aws-lambda'
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs'
 import type { Construct } from 'constructs'
-import { argue } from './acknowledge.ts'
+import { acknowledge } from './acknowledge.ts'
 import type { Bundle } from './bundle.ts'
 
 /** Logs of everything are kept so long. */
@@ -54,6 +54,6 @@ export function lambdaOf(
     systemLogLevelV2: SystemLogLevel.WARN,
     applicationLogLevelV2: ApplicationLogLevel.INFO,
   })
-  if (traces) argue(role, { 'AwsSolutions-IAM5[Resource::*]': 'X-Ray takes traces, and knows no resources.' })
+  if (traces) acknowledge(role, { 'AwsSolutions-IAM5[Resource::*]': 'X-Ray takes traces, and knows no resources.' })
   return { lambda, logs }
 }

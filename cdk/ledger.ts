@@ -4,9 +4,9 @@ import { Effect, Grant, type IGrantable } from 'aws-cdk-lib/aws-iam'
 import { BlockPublicAccess, Bucket, BucketEncryption, type CfnBucket, type IBucket } from 'aws-cdk-lib/aws-s3'
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager'
 import { Construct } from 'constructs'
-import type { AwsSettings } from '../shared/config/aws.ts'
 import type { Prefix } from '../shared/blobs/bucket.ts'
-import { argue } from './acknowledge.ts'
+import type { AwsSettings } from '../shared/config/aws.ts'
+import { acknowledge } from './acknowledge.ts'
 
 /** A message is in its queue, or in a dead-letter queue, for 14 days at most: its body is kept a little longer. */
 const MESSAGES_EXPIRE = Duration.days(15)
@@ -52,7 +52,7 @@ export class Ledger extends Construct {
       lifecycleRules: [{ prefix: 'messages/', expiration: MESSAGES_EXPIRE, abortIncompleteMultipartUploadAfter: Duration.days(1) }],
       removalPolicy,
     })
-    argue(bucket, {
+    acknowledge(bucket, {
       'AwsSolutions-S1':
         'Only the functions and the sidecar reach it, by IAM; access logs would cost as much as the objects, and CloudTrail can be turned on.',
     })
@@ -70,7 +70,7 @@ export class Ledger extends Construct {
       },
       removalPolicy,
     })
-    argue(seed, {
+    acknowledge(seed, {
       'AwsSolutions-SMG4': 'The keys of all pools are made from it: another seed would be another ledger, under keys that nobody follows.',
     })
     return seed
@@ -109,7 +109,7 @@ export class Ledger extends Construct {
 
   #grant(to: IGrantable, action: string, prefix: Prefix): void {
     Grant.addToPrincipal({ grantee: to, actions: [action], resourceArns: [this.bucket.arnForObjects(`${prefix}*`)] })
-    argue(to.grantPrincipal, {
+    acknowledge(to.grantPrincipal, {
       [`AwsSolutions-IAM5[Resource::${this.#bucketAsNagSaysIt}/${prefix}*]`]:
         'Objects are named by their sha256: their prefix is all that can be said of them before they are there.',
     })

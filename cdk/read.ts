@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { checkConfig, checkPool, checkSettings, type OverpoolConfig } from '../shared/config/config.ts'
-import { OverpoolError } from '../shared/errors.ts'
 import { type PlannedHandler, planHandlers, subscriptionsOf } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load.ts'
+import { OverpoolError } from '../shared/errors.ts'
 import { type Bundle, bundleHandler, bundlePayments, OUT } from './bundle.ts'
 
 /** A function has so much longer than one call of the user's handler may take, s: for what comes before and after it, and for further entries. */

@@ -30,7 +30,7 @@ import { type AwsSettings, SIDECAR } from '../shared/config/aws.ts'
 import type { OverpoolConfig } from '../shared/config/config.ts'
 import type { EnvOf } from '../shared/config/env.ts'
 import { planMachine } from '../shared/config/plan.ts'
-import { argue } from './acknowledge.ts'
+import { acknowledge } from './acknowledge.ts'
 import { LOGS_KEPT } from './function.ts'
 import type { Handler } from './handlers.ts'
 import type { Ingress } from './ingress.ts'
@@ -80,11 +80,11 @@ export class Sidecars extends Construct {
     const vpc = this.#network(settings.vpc)
     const securityGroup = new SecurityGroup(this, 'Door', { vpc, description: 'Peers of the swarm, on one UDP port' })
     securityGroup.addIngressRule(Peer.anyIpv4(), Port.udp(port), 'the swarm')
-    argue(securityGroup, {
+    acknowledge(securityGroup, {
       'AwsSolutions-EC23': 'Peers come from anywhere, to this one UDP port, and speak Noise: whoever has no key gets no further.',
     })
     const cluster = new Cluster(this, 'Cluster', { vpc })
-    argue(cluster, {
+    acknowledge(cluster, {
       'AwsSolutions-ECS4':
         'Container Insights would cost more than the task; it says once a minute that its loops move, and an alarm listens.',
     })
@@ -113,7 +113,7 @@ export class Sidecars extends Construct {
         S3: { service: GatewayVpcEndpointAwsService.S3 },
       },
     })
-    argue(vpc, {
+    acknowledge(vpc, {
       'AwsSolutions-VPC7':
         'Nothing is in it but the sidecars, which speak to AWS and, over UDP, to strangers: flow logs would be of strangers.',
     })
@@ -168,14 +168,14 @@ export class Sidecars extends Construct {
         startPeriod: Duration.seconds(60),
       },
     })
-    argue(taskDefinition, {
+    acknowledge(taskDefinition, {
       'AwsSolutions-ECS2': 'Names, URLs and the plan of the machine, none of which is a secret: of the one secret it has the ARN.',
     })
     container.addMountPoints({ sourceVolume: 'work', containerPath: '/work', readOnly: false })
     ledger.grantKeep(taskDefinition.taskRole)
     queue.grantConsumeMessages(taskDefinition.taskRole)
     for (const { bells } of handlers) bells.grantSendMessages(taskDefinition.taskRole)
-    argue(taskDefinition.obtainExecutionRole(), {
+    acknowledge(taskDefinition.obtainExecutionRole(), {
       'AwsSolutions-IAM5[Resource::*]': 'ecr:GetAuthorizationToken knows no resources.',
     })
     return new FargateService(scope, 'Service', {

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs'
-import type { TxEvent } from '../shared/machine/event.ts'
-import { nextEntry, type Redriven } from '../shared/machine/progress.ts'
 import type { RemoteMachine } from '../client/remote.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { isPeerPool } from '../shared/ledger/capability.ts'
+import type { TxEvent } from '../shared/machine/event.ts'
+import { nextEntry, type Redriven } from '../shared/machine/progress.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { Verified } from '../sidecar/cores/verify.ts'
 import { type Where, withMachine } from './machine.ts'
@@ -14,7 +14,7 @@ const MAX_LISTED = 10
 /** How often a follower looks though nothing told it to, ms. */
 const LOOK_MS = 1_000
 
-export interface Common<Place extends Where = Where> {
+export interface CommandContext<Place extends Where = Where> {
   where: Place
   out: Out
 }
@@ -27,7 +27,7 @@ export interface PostFlags {
   sample?: boolean
 }
 
-export async function post(pool: string, transaction: string | undefined, flags: PostFlags, { where, out }: Common): Promise<void> {
+export async function post(pool: string, transaction: string | undefined, flags: PostFlags, { where, out }: CommandContext): Promise<void> {
   const { memo, merchantData, refundTo, id } = flags
   const hex = flags.sample ? sampleTransaction(`overpool sample ${new Date().toISOString()}`) : readTransaction(transaction)
   await withMachine(where, async (machine) => {
@@ -60,7 +60,7 @@ function readTransaction(from: string | undefined): string {
 export async function tail(
   pool: string,
   flags: { number: number; follow?: boolean },
-  { where, out }: Common,
+  { where, out }: CommandContext,
   signal: AbortSignal,
 ): Promise<void> {
   await withMachine(where, async (machine) => {
@@ -79,22 +79,22 @@ export async function tail(
   })
 }
 
-export async function get(pool: string, txid: string, { where, out }: Common): Promise<void> {
+export async function get(pool: string, txid: string, { where, out }: CommandContext): Promise<void> {
   await withMachine(where, async ({ pools }) => {
     const event = await pools.get({ path: pool, hash: txid })
     out.show(event, JSON.stringify(event, undefined, 2))
   })
 }
 
-export async function pools({ where, out }: Common): Promise<void> {
+export async function pools({ where, out }: CommandContext): Promise<void> {
   await withMachine(where, async (machine) => {
     const all = await machine.pools.list()
     if (!all.length) out.say('this machine has no pools yet')
-    for (const { path, key, createdAt, wanted, halted } of all) {
+    for (const { path, key, createdAt, desired, halted } of all) {
       const entries = await machine.pools.length(path)
       const handlers = await handlerStates(machine, path, entries)
       const lines = [
-        `${path}  ${count(entries, 'entry', 'entries')}  ${isPeerPool(path) ? (wanted?.subscribe ? 'followed' : 'not followed') : key}`,
+        `${path}  ${count(entries, 'entry', 'entries')}  ${isPeerPool(path) ? (desired?.subscribe ? 'followed' : 'not followed') : key}`,
         ...(halted ? [`  halted: ${halted}`] : []),
         ...handlers.map(({ line }) => line),
       ]
@@ -130,7 +130,7 @@ async function handlerState({ mirror }: RemoteMachine, handler: string, pool: st
 }
 
 /** @returns whether all is well */
-export async function verify(path: string, { where, out }: Common): Promise<boolean> {
+export async function verify(path: string, { where, out }: CommandContext): Promise<boolean> {
   return withMachine(where, async (machine) => {
     const verified = await machine.verify(path)
     out.show(verified, [`${path}: ${contentsOf(verified)}`, ...proofsOf(verified)].join('\n'))
@@ -161,14 +161,18 @@ function proofsOf(verified: Verified): string[] {
   ]
 }
 
-export async function resumePool(path: string, { where, out }: Common): Promise<void> {
+export async function resumePool(path: string, { where, out }: CommandContext): Promise<void> {
   await withMachine(where, async (machine) => {
     await machine.resume(path)
     out.show({ pool: path, halted: false }, `${path} goes on${later(machine)}; its hypercore is made again from the mirror`)
   })
 }
 
-export async function redrivePool(path: string, flags: { handler?: string; skip?: boolean }, { where, out }: Common): Promise<void> {
+export async function redrivePool(
+  path: string,
+  flags: { handler?: string; skip?: boolean },
+  { where, out }: CommandContext,
+): Promise<void> {
   await withMachine(where, async (machine) => {
     const results = await machine.redrive(path, flags)
     if (!results.length) out.say(`no handler has worked on ${path} yet`)

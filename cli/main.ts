@@ -94,7 +94,7 @@ The pool’s filter is not asked: who can write the folder, or the queue of a st
   overpool post mypool transaction.hex --id 'order 7'
   bitcoin-cli getrawtransaction $TXID | overpool post mypool -`,
   )
-  .action((pool, transaction, flags) => commands.post(pool, transaction, flags, common()))
+  .action((pool, transaction, flags) => commands.post(pool, transaction, flags, context()))
 
 program
   .command('tail <pool>')
@@ -105,23 +105,23 @@ program
     'after',
     '\nA line is: number, time, txid, source (with the steps since a loop began), memo. With --json it is the event that handlers get.',
   )
-  .action((pool, flags) => commands.tail(pool, flags, common(), untilInterrupted()))
+  .action((pool, flags) => commands.tail(pool, flags, context(), untilInterrupted()))
 
 program
   .command('get <pool> <txid>')
   .description('show the entry of a transaction')
-  .action((pool, txid) => commands.get(pool, txid, common()))
+  .action((pool, txid) => commands.get(pool, txid, context()))
 
 program
   .command('pools')
   .description('list the pools, their handlers, and what those gave up on')
-  .action(() => commands.pools(common()))
+  .action(() => commands.pools(context()))
 
 program
   .command('verify <pool>')
   .description('read a pool from end to end: do mirror, hypercore and receipts agree? Exits with 1 if not')
   .action(async (pool) => {
-    if (!(await commands.verify(pool, common()))) process.exitCode = FAILED
+    if (!(await commands.verify(pool, context()))) process.exitCode = FAILED
   })
 
 program
@@ -133,7 +133,7 @@ program
 A pool is halted when its hypercore and the mirror do not agree; \`overpool pools\` says why. Find out first which of the two was changed. Peers who hold
 blocks that are not in the mirror as it is now follow the pool no more.`,
   )
-  .action((pool) => commands.resumePool(pool, common()))
+  .action((pool) => commands.resumePool(pool, context()))
 
 program
   .command('redrive <pool>')
@@ -148,7 +148,7 @@ A handler gives an entry up after the pool’s \`maxAttempts\`. \`overpool pools
   overpool redrive mypool          each of them is tried once more; a handler that stopped (onPoison: 'stop') goes on
   overpool redrive mypool --skip   a handler that stopped goes on without the entry where it stopped`,
   )
-  .action((pool, flags) => commands.redrivePool(pool, flags, common()))
+  .action((pool, flags) => commands.redrivePool(pool, flags, context()))
 
 program.commandsGroup('The network:')
 
@@ -157,40 +157,40 @@ program
   .description('offer a pool to the network; prints what others follow it with')
   .option('--encrypt', 'encrypt it: the public key alone does not open it. Only for a pool that has not been published in clear')
   .option('--allow <machine...>', 'only for these machines: the public keys that `overpool id` prints there')
-  .action((pool, flags) => network.pub(pool, flags, common()))
+  .action((pool, flags) => network.pub(pool, flags, context()))
 
 program
   .command('unpub <pool>')
   .description('offer a pool no more')
-  .action((pool) => network.unpub(pool, common()))
+  .action((pool) => network.unpub(pool, context()))
 
 program
   .command('sub <key>')
   .description('follow a peer’s pool: the handlers run on its entries')
   .option('--from <where>', 'the first entry: start, now, or a sequence number', from)
   .option('--peer <machine>', 'go to this machine straight: the public key that `overpool id` prints there')
-  .action((key, flags) => network.sub(key, flags, common()))
+  .action((key, flags) => network.sub(key, flags, context()))
 
 program
   .command('unsub <key>')
   .description('follow it no more')
-  .action((key) => network.unsub(key, common()))
+  .action((key) => network.unsub(key, context()))
 
 program
   .command('status')
   .description('show pools, peers, and how far the followed pools have come')
   .option('-w, --watch', 'go on showing it')
-  .action((flags) => network.status(flags, common(), untilInterrupted()))
+  .action((flags) => network.status(flags, context(), untilInterrupted()))
 
 program
   .command('trail <pool> <txid>')
   .description('show what an entry was posted for, step by step, back to where the loop began')
-  .action((pool, txid) => network.trail(pool, txid, common()))
+  .action((pool, txid) => network.trail(pool, txid, context()))
 
 program
   .command('id')
   .description('print the public key by which other machines know this one')
-  .action(() => network.id(common()))
+  .action(() => network.id(context()))
 
 program
   .command('dht')
@@ -215,7 +215,7 @@ function exitCode(error: unknown): number {
   return error instanceof OverpoolError && error.code === 'BAD_ARGUMENT' ? USAGE : FAILED
 }
 
-function common(): commands.Common {
+function context(): commands.CommandContext {
   const { dir, stack, region, json } = program.opts<{ dir: string; stack?: string; region?: string; json?: boolean }>()
   if (region !== undefined && stack === undefined)
     throw new OverpoolError('BAD_ARGUMENT', '--region is that of a stack: name it with --stack')
@@ -224,8 +224,8 @@ function common(): commands.Common {
 }
 
 /** For commands that are of this host. @param why a stack has nothing to do with it */
-function inFolder(why: string): commands.Common<{ dir: string }> {
-  const { where, out } = common()
+function inFolder(why: string): commands.CommandContext<{ dir: string }> {
+  const { where, out } = context()
   if (where.stack === undefined) return { where, out }
   throw new OverpoolError('BAD_ARGUMENT', `this command does not go with --stack: ${why}`)
 }

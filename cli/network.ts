@@ -1,20 +1,20 @@
 import { existsSync } from 'node:fs'
-import type { TxEvent } from '../shared/machine/event.ts'
-import { type PoolStatus, statusOf } from '../shared/machine/status.ts'
 import { folderLayout, makeFolder, readSeed } from '../local/folder.ts'
 import { systemClock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { parseCapability } from '../shared/ledger/capability.ts'
+import type { TxEvent } from '../shared/machine/event.ts'
+import { type PoolStatus, statusOf } from '../shared/machine/status.ts'
 import { machineKeyPair } from '../sidecar/cores/core.ts'
 import { createDht } from '../sidecar/peers/swarm.ts'
-import { type Common, handlerStates, later } from './commands.ts'
+import { type CommandContext, handlerStates, later } from './commands.ts'
 import { withMachine } from './machine.ts'
 import { count } from './out.ts'
 
 /** Between two looks of `status --watch`, ms. */
 const WATCH_MS = 1_000
 
-export async function pub(path: string, flags: { encrypt?: boolean; allow?: string[] }, { where, out }: Common): Promise<void> {
+export async function pub(path: string, flags: { encrypt?: boolean; allow?: string[] }, { where, out }: CommandContext): Promise<void> {
   await withMachine(where, async (machine) => {
     const capability = await machine.publish(path, flags)
     out.show({ pool: path, capability, running: machine.isRunning }, capability)
@@ -22,7 +22,7 @@ export async function pub(path: string, flags: { encrypt?: boolean; allow?: stri
   })
 }
 
-export async function unpub(path: string, { where, out }: Common): Promise<void> {
+export async function unpub(path: string, { where, out }: CommandContext): Promise<void> {
   await withMachine(where, async (machine) => {
     await machine.unpublish(path)
     out.show({ pool: path, published: false }, `${path} is offered no more; who has entries of it keeps them`)
@@ -32,7 +32,7 @@ export async function unpub(path: string, { where, out }: Common): Promise<void>
 export async function sub(
   published: string,
   flags: { from?: 'start' | 'now' | number; peer?: string },
-  { where, out }: Common,
+  { where, out }: CommandContext,
 ): Promise<void> {
   await withMachine(where, async (machine) => {
     const { path, key } = await machine.subscribe(published, flags)
@@ -43,7 +43,7 @@ export async function sub(
   })
 }
 
-export async function unsub(published: string, { where, out }: Common): Promise<void> {
+export async function unsub(published: string, { where, out }: CommandContext): Promise<void> {
   await withMachine(where, async (machine) => {
     await machine.unsubscribe(published)
     const { key } = parseCapability(published)
@@ -51,7 +51,7 @@ export async function unsub(published: string, { where, out }: Common): Promise<
   })
 }
 
-export async function status(flags: { watch?: boolean }, { where, out }: Common, signal: AbortSignal): Promise<void> {
+export async function status(flags: { watch?: boolean }, { where, out }: CommandContext, signal: AbortSignal): Promise<void> {
   await withMachine(where, async (machine) => {
     while (true) {
       const all = await statusOf(machine.pools)
@@ -105,7 +105,7 @@ function followed({ subscribed, network, behind, halted }: PoolStatus, running: 
 }
 
 /** Of a machine on AWS the key of each shard. */
-export async function id({ where, out }: Common): Promise<void> {
+export async function id({ where, out }: CommandContext): Promise<void> {
   const keys = where.stack === undefined ? [idOfFolder(where.dir)] : await withMachine(where, (machine) => machine.ids())
   for (const key of keys) out.show({ id: key }, key)
 }
@@ -120,7 +120,7 @@ function idOfFolder(dir: string): string {
 /** Runs a node of a DHT of one's own, from which others begin. */
 export async function dht(
   flags: { port: number; host: string; bootstrap?: string[] },
-  { out }: Pick<Common, 'out'>,
+  { out }: Pick<CommandContext, 'out'>,
   signal: AbortSignal,
 ): Promise<void> {
   const node = createDht({ port: flags.port, host: flags.host, announce: flags.host, bootstrap: flags.bootstrap ?? [] })
@@ -141,7 +141,7 @@ export async function dht(
   await node.destroy()
 }
 
-export async function trail(pool: string, txid: string, { where, out }: Common): Promise<void> {
+export async function trail(pool: string, txid: string, { where, out }: CommandContext): Promise<void> {
   await withMachine(where, async ({ pools }) => {
     const seen: TxEvent[] = []
     for await (const event of pools.trail({ path: pool, hash: txid })) {

@@ -4,7 +4,7 @@ import { type Started, start } from '../local/start.ts'
 import { isPeerPool } from '../shared/ledger/capability.ts'
 import type { PoolControl } from '../shared/store/port.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
-import type { Common } from './commands.ts'
+import type { CommandContext } from './commands.ts'
 import { count } from './out.ts'
 
 export interface StartFlags {
@@ -17,7 +17,7 @@ export interface StartFlags {
 const SLOW_MS = 1_000
 
 /** Runs the machine of a config until the signal is aborted. */
-export async function run(flags: StartFlags, { where: { dir }, out }: Common<{ dir: string }>, signal: AbortSignal): Promise<void> {
+export async function run(flags: StartFlags, { where: { dir }, out }: CommandContext<{ dir: string }>, signal: AbortSignal): Promise<void> {
   process.setSourceMapsEnabled(true) // a handler's mistake is shown at its place in the user's own file
   const log = (line: string) => console.error(`overpool: ${line}`)
   const started = await start({
@@ -32,10 +32,10 @@ export async function run(flags: StartFlags, { where: { dir }, out }: Common<{ d
   })
   const { url, pools } = started
   const known = await started.machine.pools.list()
-  const listed = known.map(({ path, key, wanted }) =>
+  const listed = known.map(({ path, key, desired }) =>
     isPeerPool(path)
-      ? { path, key, subscribed: wanted?.subscribe ?? false }
-      : { path, key, url: `${url}/${path}`, published: wanted?.publish ?? false },
+      ? { path, key, subscribed: desired?.subscribe ?? false }
+      : { path, key, url: `${url}/${path}`, published: desired?.publish ?? false },
   )
   out.show({ url, dir, pools: listed }, await welcome(started, known, dir))
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
@@ -70,12 +70,12 @@ async function welcome({ url, pools, machine }: Started, known: PoolControl[], d
       : ['Overpool runs, and takes no payments: its config names no pools.']),
     ...section(
       'Published; others follow them with `overpool sub` and these keys:',
-      known.filter(({ path, wanted }) => !isPeerPool(path) && wanted?.publish),
-      ({ path, key, wanted }) => `${path}  ${key}${wanted?.encrypt ? `  encrypted: \`overpool pub ${path}\` prints what opens it` : ''}`,
+      known.filter(({ path, desired }) => !isPeerPool(path) && desired?.publish),
+      ({ path, key, desired }) => `${path}  ${key}${desired?.encrypt ? `  encrypted: \`overpool pub ${path}\` prints what opens it` : ''}`,
     ),
     ...section(
       'Followed; `overpool status` shows how far they have come:',
-      known.filter(({ path, wanted }) => isPeerPool(path) && wanted?.subscribe),
+      known.filter(({ path, desired }) => isPeerPool(path) && desired?.subscribe),
       ({ key }) => key,
     ),
     `The ledger is in ${shown(dir)}. Ctrl-C stops the machine.`,

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
-import { OverpoolError } from '../shared/errors.ts'
-import { CoreStore } from '../sidecar/cores/core.ts'
 import { folderLayout, isRunning, readSeed } from '../local/folder.ts'
 import { openLedgerFile } from '../local/ports.ts'
+import { OverpoolError } from '../shared/errors.ts'
+import { CoreStore } from '../sidecar/cores/core.ts'
 import { RemoteMachine } from './remote.ts'
 
 /** The machine of a folder, beside the process that runs it or without one. @throws OverpoolError MACHINE_NOT_FOUND: none has been started in it */

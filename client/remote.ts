@@ -1,13 +1,7 @@
-import { Pools } from '../shared/machine/pools.ts'
-import { type Redriven, redrive } from '../shared/machine/progress.ts'
 import { type Clock, systemClock } from '../shared/clock.ts'
 import { checkSettings } from '../shared/config/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { isPeerPool, parseCapability } from '../shared/ledger/capability.ts'
-import type { Mirror, PoolControl } from '../shared/store/port.ts'
-import type { Ingress, Queue } from '../shared/queue/port.ts'
-import { type CoreStore, machineKeyPair, poolKeys } from '../sidecar/cores/core.ts'
-import { ELSEWHERE, type Verified, verifyPool } from '../sidecar/cores/verify.ts'
 import {
   checkPublished,
   type PublishOptions,
@@ -18,6 +12,12 @@ import {
   unpublish,
   unsubscribe,
 } from '../shared/machine/control.ts'
+import { Pools } from '../shared/machine/pools.ts'
+import { type Redriven, redrive } from '../shared/machine/progress.ts'
+import type { Ingress, Queue } from '../shared/queue/port.ts'
+import type { Mirror, PoolControl } from '../shared/store/port.ts'
+import { type CoreStore, machineKeyPair, poolKeys } from '../sidecar/cores/core.ts'
+import { ELSEWHERE, type Verified, verifyPool } from '../sidecar/cores/verify.ts'
 
 /** How often it is looked for what the machine does in its own time, ms. */
 const LOOK_MS = 1_000
@@ -129,8 +129,8 @@ export class RemoteMachine implements AsyncDisposable {
   async verify(path: string): Promise<Verified> {
     const { cores } = this.#access
     const pool = await this.pools.control(path)
-    const { wanted = {} } = pool
-    const secret = isPeerPool(path) ? wanted.secret : wanted.encrypt ? await this.#secretOf(pool) : undefined
+    const { desired = {} } = pool
+    const secret = isPeerPool(path) ? desired.secret : desired.encrypt ? await this.#secretOf(pool) : undefined
     if (cores === ELSEWHERE) return verifyPool(pool, this.mirror, ELSEWHERE, secret)
     const store = cores()
     try {

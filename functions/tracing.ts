@@ -8,17 +8,17 @@ export interface Tracing {
   handler: <Args extends unknown[], Answer>(answer: (...args: Args) => Promise<Answer>) => (...args: Args) => Promise<Answer>
 }
 
-const untold: Tracing = { client: (client) => client, handler: (answer) => answer }
+const untraced: Tracing = { client: (client) => client, handler: (answer) => answer }
 
 /** Loads what traces need only where they are wanted (`aws.traces`): a payment would wait for it. Requests that the user's handler makes are told as well. */
 export async function tracing(service: string, wanted: boolean): Promise<Tracing> {
-  if (!wanted) return untold
+  if (!wanted) return untraced
   const { Tracer } = await import('@aws-lambda-powertools/tracer')
   const tracer = new Tracer({ serviceName: service })
-  return { client: (client) => tracer.captureAWSv3Client(client), handler: (answer) => told(tracer, `## ${service}`, answer) }
+  return { client: (client) => tracer.captureAWSv3Client(client), handler: (answer) => traced(tracer, `## ${service}`, answer) }
 }
 
-function told<Args extends unknown[], Answer>(tracer: Tracer, name: string, answer: (...args: Args) => Promise<Answer>) {
+function traced<Args extends unknown[], Answer>(tracer: Tracer, name: string, answer: (...args: Args) => Promise<Answer>) {
   return async (...args: Args): Promise<Answer> => {
     const call = tracer.getSegment()
     const work = call?.addNewSubsegment(name)

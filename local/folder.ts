@@ -29,12 +29,12 @@ export interface Running {
  * back when the process dies in whatever way, so that nothing has to be cleaned up after a kill -9.
  * @param patienceMs how long to wait for another one: who only looks whether a machine runs holds the lock for a moment, too
  */
-export function lockFolder(dir: string, patienceMs = 1_000): { release: () => void } {
+export function lockFolder(dir: string, giveUpMs = 1_000): { release: () => void } {
   makeFolder(dir)
   let lock: DatabaseSync
   try {
     const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
-    lock = new DatabaseSync(folderLayout(dir).lock, { timeout: patienceMs })
+    lock = new DatabaseSync(folderLayout(dir).lock, { timeout: giveUpMs })
   } catch (cause) {
     throw noFolder(dir, cause)
   }

@@ -1,9 +1,7 @@
 import { existsSync } from 'node:fs'
-import type { TxEvent } from '../shared/machine/event.ts'
+import type { AnyMachine } from '../client/remote.ts'
 import { HandlerLoop } from '../functions/handler/loop.ts'
-import { type OnTx, Pools } from '../shared/machine/pools.ts'
 import { answerBell } from '../functions/handler/runner.ts'
-import type { PoolDoor } from '../shared/machine/accept.ts'
 import { paymentsApp } from '../functions/payments/app.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
 import { atMost } from '../shared/clock.ts'
@@ -19,13 +17,15 @@ import {
 import { OverpoolError } from '../shared/errors.ts'
 import { parseCapability } from '../shared/ledger/capability.ts'
 import type { Bell } from '../shared/ledger/messages.ts'
-import type { PoolControl } from '../shared/store/port.ts'
-import type { Queue } from '../shared/queue/port.ts'
-import { Keeper } from '../sidecar/sidecar.ts'
+import type { PoolDoor } from '../shared/machine/accept.ts'
 import type { PublishOptions, SubscribeOptions } from '../shared/machine/control.ts'
+import type { TxEvent } from '../shared/machine/event.ts'
+import { type OnTx, Pools } from '../shared/machine/pools.ts'
+import type { Queue } from '../shared/queue/port.ts'
+import type { PoolControl } from '../shared/store/port.ts'
+import { Sidecar } from '../sidecar/sidecar.ts'
 import { folderLayout, lockFolder, readSeed, writeRunning } from './folder.ts'
-import { BELL_MS, type Parts, sqliteParts } from './ports.ts'
-import type { AnyMachine } from '../client/remote.ts'
+import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
 import type { MachineReport } from './report.ts'
 import { type LocalServer, listen } from './server.ts'
 
@@ -56,7 +56,7 @@ export interface MachineOptions {
   /** how it takes part in the peer-to-peer network, once something is published or followed */
   network?: NetworkSettings
   /** what to stand on, default the SQLite file in the folder */
-  parts?: (dir: string) => Promise<Parts>
+  ports?: (dir: string) => Promise<Ports>
 }
 
 const DEFAULT_SETTINGS = checkSettings({}, '')
@@ -65,9 +65,9 @@ const DEFAULT_SETTINGS = checkSettings({}, '')
 export class Machine implements AnyMachine {
   readonly pools: Pools
   readonly #options: MachineOptions
-  readonly #parts: Parts
+  readonly #ports: Ports
   readonly #lock: { release: () => void }
-  readonly #keeper: Keeper
+  readonly #sidecar: Sidecar
   readonly #settings: Map<string, CheckedSettings>
   readonly #handlers: Map<string, WorkingHandler>
   /** handlers that have been stopped and are at their last entry */
@@ -83,12 +83,12 @@ export class Machine implements AnyMachine {
     try {
       const isNew = !existsSync(folderLayout(dir).ledger)
       const seed = readSeed(dir, isNew)
-      const parts = await (options.parts ?? sqliteParts)(dir)
-      close = () => parts.close().finally(lock.release)
+      const ports = await (options.ports ?? sqlitePorts)(dir)
+      close = () => ports.close().finally(lock.release)
       const settings = new Map<string, CheckedSettings>()
       const handlers = new Map<string, WorkingHandler>()
-      const { mirror, ingress, clock, carryBytes } = parts
-      const keeper = await Keeper.open({
+      const { mirror, ingress, clock, carryBytes } = ports
+      const sidecar = await Sidecar.open({
         mirror,
         ingress,
         clock,
@@ -103,7 +103,7 @@ export class Machine implements AnyMachine {
             .filter(({ handler }) => handler.takes(pool))
             .map(({ handler, queue }) => ({ handler: handler.name, queue, carryBytes })),
       })
-      const machine = new Machine(options, lock, parts, keeper, settings, handlers)
+      const machine = new Machine(options, lock, ports, sidecar, settings, handlers)
       close = () => machine.close()
       writeRunning(dir, { pid: process.pid, urls: [] })
       return machine
@@ -116,16 +116,16 @@ export class Machine implements AnyMachine {
   private constructor(
     options: MachineOptions,
     lock: { release: () => void },
-    parts: Parts,
-    keeper: Keeper,
+    ports: Ports,
+    sidecar: Sidecar,
     settings: Map<string, CheckedSettings>,
     handlers: Map<string, WorkingHandler>,
   ) {
-    const { mirror, ingress, clock } = parts
+    const { mirror, ingress, clock } = ports
     this.#options = options
     this.#lock = lock
-    this.#parts = parts
-    this.#keeper = keeper
+    this.#ports = ports
+    this.#sidecar = sidecar
     this.#settings = settings
     this.#handlers = handlers
     this.pools = new Pools({
@@ -141,44 +141,44 @@ export class Machine implements AnyMachine {
   async create(path: string, options: PoolSettings & { encrypt?: boolean } = {}, publish?: PoolConfig['publish']): Promise<PoolControl> {
     const { encrypt, ...settings } = options
     const checked = checkSettings(settings, `pools.${checkPath(path)}`)
-    const pool = await this.#keeper.make(path)
+    const pool = await this.#sidecar.make(path)
     this.#settings.set(path, checked) // the door takes payments for it from now on
-    return this.#keeper.take(pool, { encrypt, publish })
+    return this.#sidecar.configure(pool, { encrypt, publish })
   }
 
   /** Offers a pool to the network; resolves to what others subscribe to when that is durably wanted, and the rest goes on in the background. */
   async publish(path: unknown, options: PublishOptions = {}): Promise<string> {
-    return this.#keeper.publish(await this.pools.control(path), options)
+    return this.#sidecar.publish(await this.pools.control(path), options)
   }
 
   /** Offers it no more. Who has blocks of it keeps them. */
   async unpublish(path: unknown): Promise<void> {
-    return this.#keeper.unpublish(await this.pools.control(path))
+    return this.#sidecar.unpublish(await this.pools.control(path))
   }
 
   /** Follows a peer's pool: handlers run on its entries from now on. */
   subscribe(published: unknown, options: SubscribeOptions = {}): Promise<PoolControl> {
-    return this.#keeper.subscribe(published, options)
+    return this.#sidecar.subscribe(published, options)
   }
 
   /** Follows it no more. What has come stays. */
   async unsubscribe(published: unknown): Promise<void> {
-    return this.#keeper.unsubscribe(await this.pools.control(parseCapability(published).key))
+    return this.#sidecar.unsubscribe(await this.pools.control(parseCapability(published).key))
   }
 
   /** Follows the peers' pools of a config, and no more those that an earlier config named. */
-  follow(config: OverpoolConfig): Promise<void> {
-    return this.#keeper.follow(config)
+  syncSubscriptions(config: OverpoolConfig): Promise<void> {
+    return this.#sidecar.syncSubscriptions(config)
   }
 
   /** Resolves when the network has taken the announcement of a published pool. */
   announced(pool: PoolControl): Promise<void> {
-    return this.#keeper.announced(pool, this.#stopping.signal)
+    return this.#sidecar.announced(pool, this.#stopping.signal)
   }
 
   /** The public key by which other machines know this one, 64 hex. */
   async id(): Promise<string> {
-    return this.#keeper.id
+    return this.#sidecar.id
   }
 
   /** Opens the HTTP door for pools that were created here. Pools that ask for the same host and port share it; port 0 takes a free one. */
@@ -216,10 +216,10 @@ export class Machine implements AnyMachine {
     const pool = (path: string): PoolDoor | undefined => {
       if (!open.has(path)) return undefined
       const settings = this.#settings.get(path)
-      const halted = settings ? this.#keeper.halted(path)?.message : 'it is being opened'
+      const halted = settings ? this.#sidecar.halted(path)?.message : 'it is being opened'
       return { path, ...(settings ?? DEFAULT_SETTINGS), halted }
     }
-    const { ingress, clock } = this.#parts
+    const { ingress, clock } = this.#ports
     return paymentsApp({
       pool,
       ingress,
@@ -239,9 +239,9 @@ export class Machine implements AnyMachine {
     const { name } = handler
     if (this.#handlers.has(name)) throw new OverpoolError('BAD_ARGUMENT', `there is a handler named "${name}" already`)
     await this.#ending.get(name) // the two would run side by side: a queue that is opened gives out again what is in flight
-    const queue = await this.#parts.bells(name)
+    const queue = await this.#ports.bells(name)
     if (this.#stopping.signal.aborted) return
-    const { clock } = this.#parts
+    const { clock } = this.#ports
     const report = (error: unknown) => this.#options.report({ kind: 'retrying', pool: '', step: `handler ${name}`, error })
     const loop = new HandlerLoop({ queue, clock, report, answer: (...bell) => this.#answer(handler, ...bell) })
     this.#handlers.set(name, { handler, queue, loop })
@@ -250,7 +250,7 @@ export class Machine implements AnyMachine {
 
   /** Rings for handlers whose pools have changed. */
   async ringAgain(): Promise<void> {
-    await this.#keeper.ringAgain()
+    await this.#sidecar.ringAgain()
   }
 
   /** Stops a handler, after the entry that it is at. */
@@ -264,10 +264,10 @@ export class Machine implements AnyMachine {
   }
 
   async #answer(handler: Handler, bell: Bell, receives: number, stopping: AbortSignal) {
-    const { mirror, clock } = this.#parts
+    const { mirror, clock } = this.#ports
     const { report } = this.#options
     const { maxAttempts, onPoison, timeoutMs } = this.#settings.get(bell.pool) ?? DEFAULT_SETTINGS
-    const key = this.#keeper.keyOf(bell.pool)
+    const key = this.#sidecar.keyOf(bell.pool)
     const pool = key === undefined ? await this.pools.control(bell.pool) : { key }
     const onTx = (event: TxEvent) => handler.onTx(event, this.pools)
     const options = {
@@ -293,12 +293,12 @@ export class Machine implements AnyMachine {
     this.#stopping.abort()
     const loops = Promise.all([...[...this.#handlers.values()].map(({ loop }) => loop.stop()), ...this.#ending.values()])
     try {
-      await this.#keeper.stop()
-      await atMost(this.#parts.clock, CLOSE_MS, loops)
-      await this.#keeper.close()
+      await this.#sidecar.stop()
+      await atMost(this.#ports.clock, CLOSE_MS, loops)
+      await this.#sidecar.close()
     } finally {
       // Whatever cannot be closed: the program may go on, and its next machine needs the folder.
-      await this.#parts.close()
+      await this.#ports.close()
       this.#lock.release()
     }
   }

@@ -1,9 +1,9 @@
 import { type Clock, systemClock } from '../shared/clock.ts'
 import { MAX_TIMEOUT_MS } from '../shared/config/config.ts'
-import type { Mirror } from '../shared/store/port.ts'
-import { SqliteMirror } from '../shared/store/sqlite.ts'
 import type { Queue } from '../shared/queue/port.ts'
 import { SqliteQueue } from '../shared/queue/sqlite.ts'
+import type { Mirror } from '../shared/store/port.ts'
+import { SqliteMirror } from '../shared/store/sqlite.ts'
 import { SqliteStore } from '../shared/store/sqlite-file.ts'
 import { folderLayout } from './folder.ts'
 
@@ -14,7 +14,7 @@ export const BELL_MS = 10 * 60_000
 export const BELL_VISIBILITY_MS = BELL_MS + MAX_TIMEOUT_MS + 60_000
 
 /** What a machine stands on: the two ports and the time. The machine does not know which side they are. */
-export interface Parts {
+export interface Ports {
   mirror: Mirror
   ingress: Queue
   /** the queue of a handler, FIFO; only one machine works at a time, so what an earlier one held is free */
@@ -48,7 +48,7 @@ export function openLedgerFile(dir: string): LedgerFile {
 }
 
 /** The parts of an embedded machine, whose folder is locked: what an earlier one was given out comes again at once. */
-export async function sqliteParts(dir: string): Promise<Parts> {
+export async function sqlitePorts(dir: string): Promise<Ports> {
   const { mirror, ingress, queue, close } = openLedgerFile(dir)
   await ingress.reclaim()
   return {

@@ -1,17 +1,17 @@
 import { existsSync, type FSWatcher, watch } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
-import type { OnTx } from '../shared/machine/pools.ts'
 import { checkConfig, type OverpoolConfig } from '../shared/config/config.ts'
-import { OverpoolError } from '../shared/errors.ts'
 import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load.ts'
+import { OverpoolError } from '../shared/errors.ts'
+import type { OnTx } from '../shared/machine/pools.ts'
 import { folderLayout, makeFolder } from './folder.ts'
 import { type Handler, Machine } from './machine.ts'
-import type { Parts } from './ports.ts'
+import type { Ports } from './ports.ts'
 import type { MachineReport } from './report.ts'
 
 /** Editors write a file in several steps: what changes within this time is one change, ms. */
-const SETTLED_MS = 60
+const DEBOUNCE_MS = 60
 
 export interface StartOptions {
   /** the config's file */
@@ -22,7 +22,7 @@ export interface StartOptions {
   /** what has happened to the files: a handler reloaded, a mistake in one */
   say: (line: string) => void
   report: (report: MachineReport) => void
-  parts?: (dir: string) => Promise<Parts>
+  ports?: (dir: string) => Promise<Ports>
 }
 
 export interface Started {
@@ -50,7 +50,7 @@ export async function start(options: StartOptions): Promise<Started> {
   makeFolder(dir)
   let plan = await readPlan(options)
   const network = JSON.stringify(plan.config.network)
-  const machine = await Machine.open({ dir, network: plan.config.network, report: options.report, parts: options.parts })
+  const machine = await Machine.open({ dir, network: plan.config.network, report: options.report, ports: options.ports })
   const handlers = new Map<string, LoadedHandler>()
   const watchers = new Map<string, FSWatcher>()
   let broken = false
@@ -62,7 +62,7 @@ export async function start(options: StartOptions): Promise<Started> {
     for (const [path, { handler: _, publish, ...settings }] of Object.entries(next.config.pools))
       await machine.create(path, settings, publish)
     machine.serveOnly(Object.keys(next.config.pools))
-    await machine.follow(next.config)
+    await machine.syncSubscriptions(next.config)
     for (const name of handlers.keys()) {
       if (next.handlers.has(name)) continue
       handlers.delete(name)
@@ -114,7 +114,7 @@ export async function start(options: StartOptions): Promise<Started> {
         // While a mistake stands, the file that mends it may be one that no good plan has seen.
         if (name !== null && !broken && !plan.files.includes(join(folder, name))) return
         clearTimeout(pending)
-        pending = setTimeout(() => (reloading = reloading.then(reload)), SETTLED_MS)
+        pending = setTimeout(() => (reloading = reloading.then(reload)), DEBOUNCE_MS)
       })
       watchers.set(
         folder,

@@ -34,7 +34,7 @@ export class Lease {
   #asking: Promise<unknown> = Promise.resolve()
 
   /** Waits until the lease is ours; undefined if it was given up before. */
-  static async take(options: LeaseOptions, signal: AbortSignal): Promise<Lease | undefined> {
+  static async acquire(options: LeaseOptions, signal: AbortSignal): Promise<Lease | undefined> {
     const { clock, leaseMs } = options
     while (!signal.aborted) {
       const asked = clock.now()

@@ -10,18 +10,18 @@ import { Bucket } from '../shared/blobs/bucket.ts'
 import { systemClock } from '../shared/clock.ts'
 import { readEnv } from '../shared/config/env.ts'
 import { takes } from '../shared/config/handlers.ts'
-import { DynamoMirror } from '../shared/store/dynamodb.ts'
 import type { MachinePlan } from '../shared/config/plan.ts'
 import { CARRY_BYTES, SqsQueue } from '../shared/queue/sqs.ts'
 import { shardOf } from '../shared/shards.ts'
+import { DynamoMirror } from '../shared/store/dynamodb.ts'
 import { beat } from './heartbeat.ts'
-import { Keeper } from './sidecar.ts'
 import { LEASE_MS, Lease } from './lease.ts'
 import { lineOf, type SidecarReport } from './report.ts'
 import { readSecretSeed } from './seed.ts'
+import { Sidecar } from './sidecar.ts'
 
 /** Pools of the config that are taken side by side at the start. */
-const TAKEN_TOGETHER = 8
+const CONFIGURED_TOGETHER = 8
 /** Receives and deletes of the ingress queue wait so long for company: SQS bills by the request. */
 const GATHER_MS = 50
 /** So does the next block of a pool that takes twenty posts a second or more: its handlers hear of them up to so much later, at two thirds of the price. */
@@ -79,25 +79,25 @@ function report(said: SidecarReport): void {
   if (line !== undefined) log.warn(line, { kind: said.kind, ...('pool' in said && said.pool && { pool: said.pool }) })
 }
 
-let keeper: Keeper | undefined
+let sidecar: Sidecar | undefined
 const heart = beat(join(disk, 'alive'), systemClock, () => {
-  const moves = keeper?.moves ?? true // one that waits for the lease has nothing to move
+  const moves = sidecar?.moves ?? true // one that waits for the lease has nothing to move
   const mb = Math.round(process.memoryUsage.rss() / 1e6)
-  return { moves, say: () => log.info('alive', { kind: 'alive', working: keeper !== undefined, blocks, entries, mb }) }
+  return { moves, say: () => log.info('alive', { kind: 'alive', working: sidecar !== undefined, blocks, entries, mb }) }
 })
 
 const seed = await readSecretSeed(env.SEED_ARN) // before the lease: a task that cannot work leaves it to the one that does
 const owner = randomUUID()
 const retrying = (error: unknown) => report({ kind: 'retrying', pool: '', step: 'lease', error })
 const leaseMs = Number(env.LEASE_MS ?? LEASE_MS)
-const lease = await Lease.take({ mirror, clock: systemClock, shard: env.SHARD, owner, leaseMs, report: retrying }, stopping.signal)
+const lease = await Lease.acquire({ mirror, clock: systemClock, shard: env.SHARD, owner, leaseMs, report: retrying }, stopping.signal)
 if (lease) {
   const lost = lease.lost.then(() => {
     log.error('the lease is lost: another sidecar works, or the mirror cannot be reached', { kind: 'lease-lost' })
     endWithin(lease.graceMs)
     process.exitCode = 1
   })
-  const opened = await Keeper.open({
+  const opened = await Sidecar.open({
     mirror,
     ingress,
     clock: systemClock,
@@ -117,10 +117,10 @@ if (lease) {
     sweepMs: SWEEP_MS,
     lookMs: LOOK_MS,
   })
-  keeper = opened
+  sidecar = opened
   const work = async () => {
-    await parallel(pools, TAKEN_TOGETHER, async (path) => opened.take(await opened.make(path), plan.pools[path]!))
-    await opened.follow(plan)
+    await parallel(pools, CONFIGURED_TOGETHER, async (path) => opened.configure(await opened.make(path), plan.pools[path]!))
+    await opened.syncSubscriptions(plan)
     await opened.ringAgain()
     log.info('working', { kind: 'working', machine: opened.id, pools: pools.length })
     await lost

@@ -1,17 +1,9 @@
 import { parallel } from '../shared/aws/call.ts'
 import type { Clock } from '../shared/clock.ts'
 import type { NetworkSettings, OverpoolConfig, PoolConfig } from '../shared/config/config.ts'
-import { OverpoolError } from '../shared/errors.ts'
 import { subscriptionsOf } from '../shared/config/handlers.ts'
+import { OverpoolError } from '../shared/errors.ts'
 import { isPeerPool, parseCapability } from '../shared/ledger/capability.ts'
-import type { Mirror, PoolControl } from '../shared/store/port.ts'
-import type { Queue } from '../shared/queue/port.ts'
-import { CoreStore, machineKeyPair, poolKeys } from './cores/core.ts'
-import type { Ringer } from './writer/effects.ts'
-import { PoolNetwork } from './peers/network.ts'
-import type { Report } from './report.ts'
-import { Sidecar, type SidecarOptions } from './writer/ingress-consumer.ts'
-import { Swarm } from './peers/swarm.ts'
 import {
   checkPublished,
   encryption,
@@ -22,11 +14,19 @@ import {
   unpublish,
   unsubscribe,
 } from '../shared/machine/control.ts'
+import type { Queue } from '../shared/queue/port.ts'
+import type { Mirror, PoolControl } from '../shared/store/port.ts'
+import { CoreStore, machineKeyPair, poolKeys } from './cores/core.ts'
+import { PoolNetwork } from './peers/network.ts'
+import { Swarm } from './peers/swarm.ts'
+import type { Report } from './report.ts'
+import type { Ringer } from './writer/effects.ts'
+import { IngressConsumer, type IngressConsumerOptions } from './writer/ingress-consumer.ts'
 
 /** Pools that are opened side by side when the machine starts. */
 const OPENED_TOGETHER = 8
 
-export interface KeeperOptions {
+export interface SidecarOptions {
   mirror: Mirror
   ingress: Queue
   clock: Clock
@@ -45,47 +45,47 @@ export interface KeeperOptions {
   /** of many shards this one, with these pools; default: there is one, and it has all of them */
   shard?: { index: number; owns: (pool: string) => boolean }
   /** see PoolWriter, PoolNetwork */
-  busy?: SidecarOptions['busy']
+  busy?: IngressConsumerOptions['busy']
   sweepMs?: number
   lookMs?: number
 }
 
 /** Keeps the ledger of a machine, or of one shard of it: the writers of its pools, their hypercores and their part in the network. Whoever opens it closes it. */
-export class Keeper {
-  readonly #options: KeeperOptions
+export class Sidecar {
+  readonly #options: SidecarOptions
   readonly #cores: CoreStore
-  readonly #sidecar: Sidecar
+  readonly #consumer: IngressConsumer
   readonly #network: PoolNetwork
   readonly #keys = new Map<string, string>()
   #stopping: Promise<void> | undefined
 
   /** Opens every pool's writer, in the background and the newest first: what an earlier process left half done is done now. */
-  static async open(options: KeeperOptions): Promise<Keeper> {
+  static async open(options: SidecarOptions): Promise<Sidecar> {
     const { mirror, clock, seed, pools = [] } = options
     const createdAt = clock.now()
     const known = await mirror.listPools()
     const there = new Set(known.map(({ path }) => path))
     const missing = pools.filter((path) => !there.has(path))
     const made = await parallel(missing, 16, (path) => mirror.createPool({ path, ...publicKeys(seed, path), createdAt }))
-    const keeper = new Keeper(options)
+    const sidecar = new Sidecar(options)
     try {
-      keeper.#recover([...known, ...made])
-      return keeper
+      sidecar.#recover([...known, ...made])
+      return sidecar
     } catch (error) {
-      await keeper.close()
+      await sidecar.close()
       throw error
     }
   }
 
-  private constructor(options: KeeperOptions) {
+  private constructor(options: SidecarOptions) {
     const { mirror, ingress, clock, seed, ringers, batchMs, report, shard, busy, sweepMs, lookMs } = options
     this.#options = options
     const cores = new CoreStore(options.cores, seed)
     this.#cores = cores
-    this.#sidecar = new Sidecar({ mirror, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs, owns: shard?.owns })
+    this.#consumer = new IngressConsumer({ mirror, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs, owns: shard?.owns })
     const noNetwork = (error: OverpoolError) => report({ kind: 'no-network', error })
     const swarm = new Swarm(machineKeyPair(seed, shard?.index), options.network, clock, noNetwork)
-    this.#network = new PoolNetwork({ mirror, cores, swarm, sidecar: this.#sidecar, ringers, clock, report, owns: shard?.owns, lookMs })
+    this.#network = new PoolNetwork({ mirror, cores, swarm, consumer: this.#consumer, ringers, clock, report, owns: shard?.owns, lookMs })
   }
 
   #recover(all: PoolControl[]): void {
@@ -94,7 +94,7 @@ export class Keeper {
     for (const pool of pools) this.#checkKey(pool)
     // A few at a time: what is read of each meanwhile is in memory.
     const open = ({ path }: PoolControl) =>
-      this.#sidecar.writer(path).catch((error) => {
+      this.#consumer.writer(path).catch((error) => {
         if (!this.#stopping) report({ kind: 'retrying', pool: path, step: 'open', error })
       })
     void parallel(
@@ -126,12 +126,12 @@ export class Keeper {
 
   /** Whether its loops move: one that waits for the mirror or a queue does not. */
   get moves(): boolean {
-    return this.#sidecar.moves
+    return this.#consumer.moves
   }
 
   /** Why nothing is appended to a pool any more, if so. */
   halted(path: string): OverpoolError | undefined {
-    return this.#sidecar.halted(path)
+    return this.#consumer.halted(path)
   }
 
   /** Makes a pool if there is none. */
@@ -144,10 +144,10 @@ export class Keeper {
   }
 
   /** Opens a pool that is made; resolves when it takes posts, and what is wanted of it holds durably. */
-  async take(pool: PoolControl, { encrypt, publish: published }: Pick<PoolConfig, 'encrypt' | 'publish'>): Promise<PoolControl> {
+  async configure(pool: PoolControl, { encrypt, publish: published }: Pick<PoolConfig, 'encrypt' | 'publish'>): Promise<PoolControl> {
     const changed = encryption(pool, encrypt)
     if (changed) await this.#options.mirror.updatePool(pool.path, changed)
-    await (changed ? this.#sidecar.reopen(pool.path) : this.#sidecar.writer(pool.path))
+    await (changed ? this.#consumer.reopen(pool.path) : this.#consumer.writer(pool.path))
     const taken = { ...pool, ...changed }
     if (published) await this.publish(taken, published === true ? {} : published)
     else if (published === false) await this.unpublish(taken)
@@ -183,32 +183,32 @@ export class Keeper {
   }
 
   /** Follows the peers' pools of a config; those that an earlier config named, and this one does not, no more. */
-  async follow(config: Pick<OverpoolConfig, 'subscribe'>): Promise<void> {
+  async syncSubscriptions(config: Pick<OverpoolConfig, 'subscribe'>): Promise<void> {
     const { mirror, shard } = this.#options
-    const wanted = subscriptionsOf(config).map((one) => ({ ...one, path: parseCapability(one.key).key }))
-    const keys = new Set(wanted.map(({ path }) => path))
+    const desired = subscriptionsOf(config).map((one) => ({ ...one, path: parseCapability(one.key).key }))
+    const keys = new Set(desired.map(({ path }) => path))
     for (const pool of await mirror.listPools()) {
-      if (pool.wanted?.subscribe && pool.wanted.byConfig && !keys.has(pool.path)) await this.unsubscribe(pool)
+      if (pool.desired?.subscribe && pool.desired.byConfig && !keys.has(pool.path)) await this.unsubscribe(pool)
     }
-    for (const { path, key, from, peer } of wanted) {
+    for (const { path, key, from, peer } of desired) {
       if (shard?.owns(path) ?? true) await this.subscribe(key, { from, peer, byConfig: true })
     }
   }
 
   /** Resolves when the network has taken the announcement of a published pool. */
-  async announced({ path, wanted }: PoolControl, signal: AbortSignal): Promise<void> {
-    checkPublished({ path, wanted })
+  async announced({ path, desired }: PoolControl, signal: AbortSignal): Promise<void> {
+    checkPublished({ path, desired })
     await this.#network.announced(path, signal)
   }
 
   /** Rings for handlers whose pools have changed. */
   async ringAgain(): Promise<void> {
-    await Promise.all([this.#sidecar.ringAgain(), this.#network.ringAgain()])
+    await Promise.all([this.#consumer.ringAgain(), this.#network.ringAgain()])
   }
 
   /** Stops in this order: receives no more, puts what is in hand, lets the effects go out, leaves the network. What is left is redone by the next start. */
   stop(): Promise<void> {
-    this.#stopping ??= this.#sidecar.stop().then(() => this.#network.stop())
+    this.#stopping ??= this.#consumer.stop().then(() => this.#network.stop())
     return this.#stopping
   }
 

@@ -1,10 +1,10 @@
 import type { Clock } from '../../shared/clock.ts'
 import type { CheckedSettings } from '../../shared/config/config.ts'
 import { isPeerPool } from '../../shared/ledger/capability.ts'
-import type { Mirror } from '../../shared/store/port.ts'
 import type { TxEvent } from '../../shared/machine/event.ts'
-import { answerBatch, type BellsDeps, type BellsEvent, type BellsResponse } from './lambda.ts'
 import type { Pools } from '../../shared/machine/pools.ts'
+import type { Mirror } from '../../shared/store/port.ts'
+import { answerBatch, type BellsDeps, type BellsEvent, type BellsResponse } from './lambda.ts'
 import type { RunnerReport } from './report.ts'
 import { answerBell } from './runner.ts'
 

@@ -4,9 +4,9 @@ import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, entriesOf } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/entry.ts'
 import type { Bell } from '../../shared/ledger/messages.ts'
-import type { Cursor, Mirror, PoolControl } from '../../shared/store/port.ts'
-import { backoff } from '../../shared/retry.ts'
 import { eventOf, type TxEvent } from '../../shared/machine/event.ts'
+import { backoff } from '../../shared/retry.ts'
+import type { Cursor, Mirror, PoolControl } from '../../shared/store/port.ts'
 import type { RunnerReport } from './report.ts'
 
 /** An error text that is kept is cut to so many characters. */

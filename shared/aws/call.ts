@@ -2,14 +2,14 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { OverpoolError } from '../errors.ts'
 
 /** A call that fails for reasons that pass is tried again for this long, ms; then it is UNAVAILABLE, and who called decides. */
-export const PATIENCE_MS = 10_000
+export const GIVE_UP_MS = 10_000
 /** One attempt may take this long, ms. What its server did after that is unknown: every write here can be repeated. */
 export const ATTEMPT_MS = 5_000
 const FIRST_WAIT_MS = 25
 const LONGEST_WAIT_MS = 2_000
 
 export interface CallOptions {
-  patienceMs?: number
+  giveUpMs?: number
   attemptMs?: number
   /** ends the call early, with the signal's reason */
   signal?: AbortSignal
@@ -25,8 +25,8 @@ export async function call<T>(
   request: (options: { abortSignal: AbortSignal }) => Promise<T>,
   options: CallOptions = {},
 ): Promise<T> {
-  const { patienceMs = PATIENCE_MS, attemptMs = ATTEMPT_MS, signal } = options
-  const end = performance.now() + patienceMs
+  const { giveUpMs = GIVE_UP_MS, attemptMs = ATTEMPT_MS, signal } = options
+  const end = performance.now() + giveUpMs
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted()
     const timeout = AbortSignal.timeout(attemptMs)
@@ -50,9 +50,9 @@ export async function untilNoneIsLeft<T>(
   what: string,
   items: T[],
   request: (items: T[]) => Promise<T[]>,
-  patienceMs = PATIENCE_MS,
+  giveUpMs = GIVE_UP_MS,
 ): Promise<void> {
-  const end = performance.now() + patienceMs
+  const end = performance.now() + giveUpMs
   for (let attempt = 1, left = items; left.length; attempt++) {
     left = await request(left)
     if (!left.length) return

@@ -1,5 +1,5 @@
 import { OverpoolError } from '../errors.ts'
-import { kept, type PaymentFields } from '../ledger/entry.ts'
+import { type PaymentFields, toStorable } from '../ledger/entry.ts'
 import { type ScannedTransaction, transactionFromHex } from '../transaction/index.ts'
 
 /** Longest transaction, hex characters (BIP270: a Payment over 10,000,000 bytes is refused by the host). */
@@ -110,7 +110,7 @@ function present(value: unknown): boolean {
 }
 
 function within(value: unknown, field: string, limit: number): unknown {
-  const length = (typeof value === 'string' ? value : JSON.stringify(kept(value))).length // an older wallet's object: no deeper than can be kept
+  const length = (typeof value === 'string' ? value : JSON.stringify(toStorable(value))).length // an older wallet's object: no deeper than can be kept
   if (length > limit) throw bad(`"${field}" may have ${limit} characters, not ${length}`)
   return value
 }

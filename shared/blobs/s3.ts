@@ -12,7 +12,7 @@ export interface S3BlobsOptions {
   bucket: string
   /** what keys begin with: blobs that may expire (bodies of messages) and those that may not (blocks) can lie apart */
   prefix?: string
-  patienceMs?: number
+  giveUpMs?: number
   attemptMs?: number
 }
 
@@ -23,11 +23,11 @@ export class S3Blobs implements Blobs {
   readonly #prefix: string
   readonly #options: CallOptions
 
-  constructor({ client, bucket, prefix = 'blobs/', patienceMs, attemptMs = ATTEMPT_MS }: S3BlobsOptions) {
+  constructor({ client, bucket, prefix = 'blobs/', giveUpMs, attemptMs = ATTEMPT_MS }: S3BlobsOptions) {
     this.#client = client
     this.#bucket = bucket
     this.#prefix = prefix
-    this.#options = { patienceMs, attemptMs }
+    this.#options = { giveUpMs, attemptMs }
   }
 
   async put(bytes: Uint8Array): Promise<string> {

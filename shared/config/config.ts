@@ -1,9 +1,9 @@
 import { isIPv4 } from 'node:net'
-import { type AwsSettings, checkAws } from './aws.ts'
 import { OverpoolError } from '../errors.ts'
 import { isMachine, parseCapability } from '../ledger/capability.ts'
 import type { PaymentFields } from '../ledger/entry.ts'
 import type { Parsed } from '../transaction/index.ts'
+import { type AwsSettings, checkAws } from './aws.ts'
 
 /** What a filter sees: the Payment, and its transaction in the shape that handlers get. */
 export interface FilterPayment extends PaymentFields {

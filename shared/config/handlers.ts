@@ -1,7 +1,7 @@
 import { basename, resolve } from 'node:path'
-import type { OverpoolConfig, SubscriptionConfig } from './config.ts'
 import { OverpoolError } from '../errors.ts'
 import { isPeerPool, parseCapability } from '../ledger/capability.ts'
+import type { OverpoolConfig, SubscriptionConfig } from './config.ts'
 
 /** The pools that a handler is called for. */
 export interface Takes {

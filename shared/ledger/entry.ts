@@ -54,7 +54,7 @@ export function encodeEntry(entry: Entry): Uint8Array {
     id: hexBytes(entry.id),
     at: entry.at,
     tx: entry.tx,
-    payment: kept(entry.payment),
+    payment: toStorable(entry.payment),
     source: entry.source,
   }
   if (entry.cause) map.cause = [hexBytes(entry.cause.key), entry.cause.seq]
@@ -102,24 +102,24 @@ export function decodeStrict(bytes: Uint8Array): unknown {
  * A copy of a value as it comes back from CBOR, or BAD_PAYMENT. Text that is no Unicode (half of a surrogate pair) or begins with a byte order mark comes back as other
  * text; were it written as it is, two keys could come back as one, and nobody could decode a block with such a payment in it.
  */
-export function kept<T>(value: T): T {
-  return keptAt(value, 0) as T
+export function toStorable<T>(value: T): T {
+  return storableAt(value, 0) as T
 }
 
-function keptAt(value: unknown, depth: number): unknown {
-  if (typeof value === 'string') return keptText(value)
-  if (typeof value === 'function' || typeof value === 'symbol' || typeof value === 'bigint') throw notKept(`a ${typeof value}`)
+function storableAt(value: unknown, depth: number): unknown {
+  if (typeof value === 'string') return storableText(value)
+  if (typeof value === 'function' || typeof value === 'symbol' || typeof value === 'bigint') throw notStorable(`a ${typeof value}`)
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value
-  if (depth > MAX_DEPTH) throw notKept(`values nested deeper than ${MAX_DEPTH}`)
-  if (Array.isArray(value)) return value.map((item) => keptAt(item, depth + 1))
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [keptText(key), keptAt(item, depth + 1)]))
+  if (depth > MAX_DEPTH) throw notStorable(`values nested deeper than ${MAX_DEPTH}`)
+  if (Array.isArray(value)) return value.map((item) => storableAt(item, depth + 1))
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [storableText(key), storableAt(item, depth + 1)]))
 }
 
-function keptText(text: string): string {
+function storableText(text: string): string {
   return text.toWellFormed().replace(/^\ufeff+/, '')
 }
 
-function notKept(what: string): OverpoolError {
+function notStorable(what: string): OverpoolError {
   return new OverpoolError('BAD_PAYMENT', `the payment holds ${what}, which a ledger cannot keep`)
 }
 
@@ -149,7 +149,7 @@ export function hexBytes(text: string): Uint8Array {
 
 /** The id of a wallet's post: the same pool and payment give the same id, so a retry is no second entry. */
 export function idOfPayment(pool: string, transaction: Uint8Array, fields: PaymentFields): EntryId {
-  const rest = Object.keys(fields).length ? encode(kept(fields)) : EMPTY
+  const rest = Object.keys(fields).length ? encode(toStorable(fields)) : EMPTY
   return createHash('sha256').update(`http\0${pool}\0${transaction.length}\0`).update(transaction).update(rest).digest('hex') as EntryId
 }
 

@@ -1,8 +1,8 @@
+import { discoveryKeyOf } from '../../sidecar/cores/core.ts'
 import { isFrom } from '../config/config.ts'
 import { OverpoolError } from '../errors.ts'
 import { formatCapability, isMachine, isPeerPool, parseCapability } from '../ledger/capability.ts'
-import type { Mirror, PoolControl, PoolPatch, Wanted } from '../store/port.ts'
-import { discoveryKeyOf } from '../../sidecar/cores/core.ts'
+import type { DesiredState, Mirror, PoolControl, PoolPatch } from '../store/port.ts'
 
 export interface PublishOptions {
   /** encrypts the hypercore: only who has the whole of what `pub` gives can read it. As it was created, unless it was never published */
@@ -32,7 +32,7 @@ export async function publish(
   { encrypt, allow }: PublishOptions,
   mirror: Mirror,
 ): Promise<string> {
-  const { path, key, wanted = {} } = pool
+  const { path, key, desired = {} } = pool
   if (isPeerPool(path)) throw new OverpoolError('BAD_ARGUMENT', `${path} is a peer's pool; its publisher publishes it`)
   if (allow !== undefined && !(Array.isArray(allow) && allow.every(isMachine))) {
     throw new OverpoolError(
@@ -41,11 +41,11 @@ export async function publish(
     )
   }
   const changed = encryption(pool, encrypt)
-  const isEncrypted = (changed?.wanted ?? wanted).encrypt ?? false
+  const isEncrypted = (changed?.desired ?? desired).encrypt ?? false
   const capability = formatCapability({ key, ...(isEncrypted && { secret: await secret() }) })
   await mirror.updatePool(path, {
     ...changed,
-    wanted: { ...wanted, ...changed?.wanted, publish: true, allow, publishedAs: isEncrypted ? 'encrypted' : 'clear' },
+    desired: { ...desired, ...changed?.desired, publish: true, allow, publishedAs: isEncrypted ? 'encrypted' : 'clear' },
   })
   return capability
 }
@@ -55,23 +55,23 @@ export async function publish(
  * @throws OverpoolError BAD_ARGUMENT: others have seen it as it is
  */
 export function encryption(
-  { path, wanted = {} }: PoolControl,
-  encrypt = wanted.encrypt ?? false,
-): Pick<PoolPatch, 'wanted' | 'rebuild'> | undefined {
-  if (encrypt === (wanted.encrypt ?? false)) return undefined
-  if (wanted.publishedAs === 'clear') {
+  { path, desired = {} }: PoolControl,
+  encrypt = desired.encrypt ?? false,
+): Pick<PoolPatch, 'desired' | 'rebuild'> | undefined {
+  if (encrypt === (desired.encrypt ?? false)) return undefined
+  if (desired.publishedAs === 'clear') {
     throw new OverpoolError(
       'BAD_ARGUMENT',
       `"${path}" has been published in clear, and others may hold its blocks: for a private one make another pool`,
     )
   }
-  if (wanted.publishedAs === 'encrypted') {
+  if (desired.publishedAs === 'encrypted') {
     throw new OverpoolError(
       'BAD_ARGUMENT',
       `"${path}" has been published encrypted; in clear it would be another ledger under the same key: make another pool`,
     )
   }
-  return { wanted: { ...wanted, encrypt }, rebuild: true }
+  return { desired: { ...desired, encrypt }, rebuild: true }
 }
 
 /**
@@ -86,14 +86,14 @@ export async function resume({ path, halted }: PoolControl, mirror: Mirror): Pro
 }
 
 /** Throws BAD_ARGUMENT where nobody can find a pool of ours, because it is not wanted that they do. */
-export function checkPublished({ path, wanted }: Pick<PoolControl, 'path' | 'wanted'>): void {
-  if (!wanted?.publish) throw new OverpoolError('BAD_ARGUMENT', `"${path}" is not published: call pub({ path: '${path}' }) first`)
+export function checkPublished({ path, desired }: Pick<PoolControl, 'path' | 'desired'>): void {
+  if (!desired?.publish) throw new OverpoolError('BAD_ARGUMENT', `"${path}" is not published: call pub({ path: '${path}' }) first`)
 }
 
 /** Wants a pool of ours to be offered no more. Who has blocks of it keeps them. */
-export async function unpublish({ path, wanted = {} }: PoolControl, mirror: Mirror): Promise<void> {
+export async function unpublish({ path, desired = {} }: PoolControl, mirror: Mirror): Promise<void> {
   if (isPeerPool(path)) throw new OverpoolError('BAD_ARGUMENT', `${path} is a peer's pool: unsubscribe from it`)
-  await mirror.updatePool(path, { wanted: { ...wanted, publish: false } })
+  await mirror.updatePool(path, { desired: { ...desired, publish: false } })
 }
 
 /**
@@ -114,9 +114,9 @@ export async function subscribe(
   const ours = (await mirror.listPools()).find((pool) => pool.key === key && !isPeerPool(pool.path))
   if (ours) throw new OverpoolError('BAD_ARGUMENT', `that is this machine's own pool "${ours.path}": its handlers get its entries already`)
   const pool = await mirror.createPool({ path: key, key, discoveryKey: discoveryKeyOf(key), createdAt: now })
-  const before = pool.wanted ?? {}
+  const before = pool.desired ?? {}
   const halted = pool.halted !== undefined
-  const wanted: Wanted = {
+  const desired: DesiredState = {
     ...before,
     subscribe: true,
     from: from ?? before.from ?? 'start',
@@ -125,13 +125,13 @@ export async function subscribe(
     byConfig: byConfig ?? before.byConfig,
   }
   // A config says the same at every start: only if it says something else is that a wish to try again.
-  const anew = halted && (!byConfig || !before.subscribe || wanted.secret !== before.secret)
-  await mirror.updatePool(key, { wanted, ...(anew && { halted: undefined, rebuild: true }) })
-  return { ...pool, wanted }
+  const anew = halted && (!byConfig || !before.subscribe || desired.secret !== before.secret)
+  await mirror.updatePool(key, { desired, ...(anew && { halted: undefined, rebuild: true }) })
+  return { ...pool, desired }
 }
 
 /** Wants a peer's pool to be followed no more. What has come stays. */
-export async function unsubscribe({ path, wanted = {} }: PoolControl, mirror: Mirror): Promise<void> {
+export async function unsubscribe({ path, desired = {} }: PoolControl, mirror: Mirror): Promise<void> {
   if (!isPeerPool(path)) throw new OverpoolError('BAD_ARGUMENT', `"${path}" is this machine's own pool: unpublish it`)
-  await mirror.updatePool(path, { wanted: { ...wanted, subscribe: false } })
+  await mirror.updatePool(path, { desired: { ...desired, subscribe: false } })
 }

@@ -1,23 +1,23 @@
+import { handlerContext } from '../../functions/handler/runner.ts'
 import { type CheckedPayment, checkPayment } from '../bip270/payment.ts'
 import { type Clock, timeLeft } from '../clock.ts'
 import type { CheckedSettings } from '../config/config.ts'
 import { OverpoolError } from '../errors.ts'
 import { type Block, entriesOf } from '../ledger/block.ts'
 import { isPeerPool } from '../ledger/capability.ts'
-import { type Cause, type EntryId, hex, isUint, kept, type PaymentFields } from '../ledger/entry.ts'
-import { lengthOf, type Mirror, type PoolControl, type Receipt } from '../store/port.ts'
+import { type Cause, type EntryId, hex, isUint, type PaymentFields, toStorable } from '../ledger/entry.ts'
 import type { Ingress } from '../queue/port.ts'
+import { lengthOf, type Mirror, type PoolControl, type Receipt } from '../store/port.ts'
 import { scanTransaction } from '../transaction/index.ts'
 import { accept, type Poster } from './accept.ts'
 import { eventOf, type Payment, type TxEvent } from './event.ts'
-import { handlerContext } from '../../functions/handler/runner.ts'
 
 /** How long a read waits for posts that are on their way into the ledger, ms. */
-const SETTLE_MS = 1_000
+const OWN_POSTS_MS = 1_000
 /** How often it looks, ms. */
 const LOOK_MS = 5
 /** It waits for so many of the newest posts to a pool. */
-const MAX_UNSETTLED = 100
+const MAX_OWN_POSTS = 100
 /** Pools that an error names. */
 const MAX_LISTED = 50
 /** `tail` gives ten entries unless told otherwise. */
@@ -64,7 +64,7 @@ export interface CheckedPost {
 export function checkPost(options: PostOptions): CheckedPost {
   const { path, payment } = optionsOf(options, 'post')
   const { scanned, fields } = checkPayment(paymentOf(payment))
-  return { path, payment: { scanned, fields: kept(fields) } }
+  return { path, payment: { scanned, fields: toStorable(fields) } }
 }
 
 /** The options of a call, none for none, or BAD_ARGUMENT. */
@@ -99,7 +99,7 @@ export function asPoster<T>(
 export class Pools {
   readonly #deps: PoolsDeps
   /** posts of each pool that may be on their way into the ledger, the newest of them */
-  readonly #unsettled = new Map<string, Set<Pick<Receipt, 'key' | 'id'>>>()
+  readonly #ownPosts = new Map<string, Set<Pick<Receipt, 'key' | 'id'>>>()
 
   constructor(deps: PoolsDeps) {
     this.#deps = deps
@@ -139,7 +139,7 @@ export class Pools {
     const find = async () => (await this.#deps.mirror.receiptsOf(pool.path, txid))[0]?.seq
     let seq = await find()
     if (seq === undefined) {
-      await this.#settle(pool.path)
+      await this.#awaitOwnPosts(pool.path)
       seq = await find()
     }
     if (seq === undefined) {
@@ -170,7 +170,7 @@ export class Pools {
     const { path, size = TAIL_SIZE } = optionsOf(options, 'tail')
     const pool = await this.control(path)
     if (!isUint(size)) throw new OverpoolError('BAD_ARGUMENT', 'size is how many entries you want')
-    await this.#settle(pool.path)
+    await this.#awaitOwnPosts(pool.path)
     const length = await this.length(pool.path)
     const events: TxEvent[] = []
     for await (const event of this.#events(pool, Math.max(pool.prunedBefore, length - size), length)) events.push(event)
@@ -182,7 +182,7 @@ export class Pools {
     const { path, from = 0, to = Number.MAX_SAFE_INTEGER } = optionsOf(options, 'read')
     const pool = await this.control(path)
     if (!isUint(from) || !isUint(to)) throw new OverpoolError('BAD_ARGUMENT', 'from and to are sequence numbers: 0, 1, 2 …')
-    await this.#settle(pool.path)
+    await this.#awaitOwnPosts(pool.path)
     yield* this.#events(pool, Math.max(pool.prunedBefore, from), to)
   }
 
@@ -212,7 +212,7 @@ export class Pools {
   /** Archives what is there: `tail` and `read` begin after it, `get` still finds it. */
   async prune(pool: string | { path: string }): Promise<void> {
     const { path } = await this.control(typeof pool === 'string' ? pool : optionsOf(pool, 'prune').path)
-    await this.#settle(path)
+    await this.#awaitOwnPosts(path)
     await this.#deps.mirror.updatePool(path, { prunedBefore: await this.length(path) })
   }
 
@@ -276,30 +276,30 @@ export class Pools {
   }
 
   /** Waits until what was posted from here is in the ledger, for a while: reads come after one's own writes, whatever others write. */
-  async #settle(path: string): Promise<void> {
+  async #awaitOwnPosts(path: string): Promise<void> {
     const { mirror, clock } = this.#deps
-    const posts = this.#unsettled.get(path)
+    const posts = this.#ownPosts.get(path)
     if (!posts) return
     const begin = clock.now()
     for (let asked = [...posts]; asked.length; asked = asked.filter((post) => posts.has(post))) {
       const found = await mirror.findReceipts(path, asked)
-      const late = !timeLeft(clock, begin, SETTLE_MS)
+      const late = !timeLeft(clock, begin, OWN_POSTS_MS)
       for (const [i, post] of asked.entries()) if (found[i] || late) posts.delete(post)
       if (found.includes(undefined) && !late) await clock.sleep(LOOK_MS)
     }
   }
 
   #note(path: string, post: Pick<Receipt, 'key' | 'id'>): void {
-    const posts = this.#unsettled.get(path) ?? new Set()
-    this.#unsettled.set(path, posts.add(post))
-    for (const oldest of posts) if (posts.size > MAX_UNSETTLED) posts.delete(oldest)
+    const posts = this.#ownPosts.get(path) ?? new Set()
+    this.#ownPosts.set(path, posts.add(post))
+    for (const oldest of posts) if (posts.size > MAX_OWN_POSTS) posts.delete(oldest)
   }
 
   /** Waits until nothing is on its way into the ledger, for a while. */
   async #drained(): Promise<void> {
     const { ingress, clock } = this.#deps
     const begin = clock.now()
-    while (timeLeft(clock, begin, SETTLE_MS)) {
+    while (timeLeft(clock, begin, OWN_POSTS_MS)) {
       const { waiting, inFlight } = await ingress.depth()
       if (waiting + inFlight === 0) return
       await clock.sleep(LOOK_MS)

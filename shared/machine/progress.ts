@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { encodeBell } from '../ledger/messages.ts'
-import type { Cursor, Mirror } from '../store/port.ts'
 import type { Queue } from '../queue/port.ts'
+import type { Cursor, Mirror } from '../store/port.ts'
 
 export interface Redriven {
   handler: string

@@ -26,16 +26,16 @@ export interface PoolStatus {
 
 export async function statusOf(pools: Pools): Promise<PoolStatus[]> {
   return Promise.all(
-    (await pools.list()).map(async ({ path, key, wanted = {}, network, begins, halted }) => {
+    (await pools.list()).map(async ({ path, key, desired = {}, network, begins, halted }) => {
       const { blocks, entries } = await pools.size(path)
       const isPeers = isPeerPool(path)
       return {
         path,
         key,
         entries,
-        ...(isPeers ? { subscribed: wanted.subscribe ?? false } : { published: wanted.publish ?? false }),
-        ...((wanted.encrypt ?? wanted.secret) && { encrypted: true }),
-        ...(wanted.allow && { allow: wanted.allow }),
+        ...(isPeers ? { subscribed: desired.subscribe ?? false } : { published: desired.publish ?? false }),
+        ...((desired.encrypt ?? desired.secret) && { encrypted: true }),
+        ...(desired.allow && { allow: desired.allow }),
         ...(begins && { begins }),
         ...(network && { network }),
         ...(network?.remoteLength !== undefined && { behind: Math.max(0, network.remoteLength - blocks) }),

@@ -47,7 +47,7 @@ export interface SqsQueueOptions {
    * that follow. A message that comes alone is not held up, and of many ten go in a request, which is what SQS bills.
    */
   gatherMs?: number
-  patienceMs?: number
+  giveUpMs?: number
   /** one attempt may take this long, ms (shared/aws.ts); a receive besides for as long as it waits */
   attemptMs?: number
 }
@@ -72,13 +72,13 @@ export class SqsQueue implements Queue {
   #leaving: { messages: Message[]; gone: Promise<void> } | undefined
   readonly #deleting = new Set<Promise<void>>()
 
-  constructor({ client, url, blobs, gatherMs = 0, patienceMs, attemptMs = ATTEMPT_MS }: SqsQueueOptions) {
+  constructor({ client, url, blobs, gatherMs = 0, giveUpMs, attemptMs = ATTEMPT_MS }: SqsQueueOptions) {
     this.fifo = url.endsWith('.fifo')
     this.#client = client
     this.#url = url
     this.#blobs = blobs
     this.#gatherMs = gatherMs
-    this.#options = { patienceMs, attemptMs }
+    this.#options = { giveUpMs, attemptMs }
   }
 
   // ---- send
@@ -94,7 +94,7 @@ export class SqsQueue implements Queue {
     )
     for (const round of this.fifo ? inTurns(entries) : [entries]) {
       await parallel(batches(round), WIDTH, (batch) =>
-        untilNoneIsLeft('sending', batch, (left) => this.#sendBatch(left), this.#options.patienceMs),
+        untilNoneIsLeft('sending', batch, (left) => this.#sendBatch(left), this.#options.giveUpMs),
       )
     }
   }
@@ -228,7 +228,7 @@ export class SqsQueue implements Queue {
       const { Failed = [] } = await call(what, (options) => request(left, options), this.#options)
       return named(left, Failed.filter(passes))
     }
-    await parallel(chunks(entries, BATCH), WIDTH, (batch) => untilNoneIsLeft(what, batch, once, this.#options.patienceMs))
+    await parallel(chunks(entries, BATCH), WIDTH, (batch) => untilNoneIsLeft(what, batch, once, this.#options.giveUpMs))
   }
 
   async depth(): Promise<{ waiting: number; inFlight: number }> {

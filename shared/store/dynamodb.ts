@@ -65,7 +65,7 @@ export interface DynamoMirrorOptions {
   /** where large blocks lie */
   blobs: Blobs
   now?: () => number
-  patienceMs?: number
+  giveUpMs?: number
   /** one attempt may take this long, ms (shared/aws.ts) */
   attemptMs?: number
 }
@@ -85,12 +85,12 @@ export class DynamoMirror implements Mirror {
   readonly #now: () => number
   readonly #options: CallOptions
 
-  constructor({ client, table, blobs, now = Date.now, patienceMs, attemptMs }: DynamoMirrorOptions) {
+  constructor({ client, table, blobs, now = Date.now, giveUpMs, attemptMs }: DynamoMirrorOptions) {
     this.#client = client
     this.#table = table
     this.#blobs = blobs
     this.#now = now
-    this.#options = { patienceMs, attemptMs }
+    this.#options = { giveUpMs, attemptMs }
   }
 
   // ---- blocks
@@ -387,7 +387,7 @@ export class DynamoMirror implements Mirror {
       const { UnprocessedItems } = await call(what, (options) => this.#client.send(command, options), this.#options)
       return UnprocessedItems?.[this.#table] ?? []
     }
-    await untilNoneIsLeft(what, requests, write, this.#options.patienceMs)
+    await untilNoneIsLeft(what, requests, write, this.#options.giveUpMs)
   }
 
   /** The items at these places that there are, in any order. */
@@ -399,7 +399,7 @@ export class DynamoMirror implements Mirror {
       found.push(...(Responses?.[this.#table] ?? []))
       return (UnprocessedKeys?.[this.#table]?.Keys ?? []) as Key[]
     }
-    await untilNoneIsLeft(what, keys, read, this.#options.patienceMs)
+    await untilNoneIsLeft(what, keys, read, this.#options.giveUpMs)
     return found
   }
 }

@@ -15,7 +15,7 @@ export interface Receipt {
 }
 
 /** What callers want of the network for a pool. They write it; the sidecar does it, now or when it runs again. */
-export interface Wanted {
+export interface DesiredState {
   /** our pool is offered to the network */
   publish?: boolean
   /** and only to these machines, by their public keys (64 hex) */
@@ -78,7 +78,7 @@ export interface PoolControl {
   prunedBefore: number
   /** why nothing is appended to this pool any more, until an operator acts */
   halted?: string
-  wanted?: Wanted
+  desired?: DesiredState
   /** its hypercore, which nobody else has seen, has to be made again from the mirror: encrypted, or in clear */
   rebuild?: true
   network?: Network
@@ -89,7 +89,7 @@ export interface PoolControl {
 }
 
 /** Fields of a pool's control item that are kept as JSON. */
-export const AS_JSON: ReadonlySet<string> = new Set<keyof PoolControl>(['wanted', 'rebuild', 'network', 'signed', 'begins'])
+export const AS_JSON: ReadonlySet<string> = new Set<keyof PoolControl>(['desired', 'rebuild', 'network', 'signed', 'begins'])
 
 export type PoolPatch = Partial<Omit<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>>
 
@@ -139,7 +139,7 @@ export interface Mirror {
   /** Writes receipts; again is harmless. Their blocks are in the mirror already. */
   putReceipts(pool: string, receipts: Receipt[]): Promise<void>
   /** The receipts with these keys and ids, in the order asked for. */
-  findReceipts(pool: string, wanted: Pick<Receipt, 'key' | 'id'>[]): Promise<(Receipt | undefined)[]>
+  findReceipts(pool: string, desired: Pick<Receipt, 'key' | 'id'>[]): Promise<(Receipt | undefined)[]>
   /** The entries of a transaction, oldest first, at most 100. */
   receiptsOf(pool: string, txid: string): Promise<Receipt[]>
 

@@ -1,7 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { OverpoolError } from '../errors.ts'
 import { type Block, entriesOf } from '../ledger/block.ts'
-import type { SqliteStore } from './sqlite-file.ts'
 import { scanTransaction } from '../transaction/index.ts'
 import {
   AS_JSON,
@@ -16,6 +15,7 @@ import {
   type PoolPatch,
   type Receipt,
 } from './port.ts'
+import type { SqliteStore } from './sqlite-file.ts'
 
 interface Place {
   seq: number

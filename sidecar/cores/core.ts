@@ -122,7 +122,7 @@ export class CoreStore {
   }
 
   /** Opens the core of a peer's pool. */
-  async follow(key: string, secret: string | undefined, { grew, alarm }: PeerCoreEvents): Promise<PeerCore> {
+  async openPeer(key: string, secret: string | undefined, { grew, alarm }: PeerCoreEvents): Promise<PeerCore> {
     const core = this.#get(key, secret)
     const opened = new TheirCore(core)
     core.on('append', grew)

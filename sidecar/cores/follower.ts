@@ -2,9 +2,9 @@ import type { Clock } from '../../shared/clock.ts'
 import type { Block } from '../../shared/ledger/block.ts'
 import type { Mirror } from '../../shared/store/port.ts'
 import { Wake } from '../../shared/wake.ts'
-import type { PoolCore } from './core.ts'
-import { patienceWith } from '../retrying.ts'
 import type { Report } from '../report.ts'
+import { retrying } from '../retrying.ts'
+import type { PoolCore } from './core.ts'
 
 /** Blocks appended at once at most, and kept in memory until then; what is beyond is read from the mirror. */
 const APPEND_BLOCKS = 64
@@ -36,7 +36,7 @@ export class CoreFollower {
     this.#wake.wake()
   }
 
-  follow(block: Block): void {
+  append(block: Block): void {
     this.#length = block.n + 1
     if (this.#recent.length < APPEND_BLOCKS) this.#recent.push(block)
     this.#wake.wake()
@@ -44,7 +44,7 @@ export class CoreFollower {
 
   async #run(): Promise<void> {
     const { path, mirror, core, clock, appended } = this.#options
-    const untilDone = patienceWith(path, this.#options, () => this.#stopping)
+    const untilDone = retrying(path, this.#options, () => this.#stopping)
     while (true) {
       if (this.#halted || core.length >= this.#length) {
         if (this.#stopping) return

@@ -4,9 +4,9 @@ import { OverpoolError } from '../../shared/errors.ts'
 import { isPeerPool } from '../../shared/ledger/capability.ts'
 import type { Mirror, Network, PoolControl } from '../../shared/store/port.ts'
 import type { CoreStore } from '../cores/core.ts'
-import type { Ringer } from '../writer/effects.ts'
 import type { Report } from '../report.ts'
-import type { Sidecar } from '../writer/ingress-consumer.ts'
+import type { Ringer } from '../writer/effects.ts'
+import type { IngressConsumer } from '../writer/ingress-consumer.ts'
 import { Subscription } from './subscription.ts'
 import type { Swarm } from './swarm.ts'
 
@@ -17,7 +17,7 @@ export interface PoolNetworkOptions {
   mirror: Mirror
   cores: CoreStore
   swarm: Swarm
-  sidecar: Pick<Sidecar, 'reopen'>
+  consumer: Pick<IngressConsumer, 'reopen'>
   ringers: (pool: string) => Ringer[]
   clock: Clock
   report: Report
@@ -77,7 +77,7 @@ export class PoolNetwork {
       if (this.#stopped.signal.aborted) return
       if (owns && !owns(pool.path)) continue
       try {
-        await this.#settle(pool)
+        await this.#reconcile(pool)
         await this.#describe(pool)
       } catch (error) {
         report({ kind: 'retrying', pool: pool.path, step: 'network', error }) // the other pools go on
@@ -85,10 +85,10 @@ export class PoolNetwork {
     }
   }
 
-  async #settle(pool: PoolControl): Promise<void> {
+  async #reconcile(pool: PoolControl): Promise<void> {
     const { path } = pool
     const member = this.#members.get(path)
-    if (member && (pool.rebuild || !isWanted(pool) || member.subscription?.halted || member.terms !== termsOf(pool))) {
+    if (member && (pool.rebuild || !isDesired(pool) || member.subscription?.halted || member.terms !== termsOf(pool))) {
       await this.#leave(path, member)
       return this.#begin((await this.#options.mirror.readPool(path))!) // whether it is halted has been written meanwhile
     }
@@ -96,23 +96,23 @@ export class PoolNetwork {
   }
 
   async #begin(pool: PoolControl): Promise<void> {
-    const { cores, mirror, sidecar, swarm } = this.#options
-    const { path, key, wanted } = pool
-    if (pool.rebuild && !isPeerPool(path)) await sidecar.reopen(path)
+    const { cores, mirror, consumer, swarm } = this.#options
+    const { path, key, desired } = pool
+    if (pool.rebuild && !isPeerPool(path)) await consumer.reopen(path)
     else if (pool.rebuild) {
       await cores.purge(key)
       await mirror.updatePool(path, { rebuild: undefined })
     }
-    if (!isWanted(pool)) return
+    if (!isDesired(pool)) return
     const member = this.#members.get(path) ?? (await this.#join(pool))
-    const allow = JSON.stringify(wanted?.allow)
-    if (member.allow !== allow) swarm.restrict(member.core, wanted?.allow)
+    const allow = JSON.stringify(desired?.allow)
+    if (member.allow !== allow) swarm.restrict(member.core, desired?.allow)
     member.allow = allow
   }
 
   async #join(pool: PoolControl): Promise<Member> {
     const { mirror, cores, swarm, ringers, clock, report } = this.#options
-    const { path, key, wanted: { allow, peer } = {} } = pool
+    const { path, key, desired: { allow, peer } = {} } = pool
     const isPeers = isPeerPool(path)
     const core = await cores.replica(key, { isOurs: !isPeers })
     const follow = () => Subscription.open({ pool, mirror, cores, ringers: () => ringers(path), clock, report })
@@ -174,10 +174,10 @@ export class PoolNetwork {
   }
 }
 
-function isWanted({ path, wanted = {}, halted }: PoolControl): boolean {
-  return halted === undefined && ((isPeerPool(path) ? wanted.subscribe : wanted.publish) ?? false)
+function isDesired({ path, desired = {}, halted }: PoolControl): boolean {
+  return halted === undefined && ((isPeerPool(path) ? desired.subscribe : desired.publish) ?? false)
 }
 
-function termsOf({ wanted = {} }: PoolControl): string {
-  return JSON.stringify([wanted.secret, wanted.peer])
+function termsOf({ desired = {} }: PoolControl): string {
+  return JSON.stringify([desired.secret, desired.peer])
 }

@@ -1,13 +1,13 @@
 import { type Block, decodeBlock, isBlockHead, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
-import { kept } from '../../shared/ledger/entry.ts'
-import { type KnownEntry, knownEntries } from '../writer/recent-ids.ts'
+import { toStorable } from '../../shared/ledger/entry.ts'
+import { type RecentEntry, recentEntries } from '../writer/recent-ids.ts'
 
 /** A peer's block may have so many bytes: one entry of the longest transaction that BIP270 allows (5 MB), with all its fields at their limits. */
 export const MAX_PEER_BLOCK_BYTES = 6 * 1024 * 1024
 
 export interface CheckedBlock {
   block: Block
-  entries: KnownEntry[]
+  entries: RecentEntry[]
   /** why it is passed over, if it is */
   problem?: string
   /** it does not even look like a block: encrypted with another key, perhaps */
@@ -27,8 +27,8 @@ export function checkPeerBlock(n: number, bytes: Uint8Array, next: number | unde
     if (entries.length > MAX_BLOCK_ENTRIES) fail(`it has ${entries.length} entries; ${MAX_BLOCK_ENTRIES} are allowed`)
     if (next !== undefined && first !== next && !(gap && first > next))
       fail(`it says that it begins with entry ${first}, and ${next} comes next`)
-    for (const { payment, unknown } of entries) kept([payment, unknown]) // CBOR knows values that handlers could neither show nor post on
-    return { block: { n, first, count: entries.length, bytes }, entries: knownEntries(entries) } // which scans every transaction
+    for (const { payment, unknown } of entries) toStorable([payment, unknown]) // CBOR knows values that handlers could neither show nor post on
+    return { block: { n, first, count: entries.length, bytes }, entries: recentEntries(entries) } // which scans every transaction
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error)
     return { block: { n, first: next ?? 0, count: 0, bytes }, entries: [], problem, unreadable: !isBlockHead(bytes) }

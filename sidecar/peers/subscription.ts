@@ -4,11 +4,11 @@ import { type Block, decodeBlock, isBlockHead } from '../../shared/ledger/block.
 import type { Mirror, Network, PoolControl, PoolPatch } from '../../shared/store/port.ts'
 import { Wake } from '../../shared/wake.ts'
 import type { CoreStore, PeerCore } from '../cores/core.ts'
-import { type CoreState, Effects, type Ringer } from '../writer/effects.ts'
-import { type Patience, patienceWith } from '../retrying.ts'
-import { type CheckedBlock, checkPeerBlock } from './peer-block.ts'
-import type { Report } from '../report.ts'
 import { TreeHash, treeHashOf } from '../cores/signed.ts'
+import type { Report } from '../report.ts'
+import { type Retry, retrying } from '../retrying.ts'
+import { type CoreState, Effects, type Ringer } from '../writer/effects.ts'
+import { type CheckedBlock, checkPeerBlock } from './peer-block.ts'
 
 /** Blocks, and about so many bytes, that are put into the mirror at once at most. */
 const PAGE_BLOCKS = 512
@@ -23,7 +23,7 @@ const GATHER_MS = 250
 export interface SubscriptionOptions {
   pool: PoolControl
   mirror: Mirror
-  cores: Pick<CoreStore, 'follow'>
+  cores: Pick<CoreStore, 'openPeer'>
   ringers: () => Ringer[]
   clock: Clock
   report: Report
@@ -36,7 +36,7 @@ export interface SubscriptionOptions {
 export class Subscription implements CoreState {
   readonly key: string
   readonly #options: SubscriptionOptions
-  readonly #untilDone: Patience
+  readonly #untilDone: Retry
   readonly #core: PeerCore
   readonly #effects: Effects
   readonly #wake: Wake
@@ -63,7 +63,7 @@ export class Subscription implements CoreState {
     const last = await mirror.lastBlock(pool.path)
     const wake = new Wake()
     let alarm = (_what: string): void => {}
-    const core = await cores.follow(pool.path, pool.wanted?.secret, { grew: () => wake.wake(), alarm: (what) => alarm(what) })
+    const core = await cores.openPeer(pool.path, pool.desired?.secret, { grew: () => wake.wake(), alarm: (what) => alarm(what) })
     const subscription = new Subscription(options, core, last, wake)
     alarm = (what) => subscription.#halt(what)
     return subscription
@@ -73,7 +73,7 @@ export class Subscription implements CoreState {
     const { pool, mirror, ringers, clock, report } = options
     this.#options = options
     this.key = pool.path
-    this.#untilDone = patienceWith(pool.path, options, () => this.#stopping)
+    this.#untilDone = retrying(pool.path, options, () => this.#stopping)
     this.#core = core
     this.#wake = wake
     this.#length = last ? last.n + 1 : (pool.begins?.block ?? 0)
@@ -115,7 +115,7 @@ export class Subscription implements CoreState {
     await this.#untilStopped(this.#compare())
     if (!(await this.#untilStopped(this.#begin()))) return
     while (!this.#stopping && !this.#halted) {
-      if (this.#core.length > this.#length) await this.#take(await this.#untilStopped(this.#fetch()))
+      if (this.#core.length > this.#length) await this.#store(await this.#untilStopped(this.#fetch()))
       else {
         void this.#core.fetch(this.#length)
         await this.#wake.sleep(this.#options.clock)
@@ -136,7 +136,7 @@ export class Subscription implements CoreState {
       if (!blocks.length) throw new OverpoolError('POOL_HALTED', `block ${n} of ${this.key} is missing in the mirror`)
       for (const block of blocks) {
         await this.#effects.keepUp(() => this.#stopping || this.#halted !== undefined)
-        this.#effects.follow(block, checkPeerBlock(block.n, block.bytes, block.first, false).entries)
+        this.#effects.enqueue(block, checkPeerBlock(block.n, block.bytes, block.first, false).entries)
         n = block.n + 1
       }
     }
@@ -164,14 +164,14 @@ export class Subscription implements CoreState {
   /** Of what is in the mirror. */
   #treeHash(): Promise<string | undefined> {
     const { mirror, pool } = this.#options
-    const tree = () => new TreeHash({ key: this.key, secret: pool.wanted?.secret })
+    const tree = () => new TreeHash({ key: this.key, secret: pool.desired?.secret })
     return this.#untilDone('open', () => treeHashOf(mirror, this.key, this.#length, tree()))
   }
 
   /** Finds the first block, where the subscription does not begin with the pool's own. False if it was stopped meanwhile. */
   async #begin(): Promise<boolean> {
     const { pool, mirror } = this.#options
-    const from = pool.wanted?.from ?? 'start'
+    const from = pool.desired?.from ?? 'start'
     if (this.#length || from === 'start' || from === 0 || pool.begins) return true
     if (!(await this.#core.heard())) return false
     const begins = from === 'now' ? await this.#end() : await this.#find(from)
@@ -239,7 +239,7 @@ export class Subscription implements CoreState {
     return page
   }
 
-  async #take(page: Uint8Array[]): Promise<void> {
+  async #store(page: Uint8Array[]): Promise<void> {
     const { mirror } = this.#options
     const checked: CheckedBlock[] = []
     for (const bytes of page) {
@@ -258,7 +258,7 @@ export class Subscription implements CoreState {
         throw new OverpoolError('POOL_HALTED', `block ${block.n} is not the one that the mirror holds`)
       this.#length = block.n + 1
       if (problem !== undefined) this.#passOver(block.n, problem)
-      this.#effects.follow(block, entries)
+      this.#effects.enqueue(block, entries)
       this.#options.report({ kind: 'block', pool: this.key, n: block.n, entries: block.count })
     }
   }
@@ -312,8 +312,8 @@ export class Subscription implements CoreState {
   }
 }
 
-function unreadable({ wanted }: PoolControl): OverpoolError {
-  const why = wanted?.secret
+function unreadable({ desired }: PoolControl): OverpoolError {
+  const why = desired?.secret
     ? 'the encryption key does not open this pool: ask its publisher for what `pub` printed, and subscribe with that'
     : 'its blocks cannot be read: if it is an encrypted pool, subscribe with both keys, as its publisher’s `pub` printed them'
   return new OverpoolError('POOL_HALTED', why)

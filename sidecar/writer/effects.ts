@@ -1,12 +1,12 @@
 import { type Clock, timeLeft } from '../../shared/clock.ts'
 import type { Block } from '../../shared/ledger/block.ts'
 import { encodeBell } from '../../shared/ledger/messages.ts'
-import type { Mirror, PoolPatch, Receipt } from '../../shared/store/port.ts'
 import type { Queue } from '../../shared/queue/port.ts'
+import type { Mirror, PoolPatch, Receipt } from '../../shared/store/port.ts'
 import { Wake } from '../../shared/wake.ts'
-import type { KnownEntry } from './recent-ids.ts'
-import { type Patience, patienceWith } from '../retrying.ts'
 import type { Report } from '../report.ts'
+import { type Retry, retrying } from '../retrying.ts'
+import type { RecentEntry } from './recent-ids.ts'
 
 /** The checkpoint is written at most once in this time, ms: it may lag, that costs a redo and nothing else (Promise 4). */
 const CHECKPOINT_MS = 1_000
@@ -50,7 +50,7 @@ export interface EffectsOptions {
 
 interface Waiting {
   block: Block
-  entries: KnownEntry[]
+  entries: RecentEntry[]
 }
 
 /**
@@ -59,7 +59,7 @@ interface Waiting {
  */
 export class Effects {
   readonly #options: EffectsOptions
-  readonly #untilDone: Patience
+  readonly #untilDone: Retry
   readonly #queue: Waiting[] = []
   #bytes = 0
   readonly #wake = new Wake()
@@ -74,7 +74,7 @@ export class Effects {
 
   constructor(options: EffectsOptions) {
     this.#options = options
-    this.#untilDone = patienceWith(options.path, options, () => this.#stopping)
+    this.#untilDone = retrying(options.path, options, () => this.#stopping)
     this.#done = options.checkpoint
     this.#written = options.checkpoint
     this.#last = options.last
@@ -102,7 +102,7 @@ export class Effects {
     this.#wake.wake()
   }
 
-  follow(block: Block, entries: KnownEntry[]): void {
+  enqueue(block: Block, entries: RecentEntry[]): void {
     this.#queue.push({ block, entries })
     this.#bytes += block.bytes.length
     this.#last = block
@@ -197,7 +197,7 @@ export class Effects {
   }
 }
 
-function receiptsOf({ n, first }: Block, entries: KnownEntry[]): Receipt[] {
+function receiptsOf({ n, first }: Block, entries: RecentEntry[]): Receipt[] {
   return entries.flatMap(({ id, txid, named }, i) => {
     const receipt = { key: txid, id, txid, seq: first + i, block: n }
     return named ? [receipt, { ...receipt, key: id }] : [receipt]

@@ -2,13 +2,13 @@ import type { Clock } from '../../shared/clock.ts'
 import { closed, OverpoolError } from '../../shared/errors.ts'
 import { isPeerPool } from '../../shared/ledger/capability.ts'
 import { decodeIngress, type IngressMessage } from '../../shared/ledger/messages.ts'
-import type { Mirror, PoolControl } from '../../shared/store/port.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
 import { backoff } from '../../shared/retry.ts'
+import type { Mirror, PoolControl } from '../../shared/store/port.ts'
 import type { CoreStore, PoolCore } from '../cores/core.ts'
-import type { Ringer } from './effects.ts'
-import { patienceWith } from '../retrying.ts'
 import type { Report } from '../report.ts'
+import { retrying } from '../retrying.ts'
+import type { Ringer } from './effects.ts'
 import { PoolWriter, type WriterOptions } from './writer.ts'
 
 /** Messages taken from the ingress queue at once. */
@@ -26,7 +26,7 @@ const STILL_MS = 90_000
 /** The writer of a pool that is another shard's is closed when nothing has come for it for so long, ms. */
 const GUEST_MS = 10_000
 
-export interface SidecarOptions {
+export interface IngressConsumerOptions {
   mirror: Mirror
   ingress: Queue
   cores: Pick<CoreStore, 'open' | 'purge'>
@@ -41,8 +41,8 @@ export interface SidecarOptions {
 }
 
 /** Takes posts from the ingress queue to the writers of their pools. Ends with `stop`. */
-export class Sidecar {
-  readonly #options: SidecarOptions
+export class IngressConsumer {
+  readonly #options: IngressConsumerOptions
   readonly #writers = new Map<string, Promise<PoolWriter>>()
   /** those that are open, by their pools, and what they write to */
   readonly #open = new Map<string, { writer: PoolWriter; core: PoolCore }>()
@@ -58,7 +58,7 @@ export class Sidecar {
   readonly #receiving: Promise<void>
   #received: number
 
-  constructor(options: SidecarOptions) {
+  constructor(options: IngressConsumerOptions) {
     this.#options = options
     this.#received = options.clock.now()
     this.#receiving = this.#receive()
@@ -99,8 +99,8 @@ export class Sidecar {
   async #openWriter(path: string): Promise<PoolWriter> {
     const { mirror, ingress, cores, ringers, clock, report, batchMs, busy, sweepMs } = this.#options
     const stopping = this.#stopped.signal
-    const patiently = patienceWith(path, this.#options, () => stopping.aborted)
-    const pool = await patiently('open', () => this.#readPool(path))
+    const retry = retrying(path, this.#options, () => stopping.aborted)
+    const pool = await retry('open', () => this.#readPool(path))
     if (!pool || isPeerPool(path)) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" of ours in this ledger`)
     if (pool.rebuild) {
       await cores.purge(pool.key)
@@ -116,7 +116,7 @@ export class Sidecar {
         () => {},
       )
     }
-    const core = await cores.open(path, { encrypted: pool.wanted?.encrypt, alarm })
+    const core = await cores.open(path, { encrypted: pool.desired?.encrypt, alarm })
     const writer = await PoolWriter.open({
       path,
       mirror,

@@ -2,16 +2,16 @@ import { type Clock, timeLeft } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, encodeBlock, entriesOf, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
 import type { IngressMessage } from '../../shared/ledger/messages.ts'
-import type { Mirror, PoolControl } from '../../shared/store/port.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
+import type { Mirror, PoolControl } from '../../shared/store/port.ts'
 import { Wake } from '../../shared/wake.ts'
 import type { PoolCore } from '../cores/core.ts'
-import { type CoreState, Effects, type Ringer } from './effects.ts'
 import { CoreFollower } from '../cores/follower.ts'
-import { type KnownEntry, KnownIds, knownEntries } from './recent-ids.ts'
-import { type Patience, patienceWith } from '../retrying.ts'
-import type { Report } from '../report.ts'
 import { treeHashOf } from '../cores/signed.ts'
+import type { Report } from '../report.ts'
+import { type Retry, retrying } from '../retrying.ts'
+import { type CoreState, Effects, type Ringer } from './effects.ts'
+import { type RecentEntry, RecentIds, recentEntries } from './recent-ids.ts'
 
 /**
  * After a block of so many entries the next one comes no sooner than after this time, ms, unless it is full. Under load that makes a few full blocks of many small
@@ -62,8 +62,8 @@ interface Looked {
 export class PoolWriter {
   readonly path: string
   readonly #options: WriterOptions
-  readonly #untilDone: Patience
-  readonly #known = new KnownIds()
+  readonly #untilDone: Retry
+  readonly #recent = new RecentIds()
   readonly #effects: Effects
   readonly #follower: CoreFollower
   readonly #held = new Map<string, Held>()
@@ -89,11 +89,11 @@ export class PoolWriter {
   /** Reads what the mirror and the core hold, appends what the core lacks and redoes the effects after the checkpoint. */
   static async open(options: WriterOptions): Promise<PoolWriter> {
     const { path, mirror, core, stopping } = options
-    const patiently = patienceWith(path, options, () => stopping?.aborted ?? false)
-    const [control, last] = await patiently('open', () => Promise.all([mirror.readPool(path), mirror.lastBlock(path)]))
+    const retry = retrying(path, options, () => stopping?.aborted ?? false)
+    const [control, last] = await retry('open', () => Promise.all([mirror.readPool(path), mirror.lastBlock(path)]))
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
     const length = last ? last.n + 1 : 0
-    const wrong = control.halted ?? (await patiently('open', () => disagreement(mirror, core, control, length)))
+    const wrong = control.halted ?? (await retry('open', () => disagreement(mirror, core, control, length)))
     // Where something is wrong nothing is followed, least of all by the core.
     const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
     // Of a core that was made again, as long as it was, the tree hash is still to be written.
@@ -102,8 +102,8 @@ export class PoolWriter {
     if (wrong !== undefined) writer.halt(new OverpoolError('POOL_HALTED', wrong))
     try {
       while (writer.#length < length && !writer.#halted) {
-        for (const block of await patiently('open', () => mirror.readBlocks(path, writer.#length)))
-          writer.#adopt(block, knownEntries(entriesOf(block)))
+        for (const block of await retry('open', () => mirror.readBlocks(path, writer.#length)))
+          writer.#adopt(block, recentEntries(entriesOf(block)))
         await writer.#effectsKeepUp()
         writer.#forget()
       }
@@ -122,7 +122,7 @@ export class PoolWriter {
   private constructor(options: WriterOptions, from: number, coreLength: number, last: Block | undefined) {
     this.#options = options
     this.path = options.path
-    this.#untilDone = patienceWith(options.path, options, () => this.#stopping)
+    this.#untilDone = retrying(options.path, options, () => this.#stopping)
     this.#length = from
     this.#next = last && last.n + 1 === from ? last.first + last.count : 0
     const { path, mirror, core, clock, ringers, report } = options
@@ -196,7 +196,7 @@ export class PoolWriter {
           return
         }
         this.#noteDifference(looked.held.post, receipt.txid)
-        this.#settle([looked.held])
+        this.#release([looked.held])
       })
       this.#lookingSince = undefined
       this.#putWake.wake()
@@ -206,10 +206,10 @@ export class PoolWriter {
   /** Leaves out, and settles, what is in a block that we know. */
   #stillNew(batch: Looked[]): Looked[] {
     return batch.filter(({ held }) => {
-      const known = this.#known.get(held.post.id)
+      const known = this.#recent.get(held.post.id)
       if (!known) return true
       this.#noteDifference(held.post, known.txid)
-      this.#settle([held])
+      this.#release([held])
       return false
     })
   }
@@ -263,7 +263,7 @@ export class PoolWriter {
 
   /** A look-up that is under way, or not yet acted on, may have begun before the newest receipts were there: it needs the ids since then. */
   #forget(): void {
-    this.#known.forget(this.#looked[0]?.since ?? this.#lookingSince ?? this.#effects.done)
+    this.#recent.forget(this.#looked[0]?.since ?? this.#lookingSince ?? this.#effects.done)
   }
 
   #takeLooked(): Looked[] {
@@ -289,22 +289,22 @@ export class PoolWriter {
           block,
           fresh.map(({ held }) => held.post),
         )
-        this.#settle(fresh.map(({ held }) => held))
+        this.#release(fresh.map(({ held }) => held))
         return
       }
       // Another writer was first. Its block is the ledger's now, and ours as well; what of ours is not in it comes next.
-      this.#adopt(stands, knownEntries(entriesOf(stands)))
+      this.#adopt(stands, recentEntries(entriesOf(stands)))
       fresh = this.#stillNew(fresh)
     }
   }
 
-  #adopt(block: Block, entries: KnownEntry[]): void {
+  #adopt(block: Block, entries: RecentEntry[]): void {
     if (block.count >= (this.#options.busy ?? BUSY).entries) this.#busyAt = this.#options.clock.now()
     this.#length = block.n + 1
     this.#next = block.first + block.count
-    this.#known.add(block.n, entries)
-    this.#follower.follow(block)
-    this.#effects.follow(block, entries)
+    this.#recent.add(block.n, entries)
+    this.#follower.append(block)
+    this.#effects.enqueue(block, entries)
     this.#options.report({ kind: 'block', pool: this.path, n: block.n, entries: block.count })
   }
 
@@ -313,7 +313,7 @@ export class PoolWriter {
     const { mirror, path, report } = this.#options
     try {
       for (let blocks = await mirror.readBlocks(path, this.#length); blocks.length; blocks = await mirror.readBlocks(path, this.#length)) {
-        for (const block of blocks) this.#adopt(block, knownEntries(entriesOf(block)))
+        for (const block of blocks) this.#adopt(block, recentEntries(entriesOf(block)))
         await this.#effectsKeepUp()
       }
       this.#forget()
@@ -333,10 +333,10 @@ export class PoolWriter {
   // ---- leaving the ingress queue
 
   /** The posts are in the mirror, so their messages can go. One that cannot be deleted comes again, is known then, and goes. */
-  #settle(settled: Held[]): void {
+  #release(released: Held[]): void {
     this.#moved = this.#options.clock.now()
-    for (const { post } of settled) if (this.#held.delete(post.id)) this.#bytes -= post.entry.length
-    const messages = settled.flatMap(({ messages }) => messages)
+    for (const { post } of released) if (this.#held.delete(post.id)) this.#bytes -= post.entry.length
+    const messages = released.flatMap(({ messages }) => messages)
     if (!messages.length) return
     this.#options.ingress
       .delete(messages)

@@ -10,7 +10,7 @@ import { withText } from './transactions.ts'
 
 const CONNECTIONS = 16
 /** Events that have not come so long after the last one are lost, ms. */
-const PATIENCE_MS = 5_000
+const GIVE_UP_MS = 5_000
 
 interface Contestant {
   name: string
@@ -56,7 +56,7 @@ async function play(contestant: Contestant, seconds: number): Promise<Load> {
 
 /** Waits until the handler has had all that was accepted, or nothing comes any more: the other one's turn begins on a quiet machine. */
 async function settle(contestant: Contestant): Promise<void> {
-  for (let since = performance.now(); performance.now() - since < PATIENCE_MS && contestant.delivered < contestant.accepted; ) {
+  for (let since = performance.now(); performance.now() - since < GIVE_UP_MS && contestant.delivered < contestant.accepted; ) {
     const delivered = await contestant.program.ask<number>('delivered')
     if (delivered > contestant.delivered) since = performance.now()
     contestant.delivered = delivered

@@ -2,15 +2,15 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { accept } from '../../shared/machine/accept.ts'
 import { openLedgerFile } from '../../local/ports.ts'
 import { checkPayment } from '../../shared/bip270/payment.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { checkSettings } from '../../shared/config/config.ts'
-import type { Mirror } from '../../shared/store/port.ts'
+import { accept } from '../../shared/machine/accept.ts'
 import type { Queue } from '../../shared/queue/port.ts'
+import type { Mirror } from '../../shared/store/port.ts'
 import { CoreStore, poolKeys } from '../../sidecar/cores/core.ts'
-import { Sidecar } from '../../sidecar/writer/ingress-consumer.ts'
+import { IngressConsumer } from '../../sidecar/writer/ingress-consumer.ts'
 import { type Effort, type Figures, median, number } from './report.ts'
 import { withText } from './transactions.ts'
 
@@ -36,7 +36,7 @@ export async function writer({ smoke }: Effort): Promise<Figures> {
       let put!: () => void
       const all = new Promise<void>((resolve) => (put = resolve))
       const start = performance.now()
-      const sidecar = new Sidecar({
+      const consumer = new IngressConsumer({
         mirror,
         ingress: ledger.ingress,
         cores,
@@ -49,7 +49,7 @@ export async function writer({ smoke }: Effort): Promise<Figures> {
         },
       })
       await all
-      await sidecar.stop() // the effects of the last blocks are part of the work
+      await consumer.stop() // the effects of the last blocks are part of the work
       if (round >= 0) rates.push((count / (performance.now() - start)) * 1_000) // the first warms up
     }
   } finally {

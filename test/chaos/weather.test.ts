@@ -10,11 +10,11 @@ import { Wallets } from './wallets.ts'
 const SECONDS = 1
 const POOLS = ['a', 'b']
 /** A message whose answer is lost comes again. */
-const parts = { ingressVisibilityMs: 3_000, bellVisibilityMs: 5_000 }
+const ports = { ingressVisibilityMs: 3_000, bellVisibilityMs: 5_000 }
 
 it('keeps its promises on a day when a quarter of all requests to AWS goes wrong', { timeout: 300_000 }, async () => {
   console.log(`a bad day at AWS, seed ${seed}`)
-  await using machine = await TestMachine.start(Object.fromEntries(POOLS.map((pool) => [pool, {}])), { side: 'aws', parts })
+  await using machine = await TestMachine.start(Object.fromEntries(POOLS.map((pool) => [pool, {}])), { side: 'aws', ports })
   const { proxy } = machine.emulators
   proxy.weather = badDay
   const wallets = new Wallets(machine, { pools: POOLS, together: 8, refusals: [503] })

@@ -10,7 +10,7 @@ import { poolKeys } from '../../sidecar/cores/core.ts'
 import { queueUrl } from '../aws/clients.ts'
 import { Emulators, SEED } from '../aws/emulators.ts'
 import type { AwsRequest, Fault, Service } from '../aws/proxy.ts'
-import { awsParts } from '../machine/aws-ports.ts'
+import { awsPorts } from '../machine/aws-ports.ts'
 import { largePayment } from '../machine/machine.ts'
 import { Project, REPOSITORY } from './project.ts'
 
@@ -46,7 +46,7 @@ beforeAll(async () => {
     BellsMain: `${HANDLER} ${queueUrl(place, `tx-${HANDLER}.fifo`)}`,
     Seed: 'the-seed',
   }
-  const { mirror, bells, close } = await awsParts(place)
+  const { mirror, bells, close } = await awsPorts(place)
   await bells(HANDLER)
   for (const [path, hex] of Object.entries({ mypool: small, strict: small, large, halted: small, private: small })) {
     const { key, discoveryKey } = poolKeys(Buffer.from(SEED, 'hex'), path)
@@ -58,7 +58,7 @@ beforeAll(async () => {
     await mirror.putReceipts(path, [{ key: txid, id, txid, seq: 0, block: 0 }])
   }
   await mirror.updatePool('halted', { halted: 'an operator looks at it' })
-  await mirror.updatePool('private', { wanted: { encrypt: true } })
+  await mirror.updatePool('private', { desired: { encrypt: true } })
   for (const pool of ['mypool', 'strict']) await mirror.writeCursor(HANDLER, pool, { seq: -1, block: 0, attempts: 5, stopped: 'it threw' })
   await close()
   emulators.proxy.listen = (call) => asked.push(call)

@@ -4,9 +4,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { S3Blobs } from '../../shared/blobs/s3.ts'
 import type { Block } from '../../shared/ledger/block.ts'
 import type { EntryId } from '../../shared/ledger/entry.ts'
+import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { DynamoMirror } from '../../shared/store/dynamodb.ts'
 import type { Receipt } from '../../shared/store/port.ts'
-import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { type AwsClients, awsClients, queueUrl } from '../aws/clients.ts'
 import { Emulators } from '../aws/emulators.ts'
 import type { AwsCall, Fault } from '../aws/proxy.ts'
@@ -15,7 +15,7 @@ import { until } from '../machine/machine.ts'
 // What only happens at AWS: answers that do not come, throttling, batches done by half, and what is asked for at what price.
 
 /** Of those that meet what does not pass. */
-const PATIENCE_MS = 400
+const GIVE_UP_MS = 400
 const UNAVAILABLE = { code: 'UNAVAILABLE', retryable: true }
 
 let emulators: Emulators
@@ -36,8 +36,8 @@ beforeAll(async () => {
   ]
   blobs = new S3Blobs(s3)
   mirror = new DynamoMirror({ ...dynamodb, blobs })
-  impatientBlobs = new S3Blobs({ ...s3, patienceMs: PATIENCE_MS })
-  impatientMirror = new DynamoMirror({ ...dynamodb, blobs: impatientBlobs, patienceMs: PATIENCE_MS })
+  impatientBlobs = new S3Blobs({ ...s3, giveUpMs: GIVE_UP_MS })
+  impatientMirror = new DynamoMirror({ ...dynamodb, blobs: impatientBlobs, giveUpMs: GIVE_UP_MS })
   proxy.listen = (call) => calls.push(call)
   calls = []
 })
@@ -80,7 +80,7 @@ function receipts(count: number): Receipt[] {
 }
 
 let queues = 0
-async function queue(options: { fifo?: boolean; gatherMs?: number; patienceMs?: number } = {}): Promise<SqsQueue> {
+async function queue(options: { fifo?: boolean; gatherMs?: number; giveUpMs?: number } = {}): Promise<SqsQueue> {
   const { fifo, ...more } = options
   const QueueName = `queue-${queues++}${fifo ? '.fifo' : ''}`
   await clients.sqs.send(
@@ -89,7 +89,7 @@ async function queue(options: { fifo?: boolean; gatherMs?: number; patienceMs?: 
   const made = new SqsQueue({
     client: clients.sqs,
     url: queueUrl(emulators.place, QueueName),
-    blobs: more.patienceMs ? impatientBlobs : blobs,
+    blobs: more.giveUpMs ? impatientBlobs : blobs,
     ...more,
   })
   calls = []
@@ -149,7 +149,7 @@ describe('a block whose put', () => {
   })
 
   it('cannot ever work is UNAVAILABLE, and not worth another try', async () => {
-    const nowhere = new DynamoMirror({ client: clients.dynamodb, table: 'nowhere', blobs, patienceMs: PATIENCE_MS })
+    const nowhere = new DynamoMirror({ client: clients.dynamodb, table: 'nowhere', blobs, giveUpMs: GIVE_UP_MS })
     await expect(nowhere.putBlock(pool(), block())).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: false })
   })
 })
@@ -251,7 +251,7 @@ describe('messages', () => {
   })
 
   it('that cannot be sent for long, or ever, are UNAVAILABLE', async () => {
-    const [standard, fifo] = [await queue({ patienceMs: PATIENCE_MS }), await queue({ fifo: true })]
+    const [standard, fifo] = [await queue({ giveUpMs: GIVE_UP_MS }), await queue({ fifo: true })]
     alwaysGoesWrong('SendMessageBatch', 'partial')
     await expect(standard.send(messages(1))).rejects.toMatchObject(UNAVAILABLE)
     alwaysGoesWrong('SendMessageBatch', 'throttled')
@@ -274,7 +274,7 @@ describe('messages', () => {
   })
 
   it('that are too large are in S3 before they are sent, and one whose blob cannot be read does not hold up others', async () => {
-    const standard = await queue({ patienceMs: PATIENCE_MS })
+    const standard = await queue({ giveUpMs: GIVE_UP_MS })
     await standard.send([{ body: randomBytes(1_000_000) }])
     expect(operations()).toEqual(['PUT', 'SendMessageBatch'])
     alwaysGoesWrong('GET', 'throttled')

@@ -258,14 +258,14 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
         treeHash: 'four',
         prunedBefore: 9,
         rebuild: true,
-        wanted: { publish: true },
+        desired: { publish: true },
       })
       await mirror.writeCursor('main', path, { seq: 8, block: 4, attempts: 0, stopped: 'it threw' })
       await mirror.writeCursor('coffee', path, { seq: 3, block: 1, attempts: 2 })
       const letter = { block: 1, error: 'it threw', attempts: 5, at: now }
       for (const seq of [4, 5]) await mirror.putDead('main', path, { ...letter, seq })
       const { key, discoveryKey, createdAt } = (await mirror.readPool(path))!
-      const same = { path, key, discoveryKey, createdAt, coreLength: 0, wanted: { publish: true } }
+      const same = { path, key, discoveryKey, createdAt, coreLength: 0, desired: { publish: true } }
 
       await other.beginAnew(path, blockOf(1, 2, 3))
       expect(await mirror.readPool(path)).toEqual({ ...same, checkpoint: 2, prunedBefore: 5 })

@@ -1,16 +1,16 @@
 import { CreateQueueCommand } from '@aws-sdk/client-sqs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { TxEvent } from '../../shared/machine/event.ts'
 import { handlerFunction } from '../../functions/handler/function.ts'
 import type { BellsEvent } from '../../functions/handler/lambda.ts'
-import { Pools } from '../../shared/machine/pools.ts'
 import { S3Blobs } from '../../shared/blobs/s3.ts'
 import { type Clock, systemClock } from '../../shared/clock.ts'
 import { checkSettings, type PoolSettings } from '../../shared/config/config.ts'
 import { MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
 import { encodeBell } from '../../shared/ledger/messages.ts'
-import { DynamoMirror } from '../../shared/store/dynamodb.ts'
+import type { TxEvent } from '../../shared/machine/event.ts'
+import { Pools } from '../../shared/machine/pools.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
+import { DynamoMirror } from '../../shared/store/dynamodb.ts'
 import { poolKeys } from '../../sidecar/cores/core.ts'
 import { type AwsClients, awsClients, queueUrl } from '../aws/clients.ts'
 import { Emulators } from '../aws/emulators.ts'
@@ -25,7 +25,7 @@ import { blockOf } from './ledger.ts'
 const QUEUE = 'tx-main.fifo'
 const VISIBILITY_S = 60
 /** Of the function, with what does not pass. */
-const patienceMs = 200
+const giveUpMs = 200
 
 let emulators: Emulators
 let clients: AwsClients
@@ -42,9 +42,9 @@ beforeEach(async () => {
   await clients.sqs.send(
     new CreateQueueCommand({ QueueName: QUEUE, Attributes: { FifoQueue: 'true', VisibilityTimeout: String(VISIBILITY_S) } }),
   )
-  blobs = new S3Blobs({ client: clients.s3, bucket: place.bucket, patienceMs })
-  mirror = new DynamoMirror({ client: clients.dynamodb, table: place.table, blobs, patienceMs })
-  queue = new SqsQueue({ client: clients.sqs, url: queueUrl(place, QUEUE), blobs, patienceMs })
+  blobs = new S3Blobs({ client: clients.s3, bucket: place.bucket, giveUpMs })
+  mirror = new DynamoMirror({ client: clients.dynamodb, table: place.table, blobs, giveUpMs })
+  queue = new SqsQueue({ client: clients.sqs, url: queueUrl(place, QUEUE), blobs, giveUpMs })
   ran = []
   failures = []
 })

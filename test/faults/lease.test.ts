@@ -27,7 +27,7 @@ beforeEach(async () => {
   clients = awsClients(place.endpoint)
   clock = new HandClock()
   const blobs = new S3Blobs({ client: clients.s3, bucket: place.bucket })
-  mirror = new DynamoMirror({ client: clients.dynamodb, table: place.table, blobs, now: clock.now, patienceMs: 1 })
+  mirror = new DynamoMirror({ client: clients.dynamodb, table: place.table, blobs, now: clock.now, giveUpMs: 1 })
   asked = []
   reports = []
   proxy.listen = (call) => call.operation === 'UpdateItem' && asked.push(ownerOf(call))
@@ -43,7 +43,7 @@ function ownerOf({ input }: AwsRequest): string {
 
 /** A sidecar that asks for the lease until it has it. */
 function contender(owner: string, signal = new AbortController().signal) {
-  const taking = Lease.take({ mirror, clock, shard: '0', owner, leaseMs: LEASE_MS, report: (error) => reports.push(error) }, signal)
+  const taking = Lease.acquire({ mirror, clock, shard: '0', owner, leaseMs: LEASE_MS, report: (error) => reports.push(error) }, signal)
   const seen: { takenAt?: number; lostAt?: number } = {}
   void taking.then((lease) => {
     if (lease) seen.takenAt = clock.now()

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
-import type { TxEvent } from '../../shared/machine/event.ts'
+import { Overpool } from '../../client/overpool.ts'
 import { folderLayout } from '../../local/folder.ts'
 import { Machine } from '../../local/machine.ts'
-import { Overpool } from '../../client/overpool.ts'
+import type { TxEvent } from '../../shared/machine/event.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 
 const run = promisify(execFile)

@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest'
-import { Pools } from '../../shared/machine/pools.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { checkSettings } from '../../shared/config/config.ts'
 import { encodeBlock } from '../../shared/ledger/block.ts'
 import { decodeIngress } from '../../shared/ledger/messages.ts'
+import { Pools } from '../../shared/machine/pools.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { blockOf, type Ledger, postOf, tempLedger } from './ledger.ts'
 

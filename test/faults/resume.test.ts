@@ -6,7 +6,7 @@ import { expect, it } from 'vitest'
 import { openLedgerFile } from '../../local/ports.ts'
 import { resume } from '../../shared/machine/control.ts'
 import { awsClients } from '../aws/clients.ts'
-import { awsParts } from '../machine/aws-ports.ts'
+import { awsPorts } from '../machine/aws-ports.ts'
 import { payment, TestMachine, until } from '../machine/machine.ts'
 
 it('a mirror that was changed is not signed again when the cores are lost: the pool halts, and goes on when an operator says so', async () => {
@@ -75,7 +75,7 @@ async function cut(machine: TestMachine, side: 'sqlite' | 'aws', from: number, t
 
 /** The mirror of a machine, as who asks from outside has it. */
 async function mirrorOf(machine: TestMachine, side: 'sqlite' | 'aws') {
-  return side === 'sqlite' ? openLedgerFile(machine.dir) : awsParts(machine.emulators.place)
+  return side === 'sqlite' ? openLedgerFile(machine.dir) : awsPorts(machine.emulators.place)
 }
 
 it.each(['sqlite', 'aws'] as const)(

@@ -25,9 +25,9 @@ it('a subscription that halts says so in the mirror before it has stopped, thoug
     pool,
     mirror: faltering,
     cores: {
-      follow(path, secret, events) {
+      openPeer(path, secret, events) {
         alarm = events.alarm
-        return cores.follow(path, secret, events)
+        return cores.openPeer(path, secret, events)
       },
     },
     ringers: () => [],

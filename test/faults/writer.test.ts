@@ -8,7 +8,7 @@ import { SqliteQueue } from '../../shared/queue/sqlite.ts'
 import { SqliteStore } from '../../shared/store/sqlite-file.ts'
 import { type PoolCore, poolKeys } from '../../sidecar/cores/core.ts'
 import type { SidecarReport } from '../../sidecar/report.ts'
-import { Sidecar } from '../../sidecar/writer/ingress-consumer.ts'
+import { IngressConsumer } from '../../sidecar/writer/ingress-consumer.ts'
 import { PoolWriter } from '../../sidecar/writer/writer.ts'
 import { until } from '../machine/machine.ts'
 import { blockOf, type Ledger, postOf, tempLedger } from './ledger.ts'
@@ -65,7 +65,7 @@ it('a core that reports what must never happen to it halts its pool, over restar
   await mirror.putBlock('a', blockOf(0, 0, 'entry'))
   let alarm: ((what: string) => void) | undefined
   const open = () =>
-    new Sidecar({
+    new IngressConsumer({
       mirror,
       ingress,
       cores: {
@@ -111,9 +111,9 @@ it('the posts of a halted pool are given back together, and hold up no other', a
       return typeof method === 'function' ? method.bind(ingress) : method
     },
   })
-  const sidecar = new Sidecar({ mirror, ingress: slow, cores, clock: systemClock, ringers: () => [], report: () => {} })
-  await sidecar.writer('a')
-  await sidecar.writer('b')
+  const consumer = new IngressConsumer({ mirror, ingress: slow, cores, clock: systemClock, ringers: () => [], report: () => {} })
+  await consumer.writer('a')
+  await consumer.writer('b')
   const posts = Array.from({ length: 100 }, (_, i) => postOf(`post ${i}`, 'a'))
   await ingress.send([...posts, postOf('other', 'b')].map((post) => ({ body: encodeIngress(post) })))
   await until(
@@ -150,7 +150,7 @@ it('a pool to which nothing but old posts comes looks for the blocks of another 
   const { mirror, ingress, cores } = ledger
   const old = { body: encodeIngress(postOf('old')) }
   await ingress.send([old])
-  const sidecar = new Sidecar({ mirror, ingress, cores, clock: systemClock, ringers: () => [], report: () => {}, sweepMs: 500 })
+  const consumer = new IngressConsumer({ mirror, ingress, cores, clock: systemClock, ringers: () => [], report: () => {}, sweepMs: 500 })
   await until(
     () => mirror.lastBlock('a'),
     (block) => block !== undefined,
@@ -163,7 +163,7 @@ it('a pool to which nothing but old posts comes looks for the blocks of another 
     },
     (receipts) => receipts.length === 1,
   )
-  await sidecar.stop()
+  await consumer.stop()
 })
 
 it('a message that cannot be given back holds up none of those that came with it', async () => {
@@ -177,12 +177,12 @@ it('a message that cannot be given back holds up none of those that came with it
     },
   })
   await ingress.send(['nowhere', 'a'].map((pool) => ({ body: encodeIngress(postOf('payment', pool)) })))
-  const sidecar = new Sidecar({ mirror, ingress: keeps, cores, clock: systemClock, ringers: () => [], report: () => {} })
+  const consumer = new IngressConsumer({ mirror, ingress: keeps, cores, clock: systemClock, ringers: () => [], report: () => {} })
   await until(
     () => mirror.lastBlock('a'),
     (block) => block?.count === 1,
   )
-  await sidecar.stop()
+  await consumer.stop()
   const left: Message[] = await ingress.receive({ max: 10, waitMs: 0 })
   expect(left).toEqual([]) // the one for nowhere is in flight still
 })
@@ -199,7 +199,7 @@ it('a post that waits for a pool which is another shard’s by now is written on
     if (args[0] === 'a') opened.push(core)
     return core
   }
-  const sidecar = new Sidecar({
+  const consumer = new IngressConsumer({
     mirror,
     ingress,
     cores: { open, purge: cores.purge.bind(cores) },
@@ -219,7 +219,7 @@ it('a post that waits for a pool which is another shard’s by now is written on
       () => mirror.receiptsOf('a', postOf(`post ${n}`).txid),
       (receipts) => receipts.length === 1,
     )
-    await mirror.putBlock('a', blockOf((await mirror.lastBlock('a'))!.n + 1, 2 + 2 * n, `by its own sidecar ${n}`))
+    await mirror.putBlock('a', blockOf((await mirror.lastBlock('a'))!.n + 1, 2 + 2 * n, `by its own consumer ${n}`))
     ahead += 10_000
     await until(
       async () => {
@@ -229,12 +229,12 @@ it('a post that waits for a pool which is another shard’s by now is written on
       (closed) => closed,
     )
   }
-  await sidecar.stop()
+  await consumer.stop()
   expect(opened).toHaveLength(3)
   const blocks = await mirror.readBlocks('a', 0)
   expect(blocks.map(({ n }) => n)).toEqual(blocks.map((_, n) => n))
   const ids = blocks.flatMap((block) => entriesOf(block).map(({ id }) => id))
-  const posted = ['post 0', 'the same', 'by its own sidecar 0', 'post 1', 'by its own sidecar 1', 'post 2', 'by its own sidecar 2']
+  const posted = ['post 0', 'the same', 'by its own consumer 0', 'post 1', 'by its own consumer 1', 'post 2', 'by its own consumer 2']
   expect(ids.sort()).toEqual(posted.map((text) => postOf(text).id).sort())
 })
 
@@ -261,7 +261,7 @@ it('a post that waits while the pool of another shard is being opened is written
     },
   })
   let ahead = 0
-  const sidecar = new Sidecar({
+  const consumer = new IngressConsumer({
     mirror: slow,
     ingress,
     cores,
@@ -285,18 +285,18 @@ it('a post that waits while the pool of another shard is being opened is written
       (block) => block!.n > 0,
     ))!.count,
   ).toBe(1)
-  await sidecar.stop()
+  await consumer.stop()
   bells.close()
 })
 
-it('a hypercore that is to be made again is left to the sidecar of its own shard', async () => {
+it('a hypercore that is to be made again is left to the consumer of its own shard', async () => {
   await using ledger = await tempLedger()
   const { mirror, ingress, cores } = ledger
   await mirror.putBlock('a', blockOf(0, 0, 'there before'))
   await mirror.updatePool('a', { rebuild: true })
   const reports: SidecarReport[] = []
   const report = (said: SidecarReport) => void reports.push(said)
-  const sidecar = new Sidecar({ mirror, ingress, cores, clock: systemClock, ringers: () => [], report, owns: () => false })
+  const consumer = new IngressConsumer({ mirror, ingress, cores, clock: systemClock, ringers: () => [], report, owns: () => false })
   await ingress.send([{ body: encodeIngress(postOf('waits')) }])
   await until(
     () => reports,
@@ -308,5 +308,5 @@ it('a hypercore that is to be made again is left to the sidecar of its own shard
     () => mirror.lastBlock('a'),
     (block) => block?.n === 1,
   )
-  await sidecar.stop()
+  await consumer.stop()
 })

@@ -1,12 +1,12 @@
 import { CreateQueueCommand } from '@aws-sdk/client-sqs'
-import { BELL_VISIBILITY_MS, type Parts } from '../../local/ports.ts'
+import { BELL_VISIBILITY_MS, type Ports } from '../../local/ports.ts'
 import { S3Blobs } from '../../shared/blobs/s3.ts'
 import { systemClock } from '../../shared/clock.ts'
-import { DynamoMirror } from '../../shared/store/dynamodb.ts'
 import { CARRY_BYTES, SqsQueue, type SqsQueueOptions } from '../../shared/queue/sqs.ts'
+import { DynamoMirror } from '../../shared/store/dynamodb.ts'
 import { type AwsPlace, awsClients, queueUrl } from '../aws/clients.ts'
 
-export interface AwsPartsOptions {
+export interface AwsPortsOptions {
   ingressVisibilityMs?: number
   bellVisibilityMs?: number
   /** of the ingress queue */
@@ -14,7 +14,7 @@ export interface AwsPartsOptions {
 }
 
 /** The parts of a machine on AWS: what belongs to an earlier one has been reclaimed. */
-export async function awsParts(place: AwsPlace, options: AwsPartsOptions = {}): Promise<Parts> {
+export async function awsPorts(place: AwsPlace, options: AwsPortsOptions = {}): Promise<Ports> {
   const { ingressVisibilityMs = 60_000, bellVisibilityMs = BELL_VISIBILITY_MS, gatherMs } = options
   const { dynamodb, sqs, s3, close } = awsClients(place.endpoint)
   const blobs = (prefix: string) => new S3Blobs({ client: s3, bucket: place.bucket, prefix })

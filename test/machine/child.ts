@@ -1,12 +1,12 @@
-import { redrive } from '../../shared/machine/progress.ts'
-import { statusOf } from '../../shared/machine/status.ts'
 import { Machine } from '../../local/machine.ts'
-import { type Parts, sqliteParts } from '../../local/ports.ts'
+import { type Ports, sqlitePorts } from '../../local/ports.ts'
 import { lineOf } from '../../local/report.ts'
 import type { NetworkSettings, PoolSettings } from '../../shared/config/config.ts'
 import type { PublishOptions, SubscribeOptions } from '../../shared/machine/control.ts'
+import { redrive } from '../../shared/machine/progress.ts'
+import { statusOf } from '../../shared/machine/status.ts'
 import type { AwsPlace } from '../aws/clients.ts'
-import type { AwsPartsOptions } from './aws-ports.ts'
+import type { AwsPortsOptions } from './aws-ports.ts'
 import { withFilter } from './filters.ts'
 import { FileRuns, handlerOf } from './handler.ts'
 
@@ -16,7 +16,7 @@ export interface ChildOptions {
   dir: string
   side: 'sqlite' | 'aws'
   /** of side aws: where it is, and how its parts are set */
-  aws?: AwsPlace & AwsPartsOptions
+  aws?: AwsPlace & AwsPortsOptions
   pools: Record<string, PoolSettings>
   runsFile: string
   /** no handler works */
@@ -29,13 +29,13 @@ export type Answer = { id: number; value?: unknown; error?: { code?: string; mes
 
 const options = JSON.parse(process.argv[2]!) as ChildOptions
 const reports: string[] = []
-let parts: Parts
+let ports: Ports
 const machine = await Machine.open({
   dir: options.dir,
   network: options.network,
-  async parts(dir) {
-    parts = options.side === 'sqlite' ? await sqliteParts(dir) : await (await import('./aws-ports.ts')).awsParts(options.aws!, options.aws)
-    return parts
+  async ports(dir) {
+    ports = options.side === 'sqlite' ? await sqlitePorts(dir) : await (await import('./aws-ports.ts')).awsPorts(options.aws!, options.aws)
+    return ports
   },
   report(report) {
     const line = lineOf(report)
@@ -62,12 +62,12 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   announced: async (path: string) => machine.announced(await machine.pools.control(path)),
   status: () => statusOf(machine.pools),
   reports: () => reports,
-  ingress: () => parts.ingress.depth(),
-  control: (path: string) => parts.mirror.readPool(path),
-  cursor: (path: string) => parts.mirror.readCursor('main', path),
-  dead: (path: string) => parts.mirror.listDead('main', path),
+  ingress: () => ports.ingress.depth(),
+  control: (path: string) => ports.mirror.readPool(path),
+  cursor: (path: string) => ports.mirror.readCursor('main', path),
+  dead: (path: string) => ports.mirror.listDead('main', path),
   redrive: async (path: string, skip: boolean) =>
-    redrive('main', path, skip, { mirror: parts.mirror, bells: await parts.bells('main'), clock: parts.clock }),
+    redrive('main', path, skip, { mirror: ports.mirror, bells: await ports.bells('main'), clock: ports.clock }),
   rss: () => process.memoryUsage.rss() / 2 ** 20,
   close: () => machine.close(),
 }

@@ -4,20 +4,20 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { folderLayout, readSeed } from '../../local/folder.ts'
+import { openLedgerFile } from '../../local/ports.ts'
+import { OverpoolError } from '../../shared/errors.ts'
+import type { PublishOptions, SubscribeOptions } from '../../shared/machine/control.ts'
 import type { TxEvent } from '../../shared/machine/event.ts'
 import type { Posted, PostOptions } from '../../shared/machine/pools.ts'
 import type { Redriven } from '../../shared/machine/progress.ts'
 import type { PoolStatus } from '../../shared/machine/status.ts'
-import { folderLayout, readSeed } from '../../local/folder.ts'
-import { openLedgerFile } from '../../local/ports.ts'
-import { OverpoolError } from '../../shared/errors.ts'
 import type { Cursor, DeadLetter, PoolControl } from '../../shared/store/port.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { CoreStore } from '../../sidecar/cores/core.ts'
 import { type Verified, verifyPool } from '../../sidecar/cores/verify.ts'
-import type { PublishOptions, SubscribeOptions } from '../../shared/machine/control.ts'
 import { Emulators } from '../aws/emulators.ts'
-import { type AwsPartsOptions, awsParts } from './aws-ports.ts'
+import { type AwsPortsOptions, awsPorts } from './aws-ports.ts'
 import type { Answer, ChildOptions } from './child.ts'
 import type { Run, Wish } from './handler.ts'
 
@@ -74,15 +74,15 @@ export class TestMachine {
 
   static async start(
     pools: ChildOptions['pools'],
-    options: Partial<ChildOptions> & { parts?: AwsPartsOptions } = {},
+    options: Partial<ChildOptions> & { ports?: AwsPortsOptions } = {},
   ): Promise<TestMachine> {
     if (isStack(SIDE)) {
       const { StackMachine } = await import('../stack/machine.ts')
       return StackMachine.open(pools, options)
     }
-    const { parts, ...rest } = { side: SIDE, ...options }
+    const { ports, ...rest } = { side: SIDE, ...options }
     const emulators = rest.side === 'aws' ? await Emulators.start() : undefined
-    const machine = new TestMachine({ pools, ...rest, ...(emulators && { aws: { ...emulators.place, ...parts } }) }, emulators)
+    const machine = new TestMachine({ pools, ...rest, ...(emulators && { aws: { ...emulators.place, ...ports } }) }, emulators)
     await machine.start()
     return machine
   }
@@ -175,7 +175,7 @@ export class TestMachine {
   /** Compares mirror, hypercore and receipts; best with the machine stopped. */
   async verify(path: string): Promise<Verified> {
     const { aws } = this.#options
-    const { mirror, close } = aws ? await awsParts(aws, aws) : openLedgerFile(this.dir)
+    const { mirror, close } = aws ? await awsPorts(aws, aws) : openLedgerFile(this.dir)
     const cores = new CoreStore(folderLayout(this.dir).cores, readSeed(this.dir, false), { readOnly: true })
     try {
       const pool = (await mirror.readPool(path))!

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, decodeBlock } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/entry.ts'
+import type { Message, Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
 import {
   type Cursor,
   type DeadLetter,
@@ -11,7 +12,6 @@ import {
   type PoolPatch,
   type Receipt,
 } from '../../shared/store/port.ts'
-import type { Message, Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
 import type { PoolCore } from '../../sidecar/cores/core.ts'
 import type { Held, Scheduler, Sync } from './scheduler.ts'
 

@@ -1,6 +1,6 @@
-import { redrive } from '../../shared/machine/progress.ts'
-import { accept } from '../../shared/machine/accept.ts'
 import { checkPayment } from '../../shared/bip270/payment.ts'
+import { accept } from '../../shared/machine/accept.ts'
+import { redrive } from '../../shared/machine/progress.ts'
 import { paymentOf, type Wish } from './handler.ts'
 import type { World } from './world.ts'
 

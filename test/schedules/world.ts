@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto'
 import { HandlerLoop } from '../../functions/handler/loop.ts'
-import { Pools } from '../../shared/machine/pools.ts'
 import type { RunnerReport } from '../../functions/handler/report.ts'
 import { type Answer, answerBell } from '../../functions/handler/runner.ts'
 import { type CheckedSettings, checkSettings } from '../../shared/config/config.ts'
 import { type Bell, decodeBell, decodeIngress } from '../../shared/ledger/messages.ts'
-import type { Mirror } from '../../shared/store/port.ts'
+import { Pools } from '../../shared/machine/pools.ts'
 import type { Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
+import type { Mirror } from '../../shared/store/port.ts'
 import type { PoolCore } from '../../sidecar/cores/core.ts'
 import type { SidecarReport } from '../../sidecar/report.ts'
-import { Sidecar } from '../../sidecar/writer/ingress-consumer.ts'
+import { IngressConsumer } from '../../sidecar/writer/ingress-consumer.ts'
 import { Handlers } from './handler.ts'
 import { Disk, MemoryCore, MemoryMirror, MemoryQueue, type Restore } from './ports.ts'
 import { Process, Scheduler } from './scheduler.ts'
@@ -222,7 +222,7 @@ export class World {
 
   #startSidecar(process: Process, disk: Disk): Pick<Running, 'stop' | 'ringAgain'> {
     const bells = new Map([...this.bells].map(([handler, queue]) => [handler, this.queueOf(process, queue)]))
-    const sidecar = new Sidecar({
+    const consumer = new IngressConsumer({
       mirror: this.mirrorOf(process),
       ingress: this.queueOf(process, this.ingress),
       cores: {
@@ -235,8 +235,8 @@ export class World {
       batchMs: () => this.#batchMs,
       sweepMs: SWEEP_MS,
     })
-    for (const path of this.paths) sidecar.writer(path).catch(() => {})
-    return { stop: () => sidecar.stop(), ringAgain: () => sidecar.ringAgain() }
+    for (const path of this.paths) consumer.writer(path).catch(() => {})
+    return { stop: () => consumer.stop(), ringAgain: () => consumer.ringAgain() }
   }
 
   #startRunner(process: Process, answering: Running['answering']): Pick<Running, 'stop'> {

@@ -13,9 +13,9 @@ import {
   UpdateFunctionConfigurationCommand,
 } from '@aws-sdk/client-lambda'
 import { GetQueueAttributesCommand, SetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs'
-import { Overpool } from '../../index.ts'
 import { type Access, RemoteMachine } from '../../client/remote.ts'
 import { stackAccess } from '../../client/stack.ts'
+import { Overpool } from '../../index.ts'
 import type { EnvOf } from '../../shared/config/env.ts'
 import type { PoolPatch } from '../../shared/store/port.ts'
 import { CoreStore } from '../../sidecar/cores/core.ts'
@@ -114,7 +114,7 @@ export class StackMachine extends TestMachine implements WithTasks {
       const names = poolsOfKind(settings)
       for (const name of names) {
         const { mirror } = this.#access
-        if (this.#names.has(name) || (await mirror.lastBlock(name)) || (await mirror.readPool(name))?.wanted) continue
+        if (this.#names.has(name) || (await mirror.lastBlock(name)) || (await mirror.readPool(name))?.desired) continue
         this.#names.set(name, alias)
         break
       }

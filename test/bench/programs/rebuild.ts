@@ -4,9 +4,9 @@ import { parallel } from '../../../shared/aws/call.ts'
 import { encodeBlock } from '../../../shared/ledger/block.ts'
 import { type EntryId, encodeEntry } from '../../../shared/ledger/entry.ts'
 import { CoreStore, poolKeys } from '../../../sidecar/cores/core.ts'
-import { Sidecar } from '../../../sidecar/writer/ingress-consumer.ts'
+import { IngressConsumer } from '../../../sidecar/writer/ingress-consumer.ts'
 import type { AwsPlace } from '../../aws/clients.ts'
-import { awsParts } from '../../machine/aws-ports.ts'
+import { awsPorts } from '../../machine/aws-ports.ts'
 import { answer } from '../program.ts'
 import { plain } from '../transactions.ts'
 
@@ -14,7 +14,7 @@ import { plain } from '../transactions.ts'
 
 const SEED = Buffer.alloc(32, 1)
 const [place, dir] = process.argv.slice(2)
-const { mirror, ingress, clock } = await awsParts(JSON.parse(place!) as AwsPlace)
+const { mirror, ingress, clock } = await awsPorts(JSON.parse(place!) as AwsPlace)
 
 answer({
   /** A pool with so many entries, so many in a block, all of whose effects are done; how many blocks, and bytes of them. */
@@ -39,10 +39,10 @@ answer({
     const began = performance.now()
     const cores = new CoreStore(join(dir!, disk), SEED)
     const report = () => {}
-    const sidecar = new Sidecar({ mirror, ingress, cores, ringers: () => [], clock, report })
-    await sidecar.writer(pool)
+    const consumer = new IngressConsumer({ mirror, ingress, cores, ringers: () => [], clock, report })
+    await consumer.writer(pool)
     const openMs = performance.now() - began
-    await sidecar.stop() // which lets the hypercore follow to the end
+    await consumer.stop() // which lets the hypercore follow to the end
     const wholeMs = performance.now() - began
     await cores.close()
     return { openMs, wholeMs, rss: process.memoryUsage.rss() }

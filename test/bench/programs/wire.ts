@@ -15,7 +15,7 @@ export interface Wire {
 }
 
 /** Events that have not come so long after the last one are lost, ms. */
-const PATIENCE_MS = 20_000
+const GIVE_UP_MS = 20_000
 
 const [installed, count] = [process.argv[2]!, Number(process.argv[3])]
 const dir = mkdtempSync(join(tmpdir(), 'overpool-bench-'))
@@ -40,7 +40,7 @@ async function post(posts: number): Promise<{ seconds: number; delivered: number
   const begun = performance.now()
   await publisher.ask('post', { count: posts, inFlight: 16 })
   let [delivered, at] = [was, performance.now()]
-  while (delivered < was + posts && performance.now() - at < PATIENCE_MS) {
+  while (delivered < was + posts && performance.now() - at < GIVE_UP_MS) {
     await wait(20)
     const now = await subscriber.ask<number>('delivered')
     if (now > delivered) [delivered, at] = [now, performance.now()]
