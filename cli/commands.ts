@@ -108,15 +108,15 @@ export async function pools({ where, out }: CommandContext): Promise<void> {
 
 /** How far each handler is in a pool. */
 export async function handlerStates(machine: RemoteMachine, pool: string, entries: number) {
-  const handlers = await machine.mirror.listHandlers(pool)
+  const handlers = await machine.stores.progress.listHandlers(pool)
   return Promise.all(handlers.map((handler) => handlerState(machine, handler, pool, entries)))
 }
 
-async function handlerState({ mirror }: RemoteMachine, handler: string, pool: string, entries: number) {
-  const cursor = await mirror.readCursor(handler, pool)
+async function handlerState({ stores }: RemoteMachine, handler: string, pool: string, entries: number) {
+  const cursor = await stores.progress.readCursor(handler, pool)
   const { seq, stopped } = cursor
-  const stoppedAt = stopped === undefined ? undefined : (await nextEntry(cursor, pool, mirror))?.seq
-  const dead = await mirror.listDead(handler, pool)
+  const stoppedAt = stopped === undefined ? undefined : (await nextEntry(cursor, pool, stores))?.seq
+  const dead = await stores.progress.listDead(handler, pool)
   const state = { handler, done: seq + 1, waiting: entries - seq - 1, stopped, dead }
   const lines = [
     `  handler ${handler}: ${state.waiting ? `${count(state.waiting, 'entry', 'entries')} behind` : 'up to date'}`,

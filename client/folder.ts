@@ -13,9 +13,9 @@ export function openFolder(dir: string): RemoteMachine {
       'MACHINE_NOT_FOUND',
       `there is no machine in ${dir}: start one with \`overpool start\`, or name its folder with --dir`,
     )
-  const { mirror, ingress, queue, changed, close } = openLedgerFile(dir)
+  const { stores, ingress, queue, changed, close } = openLedgerFile(dir)
   return new RemoteMachine({
-    mirror,
+    stores,
     ingress,
     bells: queue,
     seed: async () => readSeed(dir, false),

@@ -15,7 +15,8 @@ import {
 import { Pools } from '../shared/machine/pools.ts'
 import { type Redriven, redrive } from '../shared/machine/progress.ts'
 import type { Ingress, Queue } from '../shared/queue/port.ts'
-import type { Mirror, PoolControl } from '../shared/store/port.ts'
+import type { PoolControl } from '../shared/store/control.ts'
+import type { Stores } from '../shared/store/port.ts'
 import { type CoreStore, machineKeyPair, poolKeys } from '../sidecar/cores/core.ts'
 import { ELSEWHERE, type Verified, verifyPool } from '../sidecar/cores/verify.ts'
 
@@ -24,7 +25,7 @@ const LOOK_MS = 1_000
 
 /** How a machine is reached that another process runs: by its folder, or by the AWS services that it stands on. */
 export interface Access {
-  mirror: Mirror
+  stores: Stores
   ingress: Ingress
   /** the queue of a handler's bells; undefined if the machine has no such handler */
   bells: (handler: string) => Queue | undefined
@@ -50,18 +51,18 @@ export type AnyMachine = Pick<RemoteMachine, 'pools' | 'publish' | 'unpublish' |
  */
 export class RemoteMachine implements AsyncDisposable {
   readonly pools: Pools
-  readonly mirror: Mirror
+  readonly stores: Stores
   readonly ingress: Ingress
   readonly #access: Access
   readonly #clock: Clock = systemClock
   readonly #closed = new AbortController()
 
   constructor(access: Access) {
-    const { mirror, ingress } = access
+    const { stores, ingress } = access
     this.#access = access
-    this.mirror = mirror
+    this.stores = stores
     this.ingress = ingress
-    this.pools = new Pools({ mirror, ingress, clock: this.#clock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+    this.pools = new Pools({ stores, ingress, clock: this.#clock, settings: () => checkSettings({}, ''), postFailed: () => {} })
   }
 
   get isRunning(): boolean {
@@ -76,22 +77,22 @@ export class RemoteMachine implements AsyncDisposable {
   /** Wants a pool to be published; resolves to what others subscribe to. */
   async publish(path: unknown, options: PublishOptions = {}): Promise<string> {
     const pool = await this.pools.control(path)
-    return publish(pool, () => this.#secretOf(pool), options, this.mirror)
+    return publish(pool, () => this.#secretOf(pool), options, this.stores)
   }
 
   /** Wants it to be offered no more. Who has blocks of it keeps them. */
   async unpublish(path: unknown): Promise<void> {
-    return unpublish(await this.pools.control(path), this.mirror)
+    return unpublish(await this.pools.control(path), this.stores)
   }
 
   /** Wants a peer's pool to be followed. */
   subscribe(published: unknown, options: SubscribeOptions = {}): Promise<PoolControl> {
-    return subscribe(published, options, this.mirror, this.#clock.now())
+    return subscribe(published, options, this.stores, this.#clock.now())
   }
 
   /** Wants it to be followed no more. What has come stays. */
   async unsubscribe(published: unknown): Promise<void> {
-    return unsubscribe(await this.pools.control(parseCapability(published).key), this.mirror)
+    return unsubscribe(await this.pools.control(parseCapability(published).key), this.stores)
   }
 
   /** Resolves when the network has taken the announcement of a published pool. */
@@ -99,7 +100,7 @@ export class RemoteMachine implements AsyncDisposable {
     const { signal } = this.#closed
     checkPublished(pool)
     try {
-      while (!(await this.mirror.readPool(pool.path))?.network?.announced) {
+      while (!(await this.stores.control.read(pool.path))?.network?.announced) {
         await this.changed(LOOK_MS, signal)
         signal.throwIfAborted()
       }
@@ -131,10 +132,10 @@ export class RemoteMachine implements AsyncDisposable {
     const pool = await this.pools.control(path)
     const { desired = {} } = pool
     const secret = isPeerPool(path) ? desired.secret : desired.encrypt ? await this.#secretOf(pool) : undefined
-    if (cores === ELSEWHERE) return verifyPool(pool, this.mirror, ELSEWHERE, secret)
+    if (cores === ELSEWHERE) return verifyPool(pool, this.stores, ELSEWHERE, secret)
     const store = cores()
     try {
-      return await verifyPool(pool, this.mirror, await store?.read(pool.key, secret), secret)
+      return await verifyPool(pool, this.stores, await store?.read(pool.key, secret), secret)
     } finally {
       await store?.close()
     }
@@ -142,7 +143,7 @@ export class RemoteMachine implements AsyncDisposable {
 
   /** Wants a pool that was halted to go on, its hypercore made again from the mirror. */
   async resume(path: string): Promise<void> {
-    return resume(await this.pools.control(path), this.mirror)
+    return resume(await this.pools.control(path), this.stores)
   }
 
   /**
@@ -150,9 +151,9 @@ export class RemoteMachine implements AsyncDisposable {
    * @param handler this one only, HANDLER_NOT_FOUND if there is none; default: all that have worked on the pool
    */
   async redrive(path: string, { handler, skip = false }: { handler?: string; skip?: boolean } = {}): Promise<Redriven[]> {
-    const { mirror } = this
+    const { stores } = this
     await this.pools.control(path)
-    const known = (await mirror.listHandlers(path)).flatMap((name) => {
+    const known = (await stores.progress.listHandlers(path)).flatMap((name) => {
       const bells = this.#access.bells(name)
       return bells ? [{ name, bells }] : [] // of one that is deployed no more
     })
@@ -162,7 +163,7 @@ export class RemoteMachine implements AsyncDisposable {
       throw new OverpoolError('HANDLER_NOT_FOUND', `no handler "${handler}" has worked on "${path}"; there are: ${names || 'none'}`)
     }
     const redriven: Redriven[] = []
-    for (const { name, bells } of asked) redriven.push(await redrive(name, path, skip, { mirror, bells, clock: this.#clock }))
+    for (const { name, bells } of asked) redriven.push(await redrive(name, path, skip, { stores, bells, clock: this.#clock }))
     return redriven
   }
 

@@ -8,7 +8,7 @@ import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { SqsQueue } from '../shared/queue/sqs.ts'
 import { ShardedIngress } from '../shared/shards.ts'
-import { DynamoMirror } from '../shared/store/dynamodb.ts'
+import { dynamoStores } from '../shared/store/dynamodb/index.ts'
 import { ELSEWHERE } from '../sidecar/cores/verify.ts'
 import { type Access, RemoteMachine } from './remote.ts'
 
@@ -45,7 +45,7 @@ export async function stackAccess({ stack, region }: StackPlace): Promise<Access
   const ingress = outputs.IngressUrls.split(' ').map(queue)
   const bells = bellsOf(outputs)
   return {
-    mirror: new DynamoMirror({ client: dynamodb, table: outputs.Table, blobs: bucket.blobs('blocks/') }),
+    stores: dynamoStores({ client: dynamodb, table: outputs.Table, blobs: bucket.blobs('blocks/') }),
     ingress: new ShardedIngress(ingress),
     bells(handler) {
       const url = bells.get(handler)

@@ -22,7 +22,7 @@ import type { PublishOptions, SubscribeOptions } from '../shared/machine/control
 import type { TxEvent } from '../shared/machine/event.ts'
 import { type OnTx, Pools } from '../shared/machine/pools.ts'
 import type { Queue } from '../shared/queue/port.ts'
-import type { PoolControl } from '../shared/store/port.ts'
+import type { PoolControl } from '../shared/store/control.ts'
 import { Sidecar } from '../sidecar/sidecar.ts'
 import { folderLayout, lockFolder, readSeed, writeRunning } from './folder.ts'
 import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
@@ -87,9 +87,9 @@ export class Machine implements AnyMachine {
       close = () => ports.close().finally(lock.release)
       const settings = new Map<string, CheckedSettings>()
       const handlers = new Map<string, WorkingHandler>()
-      const { mirror, ingress, clock, carryBytes } = ports
+      const { stores, ingress, clock, carryBytes } = ports
       const sidecar = await Sidecar.open({
-        mirror,
+        stores,
         ingress,
         clock,
         seed,
@@ -121,7 +121,7 @@ export class Machine implements AnyMachine {
     settings: Map<string, CheckedSettings>,
     handlers: Map<string, WorkingHandler>,
   ) {
-    const { mirror, ingress, clock } = ports
+    const { stores, ingress, clock } = ports
     this.#options = options
     this.#lock = lock
     this.#ports = ports
@@ -129,7 +129,7 @@ export class Machine implements AnyMachine {
     this.#settings = settings
     this.#handlers = handlers
     this.pools = new Pools({
-      mirror,
+      stores,
       ingress,
       clock,
       settings: (path) => settings.get(path) ?? DEFAULT_SETTINGS,
@@ -264,7 +264,7 @@ export class Machine implements AnyMachine {
   }
 
   async #answer(handler: Handler, bell: Bell, receives: number, stopping: AbortSignal) {
-    const { mirror, clock } = this.#ports
+    const { stores, clock } = this.#ports
     const { report } = this.#options
     const { maxAttempts, onPoison, timeoutMs } = this.#settings.get(bell.pool) ?? DEFAULT_SETTINGS
     const key = this.#sidecar.keyOf(bell.pool)
@@ -272,7 +272,7 @@ export class Machine implements AnyMachine {
     const onTx = (event: TxEvent) => handler.onTx(event, this.pools)
     const options = {
       handler: handler.name,
-      mirror,
+      stores,
       clock,
       report,
       onTx,

@@ -2,9 +2,9 @@ import { type Clock, systemClock } from '../shared/clock.ts'
 import { MAX_TIMEOUT_MS } from '../shared/config/config.ts'
 import type { Queue } from '../shared/queue/port.ts'
 import { SqliteQueue } from '../shared/queue/sqlite.ts'
-import type { Mirror } from '../shared/store/port.ts'
-import { SqliteMirror } from '../shared/store/sqlite.ts'
-import { SqliteStore } from '../shared/store/sqlite-file.ts'
+import type { Stores } from '../shared/store/port.ts'
+import { SqliteFile } from '../shared/store/sqlite/file.ts'
+import { sqliteStores } from '../shared/store/sqlite/index.ts'
 import { folderLayout } from './folder.ts'
 
 /** A post that is in nobody's hands any more comes again after this time, ms. Within a machine's life only a failure brings it there. */
@@ -15,7 +15,7 @@ export const BELL_VISIBILITY_MS = BELL_MS + MAX_TIMEOUT_MS + 60_000
 
 /** What a machine stands on: the two ports and the time. The machine does not know which side they are. */
 export interface Ports {
-  mirror: Mirror
+  stores: Stores
   ingress: Queue
   /** the queue of a handler, FIFO; only one machine works at a time, so what an earlier one held is free */
   bells: (handler: string) => Promise<Queue>
@@ -27,7 +27,7 @@ export interface Ports {
 
 /** The mirror and the queues in one SQLite file. */
 export interface LedgerFile {
-  mirror: SqliteMirror
+  stores: Stores
   ingress: SqliteQueue
   queue: (handler: string) => SqliteQueue
   /** resolves when something was written, by whomever, after `ms`, or when the signal is aborted */
@@ -37,9 +37,9 @@ export interface LedgerFile {
 
 /** Opens the ledger's file, beside a running machine or without one. */
 export function openLedgerFile(dir: string): LedgerFile {
-  const store = new SqliteStore(folderLayout(dir).ledger)
+  const store = new SqliteFile(folderLayout(dir).ledger)
   return {
-    mirror: new SqliteMirror(store),
+    stores: sqliteStores(store),
     ingress: new SqliteQueue(store, 'ingress', { visibilityMs: INGRESS_VISIBILITY_MS }),
     queue: (handler) => new SqliteQueue(store, `tx ${handler}`, { fifo: true, visibilityMs: BELL_VISIBILITY_MS }),
     changed: (ms, signal) => store.changed('commit', ms, signal),
@@ -49,10 +49,10 @@ export function openLedgerFile(dir: string): LedgerFile {
 
 /** The parts of an embedded machine, whose folder is locked: what an earlier one was given out comes again at once. */
 export async function sqlitePorts(dir: string): Promise<Ports> {
-  const { mirror, ingress, queue, close } = openLedgerFile(dir)
+  const { stores, ingress, queue, close } = openLedgerFile(dir)
   await ingress.reclaim()
   return {
-    mirror,
+    stores,
     ingress,
     async bells(handler) {
       const bells = queue(handler)

@@ -1,5 +1,5 @@
 import type { Clock } from '../shared/clock.ts'
-import type { Mirror } from '../shared/store/port.ts'
+import type { Stores } from '../shared/store/port.ts'
 
 /** A lease that is not renewed is another's after this time, ms: so long nobody works after a task has died without a word. */
 export const LEASE_MS = 20_000
@@ -10,7 +10,7 @@ const ASK = 1 / 20
 const GRACE = 1 / 4
 
 export interface LeaseOptions {
-  mirror: Pick<Mirror, 'takeLease' | 'releaseLease'>
+  stores: Pick<Stores, 'leases'>
   clock: Clock
   shard: string
   /** names this process among all that ever ask */
@@ -72,17 +72,17 @@ export class Lease {
 
   /** Gives it back: who waits for it has it when it asks next. */
   async release(): Promise<void> {
-    const { mirror, shard, owner } = this.#options
+    const { stores, shard, owner } = this.#options
     this.#released.abort()
     await this.#asking // or it would take it again
-    await mirror.releaseLease(shard, owner)
+    await stores.leases.release(shard, owner)
   }
 }
 
 /** Asks for it, or for more time; undefined if nobody knows, which is no yes. */
-async function ask({ mirror, shard, owner, leaseMs, report }: LeaseOptions): Promise<boolean | undefined> {
+async function ask({ stores, shard, owner, leaseMs, report }: LeaseOptions): Promise<boolean | undefined> {
   try {
-    return await mirror.takeLease(shard, owner, leaseMs)
+    return await stores.leases.take(shard, owner, leaseMs)
   } catch (error) {
     report(error)
     return undefined

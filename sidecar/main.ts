@@ -13,7 +13,7 @@ import { takes } from '../shared/config/handlers.ts'
 import type { MachinePlan } from '../shared/config/plan.ts'
 import { CARRY_BYTES, SqsQueue } from '../shared/queue/sqs.ts'
 import { shardOf } from '../shared/shards.ts'
-import { DynamoMirror } from '../shared/store/dynamodb.ts'
+import { dynamoStores } from '../shared/store/dynamodb/index.ts'
 import { beat } from './heartbeat.ts'
 import { LEASE_MS, Lease } from './lease.ts'
 import { lineOf, type SidecarReport } from './report.ts'
@@ -63,7 +63,7 @@ function endWithin(ms: number): void {
 const dynamodb = new DynamoDBClient({ maxAttempts: 1 })
 const sqs = new SQSClient({ maxAttempts: 1 })
 const bucket = new Bucket(env.BUCKET, env.AWS_ENDPOINT_URL !== undefined)
-const mirror = new DynamoMirror({ client: dynamodb, table: env.TABLE, blobs: bucket.blobs('blocks/') })
+const stores = dynamoStores({ client: dynamodb, table: env.TABLE, blobs: bucket.blobs('blocks/') })
 const messages = bucket.blobs('messages/')
 const ingress = new SqsQueue({ client: sqs, url: env.INGRESS_URL, blobs: messages, gatherMs: GATHER_MS })
 const handlers = plan.handlers.map((handler) => ({ handler, queue: new SqsQueue({ client: sqs, url: handler.url, blobs: messages }) }))
@@ -90,7 +90,7 @@ const seed = await readSecretSeed(env.SEED_ARN) // before the lease: a task that
 const owner = randomUUID()
 const retrying = (error: unknown) => report({ kind: 'retrying', pool: '', step: 'lease', error })
 const leaseMs = Number(env.LEASE_MS ?? LEASE_MS)
-const lease = await Lease.acquire({ mirror, clock: systemClock, shard: env.SHARD, owner, leaseMs, report: retrying }, stopping.signal)
+const lease = await Lease.acquire({ stores, clock: systemClock, shard: env.SHARD, owner, leaseMs, report: retrying }, stopping.signal)
 if (lease) {
   const lost = lease.lost.then(() => {
     log.error('the lease is lost: another sidecar works, or the mirror cannot be reached', { kind: 'lease-lost' })
@@ -98,7 +98,7 @@ if (lease) {
     process.exitCode = 1
   })
   const opened = await Sidecar.open({
-    mirror,
+    stores,
     ingress,
     clock: systemClock,
     seed,

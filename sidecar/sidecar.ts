@@ -15,7 +15,8 @@ import {
   unsubscribe,
 } from '../shared/machine/control.ts'
 import type { Queue } from '../shared/queue/port.ts'
-import type { Mirror, PoolControl } from '../shared/store/port.ts'
+import type { PoolControl } from '../shared/store/control.ts'
+import type { Stores } from '../shared/store/port.ts'
 import { CoreStore, machineKeyPair, poolKeys } from './cores/core.ts'
 import { PoolNetwork } from './peers/network.ts'
 import { Swarm } from './peers/swarm.ts'
@@ -27,7 +28,7 @@ import { IngressConsumer, type IngressConsumerOptions } from './writer/ingress-c
 const OPENED_TOGETHER = 8
 
 export interface SidecarOptions {
-  mirror: Mirror
+  stores: Stores
   ingress: Queue
   clock: Clock
   /** 32 bytes, the machine's one secret */
@@ -61,12 +62,12 @@ export class Sidecar {
 
   /** Opens every pool's writer, in the background and the newest first: what an earlier process left half done is done now. */
   static async open(options: SidecarOptions): Promise<Sidecar> {
-    const { mirror, clock, seed, pools = [] } = options
+    const { stores, clock, seed, pools = [] } = options
     const createdAt = clock.now()
-    const known = await mirror.listPools()
+    const known = await stores.control.list()
     const there = new Set(known.map(({ path }) => path))
     const missing = pools.filter((path) => !there.has(path))
-    const made = await parallel(missing, 16, (path) => mirror.createPool({ path, ...publicKeys(seed, path), createdAt }))
+    const made = await parallel(missing, 16, (path) => stores.control.create({ path, ...publicKeys(seed, path), createdAt }))
     const sidecar = new Sidecar(options)
     try {
       sidecar.#recover([...known, ...made])
@@ -78,14 +79,14 @@ export class Sidecar {
   }
 
   private constructor(options: SidecarOptions) {
-    const { mirror, ingress, clock, seed, ringers, batchMs, report, shard, busy, sweepMs, lookMs } = options
+    const { stores, ingress, clock, seed, ringers, batchMs, report, shard, busy, sweepMs, lookMs } = options
     this.#options = options
     const cores = new CoreStore(options.cores, seed)
     this.#cores = cores
-    this.#consumer = new IngressConsumer({ mirror, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs, owns: shard?.owns })
+    this.#consumer = new IngressConsumer({ stores, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs, owns: shard?.owns })
     const noNetwork = (error: OverpoolError) => report({ kind: 'no-network', error })
     const swarm = new Swarm(machineKeyPair(seed, shard?.index), options.network, clock, noNetwork)
-    this.#network = new PoolNetwork({ mirror, cores, swarm, consumer: this.#consumer, ringers, clock, report, owns: shard?.owns, lookMs })
+    this.#network = new PoolNetwork({ stores, cores, swarm, consumer: this.#consumer, ringers, clock, report, owns: shard?.owns, lookMs })
   }
 
   #recover(all: PoolControl[]): void {
@@ -136,9 +137,9 @@ export class Sidecar {
 
   /** Makes a pool if there is none. */
   async make(path: string): Promise<PoolControl> {
-    const { mirror, clock, seed } = this.#options
-    const there = this.#keys.has(path) ? await mirror.readPool(path) : undefined
-    const pool = there ?? (await mirror.createPool({ path, ...publicKeys(seed, path), createdAt: clock.now() }))
+    const { stores, clock, seed } = this.#options
+    const there = this.#keys.has(path) ? await stores.control.read(path) : undefined
+    const pool = there ?? (await stores.control.create({ path, ...publicKeys(seed, path), createdAt: clock.now() }))
     this.#checkKey(pool)
     return pool
   }
@@ -146,7 +147,7 @@ export class Sidecar {
   /** Opens a pool that is made; resolves when it takes posts, and what is wanted of it holds durably. */
   async configure(pool: PoolControl, { encrypt, publish: published }: Pick<PoolConfig, 'encrypt' | 'publish'>): Promise<PoolControl> {
     const changed = encryption(pool, encrypt)
-    if (changed) await this.#options.mirror.updatePool(pool.path, changed)
+    if (changed) await this.#options.stores.control.update(pool.path, changed)
     await (changed ? this.#consumer.reopen(pool.path) : this.#consumer.writer(pool.path))
     const taken = { ...pool, ...changed }
     if (published) await this.publish(taken, published === true ? {} : published)
@@ -156,38 +157,38 @@ export class Sidecar {
 
   /** Offers a pool to the network; resolves to what others subscribe to when that is durably wanted, and the rest goes on in the background. */
   async publish(pool: PoolControl, options: PublishOptions = {}): Promise<string> {
-    const { mirror, seed } = this.#options
-    const capability = await publish(pool, () => poolKeys(seed, pool.path).secret, options, mirror)
+    const { stores, seed } = this.#options
+    const capability = await publish(pool, () => poolKeys(seed, pool.path).secret, options, stores)
     void this.#network.look()
     return capability
   }
 
   /** Offers it no more. Who has blocks of it keeps them. */
   async unpublish(pool: PoolControl): Promise<void> {
-    await unpublish(pool, this.#options.mirror)
+    await unpublish(pool, this.#options.stores)
     await this.#network.look()
   }
 
   /** Follows a peer's pool: handlers run on its entries from now on. */
   async subscribe(published: unknown, options: SubscribeOptions = {}): Promise<PoolControl> {
-    const { mirror, clock } = this.#options
-    const pool = await subscribe(published, options, mirror, clock.now())
+    const { stores, clock } = this.#options
+    const pool = await subscribe(published, options, stores, clock.now())
     void this.#network.look()
     return pool
   }
 
   /** Follows it no more. What has come stays. */
   async unsubscribe(pool: PoolControl): Promise<void> {
-    await unsubscribe(pool, this.#options.mirror)
+    await unsubscribe(pool, this.#options.stores)
     await this.#network.look()
   }
 
   /** Follows the peers' pools of a config; those that an earlier config named, and this one does not, no more. */
   async syncSubscriptions(config: Pick<OverpoolConfig, 'subscribe'>): Promise<void> {
-    const { mirror, shard } = this.#options
+    const { stores, shard } = this.#options
     const desired = subscriptionsOf(config).map((one) => ({ ...one, path: parseCapability(one.key).key }))
     const keys = new Set(desired.map(({ path }) => path))
-    for (const pool of await mirror.listPools()) {
+    for (const pool of await stores.control.list()) {
       if (pool.desired?.subscribe && pool.desired.byConfig && !keys.has(pool.path)) await this.unsubscribe(pool)
     }
     for (const { path, key, from, peer } of desired) {

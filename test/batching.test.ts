@@ -31,11 +31,11 @@ describe('the writer of a pool', () => {
     clock = new HandClock()
     blocks = []
     const { key, discoveryKey } = poolKeys(seed, 'p')
-    await ledger.mirror.createPool({ path: 'p', key, discoveryKey, createdAt: 1 })
-    const { mirror, ingress } = ledger
+    await ledger.stores.control.create({ path: 'p', key, discoveryKey, createdAt: 1 })
+    const { stores, ingress } = ledger
     const core = await cores.open('p')
     const report = (r: SidecarReport) => r.kind === 'block' && blocks.push(r.entries)
-    writer = await PoolWriter.open({ path: 'p', mirror, ingress, core, clock, ringers: () => [], report })
+    writer = await PoolWriter.open({ path: 'p', stores, ingress, core, clock, ringers: () => [], report })
   })
 
   afterEach(async () => {

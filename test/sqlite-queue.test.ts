@@ -3,15 +3,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { SqliteQueue } from '../shared/queue/sqlite.ts'
-import { SqliteStore } from '../shared/store/sqlite-file.ts'
+import { SqliteFile } from '../shared/store/sqlite/file.ts'
 
 /** Longer than the test may take: who is not woken fails it. */
 const LONG_MS = 300_000
 
 describe('a receiver that waits at a SQLite queue', () => {
   let dir: string
-  let stores: SqliteStore[]
-  const open = (name: string, fifo = false, store = new SqliteStore(join(dir, 'ledger.sqlite'))) => {
+  let stores: SqliteFile[]
+  const open = (name: string, fifo = false, store = new SqliteFile(join(dir, 'ledger.sqlite'))) => {
     stores.push(store)
     return new SqliteQueue(store, name, { fifo, visibilityMs: LONG_MS })
   }
@@ -61,7 +61,7 @@ describe('a receiver that waits at a SQLite queue', () => {
   })
 
   it('gets its message though another one in the same transaction could not be sent', async () => {
-    const store = new SqliteStore(join(dir, 'ledger.sqlite'))
+    const store = new SqliteFile(join(dir, 'ledger.sqlite'))
     const queue = open('a', false, store)
     const received = waiting(queue)
     const failed = store.write(() => {

@@ -3,7 +3,7 @@ import type { CheckedSettings } from '../../shared/config/config.ts'
 import { isPeerPool } from '../../shared/ledger/capability.ts'
 import type { TxEvent } from '../../shared/machine/event.ts'
 import type { Pools } from '../../shared/machine/pools.ts'
-import type { Mirror } from '../../shared/store/port.ts'
+import type { Stores } from '../../shared/store/port.ts'
 import { answerBatch, type BellsDeps, type BellsEvent, type BellsResponse } from './lambda.ts'
 import type { RunnerReport } from './report.ts'
 import { answerBell } from './runner.ts'
@@ -17,7 +17,7 @@ export interface FunctionDeps {
   handler: string
   /** that of its bells */
   queue: BellsDeps['queue']
-  mirror: Mirror
+  stores: Stores
   pools: Pick<Pools, 'control'>
   settings: (path: string) => Pick<CheckedSettings, 'maxAttempts' | 'onPoison' | 'timeoutMs'>
   clock: Clock
@@ -30,7 +30,7 @@ export interface FunctionDeps {
 
 /** The function of one handler: what Lambda calls with a batch of its bells, and how long it has for them. */
 export function handlerFunction(deps: FunctionDeps): (event: BellsEvent, remainingMs: () => number) => Promise<BellsResponse> {
-  const { handler, queue, mirror, pools, settings, clock, onTx, report, failed } = deps
+  const { handler, queue, stores, pools, settings, clock, onTx, report, failed } = deps
   /** Keys of pools of ours, which never change; what of a peer's pool may change is read each time. */
   const keys = new Map<string, string>()
   const answer: BellsDeps['answer'] = async (bell, receives, remainingMs) => {
@@ -41,7 +41,7 @@ export function handlerFunction(deps: FunctionDeps): (event: BellsEvent, remaini
     // An entry is begun when all the time that it may take is left: Lambda never ends a handler's call in its middle.
     const deadline = clock.now() + remainingMs() - timeoutMs
     const attempts = { maxAttempts, onPoison, timeoutMs, retryMs: RETRY_MS, retryMostMs: RETRY_MOST_MS }
-    return answerBell(bell, pool, receives, deadline, { handler, mirror, clock, report, onTx, ...attempts })
+    return answerBell(bell, pool, receives, deadline, { handler, stores, clock, report, onTx, ...attempts })
   }
   return (event, remainingMs) => answerBatch(event, remainingMs, { queue, answer, report: failed })
 }

@@ -10,7 +10,7 @@ import type { TxEvent } from '../../shared/machine/event.ts'
 import { type OnTx, Pools } from '../../shared/machine/pools.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { ShardedIngress } from '../../shared/shards.ts'
-import { DynamoMirror } from '../../shared/store/dynamodb.ts'
+import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
 import { Telemetry } from '../telemetry.ts'
 import { tracing } from '../tracing.ts'
 import { handlerFunction } from './function.ts'
@@ -28,14 +28,14 @@ const client = traces.client(new SQSClient({ maxAttempts: 1 }))
 const dynamodb = traces.client(new DynamoDBClient({ maxAttempts: 1 }))
 const bucket = new Bucket(env.BUCKET, pathStyle)
 const messages = bucket.blobs('messages/')
-const mirror = new DynamoMirror({ client: dynamodb, table: env.TABLE, blobs: bucket.blobs('blocks/') })
+const stores = dynamoStores({ client: dynamodb, table: env.TABLE, blobs: bucket.blobs('blocks/') })
 const ingress = new ShardedIngress(env.INGRESS_URLS.split(' ').map((url) => new SqsQueue({ client, url, blobs: messages })))
 const queue = new SqsQueue({ client, url: env.BELLS_URL, blobs: messages })
 
 const own = new Map(Object.entries(config.pools).map(([path, pool]) => [path, checkPool(pool, `pools.${path}`)]))
 const others = checkSettings({}, '')
 const settings = (path: string): CheckedSettings => own.get(path) ?? others
-const pools = new Pools({ mirror, ingress, clock, settings, postFailed: (error) => report({ kind: 'post-failed', error }) })
+const pools = new Pools({ stores, ingress, clock, settings, postFailed: (error) => report({ kind: 'post-failed', error }) })
 const onTx = ('onTx' in user ? user.onTx : (user as { default?: unknown }).default) as OnTx
 
 function report(report: RunnerReport | PostFailed): void {
@@ -53,7 +53,7 @@ function handle(event: TxEvent): unknown {
 const answer = handlerFunction({
   handler: env.HANDLER,
   queue,
-  mirror,
+  stores,
   pools,
   settings,
   clock,

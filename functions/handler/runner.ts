@@ -6,7 +6,9 @@ import type { Entry } from '../../shared/ledger/entry.ts'
 import type { Bell } from '../../shared/ledger/messages.ts'
 import { eventOf, type TxEvent } from '../../shared/machine/event.ts'
 import { backoff } from '../../shared/retry.ts'
-import type { Cursor, Mirror, PoolControl } from '../../shared/store/port.ts'
+import type { PoolControl } from '../../shared/store/control.ts'
+import type { Stores } from '../../shared/store/port.ts'
+import type { Cursor } from '../../shared/store/progress.ts'
 import type { RunnerReport } from './report.ts'
 
 /** An error text that is kept is cut to so many characters. */
@@ -35,7 +37,7 @@ export const handlerContext = new AsyncLocalStorage<HandlerContext>()
 export interface RunnerOptions {
   /** the handler's name: its cursor, its dead letters and the ids of its posts go by it */
   handler: string
-  mirror: Mirror
+  stores: Stores
   clock: Clock
   report: (report: RunnerReport) => void
   /** the user's function */
@@ -71,25 +73,25 @@ export async function answerBell(
   deadline: number,
   options: RunnerOptions,
 ): Promise<Answer> {
-  const { handler, mirror, clock } = options
+  const { handler, stores, clock } = options
   const pool = { path: bell.pool, key }
-  const start = laterOf(await mirror.readCursor(handler, pool.path), begins)
+  const start = laterOf(await stores.progress.readCursor(handler, pool.path), begins)
   let at: Cursor = { seq: start.seq, block: start.block, attempts: start.attempts }
   if (start.redrive !== undefined) {
     const againMs = await rerunDead(pool, start.redrive, receives, deadline, options)
     if (againMs !== undefined) return { done: false, againMs }
     if (start.stopped !== undefined) at = { ...at, attempts: 0 } // it is tried anew, all attempts over
-    await mirror.writeCursor(handler, pool.path, at)
-    await mirror.endRedrive(handler, pool.path, start.redrive)
+    await stores.progress.writeCursor(handler, pool.path, at)
+    await stores.progress.endRedrive(handler, pool.path, start.redrive)
   } else if (start.stopped !== undefined) return DONE
   const keep = async (cursor: Cursor, written: boolean) => {
     at = cursor
-    if (written) await mirror.writeCursor(handler, pool.path, at)
+    if (written) await stores.progress.writeCursor(handler, pool.path, at)
   }
 
   // A process that dies in the handler leaves nobody to count it. A bell that has come so often may have seen that: its next attempt is counted before it is made.
   let isSuspect = receives > options.maxAttempts
-  for await (const block of blocksUpTo(bell, at.block, mirror)) {
+  for await (const block of blocksUpTo(bell, at.block, stores)) {
     const entries = readable(block, pool.path, options)
     for (const [i, entry] of entries.entries()) {
       const seq = block.first + i
@@ -106,7 +108,7 @@ export async function answerBell(
       const error = tried > options.maxAttempts ? { thrown: new Error(NO_END) } : await run(pool, seq, entry, options)
       if (error === undefined) {
         // an earlier attempt may have come as far as giving it up, and no further
-        if (receives > 1 && tried + 1 >= options.maxAttempts) await mirror.deleteDead(handler, pool.path, seq)
+        if (receives > 1 && tried + 1 >= options.maxAttempts) await stores.progress.deleteDead(handler, pool.path, seq)
         await keep({ seq, block: next, attempts: 0 }, receives > 1)
         continue
       }
@@ -124,12 +126,12 @@ export async function answerBell(
         return DONE
       }
       options.report({ kind: 'given-up', handler, pool: pool.path, seq, error: error.thrown })
-      await mirror.putDead(handler, pool.path, { seq, block: block.n, error: text, attempts, at: clock.now() })
+      await stores.progress.putDead(handler, pool.path, { seq, block: block.n, error: text, attempts, at: clock.now() })
       await keep({ seq, block: next, attempts: 0 }, true)
     }
     at = { ...at, block: block.n + 1 } // though it had no entry: a peer can sign any number of such blocks, and each bell would read them all again
   }
-  if (at.block > start.block) await mirror.writeCursor(handler, pool.path, at)
+  if (at.block > start.block) await stores.progress.writeCursor(handler, pool.path, at)
   return DONE
 }
 
@@ -150,33 +152,33 @@ async function rerunDead(
   deadline: number,
   options: RunnerOptions,
 ): Promise<number | undefined> {
-  const { handler, mirror, clock, stopping } = options
-  const letters = (await mirror.listDead(handler, pool.path)).filter(({ at }) => at < asked)
+  const { handler, stores, clock, stopping } = options
+  const letters = (await stores.progress.listDead(handler, pool.path)).filter(({ at }) => at < asked)
   for (const [i, letter] of letters.entries()) {
     if (stopping?.aborted || (i > 0 && clock.now() >= deadline - MARGIN_MS)) return 0
     const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), asked) }
-    if (receives > 1) await mirror.putDead(handler, pool.path, tried) // the process may have died in it, and would again
-    const block = await mirror.findBlock(pool.path, letter.seq)
+    if (receives > 1) await stores.progress.putDead(handler, pool.path, tried) // the process may have died in it, and would again
+    const block = await stores.blocks.find(pool.path, letter.seq)
     const entry = block && entriesOf(block)[letter.seq - block.first]
     if (!entry) continue
     const error = await run(pool, letter.seq, entry, options)
-    if (error === undefined) await mirror.deleteDead(handler, pool.path, letter.seq)
+    if (error === undefined) await stores.progress.deleteDead(handler, pool.path, letter.seq)
     else if (isAway(error.thrown)) {
-      if (receives > 1) await mirror.putDead(handler, pool.path, letter)
+      if (receives > 1) await stores.progress.putDead(handler, pool.path, letter)
       return backoff(receives, options.retryMs, options.retryMostMs)
     } else {
       options.report({ kind: 'given-up', handler, pool: pool.path, seq: letter.seq, error: error.thrown })
-      await mirror.putDead(handler, pool.path, { ...tried, error: errorText(error.thrown) })
+      await stores.progress.putDead(handler, pool.path, { ...tried, error: errorText(error.thrown) })
     }
   }
   return undefined
 }
 
 /** The blocks from number `from` to the bell's, which is not read where the bell carries it. */
-async function* blocksUpTo(bell: Bell, from: number, mirror: Mirror): AsyncGenerator<Block> {
+async function* blocksUpTo(bell: Bell, from: number, stores: Stores): AsyncGenerator<Block> {
   const last = bell.block ? bell.n - 1 : bell.n
   for (let n = from; n <= last; ) {
-    const blocks = await mirror.readBlocks(bell.pool, n, Math.min(64, last - n + 1))
+    const blocks = await stores.blocks.read(bell.pool, n, Math.min(64, last - n + 1))
     if (blocks.length === 0)
       throw new OverpoolError('UNAVAILABLE', `block ${n} of "${bell.pool}" is not in the mirror`, { retryable: true })
     yield* blocks

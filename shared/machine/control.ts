@@ -2,7 +2,8 @@ import { discoveryKeyOf } from '../../sidecar/cores/core.ts'
 import { isFrom } from '../config/config.ts'
 import { OverpoolError } from '../errors.ts'
 import { formatCapability, isMachine, isPeerPool, parseCapability } from '../ledger/capability.ts'
-import type { DesiredState, Mirror, PoolControl, PoolPatch } from '../store/port.ts'
+import type { DesiredState, PoolControl, PoolPatch } from '../store/control.ts'
+import type { Stores } from '../store/port.ts'
 
 export interface PublishOptions {
   /** encrypts the hypercore: only who has the whole of what `pub` gives can read it. As it was created, unless it was never published */
@@ -30,7 +31,7 @@ export async function publish(
   pool: PoolControl,
   secret: () => string | Promise<string>,
   { encrypt, allow }: PublishOptions,
-  mirror: Mirror,
+  stores: Stores,
 ): Promise<string> {
   const { path, key, desired = {} } = pool
   if (isPeerPool(path)) throw new OverpoolError('BAD_ARGUMENT', `${path} is a peer's pool; its publisher publishes it`)
@@ -43,7 +44,7 @@ export async function publish(
   const changed = encryption(pool, encrypt)
   const isEncrypted = (changed?.desired ?? desired).encrypt ?? false
   const capability = formatCapability({ key, ...(isEncrypted && { secret: await secret() }) })
-  await mirror.updatePool(path, {
+  await stores.control.update(path, {
     ...changed,
     desired: { ...desired, ...changed?.desired, publish: true, allow, publishedAs: isEncrypted ? 'encrypted' : 'clear' },
   })
@@ -79,10 +80,10 @@ export function encryption(
  * copies halt. Whoever runs the machine does it.
  * @throws OverpoolError BAD_ARGUMENT: it is not halted
  */
-export async function resume({ path, halted }: PoolControl, mirror: Mirror): Promise<void> {
+export async function resume({ path, halted }: PoolControl, stores: Stores): Promise<void> {
   if (isPeerPool(path)) throw new OverpoolError('BAD_ARGUMENT', `${path} is a peer's pool: \`sub\` tries it anew`)
   if (halted === undefined) throw new OverpoolError('BAD_ARGUMENT', `"${path}" is not halted`)
-  await mirror.updatePool(path, { halted: undefined, rebuild: true })
+  await stores.control.update(path, { halted: undefined, rebuild: true })
 }
 
 /** Throws BAD_ARGUMENT where nobody can find a pool of ours, because it is not wanted that they do. */
@@ -91,9 +92,9 @@ export function checkPublished({ path, desired }: Pick<PoolControl, 'path' | 'de
 }
 
 /** Wants a pool of ours to be offered no more. Who has blocks of it keeps them. */
-export async function unpublish({ path, desired = {} }: PoolControl, mirror: Mirror): Promise<void> {
+export async function unpublish({ path, desired = {} }: PoolControl, stores: Stores): Promise<void> {
   if (isPeerPool(path)) throw new OverpoolError('BAD_ARGUMENT', `${path} is a peer's pool: unsubscribe from it`)
-  await mirror.updatePool(path, { desired: { ...desired, publish: false } })
+  await stores.control.update(path, { desired: { ...desired, publish: false } })
 }
 
 /**
@@ -104,16 +105,16 @@ export async function unpublish({ path, desired = {} }: PoolControl, mirror: Mir
 export async function subscribe(
   published: unknown,
   { from, peer, byConfig }: SubscribeOptions,
-  mirror: Mirror,
+  stores: Stores,
   now: number,
 ): Promise<PoolControl> {
   const { key, secret } = parseCapability(published)
   if (from !== undefined && !isFrom(from)) throw new OverpoolError('BAD_ARGUMENT', "from is 'start', 'now' or a sequence number")
   if (peer !== undefined && !isMachine(peer))
     throw new OverpoolError('BAD_ARGUMENT', 'peer is the public key of a machine, 64 hex characters, as `overpool id` prints it there')
-  const ours = (await mirror.listPools()).find((pool) => pool.key === key && !isPeerPool(pool.path))
+  const ours = (await stores.control.list()).find((pool) => pool.key === key && !isPeerPool(pool.path))
   if (ours) throw new OverpoolError('BAD_ARGUMENT', `that is this machine's own pool "${ours.path}": its handlers get its entries already`)
-  const pool = await mirror.createPool({ path: key, key, discoveryKey: discoveryKeyOf(key), createdAt: now })
+  const pool = await stores.control.create({ path: key, key, discoveryKey: discoveryKeyOf(key), createdAt: now })
   const before = pool.desired ?? {}
   const halted = pool.halted !== undefined
   const desired: DesiredState = {
@@ -126,12 +127,12 @@ export async function subscribe(
   }
   // A config says the same at every start: only if it says something else is that a wish to try again.
   const anew = halted && (!byConfig || !before.subscribe || desired.secret !== before.secret)
-  await mirror.updatePool(key, { desired, ...(anew && { halted: undefined, rebuild: true }) })
+  await stores.control.update(key, { desired, ...(anew && { halted: undefined, rebuild: true }) })
   return { ...pool, desired }
 }
 
 /** Wants a peer's pool to be followed no more. What has come stays. */
-export async function unsubscribe({ path, desired = {} }: PoolControl, mirror: Mirror): Promise<void> {
+export async function unsubscribe({ path, desired = {} }: PoolControl, stores: Stores): Promise<void> {
   if (!isPeerPool(path)) throw new OverpoolError('BAD_ARGUMENT', `"${path}" is this machine's own pool: unpublish it`)
-  await mirror.updatePool(path, { desired: { ...desired, subscribe: false } })
+  await stores.control.update(path, { desired: { ...desired, subscribe: false } })
 }

@@ -7,7 +7,10 @@ import { type Block, entriesOf } from '../ledger/block.ts'
 import { isPeerPool } from '../ledger/capability.ts'
 import { type Cause, type EntryId, hex, isUint, type PaymentFields, toStorable } from '../ledger/entry.ts'
 import type { Ingress } from '../queue/port.ts'
-import { lengthOf, type Mirror, type PoolControl, type Receipt } from '../store/port.ts'
+import { lengthOf } from '../store/blocks.ts'
+import type { PoolControl } from '../store/control.ts'
+import type { Stores } from '../store/port.ts'
+import type { Receipt } from '../store/receipts.ts'
 import { scanTransaction } from '../transaction/index.ts'
 import { accept, type Poster } from './accept.ts'
 import { eventOf, type Payment, type TxEvent } from './event.ts'
@@ -46,7 +49,7 @@ export interface Posted {
 export type OnTx = (event: TxEvent, pool: Pools) => unknown
 
 export interface PoolsDeps {
-  mirror: Mirror
+  stores: Stores
   ingress: Ingress
   clock: Clock
   settings: (path: string) => CheckedSettings
@@ -136,7 +139,7 @@ export class Pools {
     if (typeof hash !== 'string' || !/^[0-9a-fA-F]{64}$/.test(hash))
       throw new OverpoolError('BAD_ARGUMENT', 'hash is a txid of 64 hex characters')
     const txid = hash.toLowerCase()
-    const find = async () => (await this.#deps.mirror.receiptsOf(pool.path, txid))[0]?.seq
+    const find = async () => (await this.#deps.stores.receipts.ofTransaction(pool.path, txid))[0]?.seq
     let seq = await find()
     if (seq === undefined) {
       await this.#awaitOwnPosts(pool.path)
@@ -154,8 +157,8 @@ export class Pools {
 
   /** The first entry of a transaction in the blocks from number `n` on: receipts come a moment after their block. */
   async #findFrom(n: number, path: string, txid: string): Promise<number | undefined> {
-    const { mirror } = this.#deps
-    for (let blocks = await mirror.readBlocks(path, n); blocks.length; blocks = await mirror.readBlocks(path, n)) {
+    const { stores } = this.#deps
+    for (let blocks = await stores.blocks.read(path, n); blocks.length; blocks = await stores.blocks.read(path, n)) {
       for (const block of blocks) {
         const place = entriesOf(block).findIndex(({ tx }) => scanTransaction(tx).txid === txid)
         if (place >= 0) return block.first + place
@@ -213,15 +216,15 @@ export class Pools {
   async prune(pool: string | { path: string }): Promise<void> {
     const { path } = await this.control(typeof pool === 'string' ? pool : optionsOf(pool, 'prune').path)
     await this.#awaitOwnPosts(path)
-    await this.#deps.mirror.updatePool(path, { prunedBefore: await this.length(path) })
+    await this.#deps.stores.control.update(path, { prunedBefore: await this.length(path) })
   }
 
   /** What is known of a pool, or POOL_NOT_FOUND with those that there are. */
   async control(path: unknown): Promise<PoolControl> {
-    const { mirror } = this.#deps
-    const pool = typeof path === 'string' ? await mirror.readPool(path) : undefined
+    const { stores } = this.#deps
+    const pool = typeof path === 'string' ? await stores.control.read(path) : undefined
     if (pool) return pool
-    const there = (await mirror.listPools()).map((each) => each.path)
+    const there = (await stores.control.list()).map((each) => each.path)
     const named = typeof path === 'string' ? `no pool named "${path.slice(0, 80)}"` : 'say which pool: { path: … }'
     throw new OverpoolError(
       'POOL_NOT_FOUND',
@@ -230,7 +233,7 @@ export class Pools {
   }
 
   list(): Promise<PoolControl[]> {
-    return this.#deps.mirror.listPools()
+    return this.#deps.stores.control.list()
   }
 
   /** How many entries a pool has. */
@@ -239,14 +242,14 @@ export class Pools {
   }
 
   async size(path: string): Promise<{ blocks: number; entries: number }> {
-    return lengthOf(await this.#deps.mirror.lastBlock(path))
+    return lengthOf(await this.#deps.stores.blocks.last(path))
   }
 
   async *#events(pool: PoolControl, from: number, to: number): AsyncGenerator<TxEvent, void> {
-    const { mirror } = this.#deps
+    const { stores } = this.#deps
     let n = from < to ? await this.#blockOf(pool, from) : undefined
     while (n !== undefined) {
-      const blocks = await mirror.readBlocks(pool.path, n)
+      const blocks = await stores.blocks.read(pool.path, n)
       for (const block of blocks) {
         if (block.first >= to) return
         for (const [i, entry] of entriesOf(block).entries()) {
@@ -260,15 +263,15 @@ export class Pools {
 
   /** The first block that has this entry or a later one. In a peer's log entries may be missing: before the subscription's first, and where a block was passed over. */
   async #blockOf({ path, begins }: PoolControl, seq: number): Promise<number | undefined> {
-    const { mirror } = this.#deps
-    const block = await mirror.findBlock(path, seq)
+    const { stores } = this.#deps
+    const block = await stores.blocks.find(path, seq)
     if (block) return block.n
-    const last = await mirror.lastBlock(path)
+    const last = await stores.blocks.last(path)
     if (!last || last.first + last.count <= seq) return undefined
     let low = begins?.block ?? 0
     for (let high = last.n; low < high; ) {
       const middle = (low + high) >> 1
-      const [{ first, count }] = (await mirror.readBlocks(path, middle, 1)) as [Block]
+      const [{ first, count }] = (await stores.blocks.read(path, middle, 1)) as [Block]
       if (first + count > seq) high = middle
       else low = middle + 1
     }
@@ -277,12 +280,12 @@ export class Pools {
 
   /** Waits until what was posted from here is in the ledger, for a while: reads come after one's own writes, whatever others write. */
   async #awaitOwnPosts(path: string): Promise<void> {
-    const { mirror, clock } = this.#deps
+    const { stores, clock } = this.#deps
     const posts = this.#ownPosts.get(path)
     if (!posts) return
     const begin = clock.now()
     for (let asked = [...posts]; asked.length; asked = asked.filter((post) => posts.has(post))) {
-      const found = await mirror.findReceipts(path, asked)
+      const found = await stores.receipts.find(path, asked)
       const late = !timeLeft(clock, begin, OWN_POSTS_MS)
       for (const [i, post] of asked.entries()) if (found[i] || late) posts.delete(post)
       if (found.includes(undefined) && !late) await clock.sleep(LOOK_MS)

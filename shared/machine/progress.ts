@@ -1,7 +1,8 @@
 import type { Clock } from '../clock.ts'
 import { encodeBell } from '../ledger/messages.ts'
 import type { Queue } from '../queue/port.ts'
-import type { Cursor, Mirror } from '../store/port.ts'
+import type { Stores } from '../store/port.ts'
+import type { Cursor } from '../store/progress.ts'
 
 export interface Redriven {
   handler: string
@@ -22,25 +23,25 @@ export async function redrive(
   handler: string,
   pool: string,
   skip: boolean,
-  { mirror, bells, clock }: { mirror: Mirror; bells: Queue; clock: Clock },
+  { stores, bells, clock }: { stores: Stores; bells: Queue; clock: Clock },
 ): Promise<Redriven> {
   const [cursor, letters, last] = await Promise.all([
-    mirror.readCursor(handler, pool),
-    mirror.listDead(handler, pool),
-    mirror.lastBlock(pool),
+    stores.progress.readCursor(handler, pool),
+    stores.progress.listDead(handler, pool),
+    stores.blocks.last(pool),
   ])
   const { attempts, stopped } = cursor
-  const next = stopped === undefined ? undefined : await nextEntry(cursor, pool, mirror)
+  const next = stopped === undefined ? undefined : await nextEntry(cursor, pool, stores)
   const nothing: Redriven = { handler, pool, dead: [], skipped: false }
   if (!last) return nothing
   if (skip) {
     if (stopped === undefined || !next) return nothing
-    await mirror.putDead(handler, pool, { ...next, error: stopped, attempts, at: clock.now() })
-    await mirror.writeCursor(handler, pool, { ...next, attempts: 0 })
+    await stores.progress.putDead(handler, pool, { ...next, error: stopped, attempts, at: clock.now() })
+    await stores.progress.writeCursor(handler, pool, { ...next, attempts: 0 })
   } else {
     if (stopped === undefined && !letters.length) return nothing
     // later than all of them, though the clock that they were written by may be ahead of this one
-    await mirror.askRedrive(handler, pool, Math.max(clock.now(), ...letters.map(({ at }) => at + 1)))
+    await stores.progress.askRedrive(handler, pool, Math.max(clock.now(), ...letters.map(({ at }) => at + 1)))
   }
   await bells.send([{ body: encodeBell({ pool, n: last.n }), group: pool, dedupe: `${pool}:redrive:${clock.now()}` }])
   return {
@@ -53,9 +54,9 @@ export async function redrive(
 }
 
 /** The entry that a handler is at, and its block. In a peer's log numbers may be missing before it. */
-export async function nextEntry(cursor: Cursor, pool: string, mirror: Mirror): Promise<{ seq: number; block: number } | undefined> {
+export async function nextEntry(cursor: Cursor, pool: string, stores: Stores): Promise<{ seq: number; block: number } | undefined> {
   let from = cursor.block
-  for (let blocks = await mirror.readBlocks(pool, from); blocks.length; blocks = await mirror.readBlocks(pool, from)) {
+  for (let blocks = await stores.blocks.read(pool, from); blocks.length; blocks = await stores.blocks.read(pool, from)) {
     for (const { n, first, count } of blocks) {
       if (first + count > cursor.seq + 1 && count) return { seq: Math.max(first, cursor.seq + 1), block: n }
       from = n + 1

@@ -1,5 +1,5 @@
 import { isPeerPool } from '../ledger/capability.ts'
-import type { Network } from '../store/port.ts'
+import type { Network } from '../store/control.ts'
 import type { Pools } from './pools.ts'
 
 /** How a pool stands, here and in the network. */

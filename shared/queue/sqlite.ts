@@ -1,4 +1,4 @@
-import type { SqliteStore } from '../store/sqlite-file.ts'
+import type { SqliteFile } from '../store/sqlite/file.ts'
 import type { Message, Outgoing, Queue, ReceiveOptions } from './port.ts'
 
 /** SQS drops a repeated deduplication id within this time; so do we. */
@@ -20,14 +20,14 @@ interface Row {
  */
 export class SqliteQueue implements Queue {
   readonly fifo: boolean
-  readonly #store: SqliteStore
+  readonly #store: SqliteFile
   readonly #visibilityMs: number
   readonly #now: () => number
   readonly #table: string
   readonly #sql: ReturnType<typeof statements>
   #nextPurge = 0
 
-  constructor(store: SqliteStore, name: string, options: { fifo?: boolean; visibilityMs: number; now?: () => number }) {
+  constructor(store: SqliteFile, name: string, options: { fifo?: boolean; visibilityMs: number; now?: () => number }) {
     this.#store = store
     this.fifo = options.fifo ?? false
     this.#visibilityMs = options.visibilityMs

@@ -4,7 +4,7 @@ import Hypercore, { type Manifest } from 'hypercore'
 import crypto, { type KeyPair } from 'hypercore-crypto'
 import { OverpoolError } from '../../shared/errors.ts'
 import type { Capability } from '../../shared/ledger/capability.ts'
-import type { Signed } from '../../shared/store/port.ts'
+import type { Signed } from '../../shared/store/control.ts'
 import { Fetcher } from './fetcher.ts'
 import { type Tree, TreeHash } from './signed.ts'
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../../shared/clock.ts'
 import type { Block } from '../../shared/ledger/block.ts'
-import type { Mirror } from '../../shared/store/port.ts'
+import type { Stores } from '../../shared/store/port.ts'
 import { Wake } from '../../shared/wake.ts'
 import type { Report } from '../report.ts'
 import { retrying } from '../retrying.ts'
@@ -11,7 +11,7 @@ const APPEND_BLOCKS = 64
 
 export interface FollowerOptions {
   path: string
-  mirror: Mirror
+  stores: Stores
   core: PoolCore
   clock: Clock
   report: Report
@@ -43,7 +43,7 @@ export class CoreFollower {
   }
 
   async #run(): Promise<void> {
-    const { path, mirror, core, clock, appended } = this.#options
+    const { path, stores, core, clock, appended } = this.#options
     const untilDone = retrying(path, this.#options, () => this.#stopping)
     while (true) {
       if (this.#halted || core.length >= this.#length) {
@@ -53,7 +53,7 @@ export class CoreFollower {
       }
       await untilDone('append', async () => {
         const from = core.length // asked at each try: an append may have worked though it failed
-        const blocks = this.#takeRecent(from) ?? (await mirror.readBlocks(path, from, APPEND_BLOCKS))
+        const blocks = this.#takeRecent(from) ?? (await stores.blocks.read(path, from, APPEND_BLOCKS))
         if (this.#halted) return
         await core.append(
           from,

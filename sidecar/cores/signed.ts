@@ -3,7 +3,8 @@ import { treeSignable } from 'hypercore/lib/caps.js'
 import Verifier from 'hypercore/lib/verifier.js'
 import crypto, { type TreeNode } from 'hypercore-crypto'
 import type { Capability } from '../../shared/ledger/capability.ts'
-import type { Mirror, Signed } from '../../shared/store/port.ts'
+import type { Signed } from '../../shared/store/control.ts'
+import type { Stores } from '../../shared/store/port.ts'
 
 /** Blocks read at once. */
 const PAGE = 64
@@ -25,13 +26,13 @@ export interface Tree {
 
 /** The tree hash of the first blocks in a pool's mirror; undefined if it has not so many. @param tree an empty one */
 export async function treeHashOf(
-  mirror: Pick<Mirror, 'readBlocks'>,
+  { blocks: stored }: Pick<Stores, 'blocks'>,
   path: string,
   length: number,
   tree: Tree,
 ): Promise<string | undefined> {
   for (let n = 0; n < length; ) {
-    const blocks = await mirror.readBlocks(path, n, Math.min(PAGE, length - n))
+    const blocks = await stored.read(path, n, Math.min(PAGE, length - n))
     if (!blocks.length) return undefined
     for (const { bytes } of blocks) tree.add(bytes)
     n += blocks.length

@@ -1,7 +1,8 @@
 import { type Block, entriesOf } from '../../shared/ledger/block.ts'
 import { isPeerPool } from '../../shared/ledger/capability.ts'
 import type { Entry } from '../../shared/ledger/entry.ts'
-import type { Mirror, PoolControl, Signed } from '../../shared/store/port.ts'
+import type { PoolControl, Signed } from '../../shared/store/control.ts'
+import type { Stores } from '../../shared/store/port.ts'
 import { scanTransaction } from '../../shared/transaction/index.ts'
 import type { ReadCore } from './core.ts'
 import { isSignedBy, TreeHash } from './signed.ts'
@@ -45,7 +46,7 @@ export interface Verified {
  */
 export async function verifyPool(
   pool: PoolControl,
-  mirror: Mirror,
+  stores: Stores,
   hypercore: ReadCore | typeof ELSEWHERE | undefined,
   secret: string | undefined,
 ): Promise<Verified> {
@@ -75,7 +76,7 @@ export async function verifyPool(
 
   let next = begins ? undefined : 0
   let n = begins?.block ?? 0
-  for (let blocks = await mirror.readBlocks(path, n, PAGE); blocks.length; blocks = await mirror.readBlocks(path, n, PAGE)) {
+  for (let blocks = await stores.blocks.read(path, n, PAGE); blocks.length; blocks = await stores.blocks.read(path, n, PAGE)) {
     for (const block of blocks) {
       n = block.n + 1
       verified.blocks++
@@ -87,7 +88,7 @@ export async function verifyPool(
       if (!begins) tree.add(block.bytes)
       if (!begins && n === signed?.length) checkSigned(key, signed, tree, verified, problem)
       if (n === pool.coreLength) checkReported(pool, tree, verified, problem)
-      if (block.count) verified.receipts += await checkEntries(pool, block, mirror, problem)
+      if (block.count) verified.receipts += await checkEntries(pool, block, stores, problem)
       else verified.passedOver++
       verified.entries += block.count
       next = block.count ? block.first + block.count : undefined // nobody knows how many entries a block had that is none
@@ -126,7 +127,7 @@ function checkReported(
 }
 
 /** @returns how many receipts there are. Those of the newest blocks may still be on their way: after the checkpoint none is missed */
-async function checkEntries(pool: PoolControl, block: Block, mirror: Mirror, problem: (what: string) => void): Promise<number> {
+async function checkEntries(pool: PoolControl, block: Block, stores: Stores, problem: (what: string) => void): Promise<number> {
   const { n, first, count } = block
   let entries: Entry[]
   try {
@@ -137,7 +138,7 @@ async function checkEntries(pool: PoolControl, block: Block, mirror: Mirror, pro
   }
   if (entries.length !== count) problem(`block ${n} holds ${entries.length} entries, and its item says ${count}`)
   const wanted = entries.map(({ id, tx }) => ({ key: scanTransaction(tx).txid as string, id }))
-  const found = await mirror.findReceipts(pool.path, wanted)
+  const found = await stores.receipts.find(pool.path, wanted)
   found.forEach((receipt, i) => {
     if (!receipt && n < pool.checkpoint) problem(`entry ${first + i} (${wanted[i]!.key}) has no receipt`)
     if (receipt && receipt.seq !== first + i) problem(`the receipt of entry ${first + i} (${wanted[i]!.key}) points to ${receipt.seq}`)

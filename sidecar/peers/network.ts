@@ -2,7 +2,8 @@ import type Hypercore from 'hypercore'
 import { type Clock, timeLeft } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { isPeerPool } from '../../shared/ledger/capability.ts'
-import type { Mirror, Network, PoolControl } from '../../shared/store/port.ts'
+import type { Network, PoolControl } from '../../shared/store/control.ts'
+import type { Stores } from '../../shared/store/port.ts'
 import type { CoreStore } from '../cores/core.ts'
 import type { Report } from '../report.ts'
 import type { Ringer } from '../writer/effects.ts'
@@ -14,7 +15,7 @@ import type { Swarm } from './swarm.ts'
 const SWEEP_MS = 5_000
 
 export interface PoolNetworkOptions {
-  mirror: Mirror
+  stores: Stores
   cores: CoreStore
   swarm: Swarm
   consumer: Pick<IngressConsumer, 'reopen'>
@@ -72,8 +73,8 @@ export class PoolNetwork {
   }
 
   async #look(): Promise<void> {
-    const { mirror, report, owns } = this.#options
-    for (const pool of await mirror.listPools()) {
+    const { stores, report, owns } = this.#options
+    for (const pool of await stores.control.list()) {
       if (this.#stopped.signal.aborted) return
       if (owns && !owns(pool.path)) continue
       try {
@@ -90,18 +91,18 @@ export class PoolNetwork {
     const member = this.#members.get(path)
     if (member && (pool.rebuild || !isDesired(pool) || member.subscription?.halted || member.terms !== termsOf(pool))) {
       await this.#leave(path, member)
-      return this.#begin((await this.#options.mirror.readPool(path))!) // whether it is halted has been written meanwhile
+      return this.#begin((await this.#options.stores.control.read(path))!) // whether it is halted has been written meanwhile
     }
     await this.#begin(pool)
   }
 
   async #begin(pool: PoolControl): Promise<void> {
-    const { cores, mirror, consumer, swarm } = this.#options
+    const { cores, stores, consumer, swarm } = this.#options
     const { path, key, desired } = pool
     if (pool.rebuild && !isPeerPool(path)) await consumer.reopen(path)
     else if (pool.rebuild) {
       await cores.purge(key)
-      await mirror.updatePool(path, { rebuild: undefined })
+      await stores.control.update(path, { rebuild: undefined })
     }
     if (!isDesired(pool)) return
     const member = this.#members.get(path) ?? (await this.#join(pool))
@@ -111,11 +112,11 @@ export class PoolNetwork {
   }
 
   async #join(pool: PoolControl): Promise<Member> {
-    const { mirror, cores, swarm, ringers, clock, report } = this.#options
+    const { stores, cores, swarm, ringers, clock, report } = this.#options
     const { path, key, desired: { allow, peer } = {} } = pool
     const isPeers = isPeerPool(path)
     const core = await cores.replica(key, { isOurs: !isPeers })
-    const follow = () => Subscription.open({ pool, mirror, cores, ringers: () => ringers(path), clock, report })
+    const follow = () => Subscription.open({ pool, stores, cores, ringers: () => ringers(path), clock, report })
     const subscription = isPeers ? await follow().catch((error) => core.close().then(() => Promise.reject(error))) : undefined
     const member = { core, subscription, allow: JSON.stringify(allow), terms: termsOf(pool) }
     this.#members.set(path, member)
@@ -132,14 +133,14 @@ export class PoolNetwork {
 
   /** How the pool stands, written when it is something else than last time. */
   async #describe({ path, network }: PoolControl): Promise<void> {
-    const { mirror, swarm, clock } = this.#options
+    const { stores, swarm, clock } = this.#options
     const member = this.#members.get(path)
     if (!member && !network?.peers && !network?.announced) return
     const state = member ? { ...swarm.state(member.core), ...member.subscription?.state } : { ...network, announced: false, peers: 0 }
     const { at: _, ...said } = { at: 0, ...state }
     const text = JSON.stringify(said)
     if (this.#written.get(path) === text) return
-    await mirror.updatePool(path, { network: { ...said, at: clock.now() } as Network })
+    await stores.control.update(path, { network: { ...said, at: clock.now() } as Network })
     this.#written.set(path, text)
   }
 

@@ -1,7 +1,8 @@
 import { atMost, type Clock } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, decodeBlock, isBlockHead } from '../../shared/ledger/block.ts'
-import type { Mirror, Network, PoolControl, PoolPatch } from '../../shared/store/port.ts'
+import type { Network, PoolControl, PoolPatch } from '../../shared/store/control.ts'
+import type { Stores } from '../../shared/store/port.ts'
 import { Wake } from '../../shared/wake.ts'
 import type { CoreStore, PeerCore } from '../cores/core.ts'
 import { TreeHash, treeHashOf } from '../cores/signed.ts'
@@ -22,7 +23,7 @@ const GATHER_MS = 250
 
 export interface SubscriptionOptions {
   pool: PoolControl
-  mirror: Mirror
+  stores: Stores
   cores: Pick<CoreStore, 'openPeer'>
   ringers: () => Ringer[]
   clock: Clock
@@ -59,8 +60,8 @@ export class Subscription implements CoreState {
   #signedLength: number
 
   static async open(options: SubscriptionOptions): Promise<Subscription> {
-    const { pool, mirror, cores } = options
-    const last = await mirror.lastBlock(pool.path)
+    const { pool, stores, cores } = options
+    const last = await stores.blocks.last(pool.path)
     const wake = new Wake()
     let alarm = (_what: string): void => {}
     const core = await cores.openPeer(pool.path, pool.desired?.secret, { grew: () => wake.wake(), alarm: (what) => alarm(what) })
@@ -70,7 +71,7 @@ export class Subscription implements CoreState {
   }
 
   private constructor(options: SubscriptionOptions, core: PeerCore, last: Block | undefined, wake: Wake) {
-    const { pool, mirror, ringers, clock, report } = options
+    const { pool, stores, ringers, clock, report } = options
     this.#options = options
     this.key = pool.path
     this.#untilDone = retrying(pool.path, options, () => this.#stopping)
@@ -86,7 +87,7 @@ export class Subscription implements CoreState {
     const checkpoint = Math.max(pool.checkpoint, pool.begins?.block ?? 0)
     this.#effects = new Effects({
       path: this.key,
-      mirror,
+      stores,
       ringers,
       clock,
       report,
@@ -130,9 +131,9 @@ export class Subscription implements CoreState {
 
   /** Blocks that an earlier process has put, but whose effects it may not have seen through. */
   async #redoEffects(checkpoint: number): Promise<void> {
-    const { mirror } = this.#options
+    const { stores } = this.#options
     for (let n = checkpoint; n < this.#length && !this.#stopping; ) {
-      const blocks = await this.#untilDone('open', () => mirror.readBlocks(this.key, n))
+      const blocks = await this.#untilDone('open', () => stores.blocks.read(this.key, n))
       if (!blocks.length) throw new OverpoolError('POOL_HALTED', `block ${n} of ${this.key} is missing in the mirror`)
       for (const block of blocks) {
         await this.#effects.keepUp(() => this.#stopping || this.#halted !== undefined)
@@ -150,7 +151,7 @@ export class Subscription implements CoreState {
     const core = this.#core
     if (core.fork > 0) throw new OverpoolError('POOL_HALTED', 'the publisher has taken back what it had signed (fork)')
     const n = this.#length - 1
-    const [block] = n < 0 ? [] : await this.#untilDone('open', () => this.#options.mirror.readBlocks(this.key, n, 1))
+    const [block] = n < 0 ? [] : await this.#untilDone('open', () => this.#options.stores.blocks.read(this.key, n, 1))
     if (!block) return
     const isNew = !(await core.has(n))
     const isSame = Buffer.compare(block.bytes, await core.get(n)) === 0
@@ -163,19 +164,19 @@ export class Subscription implements CoreState {
 
   /** Of what is in the mirror. */
   #treeHash(): Promise<string | undefined> {
-    const { mirror, pool } = this.#options
+    const { stores, pool } = this.#options
     const tree = () => new TreeHash({ key: this.key, secret: pool.desired?.secret })
-    return this.#untilDone('open', () => treeHashOf(mirror, this.key, this.#length, tree()))
+    return this.#untilDone('open', () => treeHashOf(stores, this.key, this.#length, tree()))
   }
 
   /** Finds the first block, where the subscription does not begin with the pool's own. False if it was stopped meanwhile. */
   async #begin(): Promise<boolean> {
-    const { pool, mirror } = this.#options
+    const { pool, stores } = this.#options
     const from = pool.desired?.from ?? 'start'
     if (this.#length || from === 'start' || from === 0 || pool.begins) return true
     if (!(await this.#core.heard())) return false
     const begins = from === 'now' ? await this.#end() : await this.#find(from)
-    await this.#untilDone('open', () => mirror.updatePool(this.key, { begins }))
+    await this.#untilDone('open', () => stores.control.update(this.key, { begins }))
     this.#length = begins.block
     this.#next = begins.block === 0 ? 0 : undefined
     this.#effects.beginAt(begins.block)
@@ -240,7 +241,7 @@ export class Subscription implements CoreState {
   }
 
   async #store(page: Uint8Array[]): Promise<void> {
-    const { mirror } = this.#options
+    const { stores } = this.#options
     const checked: CheckedBlock[] = []
     for (const bytes of page) {
       const one = checkPeerBlock(this.#length + checked.length, bytes, this.#next, this.#gap)
@@ -252,7 +253,7 @@ export class Subscription implements CoreState {
     }
     const blocks = checked.map(({ block }) => block)
     await this.#effects.keepUp(() => this.#stopping || this.#halted !== undefined)
-    const stand = await this.#untilDone('put', () => mirror.putBlocks(this.key, blocks))
+    const stand = await this.#untilDone('put', () => stores.blocks.putAll(this.key, blocks))
     for (const [i, { block, entries, problem }] of checked.entries()) {
       if (Buffer.compare(stand[i]!.bytes, block.bytes) !== 0)
         throw new OverpoolError('POOL_HALTED', `block ${block.n} is not the one that the mirror holds`)
@@ -292,10 +293,10 @@ export class Subscription implements CoreState {
 
   #halt(why: string, cause?: unknown): void {
     if (this.#halted || this.#stopping) return
-    const { mirror, report } = this.#options
+    const { stores, report } = this.#options
     this.#halted = new OverpoolError('POOL_HALTED', why, { cause })
     report({ kind: 'halted', pool: this.key, error: this.#halted })
-    this.#marked = this.#untilDone('halt', () => mirror.updatePool(this.key, { halted: why })).catch(() => {}) // the next start may see it again
+    this.#marked = this.#untilDone('halt', () => stores.control.update(this.key, { halted: why })).catch(() => {}) // the next start may see it again
     this.#wake.wake()
   }
 

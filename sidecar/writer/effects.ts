@@ -2,7 +2,9 @@ import { type Clock, timeLeft } from '../../shared/clock.ts'
 import type { Block } from '../../shared/ledger/block.ts'
 import { encodeBell } from '../../shared/ledger/messages.ts'
 import type { Queue } from '../../shared/queue/port.ts'
-import type { Mirror, PoolPatch, Receipt } from '../../shared/store/port.ts'
+import type { PoolPatch } from '../../shared/store/control.ts'
+import type { Stores } from '../../shared/store/port.ts'
+import type { Receipt } from '../../shared/store/receipts.ts'
 import { Wake } from '../../shared/wake.ts'
 import type { Report } from '../report.ts'
 import { type Retry, retrying } from '../retrying.ts'
@@ -35,7 +37,7 @@ export interface CoreState {
 
 export interface EffectsOptions {
   path: string
-  mirror: Mirror
+  stores: Stores
   ringers: () => Ringer[]
   clock: Clock
   report: Report
@@ -145,10 +147,10 @@ export class Effects {
   }
 
   async #goOut(together: Waiting[]): Promise<void> {
-    const { path, mirror, ringers } = this.#options
+    const { path, stores, ringers } = this.#options
     const blocks = together.map(({ block }) => block)
     const receipts = together.flatMap(({ block, entries }) => receiptsOf(block, entries))
-    await this.#untilDone('receipts', () => mirror.putReceipts(path, receipts))
+    await this.#untilDone('receipts', () => stores.receipts.put(path, receipts))
     await this.#untilDone('bell', () => Promise.all(ringers().map((ringer) => this.#ring(ringer, blocks))))
   }
 
@@ -165,12 +167,12 @@ export class Effects {
 
   /** Rings again for handlers whose cursor lags though all bells are out: a bell can get lost. */
   async ringAgain(): Promise<void> {
-    const { path, mirror, ringers, clock } = this.#options
+    const { path, stores, ringers, clock } = this.#options
     const last = this.#last
     if (this.#queue.length || !last) return
     for (const ringer of ringers()) {
       if (timeLeft(clock, this.#caughtUp.get(ringer.handler) ?? Number.NEGATIVE_INFINITY, CAUGHT_UP_MS)) continue
-      const cursor = await mirror.readCursor(ringer.handler, path)
+      const cursor = await stores.progress.readCursor(ringer.handler, path)
       const lags = cursor.redrive !== undefined || (cursor.stopped === undefined && cursor.seq < last.first + last.count - 1)
       if (lags) await this.#ring(ringer, [last], `:again:${clock.now()}`)
       else if (last === this.#last) this.#caughtUp.set(ringer.handler, clock.now())
@@ -178,12 +180,12 @@ export class Effects {
   }
 
   async #checkpoint(): Promise<void> {
-    const { path, mirror, core } = this.#options
+    const { path, stores, core } = this.#options
     const checkpoint = this.#done
     const coreLength = core.length
     await this.#untilDone('checkpoint', async () => {
       const patch: PoolPatch = coreLength ? { checkpoint, ...(await core.describe()) } : { checkpoint }
-      await mirror.updatePool(path, patch)
+      await stores.control.update(path, patch)
     })
     this.#written = checkpoint
     this.#writtenCore = coreLength

@@ -4,7 +4,8 @@ import { isPeerPool } from '../../shared/ledger/capability.ts'
 import { decodeIngress, type IngressMessage } from '../../shared/ledger/messages.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
 import { backoff } from '../../shared/retry.ts'
-import type { Mirror, PoolControl } from '../../shared/store/port.ts'
+import type { PoolControl } from '../../shared/store/control.ts'
+import type { Stores } from '../../shared/store/port.ts'
 import type { CoreStore, PoolCore } from '../cores/core.ts'
 import type { Report } from '../report.ts'
 import { retrying } from '../retrying.ts'
@@ -27,7 +28,7 @@ const STILL_MS = 90_000
 const GUEST_MS = 10_000
 
 export interface IngressConsumerOptions {
-  mirror: Mirror
+  stores: Stores
   ingress: Queue
   cores: Pick<CoreStore, 'open' | 'purge'>
   ringers: (pool: string) => Ringer[]
@@ -97,14 +98,14 @@ export class IngressConsumer {
   }
 
   async #openWriter(path: string): Promise<PoolWriter> {
-    const { mirror, ingress, cores, ringers, clock, report, batchMs, busy, sweepMs } = this.#options
+    const { stores, ingress, cores, ringers, clock, report, batchMs, busy, sweepMs } = this.#options
     const stopping = this.#stopped.signal
     const retry = retrying(path, this.#options, () => stopping.aborted)
     const pool = await retry('open', () => this.#readPool(path))
     if (!pool || isPeerPool(path)) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" of ours in this ledger`)
     if (pool.rebuild) {
       await cores.purge(pool.key)
-      await mirror.beginAnew(path, await mirror.lastBlock(path))
+      await stores.control.beginAnew(path, await stores.blocks.last(path))
     }
     const alarm = (what: string) => {
       const error = new OverpoolError(
@@ -119,7 +120,7 @@ export class IngressConsumer {
     const core = await cores.open(path, { encrypted: pool.desired?.encrypt, alarm })
     const writer = await PoolWriter.open({
       path,
-      mirror,
+      stores,
       ingress,
       core,
       clock,
@@ -137,7 +138,7 @@ export class IngressConsumer {
 
   /** That a hypercore is to be made again is said once, to the sidecar that offers it: a guest's is not that one, and waits. */
   async #readPool(path: string): Promise<PoolControl | undefined> {
-    const pool = await this.#options.mirror.readPool(path)
+    const pool = await this.#options.stores.control.read(path)
     if (!pool?.rebuild || !this.#isGuest(path)) return pool
     throw new OverpoolError('UNAVAILABLE', `the hypercore of "${path}" is to be made again, by the sidecar of its own shard`, {
       retryable: true,

@@ -3,7 +3,8 @@ import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, encodeBlock, entriesOf, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
 import type { IngressMessage } from '../../shared/ledger/messages.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
-import type { Mirror, PoolControl } from '../../shared/store/port.ts'
+import type { PoolControl } from '../../shared/store/control.ts'
+import type { Stores } from '../../shared/store/port.ts'
 import { Wake } from '../../shared/wake.ts'
 import type { PoolCore } from '../cores/core.ts'
 import { CoreFollower } from '../cores/follower.ts'
@@ -26,7 +27,7 @@ const BUSY: Busy = { entries: 8, ms: 20 }
 
 export interface WriterOptions {
   path: string
-  mirror: Mirror
+  stores: Stores
   ingress: Queue
   core: PoolCore
   /** the handlers that hear of this pool's blocks, at this moment */
@@ -88,12 +89,12 @@ export class PoolWriter {
 
   /** Reads what the mirror and the core hold, appends what the core lacks and redoes the effects after the checkpoint. */
   static async open(options: WriterOptions): Promise<PoolWriter> {
-    const { path, mirror, core, stopping } = options
+    const { path, stores, core, stopping } = options
     const retry = retrying(path, options, () => stopping?.aborted ?? false)
-    const [control, last] = await retry('open', () => Promise.all([mirror.readPool(path), mirror.lastBlock(path)]))
+    const [control, last] = await retry('open', () => Promise.all([stores.control.read(path), stores.blocks.last(path)]))
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
     const length = last ? last.n + 1 : 0
-    const wrong = control.halted ?? (await retry('open', () => disagreement(mirror, core, control, length)))
+    const wrong = control.halted ?? (await retry('open', () => disagreement(stores, core, control, length)))
     // Where something is wrong nothing is followed, least of all by the core.
     const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
     // Of a core that was made again, as long as it was, the tree hash is still to be written.
@@ -102,7 +103,7 @@ export class PoolWriter {
     if (wrong !== undefined) writer.halt(new OverpoolError('POOL_HALTED', wrong))
     try {
       while (writer.#length < length && !writer.#halted) {
-        for (const block of await retry('open', () => mirror.readBlocks(path, writer.#length)))
+        for (const block of await retry('open', () => stores.blocks.read(path, writer.#length)))
           writer.#adopt(block, recentEntries(entriesOf(block)))
         await writer.#effectsKeepUp()
         writer.#forget()
@@ -125,9 +126,9 @@ export class PoolWriter {
     this.#untilDone = retrying(options.path, options, () => this.#stopping)
     this.#length = from
     this.#next = last && last.n + 1 === from ? last.first + last.count : 0
-    const { path, mirror, core, clock, ringers, report } = options
-    this.#effects = new Effects({ path, mirror, ringers, clock, report, checkpoint: from, last, coreLength, core: stateOf(core) })
-    this.#follower = new CoreFollower({ path, mirror, core, clock, report, appended: () => this.#effects.coreGrew() }, from)
+    const { path, stores, core, clock, ringers, report } = options
+    this.#effects = new Effects({ path, stores, ringers, clock, report, checkpoint: from, last, coreLength, core: stateOf(core) })
+    this.#follower = new CoreFollower({ path, stores, core, clock, report, appended: () => this.#effects.coreGrew() }, from)
   }
 
   /** Sets the loops to work, when nothing is left to be adopted from an earlier process: a sweep meanwhile would adopt it twice. */
@@ -176,7 +177,7 @@ export class PoolWriter {
   // ---- look: which of the posts are new
 
   async #lookLoop(): Promise<void> {
-    const { clock, mirror, path } = this.#options
+    const { clock, stores, path } = this.#options
     while (!this.#halted) {
       const room = MAX_BLOCK_ENTRIES - this.#looked.length
       if (!this.#waiting.length || room <= 0) {
@@ -188,7 +189,7 @@ export class PoolWriter {
       this.#lookingSince = since
       const batch = this.#stillNew(this.#waiting.splice(0, room).map((held) => ({ held, since })))
       const wanted = batch.map(({ held: { post } }) => ({ key: post.named ? post.id : post.txid, id: post.id }))
-      const receipts = wanted.length ? await this.#untilDone('look-up', () => mirror.findReceipts(path, wanted)) : []
+      const receipts = wanted.length ? await this.#untilDone('look-up', () => stores.receipts.find(path, wanted)) : []
       batch.forEach((looked, i) => {
         const receipt = receipts[i]
         if (!receipt) {
@@ -275,7 +276,7 @@ export class PoolWriter {
   }
 
   async #put(batch: Looked[]): Promise<void> {
-    const { mirror, path } = this.#options
+    const { stores, path } = this.#options
     let fresh = this.#stillNew(batch)
     while (fresh.length) {
       const block = encodeBlock(
@@ -283,7 +284,7 @@ export class PoolWriter {
         this.#next,
         fresh.map(({ held }) => held.post.entry),
       )
-      const stands = await this.#untilDone('put', () => mirror.putBlock(path, block))
+      const stands = await this.#untilDone('put', () => stores.blocks.put(path, block))
       if (Buffer.compare(stands.bytes, block.bytes) === 0) {
         this.#adopt(
           block,
@@ -310,11 +311,13 @@ export class PoolWriter {
 
   /** Looks for blocks that another writer has put, and for bells that got lost. A failure waits for the next sweep. */
   async #sweep(): Promise<void> {
-    const { mirror, path, report } = this.#options
+    const { stores, path, report } = this.#options
     try {
-      for (let blocks = await mirror.readBlocks(path, this.#length); blocks.length; blocks = await mirror.readBlocks(path, this.#length)) {
+      let blocks = await stores.blocks.read(path, this.#length)
+      while (blocks.length) {
         for (const block of blocks) this.#adopt(block, recentEntries(entriesOf(block)))
         await this.#effectsKeepUp()
+        blocks = await stores.blocks.read(path, this.#length)
       }
       this.#forget()
       await this.ringAgain()
@@ -352,13 +355,13 @@ export class PoolWriter {
   /** Appends nothing any more, here or after a restart, until an operator acts. */
   halt(error: OverpoolError): void {
     if (this.#halted || this.#stopping) return
-    const { mirror, path, report } = this.#options
+    const { stores, path, report } = this.#options
     this.#halted = error
     this.#bytes = 0
     this.#held.clear() // their messages come again when their visibility lapses
     this.#follower.halt()
     report({ kind: 'halted', pool: path, error })
-    this.#marked = this.#untilDone('halt', () => mirror.updatePool(path, { halted: error.message })).catch(() => {}) // the next start sees it again
+    this.#marked = this.#untilDone('halt', () => stores.control.update(path, { halted: error.message })).catch(() => {}) // the next start sees it again
     this.#lookWake.wake()
     this.#putWake.wake()
   }
@@ -389,7 +392,7 @@ function stateOf(core: PoolCore): CoreState {
 
 /** In what way the core is not a prefix of the mirror, or would not be what it was: appending to it would fork it. */
 async function disagreement(
-  mirror: Mirror,
+  stores: Stores,
   core: PoolCore,
   { path, coreLength, treeHash }: PoolControl,
   length: number,
@@ -397,10 +400,10 @@ async function disagreement(
   const mend = `restore the mirror, and then \`overpool resume ${path}\`; or give up what others may hold of it: resume makes it again from the mirror as it is`
   if (core.length > length) return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: ${mend}`
   // A core that has to be made again, its disk having been lost, must become the one that others have seen.
-  if (core.length < coreLength && treeHash !== undefined && (await treeHashOf(mirror, path, coreLength, core.tree())) !== treeHash)
+  if (core.length < coreLength && treeHash !== undefined && (await treeHashOf(stores, path, coreLength, core.tree())) !== treeHash)
     return `the mirror of "${path}" is not the one whose first ${coreLength} blocks were signed: ${mend}`
   if (core.length === 0) return undefined
-  const [block] = await mirror.readBlocks(path, core.length - 1, 1)
+  const [block] = await stores.blocks.read(path, core.length - 1, 1)
   const isHere = await core.has(core.length - 1) // or it would be waited for until a peer sends it
   if (!isHere)
     return `block ${core.length - 1} of the hypercore of "${path}" has been lost: \`overpool resume ${path}\` makes it again from the mirror`

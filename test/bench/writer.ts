@@ -8,7 +8,7 @@ import { systemClock } from '../../shared/clock.ts'
 import { checkSettings } from '../../shared/config/config.ts'
 import { accept } from '../../shared/machine/accept.ts'
 import type { Queue } from '../../shared/queue/port.ts'
-import type { Mirror } from '../../shared/store/port.ts'
+import type { Stores } from '../../shared/store/port.ts'
 import { CoreStore, poolKeys } from '../../sidecar/cores/core.ts'
 import { IngressConsumer } from '../../sidecar/writer/ingress-consumer.ts'
 import { type Effort, type Figures, median, number } from './report.ts'
@@ -24,12 +24,12 @@ export async function writer({ smoke }: Effort): Promise<Figures> {
   const ledger = openLedgerFile(dir)
   const seed = Buffer.alloc(32, 1)
   const cores = new CoreStore(join(dir, 'cores'), seed)
-  const { mirror, calls } = far(ledger.mirror)
+  const { stores, calls } = far(ledger.stores)
   const rates: number[] = []
   let blocks = 0
   try {
     const { key, discoveryKey } = poolKeys(seed, POOL)
-    await ledger.mirror.createPool({ path: POOL, key, discoveryKey, createdAt: Date.now() })
+    await ledger.stores.control.create({ path: POOL, key, discoveryKey, createdAt: Date.now() })
     for (let round = -1; round < rounds; round++) {
       await fill(ledger.ingress, count, (round + 1) * count)
       let left = count
@@ -37,7 +37,7 @@ export async function writer({ smoke }: Effort): Promise<Figures> {
       const all = new Promise<void>((resolve) => (put = resolve))
       const start = performance.now()
       const consumer = new IngressConsumer({
-        mirror,
+        stores,
         ingress: ledger.ingress,
         cores,
         ringers: () => [],
@@ -76,17 +76,26 @@ async function fill(ingress: Queue, count: number, from: number): Promise<void> 
     await Promise.all(Array.from({ length: Math.min(1_000, count - done) }, (_, i) => post(from + done + i)))
 }
 
-/** The mirror, each of its calls later. */
-function far(mirror: Mirror): { mirror: Mirror; calls: () => number } {
+/** The stores, each of their calls later. */
+function far(stores: Stores): { stores: Stores; calls: () => number } {
   let calls = 0
-  const later = new Proxy(mirror, {
-    get:
-      (target, name: keyof Mirror) =>
-      async (...args: never[]) => {
-        calls++
-        await wait(CALL_MS)
-        return (target[name] as (...args: never[]) => unknown).apply(target, args)
-      },
-  })
-  return { mirror: later, calls: () => calls }
+  const later = <Port extends object>(port: Port): Port =>
+    new Proxy(port, {
+      get:
+        (target, name) =>
+        async (...args: unknown[]) => {
+          calls++
+          await wait(CALL_MS)
+          return (Reflect.get(target, name) as (...args: unknown[]) => unknown).apply(target, args)
+        },
+    })
+  const { blocks, receipts, control, progress, leases } = stores
+  const all = {
+    blocks: later(blocks),
+    receipts: later(receipts),
+    control: later(control),
+    progress: later(progress),
+    leases: later(leases),
+  }
+  return { stores: all, calls: () => calls }
 }

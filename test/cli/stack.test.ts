@@ -46,20 +46,21 @@ beforeAll(async () => {
     BellsMain: `${HANDLER} ${queueUrl(place, `tx-${HANDLER}.fifo`)}`,
     Seed: 'the-seed',
   }
-  const { mirror, bells, close } = await awsPorts(place)
+  const { stores, bells, close } = await awsPorts(place)
   await bells(HANDLER)
   for (const [path, hex] of Object.entries({ mypool: small, strict: small, large, halted: small, private: small })) {
     const { key, discoveryKey } = poolKeys(Buffer.from(SEED, 'hex'), path)
-    await mirror.createPool({ path, key, discoveryKey, createdAt: 0 })
+    await stores.control.create({ path, key, discoveryKey, createdAt: 0 })
     const { txid, bytes: tx } = transactionFromHex(hex)
     const id = idOfPayment(path, tx, {})
     const entry = encodeEntry({ id, at: 0, tx, payment: {}, source: 'http', hops: 0 })
-    await mirror.putBlock(path, encodeBlock(0, 0, [entry]))
-    await mirror.putReceipts(path, [{ key: txid, id, txid, seq: 0, block: 0 }])
+    await stores.blocks.put(path, encodeBlock(0, 0, [entry]))
+    await stores.receipts.put(path, [{ key: txid, id, txid, seq: 0, block: 0 }])
   }
-  await mirror.updatePool('halted', { halted: 'an operator looks at it' })
-  await mirror.updatePool('private', { desired: { encrypt: true } })
-  for (const pool of ['mypool', 'strict']) await mirror.writeCursor(HANDLER, pool, { seq: -1, block: 0, attempts: 5, stopped: 'it threw' })
+  await stores.control.update('halted', { halted: 'an operator looks at it' })
+  await stores.control.update('private', { desired: { encrypt: true } })
+  for (const pool of ['mypool', 'strict'])
+    await stores.progress.writeCursor(HANDLER, pool, { seq: -1, block: 0, attempts: 5, stopped: 'it threw' })
   await close()
   emulators.proxy.listen = (call) => asked.push(call)
   project = new Project()

@@ -5,8 +5,9 @@ import { S3Blobs } from '../../shared/blobs/s3.ts'
 import type { Block } from '../../shared/ledger/block.ts'
 import type { EntryId } from '../../shared/ledger/entry.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
-import { DynamoMirror } from '../../shared/store/dynamodb.ts'
-import type { Receipt } from '../../shared/store/port.ts'
+import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
+import type { Stores } from '../../shared/store/port.ts'
+import type { Receipt } from '../../shared/store/receipts.ts'
 import { type AwsClients, awsClients, queueUrl } from '../aws/clients.ts'
 import { Emulators } from '../aws/emulators.ts'
 import type { AwsCall, Fault } from '../aws/proxy.ts'
@@ -21,9 +22,9 @@ const UNAVAILABLE = { code: 'UNAVAILABLE', retryable: true }
 let emulators: Emulators
 let clients: AwsClients
 let blobs: S3Blobs
-let mirror: DynamoMirror
+let stores: Stores
 let impatientBlobs: S3Blobs
-let impatientMirror: DynamoMirror
+let impatientMirror: Stores
 let calls: AwsCall[]
 
 beforeAll(async () => {
@@ -35,9 +36,9 @@ beforeAll(async () => {
     { client: clients.dynamodb, table: place.table },
   ]
   blobs = new S3Blobs(s3)
-  mirror = new DynamoMirror({ ...dynamodb, blobs })
+  stores = dynamoStores({ ...dynamodb, blobs })
   impatientBlobs = new S3Blobs({ ...s3, giveUpMs: GIVE_UP_MS })
-  impatientMirror = new DynamoMirror({ ...dynamodb, blobs: impatientBlobs, giveUpMs: GIVE_UP_MS })
+  impatientMirror = dynamoStores({ ...dynamodb, blobs: impatientBlobs, giveUpMs: GIVE_UP_MS })
   proxy.listen = (call) => calls.push(call)
   calls = []
 })
@@ -119,45 +120,45 @@ describe('a block whose put', () => {
     const name = pool()
     const [first, second] = [block(), block()]
     goWrong('PutItem', 'lost')
-    expect(await mirror.putBlock(name, first)).toBe(first)
+    expect(await stores.blocks.put(name, first)).toBe(first)
     goWrong('PutItem', 'lost', 'lost')
-    expect(Buffer.compare((await mirror.putBlock(name, second)).bytes, first.bytes)).toBe(0)
-    expect(await mirror.readBlocks(name, 0)).toHaveLength(1)
+    expect(Buffer.compare((await stores.blocks.put(name, second)).bytes, first.bytes)).toBe(0)
+    expect(await stores.blocks.read(name, 0)).toHaveLength(1)
   })
 
   it('is not answered in time is tried again, whether it was done or not', async () => {
     const name = pool()
-    const hurried = new DynamoMirror({ client: clients.dynamodb, table: emulators.place.table, blobs, attemptMs: 100 })
+    const hurried = dynamoStores({ client: clients.dynamodb, table: emulators.place.table, blobs, attemptMs: 100 })
     goWrong('PutItem', 'unheard', 'unanswered')
     const put = block()
-    expect(await hurried.putBlock(name, put)).toBe(put)
+    expect(await hurried.blocks.put(name, put)).toBe(put)
     expect(operations()).toEqual(['PutItem', 'PutItem', 'GetItem'])
-    expect(await hurried.readBlocks(name, 0)).toHaveLength(1)
+    expect(await hurried.blocks.read(name, 0)).toHaveLength(1)
   })
 
   it('was throttled, refused, failed or unavailable is tried again', async () => {
     const name = pool()
     const put = block()
     goWrong('PutItem', 'throttled', 'refused', 'failed', 'unavailable')
-    expect(await mirror.putBlock(name, put)).toBe(put)
+    expect(await stores.blocks.put(name, put)).toBe(put)
     expect(operations()).toEqual(['PutItem'])
   })
 
   it('is throttled for long is UNAVAILABLE, and worth another try', async () => {
     alwaysGoesWrong('PutItem', 'throttled')
-    await expect(impatientMirror.putBlock(pool(), block())).rejects.toMatchObject(UNAVAILABLE)
+    await expect(impatientMirror.blocks.put(pool(), block())).rejects.toMatchObject(UNAVAILABLE)
   })
 
   it('cannot ever work is UNAVAILABLE, and not worth another try', async () => {
-    const nowhere = new DynamoMirror({ client: clients.dynamodb, table: 'nowhere', blobs, giveUpMs: GIVE_UP_MS })
-    await expect(nowhere.putBlock(pool(), block())).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: false })
+    const nowhere = dynamoStores({ client: clients.dynamodb, table: 'nowhere', blobs, giveUpMs: GIVE_UP_MS })
+    await expect(nowhere.blocks.put(pool(), block())).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: false })
   })
 })
 
 describe('a large block', () => {
   it('is in S3 before its item points to it', async () => {
     const put = block(0, 20_000)
-    await mirror.putBlock(pool(), put)
+    await stores.blocks.put(pool(), put)
     expect(operations()).toEqual(['PUT', 'PutItem'])
     expect(calls[1]!.input.Item.blob.S).toBe(calls[0]!.path.split('/').at(-1))
     expect(calls[1]!.input.Item.block).toBeUndefined()
@@ -166,12 +167,12 @@ describe('a large block', () => {
   it('has no item when S3 does not take it', async () => {
     const name = pool()
     alwaysGoesWrong('PUT', 'throttled')
-    await expect(impatientMirror.putBlock(name, block(0, 20_000))).rejects.toMatchObject(UNAVAILABLE)
-    expect(await mirror.lastBlock(name)).toBeUndefined()
+    await expect(impatientMirror.blocks.put(name, block(0, 20_000))).rejects.toMatchObject(UNAVAILABLE)
+    expect(await stores.blocks.last(name)).toBeUndefined()
   })
 
   it('is in its item up to 16 KiB', async () => {
-    await mirror.putBlock(pool(), block(0, 16 * 1024))
+    await stores.blocks.put(pool(), block(0, 16 * 1024))
     expect(operations()).toEqual(['PutItem'])
   })
 })
@@ -181,36 +182,36 @@ describe('receipts', () => {
     const name = pool()
     const all = receipts(60)
     goWrong('BatchWriteItem', 'partial', 'throttled', 'partial', 'partial', 'lost', 'failed')
-    await mirror.putReceipts(name, all)
+    await stores.receipts.put(name, all)
     emulators.proxy.weather = () => undefined
-    expect(await mirror.findReceipts(name, all)).toEqual(all)
+    expect(await stores.receipts.find(name, all)).toEqual(all)
   })
 
   it('that a batch left unread are read with the next', async () => {
     const name = pool()
     const all = receipts(150)
-    await mirror.putReceipts(name, all)
+    await stores.receipts.put(name, all)
     goWrong('BatchGetItem', 'partial', 'throttled', 'partial', 'partial', 'lost', 'failed')
-    expect(await mirror.findReceipts(name, all)).toEqual(all)
+    expect(await stores.receipts.find(name, all)).toEqual(all)
   })
 
   it('that are left undone for long are UNAVAILABLE, and worth another try', async () => {
     const all = receipts(1) // the half of one is none
     alwaysGoesWrong('BatchWriteItem', 'partial')
-    await expect(impatientMirror.putReceipts(pool(), all)).rejects.toMatchObject(UNAVAILABLE)
+    await expect(impatientMirror.receipts.put(pool(), all)).rejects.toMatchObject(UNAVAILABLE)
     alwaysGoesWrong('BatchGetItem', 'partial')
-    await expect(impatientMirror.findReceipts(pool(), all)).rejects.toMatchObject(UNAVAILABLE)
+    await expect(impatientMirror.receipts.find(pool(), all)).rejects.toMatchObject(UNAVAILABLE)
   })
 
   it('are written by 25 and looked for by 100, and each costs one unit', async () => {
     const name = `p${'o'.repeat(62)}` // the longest name
     const all = receipts(200)
     const byId = all.map((receipt) => ({ ...receipt, key: receipt.id, seq: Number.MAX_SAFE_INTEGER }))
-    await mirror.putReceipts(name, [...all, ...byId])
+    await stores.receipts.put(name, [...all, ...byId])
     expect(operations()).toEqual(new Array(16).fill('BatchWriteItem'))
     expect(unitsOf('BatchWriteItem')).toBe(400)
     calls = []
-    await mirror.findReceipts(name, [...all, ...receipts(50)])
+    await stores.receipts.find(name, [...all, ...receipts(50)])
     expect(operations()).toEqual(new Array(3).fill('BatchGetItem'))
     expect(unitsOf('BatchGetItem')).toBe(250)
   })
@@ -219,13 +220,13 @@ describe('receipts', () => {
 describe('the control item', () => {
   it('is changed by one request, and by more only when a part of the change would go back', async () => {
     const path = pool()
-    await mirror.createPool({ path, key: 'k', discoveryKey: 'd', createdAt: 1 })
+    await stores.control.create({ path, key: 'k', discoveryKey: 'd', createdAt: 1 })
     calls = []
-    await mirror.updatePool(path, { checkpoint: 2, coreLength: 2, treeHash: 'two', halted: undefined })
+    await stores.control.update(path, { checkpoint: 2, coreLength: 2, treeHash: 'two', halted: undefined })
     expect(operations()).toEqual(['UpdateItem'])
-    await mirror.updatePool(path, { checkpoint: 1, coreLength: 3, treeHash: 'three' })
+    await stores.control.update(path, { checkpoint: 1, coreLength: 3, treeHash: 'three' })
     expect(operations()).toEqual(['UpdateItem', 'UpdateItem', 'UpdateItem', 'UpdateItem'])
-    expect(await mirror.readPool(path)).toMatchObject({ checkpoint: 2, coreLength: 3, treeHash: 'three' })
+    expect(await stores.control.read(path)).toMatchObject({ checkpoint: 2, coreLength: 3, treeHash: 'three' })
   })
 })
 

@@ -10,10 +10,10 @@ import { S3Blobs } from '../../shared/blobs/s3.ts'
 import type { Queue } from '../../shared/queue/port.ts'
 import { SqliteQueue } from '../../shared/queue/sqlite.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
-import { DynamoMirror } from '../../shared/store/dynamodb.ts'
-import type { Mirror } from '../../shared/store/port.ts'
-import { SqliteMirror } from '../../shared/store/sqlite.ts'
-import { SqliteStore } from '../../shared/store/sqlite-file.ts'
+import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
+import type { Stores } from '../../shared/store/port.ts'
+import { SqliteFile } from '../../shared/store/sqlite/file.ts'
+import { sqliteStores } from '../../shared/store/sqlite/index.ts'
 import { awsClients, queueUrl } from '../aws/clients.ts'
 import { Emulators } from '../aws/emulators.ts'
 import type { AwsRequest, Fault } from '../aws/proxy.ts'
@@ -22,7 +22,7 @@ import { seed } from '../random.ts'
 
 /** One side of the ports. Each call makes another instance over the same things, as another process would have it. */
 export interface Side {
-  mirror: (now?: () => number) => Mirror
+  stores: (now?: () => number) => Stores
   queue: (name: string, options: { fifo?: boolean; visibilityMs: number }) => Promise<Queue>
   blobs: () => Blobs
   /** changes the bytes that are kept under this name */
@@ -39,13 +39,13 @@ export const SIDES: [name: string, make: () => Promise<Side>][] = [
 
 async function sqliteSide(): Promise<Side> {
   const dir = await mkdtemp(join(tmpdir(), 'overpool-contract-'))
-  const stores: SqliteStore[] = []
+  const stores: SqliteFile[] = []
   const store = () => {
-    stores.push(new SqliteStore(join(dir, 'ledger.sqlite')))
+    stores.push(new SqliteFile(join(dir, 'ledger.sqlite')))
     return stores.at(-1)!
   }
   return {
-    mirror: (now) => new SqliteMirror(store(), now),
+    stores: (now) => sqliteStores(store(), now),
     queue: async (name, options) => new SqliteQueue(store(), name, options),
     blobs: () => new FolderBlobs(join(dir, 'blobs')),
     damageBlob: async (sha256) => writeFileSync(join(dir, 'blobs', sha256.slice(0, 2), sha256), 'damaged'),
@@ -69,7 +69,7 @@ async function awsSide(weather: (request: AwsRequest) => Fault | undefined = () 
   }
   const blobs = () => new S3Blobs({ client: clients().s3, bucket: place.bucket })
   return {
-    mirror: (now) => new DynamoMirror({ client: clients().dynamodb, table: place.table, blobs: blobs(), now }),
+    stores: (now) => dynamoStores({ client: clients().dynamodb, table: place.table, blobs: blobs(), now }),
     async queue(name, { fifo, visibilityMs }) {
       const { sqs } = clients()
       const QueueName = fifo ? `${name}.fifo` : name

@@ -2,21 +2,24 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Block, encodeBlock } from '../../shared/ledger/block.ts'
 import { type EntryId, encodeEntry } from '../../shared/ledger/entry.ts'
-import { type Cursor, type DeadLetter, type Mirror, NO_CURSOR, PAGE_BYTES, type Receipt } from '../../shared/store/port.ts'
+import { PAGE_BYTES } from '../../shared/store/blocks.ts'
+import type { Stores } from '../../shared/store/port.ts'
+import { type Cursor, type DeadLetter, NO_CURSOR } from '../../shared/store/progress.ts'
+import type { Receipt } from '../../shared/store/receipts.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { scanTransaction } from '../../shared/transaction/scan.ts'
 import { SIDES, type Side } from './sides.ts'
 
 describe.each(SIDES)('the mirror on %s', (_, make) => {
   let side: Side
-  let mirror: Mirror
+  let stores: Stores
   /** another process's */
-  let other: Mirror
+  let other: Stores
   let now = 1_700_000_000_000
   beforeAll(async () => {
     side = await make()
-    mirror = side.mirror(() => now)
-    other = side.mirror(() => now)
+    stores = side.stores(() => now)
+    other = side.stores(() => now)
   })
   afterAll(() => side?.close())
 
@@ -24,7 +27,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
   /** A pool of the test's own. */
   async function freshPool(): Promise<string> {
     const path = `pool-${pools++}`
-    await mirror.createPool({ path, key: key(), discoveryKey: key(), createdAt: now })
+    await stores.control.create({ path, key: key(), discoveryKey: key(), createdAt: now })
     return path
   }
 
@@ -32,64 +35,64 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
     it('puts a block where there is none, and answers with it', async () => {
       const pool = await freshPool()
       const block = blockOf(0, 0, 3)
-      expectSame(await mirror.putBlock(pool, block), block)
-      expectSame((await other.readBlocks(pool, 0))[0], block)
+      expectSame(await stores.blocks.put(pool, block), block)
+      expectSame((await other.blocks.read(pool, 0))[0], block)
     })
 
     it('answers with the block that stands there, which stays as it is', async () => {
       const pool = await freshPool()
       const [first, second] = [blockOf(0, 0, 1), blockOf(0, 0, 2)]
-      await mirror.putBlock(pool, first)
-      expectSame(await other.putBlock(pool, second), first)
-      expectSame(await mirror.putBlock(pool, second), first)
-      expectSame(await mirror.putBlock(pool, first), first)
-      expectSame(await other.lastBlock(pool), first)
+      await stores.blocks.put(pool, first)
+      expectSame(await other.blocks.put(pool, second), first)
+      expectSame(await stores.blocks.put(pool, second), first)
+      expectSame(await stores.blocks.put(pool, first), first)
+      expectSame(await other.blocks.last(pool), first)
     })
 
     it('does so with large blocks too', async () => {
       const pool = await freshPool()
       const [first, second] = [bytesBlock(0, 0, 1, 100_000), bytesBlock(0, 0, 1, 100_000)]
-      await mirror.putBlock(pool, first)
-      expectSame(await other.putBlock(pool, second), first)
-      expectSame(await mirror.putBlock(pool, first), first)
-      expectSame(await mirror.putBlock(pool, blockOf(0, 0, 1)), first)
+      await stores.blocks.put(pool, first)
+      expectSame(await other.blocks.put(pool, second), first)
+      expectSame(await stores.blocks.put(pool, first), first)
+      expectSame(await stores.blocks.put(pool, blockOf(0, 0, 1)), first)
     })
 
     it('lets exactly one win of those that put the same block at once, and tells the same to all', async () => {
       const pool = await freshPool()
       for (let n = 0; n < 10; n++) {
         const answers = await Promise.all(
-          [mirror, other, mirror, other].map(async (each) => {
+          [stores, other, stores, other].map(async (each) => {
             const put = bytesBlock(n, n, 1, 30)
-            return { put, stands: await each.putBlock(pool, put) }
+            return { put, stands: await each.blocks.put(pool, put) }
           }),
         )
         const winner = answers[0]!.stands
         for (const { stands } of answers) expectSame(stands, winner)
         expect(answers.filter(({ put }) => Buffer.compare(put.bytes, winner.bytes) === 0)).toHaveLength(1)
-        expectSame((await mirror.readBlocks(pool, n))[0], winner)
+        expectSame((await stores.blocks.read(pool, n))[0], winner)
       }
     })
 
     it('reads blocks from a number on, in order, as many as are asked for', async () => {
       const pool = await freshPool()
-      const blocks = await putBlocks(mirror, pool, new Array(120).fill(1))
-      expectSameList(await other.readBlocks(pool, 0, 5), blocks.slice(0, 5))
-      expectSameList(await other.readBlocks(pool, 8, 4), blocks.slice(8, 12))
-      expectSameList(await other.readBlocks(pool, 3), blocks.slice(3, 67))
-      expectSameList(await other.readBlocks(pool, 99, 200), blocks.slice(99))
-      expectSameList(await other.readBlocks(pool, 119, 1), blocks.slice(119))
-      expect(await other.readBlocks(pool, 120)).toEqual([])
-      expect(await other.readBlocks('nobody', 0)).toEqual([])
+      const blocks = await putBlocks(stores, pool, new Array(120).fill(1))
+      expectSameList(await other.blocks.read(pool, 0, 5), blocks.slice(0, 5))
+      expectSameList(await other.blocks.read(pool, 8, 4), blocks.slice(8, 12))
+      expectSameList(await other.blocks.read(pool, 3), blocks.slice(3, 67))
+      expectSameList(await other.blocks.read(pool, 99, 200), blocks.slice(99))
+      expectSameList(await other.blocks.read(pool, 119, 1), blocks.slice(119))
+      expect(await other.blocks.read(pool, 120)).toEqual([])
+      expect(await other.blocks.read('nobody', 0)).toEqual([])
     })
 
     it('reads large blocks a few at a time, at least one, and leaves none out', async () => {
       const pool = await freshPool()
       const blocks = [1_000, 3_000_000, 3_000_000, 900_000, 17_000, 16_000, 6_000_000, 1_000].map((size, n) => bytesBlock(n, n, 1, size))
-      for (const block of blocks) await mirror.putBlock(pool, block)
+      for (const block of blocks) await stores.blocks.put(pool, block)
       const read: Block[] = []
       while (read.length < blocks.length) {
-        const page = await other.readBlocks(pool, read.length)
+        const page = await other.blocks.read(pool, read.length)
         expect(page.length).toBeGreaterThan(0)
         if (page.length > 1) expect(sizeOf(page.slice(0, -1))).toBeLessThanOrEqual(PAGE_BYTES)
         read.push(...page)
@@ -99,53 +102,53 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
 
     it('knows the newest block', async () => {
       const pool = await freshPool()
-      expect(await other.lastBlock(pool)).toBeUndefined()
-      const blocks = await putBlocks(mirror, pool, new Array(11).fill(2))
-      expectSame(await other.lastBlock(pool), blocks[10])
+      expect(await other.blocks.last(pool)).toBeUndefined()
+      const blocks = await putBlocks(stores, pool, new Array(11).fill(2))
+      expectSame(await other.blocks.last(pool), blocks[10])
       const large = bytesBlock(11, 22, 1, 200_000)
-      await mirror.putBlock(pool, large)
-      expectSame(await other.lastBlock(pool), large)
+      await stores.blocks.put(pool, large)
+      expectSame(await other.blocks.last(pool), large)
     })
 
     it('finds the block that holds an entry, however unevenly they are filled', async () => {
       const pool = await freshPool()
       const counts = [1, 1, 1, 256, 1, 1, 7, 1, 1, 1, 1, 1, 1, 1, 256, 256, 2, 1, 1, 1, 1, 1, 1, 30]
-      const blocks = await putBlocks(mirror, pool, counts)
+      const blocks = await putBlocks(stores, pool, counts)
       for (const block of blocks) {
         for (const seq of new Set([block.first, block.first + Math.floor(block.count / 2), block.first + block.count - 1]))
-          expectSame(await other.findBlock(pool, seq), block)
+          expectSame(await other.blocks.find(pool, seq), block)
       }
       const length = counts.reduce((sum, count) => sum + count)
-      for (const seq of [length, length + 1_000, -1]) expect(await other.findBlock(pool, seq)).toBeUndefined()
-      expect(await other.findBlock('nobody', 0)).toBeUndefined()
+      for (const seq of [length, length + 1_000, -1]) expect(await other.blocks.find(pool, seq)).toBeUndefined()
+      expect(await other.blocks.find('nobody', 0)).toBeUndefined()
     })
 
     it('finds the block of an entry in a pool that begins with a later one', async () => {
       const pool = await freshPool()
       const blocks = Array.from({ length: 9 }, (_, i) => bytesBlock(40 + i, 700 + 3 * i, 3, 100))
-      for (const block of blocks) await mirror.putBlock(pool, block)
-      for (const block of blocks) expectSame(await other.findBlock(pool, block.first + 1), block)
-      for (const seq of [0, 699, 727]) expect(await other.findBlock(pool, seq)).toBeUndefined()
+      for (const block of blocks) await stores.blocks.put(pool, block)
+      for (const block of blocks) expectSame(await other.blocks.find(pool, block.first + 1), block)
+      for (const seq of [0, 699, 727]) expect(await other.blocks.find(pool, seq)).toBeUndefined()
     })
 
     it('keeps pools apart whose names begin alike', async () => {
       const [pool, longer] = [await freshPool(), `${await freshPool()}0`]
       const [block, another] = [blockOf(0, 0, 1), blockOf(0, 0, 2)]
-      await mirror.putBlock(pool, block)
-      await mirror.putBlock(longer, another)
-      expectSameList(await mirror.readBlocks(pool, 0), [block])
-      expectSameList(await mirror.readBlocks(longer, 0), [another])
+      await stores.blocks.put(pool, block)
+      await stores.blocks.put(longer, another)
+      expectSameList(await stores.blocks.read(pool, 0), [block])
+      expectSameList(await stores.blocks.read(longer, 0), [another])
     })
   })
 
   describe('receipts', () => {
     it('are found by key and id, in the order asked for', async () => {
       const pool = await freshPool()
-      const receipts = await putEntries(mirror, pool, 3)
-      expect(await other.findReceipts(pool, receipts)).toEqual([undefined, undefined, undefined])
-      await mirror.putReceipts(pool, receipts)
+      const receipts = await putEntries(stores, pool, 3)
+      expect(await other.receipts.find(pool, receipts)).toEqual([undefined, undefined, undefined])
+      await stores.receipts.put(pool, receipts)
       const [a, b, c] = receipts as [Receipt, Receipt, Receipt]
-      expect(await other.findReceipts(pool, [c, { key: key(), id: a.id }, a, { key: a.key, id: key() as EntryId }, b, c])).toEqual([
+      expect(await other.receipts.find(pool, [c, { key: key(), id: a.id }, a, { key: a.key, id: key() as EntryId }, b, c])).toEqual([
         c,
         undefined,
         a,
@@ -153,46 +156,46 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
         b,
         c,
       ])
-      expect(await other.findReceipts(pool, [])).toEqual([])
-      expect(await other.findReceipts(await freshPool(), [a])).toEqual([undefined])
+      expect(await other.receipts.find(pool, [])).toEqual([])
+      expect(await other.receipts.find(await freshPool(), [a])).toEqual([undefined])
     })
 
     it('are written again without harm', async () => {
       const pool = await freshPool()
-      const receipts = await putEntries(mirror, pool, 4)
-      await mirror.putReceipts(pool, receipts)
-      await other.putReceipts(pool, [...receipts, ...receipts])
-      expect(await mirror.findReceipts(pool, receipts)).toEqual(receipts)
-      for (const receipt of receipts) expect(await mirror.receiptsOf(pool, receipt.txid)).toEqual([receipt])
-      await mirror.putReceipts(pool, [])
+      const receipts = await putEntries(stores, pool, 4)
+      await stores.receipts.put(pool, receipts)
+      await other.receipts.put(pool, [...receipts, ...receipts])
+      expect(await stores.receipts.find(pool, receipts)).toEqual(receipts)
+      for (const receipt of receipts) expect(await stores.receipts.ofTransaction(pool, receipt.txid)).toEqual([receipt])
+      await stores.receipts.put(pool, [])
     })
 
     it('are written and found by hundreds', async () => {
       const pool = await freshPool()
-      const receipts = await putEntries(mirror, pool, 256)
-      await mirror.putReceipts(pool, receipts)
-      expect(await other.findReceipts(pool, receipts)).toEqual(receipts)
+      const receipts = await putEntries(stores, pool, 256)
+      await stores.receipts.put(pool, receipts)
+      expect(await other.receipts.find(pool, receipts)).toEqual(receipts)
       const missing = receipts.map(({ id }) => ({ key: key(), id }))
-      expect(await other.findReceipts(pool, [...missing, ...receipts])).toEqual([...missing.map(() => undefined), ...receipts])
+      expect(await other.receipts.find(pool, [...missing, ...receipts])).toEqual([...missing.map(() => undefined), ...receipts])
     })
 
     it('of an entry whose id is not made from its transaction are found by the id as well', async () => {
       const pool = await freshPool()
-      const [receipt] = (await putEntries(mirror, pool, 1)) as [Receipt]
+      const [receipt] = (await putEntries(stores, pool, 1)) as [Receipt]
       const byId = { ...receipt, key: receipt.id }
-      await mirror.putReceipts(pool, [receipt, byId])
-      expect(await other.findReceipts(pool, [byId, receipt])).toEqual([byId, receipt])
-      expect(await other.receiptsOf(pool, receipt.txid)).toEqual([receipt])
+      await stores.receipts.put(pool, [receipt, byId])
+      expect(await other.receipts.find(pool, [byId, receipt])).toEqual([byId, receipt])
+      expect(await other.receipts.ofTransaction(pool, receipt.txid)).toEqual([receipt])
     })
 
     it('of one transaction are given oldest first, a hundred at most', async () => {
       const pool = await freshPool()
-      const [one] = (await putEntries(mirror, pool, 1)) as [Receipt]
-      const same = await putEntries(mirror, pool, 130, 'the same')
-      await mirror.putReceipts(pool, [one, ...same.toReversed()])
-      expect(await other.receiptsOf(pool, same[0]!.txid)).toEqual(same.slice(0, 100))
-      expect(await other.receiptsOf(pool, one.txid)).toEqual([one])
-      expect(await other.receiptsOf(pool, key())).toEqual([])
+      const [one] = (await putEntries(stores, pool, 1)) as [Receipt]
+      const same = await putEntries(stores, pool, 130, 'the same')
+      await stores.receipts.put(pool, [one, ...same.toReversed()])
+      expect(await other.receipts.ofTransaction(pool, same[0]!.txid)).toEqual(same.slice(0, 100))
+      expect(await other.receipts.ofTransaction(pool, one.txid)).toEqual([one])
+      expect(await other.receipts.ofTransaction(pool, key())).toEqual([])
     })
   })
 
@@ -200,59 +203,59 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
     it('is made once, and a second maker is told what stands', async () => {
       const made = { path: `pool-${pools++}`, key: key(), discoveryKey: key(), createdAt: 5 }
       const stands = { ...made, checkpoint: 0, coreLength: 0, prunedBefore: 0 }
-      expect(await mirror.readPool(made.path)).toBeUndefined()
-      expect(await mirror.createPool(made)).toEqual(stands)
-      expect(await other.createPool({ ...made, key: key(), createdAt: 6 })).toEqual(stands)
-      expect(await other.readPool(made.path)).toEqual(stands)
+      expect(await stores.control.read(made.path)).toBeUndefined()
+      expect(await stores.control.create(made)).toEqual(stands)
+      expect(await other.control.create({ ...made, key: key(), createdAt: 6 })).toEqual(stands)
+      expect(await other.control.read(made.path)).toEqual(stands)
     })
 
     it('is made once by those that try at the same time', async () => {
       const path = `pool-${pools++}`
-      const makers = [mirror, other, mirror, other].map((each) =>
-        each.createPool({ path, key: key(), discoveryKey: key(), createdAt: now }),
+      const makers = [stores, other, stores, other].map((each) =>
+        each.control.create({ path, key: key(), discoveryKey: key(), createdAt: now }),
       )
       expect(new Set((await Promise.all(makers)).map((pool) => pool.key)).size).toBe(1)
     })
 
     it('is listed by name', async () => {
       const path = await freshPool()
-      await mirror.updatePool(path, { prunedBefore: 3 })
-      const list = await other.listPools()
+      await stores.control.update(path, { prunedBefore: 3 })
+      const list = await other.control.list()
       expect(list.map((pool) => pool.path)).toEqual(list.map((pool) => pool.path).toSorted())
-      expect(list.find((pool) => pool.path === path)).toEqual(await mirror.readPool(path))
+      expect(list.find((pool) => pool.path === path)).toEqual(await stores.control.read(path))
       expect(list.find((pool) => pool.path === path)).toMatchObject({ prunedBefore: 3 })
     })
 
     it('is changed in the fields that are given, and no others', async () => {
       const path = await freshPool()
-      const before = (await mirror.readPool(path))!
-      await mirror.updatePool(path, { checkpoint: 4, coreLength: 3, treeHash: 'aa', prunedBefore: 2, halted: 'for a reason' })
+      const before = (await stores.control.read(path))!
+      await stores.control.update(path, { checkpoint: 4, coreLength: 3, treeHash: 'aa', prunedBefore: 2, halted: 'for a reason' })
       const changed = { ...before, checkpoint: 4, coreLength: 3, treeHash: 'aa', prunedBefore: 2, halted: 'for a reason' }
-      expect(await other.readPool(path)).toEqual(changed)
-      await other.updatePool(path, { coreLength: 7 })
-      expect(await mirror.readPool(path)).toEqual({ ...changed, coreLength: 7 })
-      await other.updatePool(path, { halted: undefined, checkpoint: 5 })
+      expect(await other.control.read(path)).toEqual(changed)
+      await other.control.update(path, { coreLength: 7 })
+      expect(await stores.control.read(path)).toEqual({ ...changed, coreLength: 7 })
+      await other.control.update(path, { halted: undefined, checkpoint: 5 })
       const { halted: _halted, ...rest } = { ...changed, coreLength: 7, checkpoint: 5 }
-      expect(await mirror.readPool(path)).toEqual(rest)
-      await other.updatePool(path, {})
-      expect(await mirror.readPool(path)).toEqual(rest)
+      expect(await stores.control.read(path)).toEqual(rest)
+      await other.control.update(path, {})
+      expect(await stores.control.read(path)).toEqual(rest)
     })
 
     it('never goes back to an earlier checkpoint or core, whatever else is changed with it', async () => {
       const path = await freshPool()
-      await mirror.updatePool(path, { checkpoint: 10, coreLength: 10, treeHash: 'ten' })
-      await other.updatePool(path, { checkpoint: 9, coreLength: 11, treeHash: 'eleven', prunedBefore: 1 })
-      expect(await mirror.readPool(path)).toMatchObject({ checkpoint: 10, coreLength: 11, treeHash: 'eleven', prunedBefore: 1 })
-      await other.updatePool(path, { checkpoint: 12, coreLength: 8, treeHash: 'eight', halted: 'x' })
-      expect(await mirror.readPool(path)).toMatchObject({ checkpoint: 12, coreLength: 11, treeHash: 'eleven', halted: 'x' })
-      await other.updatePool(path, { checkpoint: 3 })
-      await other.updatePool(path, { coreLength: 3, treeHash: 'three' })
-      expect(await mirror.readPool(path)).toMatchObject({ checkpoint: 12, coreLength: 11, treeHash: 'eleven' })
+      await stores.control.update(path, { checkpoint: 10, coreLength: 10, treeHash: 'ten' })
+      await other.control.update(path, { checkpoint: 9, coreLength: 11, treeHash: 'eleven', prunedBefore: 1 })
+      expect(await stores.control.read(path)).toMatchObject({ checkpoint: 10, coreLength: 11, treeHash: 'eleven', prunedBefore: 1 })
+      await other.control.update(path, { checkpoint: 12, coreLength: 8, treeHash: 'eight', halted: 'x' })
+      expect(await stores.control.read(path)).toMatchObject({ checkpoint: 12, coreLength: 11, treeHash: 'eleven', halted: 'x' })
+      await other.control.update(path, { checkpoint: 3 })
+      await other.control.update(path, { coreLength: 3, treeHash: 'three' })
+      expect(await stores.control.read(path)).toMatchObject({ checkpoint: 12, coreLength: 11, treeHash: 'eleven' })
     })
 
     it('that is shorter than it was begins anew at its newest block, with all that was written of later ones', async () => {
       const path = await freshPool()
-      await mirror.updatePool(path, {
+      await stores.control.update(path, {
         checkpoint: 4,
         coreLength: 4,
         treeHash: 'four',
@@ -260,56 +263,56 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
         rebuild: true,
         desired: { publish: true },
       })
-      await mirror.writeCursor('main', path, { seq: 8, block: 4, attempts: 0, stopped: 'it threw' })
-      await mirror.writeCursor('coffee', path, { seq: 3, block: 1, attempts: 2 })
+      await stores.progress.writeCursor('main', path, { seq: 8, block: 4, attempts: 0, stopped: 'it threw' })
+      await stores.progress.writeCursor('coffee', path, { seq: 3, block: 1, attempts: 2 })
       const letter = { block: 1, error: 'it threw', attempts: 5, at: now }
-      for (const seq of [4, 5]) await mirror.putDead('main', path, { ...letter, seq })
-      const { key, discoveryKey, createdAt } = (await mirror.readPool(path))!
+      for (const seq of [4, 5]) await stores.progress.putDead('main', path, { ...letter, seq })
+      const { key, discoveryKey, createdAt } = (await stores.control.read(path))!
       const same = { path, key, discoveryKey, createdAt, coreLength: 0, desired: { publish: true } }
 
-      await other.beginAnew(path, blockOf(1, 2, 3))
-      expect(await mirror.readPool(path)).toEqual({ ...same, checkpoint: 2, prunedBefore: 5 })
-      expect(await mirror.readCursor('main', path)).toEqual({ seq: 4, block: 2, attempts: 0 })
-      expect(await mirror.readCursor('coffee', path)).toEqual({ seq: 3, block: 1, attempts: 2 })
-      expect((await mirror.listDead('main', path)).map(({ seq }) => seq)).toEqual([4])
+      await other.control.beginAnew(path, blockOf(1, 2, 3))
+      expect(await stores.control.read(path)).toEqual({ ...same, checkpoint: 2, prunedBefore: 5 })
+      expect(await stores.progress.readCursor('main', path)).toEqual({ seq: 4, block: 2, attempts: 0 })
+      expect(await stores.progress.readCursor('coffee', path)).toEqual({ seq: 3, block: 1, attempts: 2 })
+      expect((await stores.progress.listDead('main', path)).map(({ seq }) => seq)).toEqual([4])
 
-      await other.beginAnew(path, blockOf(7, 20, 3))
-      expect(await mirror.readPool(path), 'one that is not goes on where it was').toEqual({ ...same, checkpoint: 2, prunedBefore: 5 })
-      await other.beginAnew(path, undefined)
-      expect(await mirror.readPool(path)).toEqual({ ...same, checkpoint: 0, prunedBefore: 0 })
-      expect(await mirror.readCursor('coffee', path)).toEqual(NO_CURSOR)
-      expect(await mirror.listDead('main', path)).toEqual([])
-      await other.beginAnew('nobody', undefined)
-      expect(await other.readPool('nobody')).toBeUndefined()
+      await other.control.beginAnew(path, blockOf(7, 20, 3))
+      expect(await stores.control.read(path), 'one that is not goes on where it was').toEqual({ ...same, checkpoint: 2, prunedBefore: 5 })
+      await other.control.beginAnew(path, undefined)
+      expect(await stores.control.read(path)).toEqual({ ...same, checkpoint: 0, prunedBefore: 0 })
+      expect(await stores.progress.readCursor('coffee', path)).toEqual(NO_CURSOR)
+      expect(await stores.progress.listDead('main', path)).toEqual([])
+      await other.control.beginAnew('nobody', undefined)
+      expect(await other.control.read('nobody')).toBeUndefined()
     })
 
     it('is changed by two at once without either losing anything', async () => {
       const path = await freshPool()
       const patches = Array.from({ length: 20 }, (_, i) =>
-        i % 2 ? mirror.updatePool(path, { checkpoint: i }) : other.updatePool(path, { prunedBefore: i }),
+        i % 2 ? stores.control.update(path, { checkpoint: i }) : other.control.update(path, { prunedBefore: i }),
       )
-      await Promise.all([...patches, mirror.updatePool(path, { halted: 'x' })])
-      expect(await other.readPool(path)).toMatchObject({ checkpoint: 19, halted: 'x' })
+      await Promise.all([...patches, stores.control.update(path, { halted: 'x' })])
+      expect(await other.control.read(path)).toMatchObject({ checkpoint: 19, halted: 'x' })
     })
 
     it('is not made by a change', async () => {
-      await mirror.updatePool('nobody', { checkpoint: 1, halted: 'x' })
-      expect(await other.readPool('nobody')).toBeUndefined()
+      await stores.control.update('nobody', { checkpoint: 1, halted: 'x' })
+      expect(await other.control.read('nobody')).toBeUndefined()
     })
   })
 
   describe('a cursor', () => {
     it('is before the first entry until it is written', async () => {
       const pool = await freshPool()
-      expect(await mirror.readCursor('main', pool)).toEqual(NO_CURSOR)
-      await mirror.writeCursor('main', pool, { seq: 4, block: 2, attempts: 0 })
-      expect(await other.readCursor('main', pool)).toEqual({ seq: 4, block: 2, attempts: 0 })
+      expect(await stores.progress.readCursor('main', pool)).toEqual(NO_CURSOR)
+      await stores.progress.writeCursor('main', pool, { seq: 4, block: 2, attempts: 0 })
+      expect(await other.progress.readCursor('main', pool)).toEqual({ seq: 4, block: 2, attempts: 0 })
     })
 
     it('moves forward, changes where it stands, and is never moved back', async () => {
       const pool = await freshPool()
-      const write = (cursor: Cursor) => other.writeCursor('main', pool, cursor)
-      const read = () => mirror.readCursor('main', pool)
+      const write = (cursor: Cursor) => other.progress.writeCursor('main', pool, cursor)
+      const read = () => stores.progress.readCursor('main', pool)
       await write({ ...NO_CURSOR, attempts: 1 })
       expect(await read()).toEqual({ seq: -1, block: 0, attempts: 1 })
       await write({ seq: 4, block: 2, attempts: 3, stopped: 'it threw' })
@@ -324,41 +327,41 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
 
     it('leaves the wish for a redrive alone, and the wish the cursor', async () => {
       const pool = await freshPool()
-      await mirror.askRedrive('main', pool, 1_000)
-      expect(await other.readCursor('main', pool)).toEqual({ ...NO_CURSOR, redrive: 1_000 })
-      await other.writeCursor('main', pool, { seq: 2, block: 1, attempts: 1, stopped: 'it threw', redrive: 5 })
-      expect(await mirror.readCursor('main', pool)).toEqual({ seq: 2, block: 1, attempts: 1, stopped: 'it threw', redrive: 1_000 })
-      await mirror.endRedrive('main', pool, 1_000)
-      expect(await other.readCursor('main', pool)).toEqual({ seq: 2, block: 1, attempts: 1, stopped: 'it threw' })
-      await other.writeCursor('main', pool, { seq: 3, block: 1, attempts: 0, redrive: 1_000 })
-      expect(await other.readCursor('main', pool)).toEqual({ seq: 3, block: 1, attempts: 0 })
+      await stores.progress.askRedrive('main', pool, 1_000)
+      expect(await other.progress.readCursor('main', pool)).toEqual({ ...NO_CURSOR, redrive: 1_000 })
+      await other.progress.writeCursor('main', pool, { seq: 2, block: 1, attempts: 1, stopped: 'it threw', redrive: 5 })
+      expect(await stores.progress.readCursor('main', pool)).toEqual({ seq: 2, block: 1, attempts: 1, stopped: 'it threw', redrive: 1_000 })
+      await stores.progress.endRedrive('main', pool, 1_000)
+      expect(await other.progress.readCursor('main', pool)).toEqual({ seq: 2, block: 1, attempts: 1, stopped: 'it threw' })
+      await other.progress.writeCursor('main', pool, { seq: 3, block: 1, attempts: 0, redrive: 1_000 })
+      expect(await other.progress.readCursor('main', pool)).toEqual({ seq: 3, block: 1, attempts: 0 })
     })
 
     it('keeps the latest asking for a redrive, and the end of one does not undo a later one', async () => {
       const pool = await freshPool()
-      await mirror.askRedrive('main', pool, 2_000)
-      await other.askRedrive('main', pool, 1_000)
-      expect((await mirror.readCursor('main', pool)).redrive).toBe(2_000)
-      await other.endRedrive('main', pool, 1_999)
-      expect((await mirror.readCursor('main', pool)).redrive).toBe(2_000)
-      await other.endRedrive('main', pool, 2_000)
-      expect((await mirror.readCursor('main', pool)).redrive).toBeUndefined()
-      await other.endRedrive('nobody', pool, 2_000)
-      expect(await mirror.readCursor('nobody', pool)).toEqual(NO_CURSOR)
+      await stores.progress.askRedrive('main', pool, 2_000)
+      await other.progress.askRedrive('main', pool, 1_000)
+      expect((await stores.progress.readCursor('main', pool)).redrive).toBe(2_000)
+      await other.progress.endRedrive('main', pool, 1_999)
+      expect((await stores.progress.readCursor('main', pool)).redrive).toBe(2_000)
+      await other.progress.endRedrive('main', pool, 2_000)
+      expect((await stores.progress.readCursor('main', pool)).redrive).toBeUndefined()
+      await other.progress.endRedrive('nobody', pool, 2_000)
+      expect(await stores.progress.readCursor('nobody', pool)).toEqual(NO_CURSOR)
     })
 
     it('belongs to a handler and a pool, and the handlers of a pool are listed', async () => {
       const [pool, another, empty] = [await freshPool(), await freshPool(), await freshPool()]
-      await mirror.writeCursor('main', pool, { seq: 1, block: 1, attempts: 0 })
-      await mirror.writeCursor('coffee', pool, { seq: 2, block: 1, attempts: 0 })
-      await mirror.writeCursor('main', another, { seq: 3, block: 1, attempts: 0 })
-      await mirror.askRedrive('tea', pool, 1_000)
-      expect(await other.readCursor('main', pool)).toMatchObject({ seq: 1 })
-      expect(await other.readCursor('coffee', pool)).toMatchObject({ seq: 2 })
-      expect(await other.readCursor('main', another)).toMatchObject({ seq: 3 })
-      expect(await other.listHandlers(pool)).toEqual(['coffee', 'main', 'tea'])
-      expect(await other.listHandlers(another)).toEqual(['main'])
-      expect(await other.listHandlers(empty)).toEqual([])
+      await stores.progress.writeCursor('main', pool, { seq: 1, block: 1, attempts: 0 })
+      await stores.progress.writeCursor('coffee', pool, { seq: 2, block: 1, attempts: 0 })
+      await stores.progress.writeCursor('main', another, { seq: 3, block: 1, attempts: 0 })
+      await stores.progress.askRedrive('tea', pool, 1_000)
+      expect(await other.progress.readCursor('main', pool)).toMatchObject({ seq: 1 })
+      expect(await other.progress.readCursor('coffee', pool)).toMatchObject({ seq: 2 })
+      expect(await other.progress.readCursor('main', another)).toMatchObject({ seq: 3 })
+      expect(await other.progress.listHandlers(pool)).toEqual(['coffee', 'main', 'tea'])
+      expect(await other.progress.listHandlers(another)).toEqual(['main'])
+      expect(await other.progress.listHandlers(empty)).toEqual([])
     })
   })
 
@@ -367,13 +370,13 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
 
     it('are kept by their entry, in order, until they are deleted', async () => {
       const pool = await freshPool()
-      expect(await mirror.listDead('main', pool)).toEqual([])
-      for (const seq of [100, 9, 10, 1_000_000]) await mirror.putDead('main', pool, letter(seq))
-      expect(await other.listDead('main', pool)).toEqual([9, 10, 100, 1_000_000].map(letter))
-      await other.putDead('main', pool, { ...letter(10), attempts: 6, error: 'Error: once more' })
-      await other.deleteDead('main', pool, 100)
-      await other.deleteDead('main', pool, 101)
-      expect(await mirror.listDead('main', pool)).toEqual([
+      expect(await stores.progress.listDead('main', pool)).toEqual([])
+      for (const seq of [100, 9, 10, 1_000_000]) await stores.progress.putDead('main', pool, letter(seq))
+      expect(await other.progress.listDead('main', pool)).toEqual([9, 10, 100, 1_000_000].map(letter))
+      await other.progress.putDead('main', pool, { ...letter(10), attempts: 6, error: 'Error: once more' })
+      await other.progress.deleteDead('main', pool, 100)
+      await other.progress.deleteDead('main', pool, 101)
+      expect(await stores.progress.listDead('main', pool)).toEqual([
         letter(9),
         { ...letter(10), attempts: 6, error: 'Error: once more' },
         letter(1_000_000),
@@ -382,13 +385,13 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
 
     it('belong to a handler and a pool', async () => {
       const [pool, another] = [await freshPool(), await freshPool()]
-      await mirror.putDead('main', pool, letter(1))
-      await mirror.putDead('coffee', pool, letter(2))
-      await mirror.putDead('main', another, letter(3))
-      await other.deleteDead('coffee', another, 3)
-      expect(await other.listDead('main', pool)).toEqual([letter(1)])
-      expect(await other.listDead('coffee', pool)).toEqual([letter(2)])
-      expect(await other.listDead('main', another)).toEqual([letter(3)])
+      await stores.progress.putDead('main', pool, letter(1))
+      await stores.progress.putDead('coffee', pool, letter(2))
+      await stores.progress.putDead('main', another, letter(3))
+      await other.progress.deleteDead('coffee', another, 3)
+      expect(await other.progress.listDead('main', pool)).toEqual([letter(1)])
+      expect(await other.progress.listDead('coffee', pool)).toEqual([letter(2)])
+      expect(await other.progress.listDead('main', another)).toEqual([letter(3)])
     })
   })
 
@@ -397,32 +400,32 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
 
     it('is held by one owner, who may renew it, until it lapses', async () => {
       const shard = `shard-${shards++}`
-      expect(await mirror.takeLease(shard, 'a', 1_000)).toBe(true)
-      expect(await other.takeLease(shard, 'b', 1_000)).toBe(false)
+      expect(await stores.leases.take(shard, 'a', 1_000)).toBe(true)
+      expect(await other.leases.take(shard, 'b', 1_000)).toBe(false)
       now += 900
-      expect(await mirror.takeLease(shard, 'a', 1_000)).toBe(true)
+      expect(await stores.leases.take(shard, 'a', 1_000)).toBe(true)
       now += 900
-      expect(await other.takeLease(shard, 'b', 1_000)).toBe(false)
+      expect(await other.leases.take(shard, 'b', 1_000)).toBe(false)
       now += 100
-      expect(await other.takeLease(shard, 'b', 1_000)).toBe(true)
-      expect(await mirror.takeLease(shard, 'a', 1_000)).toBe(false)
+      expect(await other.leases.take(shard, 'b', 1_000)).toBe(true)
+      expect(await stores.leases.take(shard, 'a', 1_000)).toBe(false)
     })
 
     it('is given back by its owner only', async () => {
       const shard = `shard-${shards++}`
-      await mirror.takeLease(shard, 'a', 1_000)
-      await other.releaseLease(shard, 'b')
-      expect(await other.takeLease(shard, 'b', 1_000)).toBe(false)
-      await mirror.releaseLease(shard, 'a')
-      expect(await other.takeLease(shard, 'b', 1_000)).toBe(true)
-      await mirror.releaseLease('nobody', 'a')
+      await stores.leases.take(shard, 'a', 1_000)
+      await other.leases.release(shard, 'b')
+      expect(await other.leases.take(shard, 'b', 1_000)).toBe(false)
+      await stores.leases.release(shard, 'a')
+      expect(await other.leases.take(shard, 'b', 1_000)).toBe(true)
+      await stores.leases.release('nobody', 'a')
     })
 
     it('is taken by one of many at once, and each shard has its own', async () => {
       const shard = `shard-${shards++}`
-      const taken = await Promise.all(Array.from({ length: 8 }, (_, i) => (i % 2 ? mirror : other).takeLease(shard, `owner ${i}`, 1_000)))
+      const taken = await Promise.all(Array.from({ length: 8 }, (_, i) => (i % 2 ? stores : other).leases.take(shard, `owner ${i}`, 1_000)))
       expect(taken.filter(Boolean)).toHaveLength(1)
-      expect(await mirror.takeLease(`shard-${shards++}`, 'a', 1_000)).toBe(true)
+      expect(await stores.leases.take(`shard-${shards++}`, 'a', 1_000)).toBe(true)
     })
   })
 })
@@ -455,27 +458,27 @@ function bytesBlock(n: number, first: number, count: number, size: number): Bloc
 }
 
 /** Puts blocks of so many entries each. */
-async function putBlocks(mirror: Mirror, pool: string, counts: number[]): Promise<Block[]> {
+async function putBlocks(stores: Stores, pool: string, counts: number[]): Promise<Block[]> {
   const blocks: Block[] = []
   let first = 0
   for (const [n, count] of counts.entries()) {
     blocks.push(bytesBlock(n, first, count, 100))
     first += count
   }
-  await Promise.all(blocks.map((block) => mirror.putBlock(pool, block)))
+  await Promise.all(blocks.map((block) => stores.blocks.put(pool, block)))
   return blocks
 }
 
 /** Puts a block of entries at the end of a pool; their receipts, which are not written yet. */
-async function putEntries(mirror: Mirror, pool: string, count: number, text?: string): Promise<Receipt[]> {
-  const last = await mirror.lastBlock(pool)
+async function putEntries(stores: Stores, pool: string, count: number, text?: string): Promise<Receipt[]> {
+  const last = await stores.blocks.last(pool)
   const [n, first] = last ? [last.n + 1, last.first + last.count] : [0, 0]
   const list = Array.from({ length: count }, () => ({
     id: key() as EntryId,
     tx: Buffer.from(sampleTransaction(text ?? `entry ${entries++}`), 'hex'),
   }))
   const encoded = list.map(({ id, tx }) => encodeEntry({ id, at: 1_700_000_000_000, tx, payment: {}, source: 'http', hops: 0 }))
-  await mirror.putBlock(pool, encodeBlock(n, first, encoded))
+  await stores.blocks.put(pool, encodeBlock(n, first, encoded))
   return list.map(({ id, tx }, i) => {
     const { txid } = scanTransaction(tx)
     return { key: txid, id, txid, seq: first + i, block: n }

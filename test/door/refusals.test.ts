@@ -274,7 +274,7 @@ describe('a wallet is refused', () => {
     await using halted = await TestMachine.start({ mypool: {} })
     await halted.stop()
     const ledger = openLedgerFile(halted.dir)
-    await ledger.mirror.updatePool('mypool', { halted: 'block 0 is not that of the mirror' })
+    await ledger.stores.control.update('mypool', { halted: 'block 0 is not that of the mirror' })
     ledger.close()
     await halted.start()
     await expect(halted.call('post', { path: 'mypool', payment: transaction })).rejects.toMatchObject({ code: 'POOL_HALTED' })

@@ -10,7 +10,8 @@ import { encodeBell } from '../../shared/ledger/messages.ts'
 import type { TxEvent } from '../../shared/machine/event.ts'
 import { Pools } from '../../shared/machine/pools.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
-import { DynamoMirror } from '../../shared/store/dynamodb.ts'
+import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
+import type { Stores } from '../../shared/store/port.ts'
 import { poolKeys } from '../../sidecar/cores/core.ts'
 import { type AwsClients, awsClients, queueUrl } from '../aws/clients.ts'
 import { Emulators } from '../aws/emulators.ts'
@@ -30,7 +31,7 @@ const giveUpMs = 200
 let emulators: Emulators
 let clients: AwsClients
 let blobs: S3Blobs
-let mirror: DynamoMirror
+let stores: Stores
 let queue: SqsQueue
 let ran: string[]
 let failures: unknown[]
@@ -43,7 +44,7 @@ beforeEach(async () => {
     new CreateQueueCommand({ QueueName: QUEUE, Attributes: { FifoQueue: 'true', VisibilityTimeout: String(VISIBILITY_S) } }),
   )
   blobs = new S3Blobs({ client: clients.s3, bucket: place.bucket, giveUpMs })
-  mirror = new DynamoMirror({ client: clients.dynamodb, table: place.table, blobs, giveUpMs })
+  stores = dynamoStores({ client: clients.dynamodb, table: place.table, blobs, giveUpMs })
   queue = new SqsQueue({ client: clients.sqs, url: queueUrl(place, QUEUE), blobs, giveUpMs })
   ran = []
   failures = []
@@ -68,8 +69,8 @@ function source({ onTx, pools, clock = systemClock, functionMs = 120_000 }: Func
   const answer = handlerFunction({
     handler: 'main',
     queue,
-    mirror,
-    pools: new Pools({ mirror, ingress: queue, clock, settings, postFailed: () => {} }),
+    stores,
+    pools: new Pools({ stores, ingress: queue, clock, settings, postFailed: () => {} }),
     settings,
     clock,
     async onTx({ path, seq }: TxEvent) {
@@ -99,11 +100,11 @@ const poolOf = ({ attributes }: BellsEvent['Records'][number]) => attributes.Mes
 /** Blocks of so many entries each in a pool, each of which is rung for. */
 async function rung(pool: string, ...entries: number[]): Promise<void> {
   const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), pool)
-  await mirror.createPool({ path: pool, key, discoveryKey, createdAt: 0 })
+  await stores.control.create({ path: pool, key, discoveryKey, createdAt: 0 })
   let first = 0
   for (const [n, count] of entries.entries()) {
     const block = blockOf(n, first, ...Array.from({ length: count }, (_, i) => `${pool} ${first + i}`))
-    await mirror.putBlock(pool, block)
+    await stores.blocks.put(pool, block)
     await queue.send([{ body: encodeBell({ pool, n }), group: groupOf(pool, n), dedupe: groupOf(pool, n) }])
     first += count
   }
@@ -139,12 +140,12 @@ describe('a handler in a function', () => {
     expect(first.event.Records).toHaveLength(5)
     expect(givenBack(first)).toEqual(['bad', 'bad', 'bad'])
     expect(ran.sort()).toEqual(['bad 0', 'good 0', 'good 1'])
-    expect(await mirror.readCursor('main', 'bad')).toMatchObject({ seq: 0, attempts: 1 })
-    expect(await mirror.listDead('main', 'bad')).toEqual([])
+    expect(await stores.progress.readCursor('main', 'bad')).toMatchObject({ seq: 0, attempts: 1 })
+    expect(await stores.progress.listDead('main', 'bad')).toEqual([])
 
     await callOn(lambda) // they come after a second, and not after the queue's visibility
     expect(ran.slice(3)).toEqual(['bad 2'])
-    expect(await mirror.listDead('main', 'bad')).toMatchObject([{ seq: 1, attempts: 2, error: 'Error: no' }])
+    expect(await stores.progress.listDead('main', 'bad')).toMatchObject([{ seq: 1, attempts: 2, error: 'Error: no' }])
   })
 
   it('that throws where its pool is to stop has its bells answered, and runs on nothing that follows', async () => {
@@ -158,7 +159,7 @@ describe('a handler in a function', () => {
     expect(givenBack((await lambda.once())!)).toEqual([])
     expect(await isEmpty()).toBe(true)
     expect(ran).toEqual(['strict 0'])
-    expect(await mirror.readCursor('main', 'strict')).toMatchObject({ seq: 0, stopped: 'Error: no' })
+    expect(await stores.progress.readCursor('main', 'strict')).toMatchObject({ seq: 0, stopped: 'Error: no' })
   })
 
   it('that hangs has failed after timeoutMs: its bells go back, those of other pools do not', async () => {
@@ -171,12 +172,12 @@ describe('a handler in a function', () => {
     })
     expect(givenBack((await lambda.once())!)).toEqual(['hangs', 'hangs'])
     expect(ran).toEqual(['good 0'])
-    expect(await mirror.readCursor('main', 'hangs')).toMatchObject({ seq: -1, attempts: 1 })
+    expect(await stores.progress.readCursor('main', 'hangs')).toMatchObject({ seq: -1, attempts: 1 })
 
     hangs = false
     await callOn(lambda)
     expect(ran.slice(1)).toEqual(['hangs 0', 'hangs 1'])
-    expect(await mirror.listDead('main', 'hangs')).toEqual([])
+    expect(await stores.progress.listDead('main', 'hangs')).toEqual([])
   })
 
   it('that hangs each time is given up, and its pool goes on', async () => {
@@ -187,7 +188,7 @@ describe('a handler in a function', () => {
     })
     await callOn(lambda)
     expect(ran).toEqual(['hangs 1'])
-    expect(await mirror.listDead('main', 'hangs')).toMatchObject([{ seq: 0, error: 'Error: the handler took longer than 50 ms' }])
+    expect(await stores.progress.listDead('main', 'hangs')).toMatchObject([{ seq: 0, error: 'Error: the handler took longer than 50 ms' }])
   })
 
   it('that is slow goes on in the next call where it was, and begins no entry that it might not end', async () => {
@@ -209,7 +210,7 @@ describe('a handler in a function', () => {
     while (!(await isEmpty())) {
       ends = clock.now() + functionMs
       calls.push(givenBack((await lambda.once())!))
-      expect(await mirror.readCursor('main', 'slow')).toMatchObject({ seq: ran.length - 1, attempts: 0 })
+      expect(await stores.progress.readCursor('main', 'slow')).toMatchObject({ seq: ran.length - 1, attempts: 0 })
     }
     expect(ran, 'each once').toEqual(Array.from({ length: 10 }, (_, seq) => `slow ${seq}`))
     expect(calls).toEqual([['slow'], ['slow'], ['slow'], []])

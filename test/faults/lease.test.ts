@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { S3Blobs } from '../../shared/blobs/s3.ts'
-import { DynamoMirror } from '../../shared/store/dynamodb.ts'
+import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
+import type { Stores } from '../../shared/store/port.ts'
 import { Lease } from '../../sidecar/lease.ts'
 import { type AwsClients, awsClients } from '../aws/clients.ts'
 import { Emulators } from '../aws/emulators.ts'
@@ -17,7 +18,7 @@ const ASK_MS = 1_000
 let emulators: Emulators
 let clients: AwsClients
 let clock: HandClock
-let mirror: DynamoMirror
+let stores: Stores
 let asked: string[]
 let reports: unknown[]
 
@@ -27,7 +28,7 @@ beforeEach(async () => {
   clients = awsClients(place.endpoint)
   clock = new HandClock()
   const blobs = new S3Blobs({ client: clients.s3, bucket: place.bucket })
-  mirror = new DynamoMirror({ client: clients.dynamodb, table: place.table, blobs, now: clock.now, giveUpMs: 1 })
+  stores = dynamoStores({ client: clients.dynamodb, table: place.table, blobs, now: clock.now, giveUpMs: 1 })
   asked = []
   reports = []
   proxy.listen = (call) => call.operation === 'UpdateItem' && asked.push(ownerOf(call))
@@ -43,7 +44,7 @@ function ownerOf({ input }: AwsRequest): string {
 
 /** A sidecar that asks for the lease until it has it. */
 function contender(owner: string, signal = new AbortController().signal) {
-  const taking = Lease.acquire({ mirror, clock, shard: '0', owner, leaseMs: LEASE_MS, report: (error) => reports.push(error) }, signal)
+  const taking = Lease.acquire({ stores, clock, shard: '0', owner, leaseMs: LEASE_MS, report: (error) => reports.push(error) }, signal)
   const seen: { takenAt?: number; lostAt?: number } = {}
   void taking.then((lease) => {
     if (lease) seen.takenAt = clock.now()
@@ -96,7 +97,7 @@ it('a lease that is given back while it is being renewed stays given back', asyn
   await lease.release()
   emulators.proxy.weather = () => undefined
   expect(asked).toEqual(['first', 'first'])
-  expect(await mirror.takeLease('0', 'second', LEASE_MS)).toBe(true)
+  expect(await stores.leases.take('0', 'second', LEASE_MS)).toBe(true)
 })
 
 it('a lease that cannot be renewed is lost some time before another may take it', async () => {
@@ -125,15 +126,15 @@ it('one that another has taken meanwhile, since its own process slept, is lost a
   const sleeper = contender('sleeper')
   await sleeper.taking
   await sleeping(RENEW_MS)
-  const other = await mirror.takeLease('0', 'other', LEASE_MS)
+  const other = await stores.leases.take('0', 'other', LEASE_MS)
   expect(other).toBe(false)
-  const later = new DynamoMirror({
+  const later = dynamoStores({
     client: clients.dynamodb,
     table: emulators.place.table,
     blobs: new S3Blobs({ client: clients.s3, bucket: emulators.place.bucket }),
     now: () => clock.now() + LEASE_MS,
   })
-  expect(await later.takeLease('0', 'other', LEASE_MS)).toBe(true)
+  expect(await later.leases.take('0', 'other', LEASE_MS)).toBe(true)
   clock.wind(RENEW_MS)
   await until(
     () => sleeper.seen.lostAt,
@@ -150,5 +151,5 @@ it('who waits for a lease and is told to stop never has it', async () => {
   stop.abort()
   expect(await second.taking).toBeUndefined()
   await lease.release()
-  expect(await mirror.takeLease('0', 'third', LEASE_MS)).toBe(true)
+  expect(await stores.leases.take('0', 'third', LEASE_MS)).toBe(true)
 })

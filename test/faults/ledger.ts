@@ -23,7 +23,7 @@ export async function tempLedger(): Promise<Ledger> {
   const file = openLedgerFile(dir)
   const cores = new CoreStore(folderLayout(dir).cores, seed)
   const { key, discoveryKey } = poolKeys(seed, 'a')
-  await file.mirror.createPool({ path: 'a', key, discoveryKey, createdAt: 0 })
+  await file.stores.control.create({ path: 'a', key, discoveryKey, createdAt: 0 })
   return {
     ...file,
     dir,

@@ -7,19 +7,19 @@ import { Pools } from '../../shared/machine/pools.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { blockOf, type Ledger, postOf, tempLedger } from './ledger.ts'
 
-function poolsOf({ mirror, ingress }: Ledger, clock = systemClock): Pools {
-  return new Pools({ mirror, ingress, clock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+function poolsOf({ stores, ingress }: Ledger, clock = systemClock): Pools {
+  return new Pools({ stores, ingress, clock, settings: () => checkSettings({}, ''), postFailed: () => {} })
 }
 
 it('an entry is found as soon as its block is in the ledger, though its receipt is still on its way', async () => {
   await using ledger = await tempLedger()
-  const { mirror } = ledger
+  const { stores } = ledger
   const old = postOf('entry 0')
-  await mirror.putBlock('a', blockOf(0, 0, 'entry 0'))
-  await mirror.putReceipts('a', [{ key: old.txid, id: old.id, txid: old.txid, seq: 0, block: 0 }])
-  await mirror.updatePool('a', { checkpoint: 1 })
-  await mirror.putBlock('a', blockOf(1, 1, 'entry 1'))
-  await mirror.putBlock('a', blockOf(2, 2, 'entry 2', 'entry 3'))
+  await stores.blocks.put('a', blockOf(0, 0, 'entry 0'))
+  await stores.receipts.put('a', [{ key: old.txid, id: old.id, txid: old.txid, seq: 0, block: 0 }])
+  await stores.control.update('a', { checkpoint: 1 })
+  await stores.blocks.put('a', blockOf(1, 1, 'entry 1'))
+  await stores.blocks.put('a', blockOf(2, 2, 'entry 2', 'entry 3'))
   const pools = poolsOf(ledger)
   for (const seq of [0, 1, 2, 3]) expect((await pools.get({ path: 'a', hash: postOf(`entry ${seq}`).txid })).seq).toBe(seq)
   await expect(pools.get({ path: 'a', hash: postOf('no entry').txid })).rejects.toMatchObject({ code: 'ENTRY_NOT_FOUND' })
@@ -27,12 +27,12 @@ it('an entry is found as soon as its block is in the ledger, though its receipt 
 
 it('reads that are made at once after a post all wait until it is in the ledger', async () => {
   await using ledger = await tempLedger()
-  const { mirror, ingress } = ledger
+  const { stores, ingress } = ledger
   const pools = poolsOf(ledger)
   const { hash } = await pools.post({ path: 'a', payment: sampleTransaction('mine') })
   const reads = [pools.tail({ path: 'a' }), pools.tail({ path: 'a' }), Array.fromAsync(pools.read({ path: 'a' }))]
   const [message] = await ingress.receive({ max: 1, waitMs: 0 })
-  await mirror.putBlock('a', encodeBlock(0, 0, [decodeIngress(message!.body).entry]))
+  await stores.blocks.put('a', encodeBlock(0, 0, [decodeIngress(message!.body).entry]))
   await ingress.delete([message!])
   for (const read of reads) expect((await read).map((event) => event.hash)).toEqual([hash])
 })

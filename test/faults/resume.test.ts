@@ -37,7 +37,7 @@ it('a mirror that was changed is not signed again when the cores are lost: the p
   expect((await machine.post('mypool', payment('refused'))).status).toBe(503)
 
   const ledger = openLedgerFile(machine.dir)
-  await resume((await ledger.mirror.readPool('mypool'))!, ledger.mirror)
+  await resume((await ledger.stores.control.read('mypool'))!, ledger.stores)
   ledger.close()
   const again = await until(
     () => machine.call('control', 'mypool'),
@@ -97,8 +97,8 @@ it.each(['sqlite', 'aws'] as const)(
     await machine.start()
     const control = () => machine.call('control', 'mypool')
     await until(control, ({ halted }) => halted !== undefined)
-    const { mirror, close } = await mirrorOf(machine, side)
-    await resume((await mirror.readPool('mypool'))!, mirror)
+    const { stores, close } = await mirrorOf(machine, side)
+    await resume((await stores.control.read('mypool'))!, stores)
     await until(control, ({ halted, rebuild, treeHash }) => !halted && !rebuild && treeHash !== undefined)
     expect(await control(), 'it is told how long it is now').toMatchObject({ coreLength: 3, checkpoint: 3 })
     expect(await machine.call('cursor', 'mypool')).toMatchObject({ seq: 2 })

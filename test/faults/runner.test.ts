@@ -12,10 +12,10 @@ import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { until } from '../machine/machine.ts'
 import { blockOf, type Ledger, tempLedger } from './ledger.ts'
 
-function runnerOf({ mirror }: Ledger, onTx: (event: TxEvent) => unknown) {
+function runnerOf({ stores }: Ledger, onTx: (event: TxEvent) => unknown) {
   return {
     handler: 'main',
-    mirror,
+    stores,
     clock: systemClock,
     report: () => {},
     onTx,
@@ -34,10 +34,10 @@ const later = () => Date.now() + 60_000
 
 it('an entry that is handled at last is no dead letter, though a machine died just when it had given it up', async () => {
   await using ledger = await tempLedger()
-  const { mirror } = ledger
-  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
-  await mirror.writeCursor('main', 'a', { seq: -1, block: 0, attempts: 1 })
-  await mirror.putDead('main', 'a', { seq: 0, block: 0, error: 'Error: no', attempts: 2, at: 0 })
+  const { stores } = ledger
+  await stores.blocks.put('a', blockOf(0, 0, 'entry'))
+  await stores.progress.writeCursor('main', 'a', { seq: -1, block: 0, attempts: 1 })
+  await stores.progress.putDead('main', 'a', { seq: 0, block: 0, error: 'Error: no', attempts: 2, at: 0 })
   const ran: number[] = []
   await answerBell(
     { pool: 'a', n: 0 },
@@ -47,15 +47,15 @@ it('an entry that is handled at last is no dead letter, though a machine died ju
     runnerOf(ledger, ({ seq }) => ran.push(seq)),
   )
   expect(ran).toEqual([0])
-  expect(await mirror.readCursor('main', 'a')).toMatchObject({ seq: 0 })
-  expect(await mirror.listDead('main', 'a')).toEqual([])
+  expect(await stores.progress.readCursor('main', 'a')).toMatchObject({ seq: 0 })
+  expect(await stores.progress.listDead('main', 'a')).toEqual([])
 })
 
 it('an entry is finished when all its posts are held, those too that come after one that nobody awaits', async () => {
   await using ledger = await tempLedger()
-  const { mirror, ingress } = ledger
-  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
-  const pools = new Pools({ mirror, ingress, clock: systemClock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+  const { stores, ingress } = ledger
+  await stores.blocks.put('a', blockOf(0, 0, 'entry'))
+  const pools = new Pools({ stores, ingress, clock: systemClock, settings: () => checkSettings({}, ''), postFailed: () => {} })
   const postTwo = async () => {
     for (const text of ['one', 'two', 'three']) await pools.post({ path: 'a', payment: sampleTransaction(text) })
   }
@@ -70,53 +70,53 @@ it('an entry is finished when all its posts are held, those too that come after 
 })
 
 /** Pools whose ingress queue can go away. */
-function falteringPools({ mirror, ingress }: Ledger) {
+function falteringPools({ stores, ingress }: Ledger) {
   const faltering = {
     isAway: true,
     depth: () => ingress.depth(),
     send: (...args: Parameters<typeof ingress.send>) =>
       faltering.isAway ? Promise.reject(new OverpoolError('UNAVAILABLE', 'SQS is away', { retryable: true })) : ingress.send(...args),
   }
-  const pools = new Pools({ mirror, ingress: faltering, clock: systemClock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+  const pools = new Pools({ stores, ingress: faltering, clock: systemClock, settings: () => checkSettings({}, ''), postFailed: () => {} })
   return { faltering, pools }
 }
 
 it('an entry whose handler cannot post since the queue is away waits for it, and is not given up', async () => {
   await using ledger = await tempLedger()
-  const { mirror, ingress } = ledger
-  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  const { stores, ingress } = ledger
+  await stores.blocks.put('a', blockOf(0, 0, 'entry'))
   const { faltering, pools } = falteringPools(ledger)
   const runner = runnerOf(ledger, () => pools.post({ path: 'a', payment: sampleTransaction('next') }))
   for (let receives = 1; receives <= 3 * runner.maxAttempts; receives++)
     expect(await answerBell({ pool: 'a', n: 0 }, ledger, receives, later(), runner)).toMatchObject({ done: false })
   faltering.isAway = false
   expect(await answerBell({ pool: 'a', n: 0 }, ledger, 9, later(), runner)).toEqual({ done: true })
-  expect(await mirror.listDead('main', 'a')).toEqual([])
+  expect(await stores.progress.listDead('main', 'a')).toEqual([])
   expect(await ingress.depth()).toEqual({ waiting: 1, inFlight: 0 })
 })
 
 it('a redrive waits for a queue that is away, too', async () => {
   await using ledger = await tempLedger()
-  const { mirror } = ledger
-  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
-  await mirror.writeCursor('main', 'a', { seq: 0, block: 1, attempts: 0 })
-  await mirror.putDead('main', 'a', { seq: 0, block: 0, error: 'Error: no', attempts: 2, at: 1 })
-  await mirror.askRedrive('main', 'a', 2)
+  const { stores } = ledger
+  await stores.blocks.put('a', blockOf(0, 0, 'entry'))
+  await stores.progress.writeCursor('main', 'a', { seq: 0, block: 1, attempts: 0 })
+  await stores.progress.putDead('main', 'a', { seq: 0, block: 0, error: 'Error: no', attempts: 2, at: 1 })
+  await stores.progress.askRedrive('main', 'a', 2)
   const { faltering, pools } = falteringPools(ledger)
   const runner = runnerOf(ledger, () => pools.post({ path: 'a', payment: sampleTransaction('next') }))
   for (const receives of [1, 2]) {
     expect(await answerBell({ pool: 'a', n: 0 }, ledger, receives, later(), runner)).toMatchObject({ done: false })
-    expect(await mirror.listDead('main', 'a')).toMatchObject([{ attempts: 2 }])
+    expect(await stores.progress.listDead('main', 'a')).toMatchObject([{ attempts: 2 }])
   }
   faltering.isAway = false
   expect(await answerBell({ pool: 'a', n: 0 }, ledger, 3, later(), runner)).toEqual({ done: true })
-  expect(await mirror.listDead('main', 'a')).toEqual([])
+  expect(await stores.progress.listDead('main', 'a')).toEqual([])
 })
 
 it('a handler may be given more time than a timer can count', async () => {
   await using ledger = await tempLedger()
-  const { mirror } = ledger
-  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  const { stores } = ledger
+  await stores.blocks.put('a', blockOf(0, 0, 'entry'))
   const onTx = () => systemClock.sleep(50)
   const runner = { ...runnerOf(ledger, onTx), timeoutMs: Number.MAX_SAFE_INTEGER }
   expect(await answerBell({ pool: 'a', n: 0 }, ledger, 1, later(), runner)).toEqual({ done: true })
@@ -124,7 +124,7 @@ it('a handler may be given more time than a timer can count', async () => {
 
 it('a bell whose deletion fails is deleted at the next try, and does not hold up its pool until its visibility lapses', async () => {
   await using ledger = await tempLedger()
-  await ledger.mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  await ledger.stores.blocks.put('a', blockOf(0, 0, 'entry'))
   const queue = ledger.queue('main')
   let failures = 0
   const faltering = new Proxy(queue, {
@@ -158,20 +158,20 @@ it('a bell whose deletion fails is deleted at the next try, and does not hold up
 
 it('a block that was passed over is not read again with every bell that follows it', async () => {
   await using ledger = await tempLedger()
-  const { mirror } = ledger
-  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
-  for (const n of [1, 2, 3]) await mirror.putBlock('a', passedOver(n, 1))
+  const { stores } = ledger
+  await stores.blocks.put('a', blockOf(0, 0, 'entry'))
+  for (const n of [1, 2, 3]) await stores.blocks.put('a', passedOver(n, 1))
   const runner = runnerOf(ledger, () => {})
   for (const n of [0, 1, 3]) {
     await answerBell({ pool: 'a', n }, ledger, 1, later(), runner)
-    expect(await mirror.readCursor('main', 'a')).toMatchObject({ seq: 0, block: n + 1 })
+    expect(await stores.progress.readCursor('main', 'a')).toMatchObject({ seq: 0, block: n + 1 })
   }
 })
 
 it('a pool that is followed from a block on begins there, though nobody knows which entry comes first', async () => {
   await using ledger = await tempLedger()
-  const { mirror } = ledger
-  await mirror.putBlock('a', blockOf(7, 30, 'entry'))
+  const { stores } = ledger
+  await stores.blocks.put('a', blockOf(7, 30, 'entry'))
   const ran: number[] = []
   const runner = runnerOf(ledger, ({ seq }) => ran.push(seq))
   const followed = { key: ledger.key, begins: { block: 7, seq: 0 } }
@@ -181,10 +181,10 @@ it('a pool that is followed from a block on begins there, though nobody knows wh
 
 it('a handler that stopped behind missing numbers passes over the entry where it stopped', async () => {
   await using ledger = await tempLedger()
-  const { mirror } = ledger
-  await mirror.putBlock('a', blockOf(0, 0, 'first'))
-  await mirror.putBlock('a', passedOver(1, 1))
-  await mirror.putBlock('a', blockOf(2, 5, 'bad', 'good'))
+  const { stores } = ledger
+  await stores.blocks.put('a', blockOf(0, 0, 'first'))
+  await stores.blocks.put('a', passedOver(1, 1))
+  await stores.blocks.put('a', blockOf(2, 5, 'bad', 'good'))
   const ran: number[] = []
   const onTx = ({ seq }: TxEvent) => {
     if (seq === 5) throw new Error('no')
@@ -193,9 +193,9 @@ it('a handler that stopped behind missing numbers passes over the entry where it
   const runner = { ...runnerOf(ledger, onTx), maxAttempts: 1, onPoison: 'stop' as const }
   const bell = { pool: 'a', n: 2 }
   await answerBell(bell, ledger, 1, later(), runner)
-  const skipped = await redrive('main', 'a', true, { mirror, bells: ledger.queue('main'), clock: systemClock })
+  const skipped = await redrive('main', 'a', true, { stores, bells: ledger.queue('main'), clock: systemClock })
   expect(skipped).toMatchObject({ stoppedAt: 5, skipped: true })
   await answerBell(bell, ledger, 1, later(), runner)
   expect(ran).toEqual([0, 6])
-  expect((await mirror.listDead('main', 'a')).map(({ seq }) => seq)).toEqual([5])
+  expect((await stores.progress.listDead('main', 'a')).map(({ seq }) => seq)).toEqual([5])
 })

@@ -5,8 +5,8 @@ import { describe, expect, it } from 'vitest'
 import { encodeBlock } from '../../shared/ledger/block.ts'
 import type { Message } from '../../shared/queue/port.ts'
 import { SqliteQueue } from '../../shared/queue/sqlite.ts'
-import { SqliteMirror } from '../../shared/store/sqlite.ts'
-import { SqliteStore } from '../../shared/store/sqlite-file.ts'
+import { SqliteFile } from '../../shared/store/sqlite/file.ts'
+import { sqliteStores } from '../../shared/store/sqlite/index.ts'
 import { tempLedger } from './ledger.ts'
 
 function tempFile(): { file: string } & Disposable {
@@ -16,7 +16,7 @@ function tempFile(): { file: string } & Disposable {
 
 it('a clock that is set back hides no message that waits', async () => {
   using temp = tempFile()
-  const store = new SqliteStore(temp.file)
+  const store = new SqliteFile(temp.file)
   let now = 1_700_000_000_000
   for (const fifo of [false, true]) {
     const queue = new SqliteQueue(store, `fifo ${fifo}`, { fifo, visibilityMs: 60_000, now: () => now })
@@ -37,7 +37,7 @@ it('a clock that is set back hides no message that waits', async () => {
 
 it('what another process writes just before somebody waits for it is not missed', async () => {
   using temp = tempFile()
-  const [ours, theirs] = [new SqliteStore(temp.file), new SqliteStore(temp.file)]
+  const [ours, theirs] = [new SqliteFile(temp.file), new SqliteFile(temp.file)]
   const queue = new SqliteQueue(theirs, 'ingress', { visibilityMs: 60_000 })
   const waiting = ours.changed('commit', 1)
   await waiting
@@ -51,57 +51,57 @@ it('what another process writes just before somebody waits for it is not missed'
 
 it('the end of a redrive does not undo one that was asked for meanwhile', async () => {
   await using ledger = await tempLedger()
-  const { mirror } = ledger
-  await mirror.askRedrive('main', 'a', 5)
-  await mirror.askRedrive('main', 'a', 3)
-  expect(await mirror.readCursor('main', 'a')).toMatchObject({ redrive: 5 })
-  await mirror.askRedrive('main', 'a', 8)
-  await mirror.endRedrive('main', 'a', 5)
-  expect(await mirror.readCursor('main', 'a')).toMatchObject({ redrive: 8 })
-  await mirror.writeCursor('main', 'a', { seq: 0, block: 0, attempts: 0 })
-  await mirror.endRedrive('main', 'a', 8)
-  expect(await mirror.readCursor('main', 'a')).toEqual({ seq: 0, block: 0, attempts: 0 })
+  const { stores } = ledger
+  await stores.progress.askRedrive('main', 'a', 5)
+  await stores.progress.askRedrive('main', 'a', 3)
+  expect(await stores.progress.readCursor('main', 'a')).toMatchObject({ redrive: 5 })
+  await stores.progress.askRedrive('main', 'a', 8)
+  await stores.progress.endRedrive('main', 'a', 5)
+  expect(await stores.progress.readCursor('main', 'a')).toMatchObject({ redrive: 8 })
+  await stores.progress.writeCursor('main', 'a', { seq: 0, block: 0, attempts: 0 })
+  await stores.progress.endRedrive('main', 'a', 8)
+  expect(await stores.progress.readCursor('main', 'a')).toEqual({ seq: 0, block: 0, attempts: 0 })
 })
 
 it('the tree hash of a pool stays that of the length that its core is reported with', async () => {
   await using ledger = await tempLedger()
-  const { mirror } = ledger
-  await mirror.updatePool('a', { checkpoint: 9, coreLength: 9, treeHash: '09' })
-  await mirror.updatePool('a', { checkpoint: 9, coreLength: 4, treeHash: '04' }) // it is being made again
-  expect(await mirror.readPool('a')).toMatchObject({ coreLength: 9, treeHash: '09' })
-  await mirror.updatePool('a', { coreLength: 10, treeHash: '10' })
-  expect(await mirror.readPool('a')).toMatchObject({ checkpoint: 9, coreLength: 10, treeHash: '10' })
+  const { stores } = ledger
+  await stores.control.update('a', { checkpoint: 9, coreLength: 9, treeHash: '09' })
+  await stores.control.update('a', { checkpoint: 9, coreLength: 4, treeHash: '04' }) // it is being made again
+  expect(await stores.control.read('a')).toMatchObject({ coreLength: 9, treeHash: '09' })
+  await stores.control.update('a', { coreLength: 10, treeHash: '10' })
+  expect(await stores.control.read('a')).toMatchObject({ checkpoint: 9, coreLength: 10, treeHash: '10' })
 })
 
 describe('a loss of power', () => {
   /** What the last commit of this store waited for. */
-  const waitedForDisk = (store: SqliteStore) => store.get<{ synchronous: number }>('PRAGMA synchronous')!.synchronous === 2
+  const waitedForDisk = (store: SqliteFile) => store.get<{ synchronous: number }>('PRAGMA synchronous')!.synchronous === 2
 
   it('undoes nothing that must stay: each write of that kind waits for the disk, alone or beside others', async () => {
     using temp = tempFile()
-    const store = new SqliteStore(temp.file)
-    const mirror = new SqliteMirror(store)
+    const store = new SqliteFile(temp.file)
+    const stores = sqliteStores(store)
     const ingress = new SqliteQueue(store, 'ingress', { visibilityMs: 60_000 })
     const message = { body: Buffer.from('one'), group: 'a' }
     const block = encodeBlock(0, 0, [Buffer.alloc(1)])
     const dead = { seq: 0, block: 0, error: 'x', attempts: 1, at: 0 }
-    await mirror.createPool({ path: 'a', key: '00', discoveryKey: '00', createdAt: 0 })
+    await stores.control.create({ path: 'a', key: '00', discoveryKey: '00', createdAt: 0 })
     const writes: Record<string, () => Promise<unknown>> = {
       send: () => ingress.send([message]),
-      putBlock: () => mirror.putBlock('a', block),
-      putBlocks: () => mirror.putBlocks('a', [block]),
-      updatePool: () => mirror.updatePool('a', { checkpoint: 1 }),
-      askRedrive: () => mirror.askRedrive('main', 'a', 1),
-      endRedrive: () => mirror.endRedrive('main', 'a', 1),
-      putDead: () => mirror.putDead('main', 'a', dead),
-      deleteDead: () => mirror.deleteDead('main', 'a', 0),
+      putBlock: () => stores.blocks.put('a', block),
+      putBlocks: () => stores.blocks.putAll('a', [block]),
+      updatePool: () => stores.control.update('a', { checkpoint: 1 }),
+      askRedrive: () => stores.progress.askRedrive('main', 'a', 1),
+      endRedrive: () => stores.progress.endRedrive('main', 'a', 1),
+      putDead: () => stores.progress.putDead('main', 'a', dead),
+      deleteDead: () => stores.progress.deleteDead('main', 'a', 0),
     }
     for (const [name, write] of Object.entries(writes)) {
-      await mirror.writeCursor('main', 'a', { seq: 0, block: 0, attempts: 0 })
+      await stores.progress.writeCursor('main', 'a', { seq: 0, block: 0, attempts: 0 })
       expect(waitedForDisk(store), 'a cursor').toBe(false)
       await write()
       expect(waitedForDisk(store), name).toBe(true)
-      await Promise.all([mirror.writeCursor('main', 'a', { seq: 0, block: 0, attempts: 0 }), write()])
+      await Promise.all([stores.progress.writeCursor('main', 'a', { seq: 0, block: 0, attempts: 0 }), write()])
       expect(waitedForDisk(store), `${name} beside a cursor`).toBe(true)
     }
     store.close()
@@ -109,20 +109,20 @@ describe('a loss of power', () => {
 
   it('may undo what is done again anyway, which does not wait', async () => {
     using temp = tempFile()
-    const store = new SqliteStore(temp.file)
-    const mirror = new SqliteMirror(store)
+    const store = new SqliteFile(temp.file)
+    const stores = sqliteStores(store)
     const [ingress, bells] = [false, true].map((fifo) => new SqliteQueue(store, `fifo ${fifo}`, { fifo, visibilityMs: 60_000 })) as [
       SqliteQueue,
       SqliteQueue,
     ]
-    await mirror.createPool({ path: 'a', key: '00', discoveryKey: '00', createdAt: 0 })
+    await stores.control.create({ path: 'a', key: '00', discoveryKey: '00', createdAt: 0 })
     const messages: Message[] = []
     const writes: Record<string, () => Promise<unknown>> = {
       'a bell': () => bells.send([{ body: Buffer.from('one'), group: 'a' }]),
       'a receive': async () => messages.push(...(await ingress.receive({ max: 1, waitMs: 0 }))),
       'a message given back': () => ingress.giveBack(messages, 0),
       'the end of a message': () => ingress.delete(messages),
-      receipts: () => mirror.putReceipts('a', []),
+      receipts: () => stores.receipts.put('a', []),
     }
     for (const [name, write] of Object.entries(writes)) {
       await ingress.send([{ body: Buffer.from('one') }])

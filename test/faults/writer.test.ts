@@ -5,7 +5,7 @@ import { entriesOf } from '../../shared/ledger/block.ts'
 import { encodeIngress } from '../../shared/ledger/messages.ts'
 import type { Message } from '../../shared/queue/port.ts'
 import { SqliteQueue } from '../../shared/queue/sqlite.ts'
-import { SqliteStore } from '../../shared/store/sqlite-file.ts'
+import { SqliteFile } from '../../shared/store/sqlite/file.ts'
 import { type PoolCore, poolKeys } from '../../sidecar/cores/core.ts'
 import type { SidecarReport } from '../../sidecar/report.ts'
 import { IngressConsumer } from '../../sidecar/writer/ingress-consumer.ts'
@@ -19,10 +19,10 @@ async function coreOf(ledger: Ledger): Promise<PoolCore> {
 }
 
 function optionsOf(ledger: Ledger, core: PoolCore, reports: SidecarReport[] = []) {
-  const { mirror, ingress } = ledger
+  const { stores, ingress } = ledger
   return {
     path: 'a',
-    mirror,
+    stores,
     ingress,
     core,
     ringers: () => [],
@@ -33,8 +33,8 @@ function optionsOf(ledger: Ledger, core: PoolCore, reports: SidecarReport[] = []
 
 it('a core that disagrees with the mirror is halted, and nothing is appended to it', async () => {
   await using ledger = await tempLedger()
-  for (let n = 0; n < 3; n++) await ledger.mirror.putBlock('a', blockOf(n, n, `entry ${n}`))
-  await ledger.mirror.updatePool('a', { checkpoint: 3 })
+  for (let n = 0; n < 3; n++) await ledger.stores.blocks.put('a', blockOf(n, n, `entry ${n}`))
+  await ledger.stores.control.update('a', { checkpoint: 3 })
   const core = await coreOf(ledger)
   await core.append(0, [blockOf(0, 0, 'something else').bytes])
 
@@ -43,13 +43,13 @@ it('a core that disagrees with the mirror is halted, and nothing is appended to 
   expect(writer.halted).toMatchObject({ code: 'POOL_HALTED' })
   await writer.stop()
   expect(core.length).toBe(1)
-  expect((await ledger.mirror.readPool('a'))!.halted).toContain('block 0')
+  expect((await ledger.stores.control.read('a'))!.halted).toContain('block 0')
   expect(reports.map(({ kind }) => kind)).toEqual(['halted'])
 })
 
 it('a core that lacks its newest block is halted, and not waited for until a peer sends it', async () => {
   await using ledger = await tempLedger()
-  await ledger.mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  await ledger.stores.blocks.put('a', blockOf(0, 0, 'entry'))
   const core = await coreOf(ledger)
   await core.append(0, [blockOf(0, 0, 'entry').bytes])
   const holed: PoolCore = { ...core, length: 1, has: async () => false, get: () => new Promise(() => {}) }
@@ -61,12 +61,12 @@ it('a core that lacks its newest block is halted, and not waited for until a pee
 
 it('a core that reports what must never happen to it halts its pool, over restarts too', async () => {
   await using ledger = await tempLedger()
-  const { mirror, ingress, cores } = ledger
-  await mirror.putBlock('a', blockOf(0, 0, 'entry'))
+  const { stores, ingress, cores } = ledger
+  await stores.blocks.put('a', blockOf(0, 0, 'entry'))
   let alarm: ((what: string) => void) | undefined
   const open = () =>
     new IngressConsumer({
-      mirror,
+      stores,
       ingress,
       cores: {
         open(path, told) {
@@ -84,7 +84,7 @@ it('a core that reports what must never happen to it halts its pool, over restar
   expect(writer.halted).toBeUndefined()
   alarm!('conflict')
   await until(
-    () => mirror.readPool('a'),
+    () => stores.control.read('a'),
     (pool) => pool!.halted !== undefined,
   )
   await first.stop()
@@ -95,10 +95,10 @@ it('a core that reports what must never happen to it halts its pool, over restar
 
 it('the posts of a halted pool are given back together, and hold up no other', async () => {
   await using ledger = await tempLedger()
-  const { mirror, ingress, cores } = ledger
+  const { stores, ingress, cores } = ledger
   const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), 'b')
-  await mirror.createPool({ path: 'b', key, discoveryKey, createdAt: 0 })
-  await mirror.updatePool('a', { halted: 'by the test' })
+  await stores.control.create({ path: 'b', key, discoveryKey, createdAt: 0 })
+  await stores.control.update('a', { halted: 'by the test' })
   const given: number[] = []
   const slow = new Proxy(ingress, {
     get(_, name) {
@@ -111,13 +111,13 @@ it('the posts of a halted pool are given back together, and hold up no other', a
       return typeof method === 'function' ? method.bind(ingress) : method
     },
   })
-  const consumer = new IngressConsumer({ mirror, ingress: slow, cores, clock: systemClock, ringers: () => [], report: () => {} })
+  const consumer = new IngressConsumer({ stores, ingress: slow, cores, clock: systemClock, ringers: () => [], report: () => {} })
   await consumer.writer('a')
   await consumer.writer('b')
   const posts = Array.from({ length: 100 }, (_, i) => postOf(`post ${i}`, 'a'))
   await ingress.send([...posts, postOf('other', 'b')].map((post) => ({ body: encodeIngress(post) })))
   await until(
-    () => mirror.lastBlock('b'),
+    () => stores.blocks.last('b'),
     (block) => block !== undefined,
   )
   expect(given).toEqual([100])
@@ -125,8 +125,8 @@ it('the posts of a halted pool are given back together, and hold up no other', a
 
 it("a writer that is to stop does so though a handler's queue is away", async () => {
   await using ledger = await tempLedger()
-  for (let n = 0; n < 40; n++) await ledger.mirror.putBlock('a', blockOf(n, n, `entry ${n}`))
-  const away = new SqliteStore(join(ledger.dir, 'away.sqlite'))
+  for (let n = 0; n < 40; n++) await ledger.stores.blocks.put('a', blockOf(n, n, `entry ${n}`))
+  const away = new SqliteFile(join(ledger.dir, 'away.sqlite'))
   const queue = new SqliteQueue(away, 'bells', { fifo: true, visibilityMs: 1_000 })
   away.close()
   const reports: SidecarReport[] = []
@@ -142,24 +142,24 @@ it("a writer that is to stop does so though a handler's queue is away", async ()
   )
   stopping.abort()
   await (await opening).stop()
-  expect((await ledger.mirror.readPool('a'))!.checkpoint).toBe(0)
+  expect((await ledger.stores.control.read('a'))!.checkpoint).toBe(0)
 })
 
 it('a pool to which nothing but old posts comes looks for the blocks of another writer all the same', async () => {
   await using ledger = await tempLedger()
-  const { mirror, ingress, cores } = ledger
+  const { stores, ingress, cores } = ledger
   const old = { body: encodeIngress(postOf('old')) }
   await ingress.send([old])
-  const consumer = new IngressConsumer({ mirror, ingress, cores, clock: systemClock, ringers: () => [], report: () => {}, sweepMs: 500 })
+  const consumer = new IngressConsumer({ stores, ingress, cores, clock: systemClock, ringers: () => [], report: () => {}, sweepMs: 500 })
   await until(
-    () => mirror.lastBlock('a'),
+    () => stores.blocks.last('a'),
     (block) => block !== undefined,
   )
-  await mirror.putBlock('a', blockOf(1, 1, "the other's"))
+  await stores.blocks.put('a', blockOf(1, 1, "the other's"))
   await until(
     async () => {
       await ingress.send([old])
-      return mirror.receiptsOf('a', postOf("the other's").txid)
+      return stores.receipts.ofTransaction('a', postOf("the other's").txid)
     },
     (receipts) => receipts.length === 1,
   )
@@ -168,7 +168,7 @@ it('a pool to which nothing but old posts comes looks for the blocks of another 
 
 it('a message that cannot be given back holds up none of those that came with it', async () => {
   await using ledger = await tempLedger()
-  const { mirror, ingress, cores } = ledger
+  const { stores, ingress, cores } = ledger
   const keeps = new Proxy(ingress, {
     get(queue, name) {
       if (name === 'giveBack') return () => Promise.reject(new Error('not now'))
@@ -177,9 +177,9 @@ it('a message that cannot be given back holds up none of those that came with it
     },
   })
   await ingress.send(['nowhere', 'a'].map((pool) => ({ body: encodeIngress(postOf('payment', pool)) })))
-  const consumer = new IngressConsumer({ mirror, ingress: keeps, cores, clock: systemClock, ringers: () => [], report: () => {} })
+  const consumer = new IngressConsumer({ stores, ingress: keeps, cores, clock: systemClock, ringers: () => [], report: () => {} })
   await until(
-    () => mirror.lastBlock('a'),
+    () => stores.blocks.last('a'),
     (block) => block?.count === 1,
   )
   await consumer.stop()
@@ -189,9 +189,9 @@ it('a message that cannot be given back holds up none of those that came with it
 
 it('a post that waits for a pool which is another shard’s by now is written once, and its writer stays open no longer than it has work', async () => {
   await using ledger = await tempLedger()
-  const { mirror, ingress, cores } = ledger
+  const { stores, ingress, cores } = ledger
   const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), 'ours')
-  await mirror.createPool({ path: 'ours', key, discoveryKey, createdAt: 0 })
+  await stores.control.create({ path: 'ours', key, discoveryKey, createdAt: 0 })
   let ahead = 0
   const opened: PoolCore[] = []
   const open: typeof cores.open = async (...args) => {
@@ -200,7 +200,7 @@ it('a post that waits for a pool which is another shard’s by now is written on
     return core
   }
   const consumer = new IngressConsumer({
-    mirror,
+    stores,
     ingress,
     cores: { open, purge: cores.purge.bind(cores) },
     clock: { now: () => Date.now() + ahead, sleep: systemClock.sleep },
@@ -216,10 +216,10 @@ it('a post that waits for a pool which is another shard’s by now is written on
   for (let n = 0; n < 3; n++) {
     await ingress.send([postOf(`post ${n}`), postOf('the same')].map((post) => ({ body: encodeIngress(post) })))
     await until(
-      () => mirror.receiptsOf('a', postOf(`post ${n}`).txid),
+      () => stores.receipts.ofTransaction('a', postOf(`post ${n}`).txid),
       (receipts) => receipts.length === 1,
     )
-    await mirror.putBlock('a', blockOf((await mirror.lastBlock('a'))!.n + 1, 2 + 2 * n, `by its own consumer ${n}`))
+    await stores.blocks.put('a', blockOf((await stores.blocks.last('a'))!.n + 1, 2 + 2 * n, `by its own consumer ${n}`))
     ahead += 10_000
     await until(
       async () => {
@@ -231,7 +231,7 @@ it('a post that waits for a pool which is another shard’s by now is written on
   }
   await consumer.stop()
   expect(opened).toHaveLength(3)
-  const blocks = await mirror.readBlocks('a', 0)
+  const blocks = await stores.blocks.read('a', 0)
   expect(blocks.map(({ n }) => n)).toEqual(blocks.map((_, n) => n))
   const ids = blocks.flatMap((block) => entriesOf(block).map(({ id }) => id))
   const posted = ['post 0', 'the same', 'by its own consumer 0', 'post 1', 'by its own consumer 1', 'post 2', 'by its own consumer 2']
@@ -240,29 +240,29 @@ it('a post that waits for a pool which is another shard’s by now is written on
 
 it('a post that waits while the pool of another shard is being opened is written, however long that takes', async () => {
   await using ledger = await tempLedger()
-  const { mirror, ingress, cores } = ledger
+  const { stores, ingress, cores } = ledger
   const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), 'ours')
-  await mirror.createPool({ path: 'ours', key, discoveryKey, createdAt: 0 })
-  await mirror.putBlock('a', blockOf(0, 0, 'there before'))
-  await mirror.updatePool('a', { checkpoint: 1 })
-  const bells = new SqliteStore(join(ledger.dir, 'bells.sqlite'))
+  await stores.control.create({ path: 'ours', key, discoveryKey, createdAt: 0 })
+  await stores.blocks.put('a', blockOf(0, 0, 'there before'))
+  await stores.control.update('a', { checkpoint: 1 })
+  const bells = new SqliteFile(join(ledger.dir, 'bells.sqlite'))
   const queue = new SqliteQueue(bells, 'bells', { fifo: true, visibilityMs: 1_000 })
   const asked = Promise.withResolvers<void>()
   const answered = Promise.withResolvers<void>()
-  const slow = new Proxy(mirror, {
-    get(_, name) {
-      const method = Reflect.get(mirror, name)
-      if (name !== 'readCursor') return typeof method === 'function' ? method.bind(mirror) : method
+  const progress = new Proxy(stores.progress, {
+    get(target, name) {
+      const method = Reflect.get(target, name)
+      if (name !== 'readCursor') return method.bind(target)
       return async (handler: string, pool: string) => {
         asked.resolve() // the last that is done until it is open
         await answered.promise
-        return mirror.readCursor(handler, pool)
+        return target.readCursor(handler, pool)
       }
     },
   })
   let ahead = 0
   const consumer = new IngressConsumer({
-    mirror: slow,
+    stores: { ...stores, progress },
     ingress,
     cores,
     clock: { now: () => Date.now() + ahead, sleep: systemClock.sleep },
@@ -275,13 +275,13 @@ it('a post that waits while the pool of another shard is being opened is written
   ahead += 10_000
   await ingress.send([{ body: encodeIngress(postOf('other', 'ours')) }])
   await until(
-    () => mirror.lastBlock('ours'),
+    () => stores.blocks.last('ours'),
     (block) => block !== undefined,
   )
   answered.resolve()
   expect(
     (await until(
-      () => mirror.lastBlock('a'),
+      () => stores.blocks.last('a'),
       (block) => block!.n > 0,
     ))!.count,
   ).toBe(1)
@@ -291,21 +291,21 @@ it('a post that waits while the pool of another shard is being opened is written
 
 it('a hypercore that is to be made again is left to the consumer of its own shard', async () => {
   await using ledger = await tempLedger()
-  const { mirror, ingress, cores } = ledger
-  await mirror.putBlock('a', blockOf(0, 0, 'there before'))
-  await mirror.updatePool('a', { rebuild: true })
+  const { stores, ingress, cores } = ledger
+  await stores.blocks.put('a', blockOf(0, 0, 'there before'))
+  await stores.control.update('a', { rebuild: true })
   const reports: SidecarReport[] = []
   const report = (said: SidecarReport) => void reports.push(said)
-  const consumer = new IngressConsumer({ mirror, ingress, cores, clock: systemClock, ringers: () => [], report, owns: () => false })
+  const consumer = new IngressConsumer({ stores, ingress, cores, clock: systemClock, ringers: () => [], report, owns: () => false })
   await ingress.send([{ body: encodeIngress(postOf('waits')) }])
   await until(
     () => reports,
     (all) => all.some((said) => said.kind === 'retrying' && said.step === 'open'),
   )
-  expect((await mirror.readPool('a'))!.rebuild).toBe(true)
-  await mirror.beginAnew('a', await mirror.lastBlock('a')) // as that one does
+  expect((await stores.control.read('a'))!.rebuild).toBe(true)
+  await stores.control.beginAnew('a', await stores.blocks.last('a')) // as that one does
   await until(
-    () => mirror.lastBlock('a'),
+    () => stores.blocks.last('a'),
     (block) => block?.n === 1,
   )
   await consumer.stop()

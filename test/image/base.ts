@@ -37,14 +37,14 @@ async function archive(): Promise<string> {
   if (existsSync(file)) return file
   if (process.getuid?.() !== 0) throw new Lacking(`${BASE} cannot be pulled, and only root can make another base`)
   const lines = await lacking('apt-get', ['indextargets', '--format', '$(RELEASE) $(REPO_URI)', 'Created-By: Packages'])
-  const mirror = lines.split('\n').find((line) => line.startsWith(`${release} `))
-  if (!mirror) throw new Lacking(`${BASE} cannot be pulled, and apt has no packages of ${release} to make another base of`)
+  const stores = lines.split('\n').find((line) => line.startsWith(`${release} `))
+  if (!stores) throw new Lacking(`${BASE} cannot be pulled, and apt has no packages of ${release} to make another base of`)
   console.log(`making a base of Debian ${release}, once`)
   const folder = mkdtempSync(join(tmpdir(), 'overpool-debian-'))
   try {
     const root = join(folder, 'root')
     // What it mounts, and leaves there when it fails, goes with it.
-    await lacking('unshare', ['--mount', 'debootstrap', '--variant=minbase', release!, root, mirror.slice(release!.length + 1)])
+    await lacking('unshare', ['--mount', 'debootstrap', '--variant=minbase', release!, root, stores.slice(release!.length + 1)])
     copyFileSync(NODE, join(root, 'usr/local/bin/node'))
     await lacking('npm', ['install', '--global', '--prefix', join(root, 'usr/local'), '--ignore-scripts', '--no-audit', '--no-fund', NPM])
     const made = join(folder, 'made.tar')

@@ -3,7 +3,7 @@ import { BELL_VISIBILITY_MS, type Ports } from '../../local/ports.ts'
 import { S3Blobs } from '../../shared/blobs/s3.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { CARRY_BYTES, SqsQueue, type SqsQueueOptions } from '../../shared/queue/sqs.ts'
-import { DynamoMirror } from '../../shared/store/dynamodb.ts'
+import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
 import { type AwsPlace, awsClients, queueUrl } from '../aws/clients.ts'
 
 export interface AwsPortsOptions {
@@ -29,7 +29,7 @@ export async function awsPorts(place: AwsPlace, options: AwsPortsOptions = {}): 
     return made
   }
   return {
-    mirror: new DynamoMirror({ client: dynamodb, table: place.table, blobs: blobs('blocks/') }),
+    stores: dynamoStores({ client: dynamodb, table: place.table, blobs: blobs('blocks/') }),
     ingress: await queue('ingress', ingressVisibilityMs, { gatherMs }),
     bells: (handler) => queue(`tx-${handler}.fifo`, bellVisibilityMs),
     carryBytes: CARRY_BYTES,

@@ -63,11 +63,11 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   status: () => statusOf(machine.pools),
   reports: () => reports,
   ingress: () => ports.ingress.depth(),
-  control: (path: string) => ports.mirror.readPool(path),
-  cursor: (path: string) => ports.mirror.readCursor('main', path),
-  dead: (path: string) => ports.mirror.listDead('main', path),
+  control: (path: string) => ports.stores.control.read(path),
+  cursor: (path: string) => ports.stores.progress.readCursor('main', path),
+  dead: (path: string) => ports.stores.progress.listDead('main', path),
   redrive: async (path: string, skip: boolean) =>
-    redrive('main', path, skip, { mirror: ports.mirror, bells: await ports.bells('main'), clock: ports.clock }),
+    redrive('main', path, skip, { stores: ports.stores, bells: await ports.bells('main'), clock: ports.clock }),
   rss: () => process.memoryUsage.rss() / 2 ** 20,
   close: () => machine.close(),
 }

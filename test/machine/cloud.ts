@@ -12,7 +12,8 @@ import { reasonOf } from '../../shared/errors.ts'
 import { Pools } from '../../shared/machine/pools.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { ShardedIngress, shardOf } from '../../shared/shards.ts'
-import { DynamoMirror } from '../../shared/store/dynamodb.ts'
+import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
+import type { Stores } from '../../shared/store/port.ts'
 import { CoreStore } from '../../sidecar/cores/core.ts'
 import { type Verified, verifyPool } from '../../sidecar/cores/verify.ts'
 import { type AwsClients, awsClients } from '../aws/clients.ts'
@@ -53,7 +54,7 @@ interface Functions {
 export class CloudMachine extends TestMachine implements WithTasks {
   /** calls the handler's function, and can be asked to do so by hand */
   readonly handlers: EventSource
-  readonly mirror: DynamoMirror
+  readonly stores: Stores
   readonly #clients: AwsClients
   readonly #config: { pools: Record<string, PoolSettings> }
   readonly #reports: string[] = []
@@ -82,7 +83,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
     this.#leaseMs = leaseMs
     this.#clients = awsClients(place.endpoint)
     const { dynamodb, sqs: client } = this.#clients
-    this.mirror = new DynamoMirror({ client: dynamodb, table: place.table, blobs: this.#blobs('blocks/') })
+    this.stores = dynamoStores({ client: dynamodb, table: place.table, blobs: this.#blobs('blocks/') })
     this.#functions = this.#deploy(shards)
     this.handlers = new EventSource({
       client,
@@ -101,7 +102,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
 
   /** The functions, as they are deployed beside so many shards. */
   #deploy(shards: number): Functions {
-    const { mirror } = this
+    const { stores } = this
     const names = Object.keys(this.#config.pools)
     const shape = new Shape(this.emulators.place, {
       config: this.#config,
@@ -119,7 +120,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
       maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,
       log: (error) => this.#reports.push(`door: ${reasonOf(error)}`),
     })
-    const common = { mirror, clock: systemClock, settings: (path: string) => doors.get(path)! }
+    const common = { stores, clock: systemClock, settings: (path: string) => doors.get(path)! }
     const report = (said: RunnerReport | PostFailed) => this.#reports.push(`${said.kind}: ${lineOf(said)}`)
     const pools = new Pools({ ...common, ingress, postFailed: (error) => report({ kind: 'post-failed', error }) })
     const onTx = handlerOf(new FileRuns(join(this.dir, 'runs')))
@@ -226,9 +227,9 @@ export class CloudMachine extends TestMachine implements WithTasks {
     read: (range) => Array.fromAsync(this.#functions.pools.read(range)),
     length: (path) => this.#functions.pools.length(path),
     ingress: () => this.#functions.ingress.depth(),
-    control: (path) => this.mirror.readPool(path),
-    cursor: (path) => this.mirror.readCursor(HANDLER, path),
-    dead: (path) => this.mirror.listDead(HANDLER, path),
+    control: (path) => this.stores.control.read(path),
+    cursor: (path) => this.stores.progress.readCursor(HANDLER, path),
+    dead: (path) => this.stores.progress.listDead(HANDLER, path),
     reports: () => [...this.#reports, ...this.#spawned.flatMap(({ lines }) => lines)],
   }
 
@@ -236,8 +237,8 @@ export class CloudMachine extends TestMachine implements WithTasks {
   override async verify(path: string, task = this.working(shardOf(path, this.#functions.shape.shards))): Promise<Verified> {
     const cores = new CoreStore(join(task.dir, 'cores'), Buffer.from(SEED, 'hex'), { readOnly: true })
     try {
-      const pool = (await this.mirror.readPool(path))!
-      return await verifyPool(pool, this.mirror, await cores.read(pool.key, undefined), undefined)
+      const pool = (await this.stores.control.read(path))!
+      return await verifyPool(pool, this.stores, await cores.read(pool.key, undefined), undefined)
     } finally {
       await cores.close()
     }

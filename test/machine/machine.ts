@@ -12,7 +12,8 @@ import type { TxEvent } from '../../shared/machine/event.ts'
 import type { Posted, PostOptions } from '../../shared/machine/pools.ts'
 import type { Redriven } from '../../shared/machine/progress.ts'
 import type { PoolStatus } from '../../shared/machine/status.ts'
-import type { Cursor, DeadLetter, PoolControl } from '../../shared/store/port.ts'
+import type { PoolControl } from '../../shared/store/control.ts'
+import type { Cursor, DeadLetter } from '../../shared/store/progress.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { CoreStore } from '../../sidecar/cores/core.ts'
 import { type Verified, verifyPool } from '../../sidecar/cores/verify.ts'
@@ -175,11 +176,11 @@ export class TestMachine {
   /** Compares mirror, hypercore and receipts; best with the machine stopped. */
   async verify(path: string): Promise<Verified> {
     const { aws } = this.#options
-    const { mirror, close } = aws ? await awsPorts(aws, aws) : openLedgerFile(this.dir)
+    const { stores, close } = aws ? await awsPorts(aws, aws) : openLedgerFile(this.dir)
     const cores = new CoreStore(folderLayout(this.dir).cores, readSeed(this.dir, false), { readOnly: true })
     try {
-      const pool = (await mirror.readPool(path))!
-      return await verifyPool(pool, mirror, await cores.read(pool.key, undefined), undefined)
+      const pool = (await stores.control.read(path))!
+      return await verifyPool(pool, stores, await cores.read(pool.key, undefined), undefined)
     } finally {
       await cores.close()
       await close()

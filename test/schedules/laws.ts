@@ -3,16 +3,17 @@ import type { World } from './world.ts'
 
 /** The first law that does not hold in a world that has come to rest, in words. Those that can be seen earlier are told of when they break. */
 export function brokenLaw(world: World): string | undefined {
-  const { mirror, userHandlers } = world
-  const isGivenUp = (handler: string, path: string, seq: number) => mirror.listDead(handler, path).some((letter) => letter.seq === seq)
+  const { stores, userHandlers } = world
+  const isGivenUp = (handler: string, path: string, seq: number) =>
+    stores.progress.listDead(handler, path).some((letter) => letter.seq === seq)
   const all = world.paths.flatMap((path) =>
-    mirror.pool(path).entries.map((entry, seq) => ({ path, seq, entry, key: mirror.pool(path).control.key })),
+    stores.pool(path).entries.map((entry, seq) => ({ path, seq, entry, key: stores.pool(path).control.key })),
   )
   for (const [id, path] of world.users.acknowledged)
     if (!all.some(({ path: where, entry }) => where === path && entry.id === id)) return `lost: ${id} of ${path} was acknowledged`
 
   for (const path of world.paths) {
-    const { control, blocks, entries, receipts } = mirror.pool(path)
+    const { control, blocks, entries, receipts } = stores.pool(path)
     for (const [seq, { id, source }] of entries.entries()) {
       const found = [...receipts.values()].filter((receipt) => receipt.id === id)
       if (found.some((receipt) => receipt.seq !== seq)) return `a receipt of ${path} #${seq} points to another entry`

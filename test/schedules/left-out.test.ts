@@ -30,15 +30,15 @@ const RULES: LeftOut[] = [
   {
     rule: 'the sweep looks for blocks that another sidecar has put',
     file: 'sidecar/writer/writer.ts',
-    from: 'for (let blocks = await mirror.readBlocks(path, this.#length); blocks.length;',
-    to: 'for (let blocks: Block[] = []; blocks.length;',
+    from: 'let blocks = await stores.blocks.read(path, this.#length)\n      while',
+    to: 'let blocks: Block[] = []\n      while',
     law: /^(no receipt|handler \w+ never ran|it does not come to rest)/,
   },
   {
     rule: 'the cursor and the mirror say what is to be done, not the bell',
     file: 'functions/handler/runner.ts',
-    from: 'blocksUpTo(bell, at.block, mirror)',
-    to: 'blocksUpTo(bell, bell.n, mirror)',
+    from: 'blocksUpTo(bell, at.block, stores)',
+    to: 'blocksUpTo(bell, bell.n, stores)',
     law: /^handler \w+ (began with|never ran)/,
   },
   {
@@ -114,8 +114,8 @@ const RULES: LeftOut[] = [
   {
     rule: 'a dead letter is kept before the cursor passes over its entry',
     file: 'functions/handler/runner.ts',
-    from: '      await mirror.putDead(handler, pool.path, { seq,',
-    to: '      await mirror.writeCursor(handler, pool.path, { seq, block: block.n, attempts: 0 })\n      await mirror.putDead(handler, pool.path, { seq,',
+    from: '      await stores.progress.putDead(handler, pool.path, { seq,',
+    to: '      await stores.progress.writeCursor(handler, pool.path, { seq, block: block.n, attempts: 0 })\n      await stores.progress.putDead(handler, pool.path, { seq,',
     law: /^handler \w+ (began with|never ran)/,
   },
 ]

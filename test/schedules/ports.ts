@@ -3,15 +3,10 @@ import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, decodeBlock } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/entry.ts'
 import type { Message, Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
-import {
-  type Cursor,
-  type DeadLetter,
-  type Mirror,
-  NO_CURSOR,
-  type PoolControl,
-  type PoolPatch,
-  type Receipt,
-} from '../../shared/store/port.ts'
+import type { PoolControl, PoolPatch } from '../../shared/store/control.ts'
+import type { Stores } from '../../shared/store/port.ts'
+import { type Cursor, type DeadLetter, NO_CURSOR } from '../../shared/store/progress.ts'
+import type { Receipt } from '../../shared/store/receipts.ts'
 import type { PoolCore } from '../../sidecar/cores/core.ts'
 import type { Held, Scheduler, Sync } from './scheduler.ts'
 
@@ -24,6 +19,9 @@ export type Broken = (what: string) => void
 /** Brings a service back to what it was when this was made. */
 export type Restore = () => void
 
+/** The stores, with methods that answer at once. */
+type SyncStores = { [Port in keyof Stores]: Sync<Stores[Port]> }
+
 interface PoolState {
   control: PoolControl
   blocks: Block[]
@@ -33,8 +31,41 @@ interface PoolState {
   receipts: Map<string, Receipt>
 }
 
-/** The mirror in memory. It knows the laws that can be seen from here, and tells of each write that breaks one. */
-export class MemoryMirror implements Sync<Mirror> {
+/** The stores in memory. They know the laws that can be seen from here, and tell of each write that breaks one. */
+export class MemoryStores implements SyncStores {
+  readonly blocks: SyncStores['blocks'] = {
+    putAll: (...args) => this.#putBlocks(...args),
+    put: (...args) => this.#putBlock(...args),
+    read: (...args) => this.#readBlocks(...args),
+    last: (...args) => this.#lastBlock(...args),
+    find: (...args) => this.#findBlock(...args),
+  }
+  readonly receipts: SyncStores['receipts'] = {
+    put: (...args) => this.#putReceipts(...args),
+    find: (...args) => this.#findReceipts(...args),
+    ofTransaction: (...args) => this.#receiptsOf(...args),
+  }
+  readonly control: SyncStores['control'] = {
+    create: (...args) => this.#createPool(...args),
+    read: (...args) => this.#readPool(...args),
+    list: (...args) => this.#listPools(...args),
+    update: (...args) => this.#updatePool(...args),
+    beginAnew: (path) => this.#beginAnew(path),
+  }
+  readonly progress: SyncStores['progress'] = {
+    readCursor: (...args) => this.#readCursor(...args),
+    writeCursor: (...args) => this.#writeCursor(...args),
+    askRedrive: (...args) => this.#askRedrive(...args),
+    endRedrive: (...args) => this.#endRedrive(...args),
+    listHandlers: (...args) => this.#listHandlers(...args),
+    putDead: (...args) => this.#putDead(...args),
+    listDead: (...args) => this.#listDead(...args),
+    deleteDead: (...args) => this.#deleteDead(...args),
+  }
+  readonly leases: SyncStores['leases'] = {
+    take: () => true,
+    release: () => {},
+  }
   readonly pools = new Map<string, PoolState>()
   readonly cursors = new Map<string, Cursor>()
   readonly dead = new Map<string, Map<number, DeadLetter>>()
@@ -69,7 +100,7 @@ export class MemoryMirror implements Sync<Mirror> {
     return pool
   }
 
-  putBlock(path: string, block: Block): Block {
+  #putBlock(path: string, block: Block): Block {
     const { blocks, entries } = this.pool(path)
     const stands = blocks[block.n]
     if (stands) return stands
@@ -82,23 +113,23 @@ export class MemoryMirror implements Sync<Mirror> {
     return block
   }
 
-  putBlocks(path: string, blocks: Block[]): Block[] {
-    return blocks.map((block) => this.putBlock(path, block))
+  #putBlocks(path: string, blocks: Block[]): Block[] {
+    return blocks.map((block) => this.#putBlock(path, block))
   }
 
-  readBlocks(path: string, from: number, limit = 64): Block[] {
+  #readBlocks(path: string, from: number, limit = 64): Block[] {
     return this.pool(path).blocks.slice(from, from + 1 + this.#scheduler.below(limit))
   }
 
-  lastBlock(path: string): Block | undefined {
+  #lastBlock(path: string): Block | undefined {
     return this.pool(path).blocks.at(-1)
   }
 
-  findBlock(path: string, seq: number): Block | undefined {
+  #findBlock(path: string, seq: number): Block | undefined {
     return this.pool(path).blocks.find(({ first, count }) => first <= seq && seq < first + count)
   }
 
-  putReceipts(path: string, receipts: Receipt[]): void {
+  #putReceipts(path: string, receipts: Receipt[]): void {
     const pool = this.pool(path)
     for (const receipt of receipts) {
       if (pool.entries[receipt.seq]?.id !== receipt.id)
@@ -115,31 +146,31 @@ export class MemoryMirror implements Sync<Mirror> {
     return entries.slice(0, last ? last.first + last.count : 0).every(({ id }) => ids.has(id))
   }
 
-  findReceipts(path: string, wanted: Pick<Receipt, 'key' | 'id'>[]): (Receipt | undefined)[] {
+  #findReceipts(path: string, wanted: Pick<Receipt, 'key' | 'id'>[]): (Receipt | undefined)[] {
     const { receipts } = this.pool(path)
     return wanted.map(({ key, id }) => receipts.get(`${key} ${id}`))
   }
 
-  receiptsOf(path: string, txid: string): Receipt[] {
+  #receiptsOf(path: string, txid: string): Receipt[] {
     return [...this.pool(path).receipts.values()].filter(({ key }) => key === txid).sort((a, b) => a.seq - b.seq)
   }
 
-  createPool(pool: Pick<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>): PoolControl {
+  #createPool(pool: Pick<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>): PoolControl {
     const control = { ...pool, checkpoint: 0, coreLength: 0, prunedBefore: 0 }
     this.pools.set(pool.path, { control, blocks: [], entries: [], receipts: new Map() })
     return control
   }
 
-  readPool(path: string): PoolControl | undefined {
+  #readPool(path: string): PoolControl | undefined {
     const control = this.pools.get(path)?.control
     return control && { ...control }
   }
 
-  listPools(): PoolControl[] {
+  #listPools(): PoolControl[] {
     return [...this.pools.values()].map(({ control }) => ({ ...control }))
   }
 
-  updatePool(path: string, { checkpoint, coreLength, treeHash, ...rest }: PoolPatch): void {
+  #updatePool(path: string, { checkpoint, coreLength, treeHash, ...rest }: PoolPatch): void {
     const { control, blocks } = this.pool(path)
     if (checkpoint !== undefined) {
       if (checkpoint > blocks.length || !this.hasReceipts(path, checkpoint))
@@ -150,31 +181,31 @@ export class MemoryMirror implements Sync<Mirror> {
     Object.assign(control, rest)
   }
 
-  beginAnew(path: string): never {
+  #beginAnew(path: string): never {
     throw new Error(`no schedule asks for a rebuild of ${path}`)
   }
 
-  readCursor(handler: string, path: string): Cursor {
+  #readCursor(handler: string, path: string): Cursor {
     return { ...(this.cursors.get(`${handler} ${path}`) ?? NO_CURSOR) }
   }
 
-  writeCursor(handler: string, path: string, { seq, block, attempts, stopped }: Cursor): void {
-    const stands = this.readCursor(handler, path)
+  #writeCursor(handler: string, path: string, { seq, block, attempts, stopped }: Cursor): void {
+    const stands = this.#readCursor(handler, path)
     if (seq < stands.seq) return
     this.cursors.set(`${handler} ${path}`, { seq, block, attempts, ...(stopped !== undefined && { stopped }), redrive: stands.redrive })
   }
 
-  askRedrive(handler: string, path: string, at: number): void {
-    const stands = this.readCursor(handler, path)
+  #askRedrive(handler: string, path: string, at: number): void {
+    const stands = this.#readCursor(handler, path)
     this.cursors.set(`${handler} ${path}`, { ...stands, redrive: Math.max(at, stands.redrive ?? 0) })
   }
 
-  endRedrive(handler: string, path: string, at: number): void {
-    const { redrive, ...rest } = this.readCursor(handler, path)
+  #endRedrive(handler: string, path: string, at: number): void {
+    const { redrive, ...rest } = this.#readCursor(handler, path)
     if (redrive !== undefined && redrive <= at) this.cursors.set(`${handler} ${path}`, rest)
   }
 
-  listHandlers(path: string): string[] {
+  #listHandlers(path: string): string[] {
     return [...this.cursors.keys()].flatMap((key) => (key.endsWith(` ${path}`) ? [key.split(' ')[0]!] : []))
   }
 
@@ -185,25 +216,18 @@ export class MemoryMirror implements Sync<Mirror> {
     return letters
   }
 
-  putDead(handler: string, path: string, letter: DeadLetter): void {
+  #putDead(handler: string, path: string, letter: DeadLetter): void {
     this.givenUp.add(`${handler} ${path} ${letter.seq}`)
     this.#letters(handler, path).set(letter.seq, letter)
   }
 
-  listDead(handler: string, path: string): DeadLetter[] {
+  #listDead(handler: string, path: string): DeadLetter[] {
     return [...this.#letters(handler, path).values()].sort((a, b) => a.seq - b.seq)
   }
 
-  deleteDead(handler: string, path: string, seq: number): void {
+  #deleteDead(handler: string, path: string, seq: number): void {
     this.#letters(handler, path).delete(seq)
   }
-
-  takeLease(): boolean {
-    return true
-  }
-
-  releaseLease(): void {}
-  close(): void {}
 }
 
 function refill<K, V>(map: Map<K, V>, entries: Iterable<[K, V]>): void {
@@ -344,13 +368,13 @@ export class Disk {
 export class MemoryCore implements Sync<PoolCore> {
   readonly #path: string
   readonly #blocks: Uint8Array[]
-  readonly #mirror: MemoryMirror
+  readonly #stores: MemoryStores
   readonly #broken: Broken
 
-  constructor(path: string, disk: Disk, mirror: MemoryMirror, broken: Broken) {
+  constructor(path: string, disk: Disk, stores: MemoryStores, broken: Broken) {
     this.#path = path
     this.#blocks = disk.of(path)
-    this.#mirror = mirror
+    this.#stores = stores
     this.#broken = broken
   }
 
@@ -360,7 +384,7 @@ export class MemoryCore implements Sync<PoolCore> {
 
   append(_from: number, blocks: Uint8Array[]): void {
     for (const block of blocks) {
-      const stands = this.#mirror.pool(this.#path).blocks[this.length]
+      const stands = this.#stores.pool(this.#path).blocks[this.length]
       if (!stands || Buffer.compare(stands.bytes, block) !== 0)
         this.#broken(`the core of ${this.#path} is no prefix of the mirror: block ${this.length}`)
       this.#blocks.push(block)

@@ -57,7 +57,7 @@ export async function runSchedule(seed: number, trace?: (line: string) => void):
     process.off('unhandledRejection', unhandled)
     for (const { process } of world.running) process.dead = true
   }
-  const entries = world.paths.reduce((sum, path) => sum + world.mirror.pool(path).entries.length, 0)
+  const entries = world.paths.reduce((sum, path) => sum + world.stores.pool(path).entries.length, 0)
   const { begun } = world.userHandlers
   return {
     broken: world.broken ?? brokenLaw(world),
@@ -67,7 +67,7 @@ export async function runSchedule(seed: number, trace?: (line: string) => void):
     powerFailures: world.powerFailures,
     steps: scheduler.steps,
     again: begun.length - new Set(begun).size,
-    givenUp: world.mirror.givenUp.size,
+    givenUp: world.stores.givenUp.size,
   }
 }
 

@@ -13,6 +13,8 @@ export interface Faults {
   chance: number
   /** the service is this process's own, such as its disk: what it was asked for dies with it */
   own?: boolean
+  /** stands before the names of its methods: `blocks.put` */
+  port?: string
 }
 
 /** A call that waits for something before it can take effect: a receive for messages. */
@@ -108,7 +110,7 @@ export class Scheduler {
       get: (target, name) => {
         const works = Reflect.get(target, name)
         if (typeof works !== 'function') return works
-        const method = String(name)
+        const method = faults.port === undefined ? String(name) : `${faults.port}.${String(name)}`
         return (...args: unknown[]) => {
           const effect = () => works.apply(target, args)
           const list = args.findIndex((arg) => Array.isArray(arg))

@@ -75,14 +75,14 @@ export class Users {
 
   /** The operator has a handler try again what it gave up, or pass over where it stopped. */
   operate(): void {
-    const { scheduler, mirror, paths, handlers, bells } = this.#world
+    const { scheduler, stores, paths, handlers, bells } = this.#world
     const path = scheduler.pick(paths)
     const handler = scheduler.pick(handlers)
-    const { stopped } = mirror.readCursor(handler, path)
-    if (stopped === undefined && !mirror.listDead(handler, path).length) return
+    const { stopped } = stores.progress.readCursor(handler, path)
+    if (stopped === undefined && !stores.progress.listDead(handler, path).length) return
     const process = this.#world.process('operator')
     const skip = stopped !== undefined && scheduler.chance(0.5)
-    const deps = { mirror: this.#world.mirrorOf(process), bells: this.#world.queueOf(process, bells.get(handler)!), clock: process.clock }
+    const deps = { stores: this.#world.storesOf(process), bells: this.#world.queueOf(process, bells.get(handler)!), clock: process.clock }
     redrive(handler, path, skip, deps).catch(() => {})
   }
 }

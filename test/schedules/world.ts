@@ -6,13 +6,13 @@ import { type CheckedSettings, checkSettings } from '../../shared/config/config.
 import { type Bell, decodeBell, decodeIngress } from '../../shared/ledger/messages.ts'
 import { Pools } from '../../shared/machine/pools.ts'
 import type { Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
-import type { Mirror } from '../../shared/store/port.ts'
+import type { Stores } from '../../shared/store/port.ts'
 import type { PoolCore } from '../../sidecar/cores/core.ts'
 import type { SidecarReport } from '../../sidecar/report.ts'
 import { IngressConsumer } from '../../sidecar/writer/ingress-consumer.ts'
 import { Handlers } from './handler.ts'
-import { Disk, MemoryCore, MemoryMirror, MemoryQueue, type Restore } from './ports.ts'
-import { Process, Scheduler } from './scheduler.ts'
+import { Disk, MemoryCore, MemoryQueue, MemoryStores, type Restore } from './ports.ts'
+import { Process, Scheduler, type Sync } from './scheduler.ts'
 import { Users } from './users.ts'
 
 const SWEEP_MS = 2_000
@@ -22,7 +22,8 @@ const BELL_VISIBILITY_MS = 12_000
 const BELL_MS = 10_000
 const TIMEOUT_MS = 5_000
 /** Reads, and what the embedded machine does not wait for the disk with (`Durability`); but for bells, which get lost in other ways. */
-const NOT_SYNCED = /^(read|last|find|list|receipts|has|get|treeHash|receive$|delete$|giveBack$|putReceipts$|writeCursor$)/
+const NOT_SYNCED =
+  /^(has|get|treeHash|receive|delete|giveBack|blocks\.(read|last|find)|receipts\.\w+|control\.(read|list)|progress\.(read|list|write)\w+)$/
 const ALL_HANDLERS = ['main', 'audit']
 
 /** A sidecar or a runner in its process. */
@@ -49,7 +50,7 @@ export class World {
   readonly paths: string[]
   /** those at work; another may begin later */
   readonly handlers = ['main']
-  readonly mirror: MemoryMirror
+  readonly stores: MemoryStores
   readonly ingress: MemoryQueue
   readonly bells = new Map<string, MemoryQueue>()
   readonly users: Users
@@ -86,11 +87,11 @@ export class World {
     this.#lastBlow = this.isFaultless ? 0 : scheduler.below(4)
     scheduler.effected = (process, method) => {
       if (!NOT_SYNCED.test(method)) this.#undo = undefined
-      const isPut = method === 'putBlock'
+      const isPut = method === 'blocks.put'
       if (scheduler.fault(isPut ? 0.04 : 0.001) || (isPut && !scheduler.faulty && --this.#lastBlow === 0)) this.#dieWith(process)
     }
 
-    this.mirror = new MemoryMirror(scheduler, (what) => this.break(what))
+    this.stores = new MemoryStores(scheduler, (what) => this.break(what))
     this.ingress = new MemoryQueue(scheduler, {
       fifo: false,
       visibilityMs: INGRESS_VISIBILITY_MS,
@@ -98,7 +99,7 @@ export class World {
     })
     const sent = ({ body, dedupe }: Outgoing) => {
       const { pool, n } = decodeBell(body)
-      if (!dedupe?.startsWith(`${pool}:redrive:`) && !this.mirror.hasReceipts(pool, n + 1))
+      if (!dedupe?.startsWith(`${pool}:redrive:`) && !this.stores.hasReceipts(pool, n + 1))
         this.break(`a bell for block ${n} of ${pool} went out before the receipts`)
     }
     for (const handler of ALL_HANDLERS)
@@ -106,7 +107,7 @@ export class World {
     const maxAttempts = 1 + scheduler.below(5)
     for (const path of this.paths) {
       const key = createHash('sha256').update(path).digest('hex')
-      this.mirror.createPool({ path, key, discoveryKey: key, createdAt: scheduler.now })
+      this.stores.control.create({ path, key, discoveryKey: key, createdAt: scheduler.now })
       const onPoison = scheduler.chance(0.7) ? 'skip' : 'stop'
       this.#settings.set(path, checkSettings({ maxAttempts, timeoutMs: TIMEOUT_MS, onPoison }, path))
     }
@@ -127,7 +128,7 @@ export class World {
 
   #checkDeleted(body: Uint8Array): void {
     const { pool, id } = decodeIngress(body)
-    if (!this.mirror.pool(pool).entries.some((entry) => entry.id === id))
+    if (!this.stores.pool(pool).entries.some((entry) => entry.id === id))
       this.break(`a message left the ingress queue before its entry was in ${pool}`)
   }
 
@@ -135,7 +136,7 @@ export class World {
   #checkOrder(handler: string, path: string, seq: number): void {
     for (let before = 0; before < seq; before++) {
       const run = `${handler} ${path} ${before}`
-      if (!this.userHandlers.ended.has(run) && !this.mirror.givenUp.has(run))
+      if (!this.userHandlers.ended.has(run) && !this.stores.givenUp.has(run))
         this.break(`handler ${handler} began with ${path} #${seq} before #${before} was over`)
     }
   }
@@ -171,8 +172,16 @@ export class World {
     return this.#settings.get(path)!
   }
 
-  mirrorOf(process: Process): Mirror {
-    return this.scheduler.port<Mirror>(process, this.mirror, { chance: 0.05 })
+  storesOf(process: Process): Stores {
+    const port = <Name extends keyof Stores>(name: Name) =>
+      this.scheduler.port<Stores[Name]>(process, this.stores[name] as Sync<Stores[Name]>, { chance: 0.05, port: name })
+    return {
+      blocks: port('blocks'),
+      receipts: port('receipts'),
+      control: port('control'),
+      progress: port('progress'),
+      leases: port('leases'),
+    }
   }
 
   queueOf(process: Process, queue: MemoryQueue): Queue {
@@ -183,7 +192,7 @@ export class World {
 
   poolsOf(process: Process): Pools {
     return new Pools({
-      mirror: this.mirrorOf(process),
+      stores: this.storesOf(process),
       ingress: this.queueOf(process, this.ingress),
       clock: process.clock,
       settings: (path) => this.settings(path),
@@ -192,7 +201,7 @@ export class World {
   }
 
   #coreOf(process: Process, path: string, disk: Disk): PoolCore {
-    const core = new MemoryCore(path, disk, this.mirror, (what) => this.break(what))
+    const core = new MemoryCore(path, disk, this.stores, (what) => this.break(what))
     const port = this.scheduler.port<PoolCore>(process, core, { chance: 0.03, own: true })
     return {
       get length() {
@@ -223,7 +232,7 @@ export class World {
   #startSidecar(process: Process, disk: Disk): Pick<Running, 'stop' | 'ringAgain'> {
     const bells = new Map([...this.bells].map(([handler, queue]) => [handler, this.queueOf(process, queue)]))
     const consumer = new IngressConsumer({
-      mirror: this.mirrorOf(process),
+      stores: this.storesOf(process),
       ingress: this.queueOf(process, this.ingress),
       cores: {
         open: async (path) => this.#coreOf(process, path, disk),
@@ -240,17 +249,17 @@ export class World {
   }
 
   #startRunner(process: Process, answering: Running['answering']): Pick<Running, 'stop'> {
-    const mirror = this.mirrorOf(process)
+    const stores = this.storesOf(process)
     const pools = this.poolsOf(process)
     const answer = async (handler: string, bell: Bell, receives: number, stopping: AbortSignal): Promise<Answer> => {
       const name = `${handler} ${bell.pool}`
       if (answering.has(name)) this.break(`two bells of ${bell.pool} are answered side by side by handler ${handler} of one process`)
       answering.set(name, this.scheduler.now + BELL_MS)
       try {
-        return await answerBell(bell, this.mirror.pool(bell.pool).control, receives, process.clock.now() + BELL_MS, {
+        return await answerBell(bell, this.stores.pool(bell.pool).control, receives, process.clock.now() + BELL_MS, {
           ...this.settings(bell.pool),
           handler,
-          mirror,
+          stores,
           clock: process.clock,
           report: (report) => this.#heard(report),
           onTx: (event) => this.userHandlers.handle(handler, event, pools, process),
@@ -299,7 +308,7 @@ export class World {
 
   /** From here on, until something is synced, the power may fail, and undo it all. */
   noteForPowerFailure(): void {
-    const restores = [this.mirror, this.ingress, ...this.bells.values()].map((service) => service.note())
+    const restores = [this.stores, this.ingress, ...this.bells.values()].map((service) => service.note())
     this.#undo = () => {
       for (const restore of restores) restore()
     }
@@ -344,7 +353,7 @@ export class World {
   // ---- rest
 
   get isStopped(): boolean {
-    return this.handlers.some((handler) => this.paths.some((path) => this.mirror.readCursor(handler, path).stopped !== undefined))
+    return this.handlers.some((handler) => this.paths.some((path) => this.stores.progress.readCursor(handler, path).stopped !== undefined))
   }
 
   /** What is left to be done, in words, if there is something. */
@@ -352,11 +361,11 @@ export class World {
     if (this.users.postsLeft) return `${this.users.postsLeft} posts are to come`
     if (this.ingress.rows.length) return `the ingress queue was not drained: ${this.ingress.rows.length} messages`
     for (const path of this.paths) {
-      const { control, blocks, entries } = this.mirror.pool(path)
+      const { control, blocks, entries } = this.stores.pool(path)
       if (control.checkpoint < blocks.length) return `the checkpoint of ${path} is ${control.checkpoint} of ${blocks.length}`
       if (control.coreLength < blocks.length) return `the core of ${path} is reported at ${control.coreLength} of ${blocks.length} blocks`
       for (const handler of this.handlers) {
-        const { seq, redrive, stopped } = this.mirror.readCursor(handler, path)
+        const { seq, redrive, stopped } = this.stores.progress.readCursor(handler, path)
         if (stopped !== undefined) return `handler ${handler} is stopped at ${path} #${seq + 1}`
         if (seq < entries.length - 1) return `handler ${handler} has come to ${path} #${seq} of ${entries.length}`
         if (redrive !== undefined) return `handler ${handler} has not yet tried again what it gave up in ${path}`

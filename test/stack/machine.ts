@@ -17,7 +17,7 @@ import { type Access, RemoteMachine } from '../../client/remote.ts'
 import { stackAccess } from '../../client/stack.ts'
 import { Overpool } from '../../index.ts'
 import type { EnvOf } from '../../shared/config/env.ts'
-import type { PoolPatch } from '../../shared/store/port.ts'
+import type { PoolPatch } from '../../shared/store/control.ts'
 import { CoreStore } from '../../sidecar/cores/core.ts'
 import { type Verified, verifyPool } from '../../sidecar/cores/verify.ts'
 import { AwsProxy, type AwsRequest } from '../aws/proxy.ts'
@@ -113,8 +113,8 @@ export class StackMachine extends TestMachine implements WithTasks {
     for (const [alias, settings] of Object.entries(pools)) {
       const names = poolsOfKind(settings)
       for (const name of names) {
-        const { mirror } = this.#access
-        if (this.#names.has(name) || (await mirror.lastBlock(name)) || (await mirror.readPool(name))?.desired) continue
+        const { stores } = this.#access
+        if (this.#names.has(name) || (await stores.blocks.last(name)) || (await stores.control.read(name))?.desired) continue
         this.#names.set(name, alias)
         break
       }
@@ -247,7 +247,7 @@ export class StackMachine extends TestMachine implements WithTasks {
 
   /** Writes into what is known of a pool, as nobody but its sidecar does. */
   patch(pool: string, patch: PoolPatch): Promise<void> {
-    return this.#access.mirror.updatePool(this.nameOf(pool), patch)
+    return this.#access.stores.control.update(this.nameOf(pool), patch)
   }
 
   override async call<M extends keyof Methods>(method: M, ...args: Parameters<Methods[M]>): Promise<ReturnType<Methods[M]>> {
@@ -272,9 +272,9 @@ export class StackMachine extends TestMachine implements WithTasks {
     rss: notHere,
     reports: () => this.#reports(),
     ingress: () => this.#access.ingress.depth(),
-    control: (path) => this.#access.mirror.readPool(this.nameOf(path)),
-    cursor: (path) => this.#access.mirror.readCursor(HANDLER, this.nameOf(path)),
-    dead: (path) => this.#access.mirror.listDead(HANDLER, this.nameOf(path)),
+    control: (path) => this.#access.stores.control.read(this.nameOf(path)),
+    cursor: (path) => this.#access.stores.progress.readCursor(HANDLER, this.nameOf(path)),
+    dead: (path) => this.#access.stores.progress.listDead(HANDLER, this.nameOf(path)),
     redrive: async (path, skip) => (await this.#machine.redrive(this.nameOf(path), { handler: HANDLER, skip }))[0],
     close: () => this.stop(),
   }
@@ -335,8 +335,8 @@ export class StackMachine extends TestMachine implements WithTasks {
     const dir = task?.dir ?? this.#task?.dir ?? this.dir
     const cores = new CoreStore(join(dir, 'cores'), await this.#access.seed(), { readOnly: true })
     try {
-      const pool = (await this.#access.mirror.readPool(this.nameOf(path)))!
-      const verified = await verifyPool(pool, this.#access.mirror, await cores.read(pool.key, undefined), undefined)
+      const pool = (await this.#access.stores.control.read(this.nameOf(path)))!
+      const verified = await verifyPool(pool, this.#access.stores, await cores.read(pool.key, undefined), undefined)
       if (task) return verified // which need not be the one that reported last
       const { problems, listed, reportedBlocks } = await this.#machine.verify(pool.path)
       if (problems || reportedBlocks !== verified.coreLength)

@@ -78,9 +78,9 @@ async function post({ name }: Deployed, ...texts: string[]): Promise<void> {
 /** How the pool is when so many entries are in it, signed and handled, and all of it agrees. */
 async function state({ name }: Deployed, entries: number): Promise<{ key: string; texts: (string | undefined)[] }> {
   await using machine = await openStack({ stack: name })
-  const { mirror, pools } = machine
+  const { stores, pools } = machine
   await until(
-    () => mirror.readCursor('main', 'mypool'),
+    () => stores.progress.readCursor('main', 'mypool'),
     ({ seq }) => seq === entries - 1,
   )
   const verified = await until(

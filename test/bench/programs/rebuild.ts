@@ -14,13 +14,13 @@ import { plain } from '../transactions.ts'
 
 const SEED = Buffer.alloc(32, 1)
 const [place, dir] = process.argv.slice(2)
-const { mirror, ingress, clock } = await awsPorts(JSON.parse(place!) as AwsPlace)
+const { stores, ingress, clock } = await awsPorts(JSON.parse(place!) as AwsPlace)
 
 answer({
   /** A pool with so many entries, so many in a block, all of whose effects are done; how many blocks, and bytes of them. */
   async fill({ pool, count, inBlock }: { pool: string; count: number; inBlock: number }) {
     const { key, discoveryKey } = poolKeys(SEED, pool)
-    await mirror.createPool({ path: pool, key, discoveryKey, createdAt: Date.now() })
+    await stores.control.create({ path: pool, key, discoveryKey, createdAt: Date.now() })
     const blocks = Math.ceil(count / inBlock)
     let bytes = 0
     const numbers = Array.from({ length: blocks }, (_, n) => n)
@@ -29,9 +29,9 @@ answer({
       const entries = Array.from({ length: Math.min(inBlock, count - first) }, (_, i) => entryNumber(first + i))
       const block = encodeBlock(n, first, entries)
       bytes += block.bytes.length
-      await mirror.putBlock(pool, block)
+      await stores.blocks.put(pool, block)
     })
-    await mirror.updatePool(pool, { checkpoint: blocks })
+    await stores.control.update(pool, { checkpoint: blocks })
     return { blocks, bytes }
   },
   /** Starts on the disk as it is, and stops when the hypercore is whole; ms until posts are taken, and until then. */
@@ -39,7 +39,7 @@ answer({
     const began = performance.now()
     const cores = new CoreStore(join(dir!, disk), SEED)
     const report = () => {}
-    const consumer = new IngressConsumer({ mirror, ingress, cores, ringers: () => [], clock, report })
+    const consumer = new IngressConsumer({ stores, ingress, cores, ringers: () => [], clock, report })
     await consumer.writer(pool)
     const openMs = performance.now() - began
     await consumer.stop() // which lets the hypercore follow to the end
@@ -47,7 +47,7 @@ answer({
     await cores.close()
     return { openMs, wholeMs, rss: process.memoryUsage.rss() }
   },
-  treeHash: async (pool: string) => (await mirror.readPool(pool))?.treeHash,
+  treeHash: async (pool: string) => (await stores.control.read(pool))?.treeHash,
 })
 
 function entryNumber(i: number): Uint8Array {

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { open } from 'node:fs/promises'
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
-import { closed, OverpoolError } from '../errors.ts'
+import { closed, OverpoolError } from '../../errors.ts'
 
 /** How often a change by another process (the CLI) is looked for while somebody waits, ms. */
 const WATCH_MS = 25
@@ -31,8 +31,8 @@ interface Waiting {
  * (`synchronous=FULL`, Promise 2), unless nothing in it needs to be (`Durability`). Emits 'commit' after each and what was announced in it; all of that when another process
  * has written.
  */
-export class SqliteStore extends EventEmitter<Record<string, []>> {
-  readonly #file: string
+export class SqliteFile extends EventEmitter<Record<string, []>> {
+  readonly #path: string
   readonly #db: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()
   #waiting: Waiting[] = []
@@ -45,13 +45,13 @@ export class SqliteStore extends EventEmitter<Record<string, []>> {
   #durability: Durability = 'synced'
   #syncSoon: NodeJS.Timeout | undefined
 
-  constructor(file: string) {
+  constructor(path: string) {
     super()
     this.setMaxListeners(0)
-    this.#file = file
+    this.#path = path
     // Not imported by name: on a Node without it the import of this very module would fail before anybody can say why.
     const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
-    this.#db = new DatabaseSync(file, { timeout: 10_000 })
+    this.#db = new DatabaseSync(path, { timeout: 10_000 })
     this.#db.exec(
       `PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-${CACHE_KIB}; PRAGMA wal_autocheckpoint=${CHECKPOINT_PAGES}; PRAGMA journal_size_limit=67108864`,
     )
@@ -138,7 +138,7 @@ export class SqliteStore extends EventEmitter<Record<string, []>> {
   async #syncLog(): Promise<void> {
     this.#syncSoon = undefined
     try {
-      await using log = await open(`${this.#file}-wal`)
+      await using log = await open(`${this.#path}-wal`)
       await log.datasync()
     } catch {
       // The next commit that is synced says what is wrong with the disk.

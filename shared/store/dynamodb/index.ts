@@ -1,0 +1,27 @@
+import type { Blobs } from '../../blobs/port.ts'
+import type { Stores } from '../port.ts'
+import { DynamoBlocks } from './blocks.ts'
+import { DynamoControl } from './control.ts'
+import { DynamoLeases } from './leases.ts'
+import { DynamoProgress } from './progress.ts'
+import { DynamoReceipts } from './receipts.ts'
+import { Table, type TableOptions } from './table.ts'
+
+export interface DynamoOptions extends TableOptions {
+  /** where large blocks lie */
+  blobs: Blobs
+  now?: () => number
+}
+
+/** The stores in one DynamoDB table (docs/design.md, Formats). The client belongs to who made it. */
+export function dynamoStores({ blobs, now = Date.now, ...options }: DynamoOptions): Stores {
+  const table = new Table(options)
+  const progress = new DynamoProgress(table)
+  return {
+    blocks: new DynamoBlocks(table, blobs),
+    receipts: new DynamoReceipts(table),
+    control: new DynamoControl(table, progress),
+    progress,
+    leases: new DynamoLeases(table, now),
+  }
+}

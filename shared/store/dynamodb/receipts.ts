@@ -1,0 +1,68 @@
+import type { WriteRequest } from '@aws-sdk/client-dynamodb'
+import { chunks, parallel } from '../../aws/call.ts'
+import type { EntryId } from '../../ledger/entry.ts'
+import { MAX_RECEIPTS, type Receipt, type ReceiptKey, type Receipts } from '../receipts.ts'
+import { type Item, type Key, number, type Table, text } from './table.ts'
+
+/** DynamoDB, BatchWriteItem and BatchGetItem: items in one request. */
+const WRITE_BATCH = 25
+const READ_BATCH = 100
+/** Requests that one call has under way at most. */
+const WIDTH = 16
+
+/** Receipts as items of `receipt#<path>#<key>`, the entry's id as the sort key. */
+export class DynamoReceipts implements Receipts {
+  readonly #table: Table
+
+  constructor(table: Table) {
+    this.#table = table
+  }
+
+  async put(pool: string, receipts: Receipt[]): Promise<void> {
+    const items = new Map(receipts.map((receipt) => [nameOf(receipt), receiptItem(pool, receipt)])) // a batch with one item twice is refused
+    const puts = [...items.values()].map((Item): WriteRequest => ({ PutRequest: { Item } }))
+    await parallel(chunks(puts, WRITE_BATCH), WIDTH, (batch) => this.#table.batchWrite('writing receipts', batch))
+  }
+
+  async find(pool: string, asked: ReceiptKey[]): Promise<(Receipt | undefined)[]> {
+    const keys = new Map(asked.map((one) => [nameOf(one), receiptKey(pool, one)]))
+    const pages = await parallel(chunks([...keys.values()], READ_BATCH), WIDTH, (batch) => this.#table.batchGet('finding receipts', batch))
+    const found = new Map(
+      pages
+        .flat()
+        .map((item) => receiptOf(item, pool))
+        .map((receipt) => [nameOf(receipt), receipt]),
+    )
+    return asked.map((one) => found.get(nameOf(one)))
+  }
+
+  async ofTransaction(pool: string, txid: string): Promise<Receipt[]> {
+    // They lie in the order of their ids, so the oldest may be anywhere: all are looked at, and no more are kept than are given.
+    let oldest: Receipt[] = []
+    for await (const items of this.#table.pages(receiptKey(pool, { key: txid, id: '' as EntryId }).pk)) {
+      const receipts = items.map((item) => receiptOf(item, pool))
+      oldest = [...oldest, ...receipts].sort((a, b) => a.seq - b.seq).slice(0, MAX_RECEIPTS)
+    }
+    return oldest
+  }
+}
+
+function receiptKey(pool: string, { key, id }: ReceiptKey): Key {
+  return { pk: text(`receipt#${pool}#${key}`), sk: text(id) }
+}
+
+/** Tells receipts of one pool apart. */
+function nameOf({ key, id }: ReceiptKey): string {
+  return `${key} ${id}`
+}
+
+/** One write unit is 1 KB: a receipt is below it, whatever its pool is named. */
+function receiptItem(pool: string, receipt: Receipt): Item {
+  const { key, txid, seq, block } = receipt
+  return { ...receiptKey(pool, receipt), seq: number(seq), block: number(block), ...(txid !== key && { txid: text(txid) }) }
+}
+
+function receiptOf(item: Item, pool: string): Receipt {
+  const key = item.pk!.S!.slice(`receipt#${pool}#`.length)
+  return { key, id: item.sk!.S as EntryId, txid: item.txid?.S ?? key, seq: Number(item.seq!.N), block: Number(item.block!.N) }
+}

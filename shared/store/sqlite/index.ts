@@ -1,0 +1,19 @@
+import type { Stores } from '../port.ts'
+import { SqliteBlocks } from './blocks.ts'
+import { SqliteControl } from './control.ts'
+import type { SqliteFile } from './file.ts'
+import { SqliteLeases } from './leases.ts'
+import { SqliteProgress } from './progress.ts'
+import { SqliteReceipts } from './receipts.ts'
+
+/** The stores in the machine's SQLite file, which belongs to who opened it. */
+export function sqliteStores(file: SqliteFile, now: () => number = Date.now): Stores {
+  const blocks = new SqliteBlocks(file)
+  return {
+    blocks,
+    control: new SqliteControl(file),
+    receipts: new SqliteReceipts(file, blocks),
+    progress: new SqliteProgress(file),
+    leases: new SqliteLeases(file, now),
+  }
+}
