@@ -8,9 +8,7 @@ export {
   Overpool,
   Overpool as default,
   type OverpoolOptions,
-  type PubOptions,
   type ReadyOptions,
-  type SubOptions,
 } from './client/overpool.ts'
 export {
   defineConfig,
@@ -24,6 +22,7 @@ export {
 } from './shared/config/config.ts'
 export { type ErrorCode, OverpoolError } from './shared/errors.ts'
 export type { Payment, TxEvent } from './shared/machine/event.ts'
-export type { OnTx, PaymentLike, Pools, Posted, PostOptions, TransactionLike } from './shared/machine/pools.ts'
+export type { OnTx, Pools, PubOptions, SubOptions } from './shared/machine/machine.ts'
+export type { PaymentLike, Posted, PostOptions, TransactionLike } from './shared/machine/post.ts'
 export type { PoolStatus } from './shared/machine/status.ts'
 export type { Parsed } from './shared/transaction/index.ts'

@@ -163,7 +163,7 @@ function proofsOf(verified: Verified): string[] {
 
 export async function resumePool(path: string, { where, out }: CommandContext): Promise<void> {
   await withMachine(where, async (machine) => {
-    await machine.resume(path)
+    await machine.control.resume(path)
     out.show({ pool: path, halted: false }, `${path} goes on${later(machine)}; its hypercore is made again from the mirror`)
   })
 }

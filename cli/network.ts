@@ -16,7 +16,7 @@ const WATCH_MS = 1_000
 
 export async function pub(path: string, flags: { encrypt?: boolean; allow?: string[] }, { where, out }: CommandContext): Promise<void> {
   await withMachine(where, async (machine) => {
-    const capability = await machine.publish(path, flags)
+    const capability = await machine.control.publish(path, flags)
     out.show({ pool: path, capability, running: machine.isRunning }, capability)
     out.say(`${path} is published${later(machine)}; others follow it with \`overpool sub\` and the ${keysOf(capability)} above`)
   })
@@ -24,7 +24,7 @@ export async function pub(path: string, flags: { encrypt?: boolean; allow?: stri
 
 export async function unpub(path: string, { where, out }: CommandContext): Promise<void> {
   await withMachine(where, async (machine) => {
-    await machine.unpublish(path)
+    await machine.control.unpublish(path)
     out.show({ pool: path, published: false }, `${path} is offered no more; who has entries of it keeps them`)
   })
 }
@@ -35,7 +35,7 @@ export async function sub(
   { where, out }: CommandContext,
 ): Promise<void> {
   await withMachine(where, async (machine) => {
-    const { path, key } = await machine.subscribe(published, flags)
+    const { path, key } = await machine.control.subscribe(published, flags)
     out.show(
       { path, key, running: machine.isRunning },
       `${path} is followed${later(machine)}; \`overpool status\` shows how far it has come`,
@@ -45,7 +45,7 @@ export async function sub(
 
 export async function unsub(published: string, { where, out }: CommandContext): Promise<void> {
   await withMachine(where, async (machine) => {
-    await machine.unsubscribe(published)
+    await machine.control.unsubscribe(published)
     const { key } = parseCapability(published)
     out.show({ path: key, subscribed: false }, `${key} is followed no more; what has come stays`)
   })

@@ -1,15 +1,16 @@
 import { join, resolve } from 'node:path'
-import { type HandlerContext, handlerContext } from '../functions/handler/runner.ts'
-import { type Handler, Machine } from '../local/machine.ts'
+import { EmbeddedMachine, type Handler } from '../local/machine.ts'
 import { lineOf, type MachineReport } from '../local/report.ts'
 import { checkNetwork, type NetworkSettings, type PoolSettings } from '../shared/config/config.ts'
 import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import type { PublishOptions, SubscribeOptions } from '../shared/machine/control.ts'
+import { type HandlerContext, handlerContext } from '../shared/machine/context.ts'
 import type { TxEvent } from '../shared/machine/event.ts'
-import { asPoster, checkPost, type OnTx, optionsOf, type Pools, type Posted, type PostOptions } from '../shared/machine/pools.ts'
+import type { Machine, OnTx, Pools, PubOptions, SubOptions } from '../shared/machine/machine.ts'
+import { optionsOf } from '../shared/machine/options.ts'
+import type { LedgerPools } from '../shared/machine/pools.ts'
+import { asPoster, checkPost, type Posted, type PostOptions } from '../shared/machine/post.ts'
 import { type PoolStatus, statusOf } from '../shared/machine/status.ts'
-import type { AnyMachine } from './remote.ts'
 import type { StackPlace } from './stack.ts'
 
 const DEFAULT_DIR = '.overpool'
@@ -28,15 +29,6 @@ export interface OverpoolOptions {
   stack?: string
   /** of the stack, default as the AWS SDK finds it */
   region?: string
-}
-
-export interface PubOptions extends PublishOptions {
-  path: string
-}
-
-export interface SubOptions extends Omit<SubscribeOptions, 'byConfig'> {
-  /** what the publisher's `pub` gave */
-  path: string
 }
 
 export interface ReadyOptions {
@@ -83,12 +75,12 @@ interface Registered extends Handler {
  * that are being created, and handlers and pools may come in any order. One on AWS (`stack`) is reached from here: its pools and handlers are those that were
  * deployed, and filters are not asked.
  */
-export class Overpool {
+export class Overpool implements Pools {
   readonly #stack: StackPlace | undefined
   readonly #dir: string
   readonly #network: NetworkSettings
-  #machine: Promise<Machine> | undefined
-  #remote: Promise<AnyMachine> | undefined
+  #machine: Promise<EmbeddedMachine> | undefined
+  #remote: Promise<Machine> | undefined
   #closing: Promise<void> | undefined
   #closed = false
   readonly #creating = new Set<Promise<unknown>>()
@@ -178,32 +170,32 @@ export class Overpool {
    */
   async pub(options: PubOptions): Promise<string> {
     const { path, ...publish } = optionsOf(options, 'pub')
-    return (await this.#created()).publish(path, publish)
+    return (await this.#created()).control.publish(path, publish)
   }
 
   /** Offers it no more. Who has entries of it keeps them. */
   async unpub(options: { path: string }): Promise<void> {
-    return (await this.#created()).unpublish(optionsOf(options, 'unpub').path)
+    return (await this.#created()).control.unpublish(optionsOf(options, 'unpub').path)
   }
 
   /** Follows a peer's pool: `tx` handlers run on its entries, `get`, `tail` and `read` know it by its public key. Resolves when that is durable. */
   async sub(options: SubOptions): Promise<Created> {
     const { path, ...subscribe } = optionsOf(options, 'sub')
-    const pool = await (await this.#created()).subscribe(path, subscribe)
+    const pool = await (await this.#created()).control.subscribe(path, subscribe)
     return { path: pool.path, key: pool.key }
   }
 
   /** Follows it no more. What has come stays; `sub` goes on from there. */
   async unsub(options: { path: string }): Promise<void> {
-    return (await this.#created()).unsubscribe(optionsOf(options, 'unsub').path)
+    return (await this.#created()).control.unsubscribe(optionsOf(options, 'unsub').path)
   }
 
   /** Resolves when a pool is there; with `announced`, when others can find it. */
   async ready(options: ReadyOptions): Promise<void> {
     const { path, announced } = optionsOf(options, 'ready')
     const machine = await this.#created()
-    const pool = await machine.pools.control(path)
-    if (announced) await machine.announced(pool)
+    await machine.pools.control(path)
+    if (announced) await machine.announced(path)
   }
 
   /** The pools of this machine and those that it follows, with how they stand in the network. */
@@ -304,7 +296,7 @@ export class Overpool {
   async #close(): Promise<void> {
     await Promise.allSettled(this.#creating)
     await (this.#machine ?? this.#remote)?.then(
-      (machine: AnyMachine) => machine.close(),
+      (machine: Machine) => machine.close(),
       () => {},
     )
     this.#closed = true
@@ -315,17 +307,17 @@ export class Overpool {
   }
 
   /** The pools, when those that are being created are there. */
-  async #pools(): Promise<Pools> {
+  async #pools(): Promise<LedgerPools> {
     return (await this.#created()).pools
   }
 
-  async #created(): Promise<AnyMachine> {
+  async #created(): Promise<Machine> {
     if (this.#creating.size) await Promise.allSettled(this.#creating)
     return this.#stack ? this.#reach(this.#stack) : this.#open()
   }
 
   /** The machine of a stack. */
-  #reach(place: StackPlace): Promise<AnyMachine> {
+  #reach(place: StackPlace): Promise<Machine> {
     if (this.#closing) return Promise.reject(closed())
     if (!this.#remote) {
       const remote = outside(async () => (await import('./stack.ts')).openStack(place))
@@ -335,10 +327,12 @@ export class Overpool {
     return this.#remote
   }
 
-  #open(): Promise<Machine> {
+  #open(): Promise<EmbeddedMachine> {
     if (this.#closing) return Promise.reject(closed())
     if (!this.#machine) {
-      const machine = outside(() => Machine.open({ dir: this.#dir, network: this.#network, report: (report) => this.#report(report) }))
+      const machine = outside(() =>
+        EmbeddedMachine.open({ dir: this.#dir, network: this.#network, report: (report) => this.#report(report) }),
+      )
       this.#machine = machine
       machine.then(
         () => this.#setHandlers(), // those that an earlier opening, which failed, left without work

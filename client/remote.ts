@@ -1,21 +1,12 @@
 import { type Clock, systemClock } from '../shared/clock.ts'
 import { checkSettings } from '../shared/config/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { isPeerPool, parseCapability } from '../shared/ledger/capability.ts'
-import {
-  checkPublished,
-  type PublishOptions,
-  publish,
-  resume,
-  type SubscribeOptions,
-  subscribe,
-  unpublish,
-  unsubscribe,
-} from '../shared/machine/control.ts'
-import { Pools } from '../shared/machine/pools.ts'
+import { isPeerPool } from '../shared/ledger/capability.ts'
+import { checkPublished, MachineControl } from '../shared/machine/control.ts'
+import type { Machine } from '../shared/machine/machine.ts'
+import { LedgerPools } from '../shared/machine/pools.ts'
 import { type Redriven, redrive } from '../shared/machine/progress.ts'
 import type { Ingress, Queue } from '../shared/queue/port.ts'
-import type { PoolControl } from '../shared/store/control.ts'
 import type { Stores } from '../shared/store/port.ts'
 import { type CoreStore, machineKeyPair, poolKeys } from '../sidecar/cores/core.ts'
 import { ELSEWHERE, type Verified, verifyPool } from '../sidecar/cores/verify.ts'
@@ -42,15 +33,13 @@ export interface Access {
   close: () => void
 }
 
-/** What a program asks of a machine, whoever runs it. */
-export type AnyMachine = Pick<RemoteMachine, 'pools' | 'publish' | 'unpublish' | 'subscribe' | 'unsubscribe' | 'announced' | 'id' | 'close'>
-
 /**
  * A machine that another process runs. What is asked of it is written to where that process looks, and done by it: now, or when it runs again. Whoever opens it
  * closes it. The filters of its pools are code of that process, and not asked: who can write a folder or a table may post what they like.
  */
-export class RemoteMachine implements AsyncDisposable {
-  readonly pools: Pools
+export class RemoteMachine implements Machine, AsyncDisposable {
+  readonly pools: LedgerPools
+  readonly control: MachineControl
   readonly stores: Stores
   readonly ingress: Ingress
   readonly #access: Access
@@ -62,7 +51,8 @@ export class RemoteMachine implements AsyncDisposable {
     this.#access = access
     this.stores = stores
     this.ingress = ingress
-    this.pools = new Pools({ stores, ingress, clock: this.#clock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+    this.pools = new LedgerPools({ stores, ingress, clock: this.#clock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+    this.control = new MachineControl({ stores, clock: this.#clock, secretOf: (path) => this.#secretOf(path) })
   }
 
   get isRunning(): boolean {
@@ -74,30 +64,10 @@ export class RemoteMachine implements AsyncDisposable {
     return this.#access.changed(ms, signal)
   }
 
-  /** Wants a pool to be published; resolves to what others subscribe to. */
-  async publish(path: unknown, options: PublishOptions = {}): Promise<string> {
-    const pool = await this.pools.control(path)
-    return publish(pool, () => this.#secretOf(pool), options, this.stores)
-  }
-
-  /** Wants it to be offered no more. Who has blocks of it keeps them. */
-  async unpublish(path: unknown): Promise<void> {
-    return unpublish(await this.pools.control(path), this.stores)
-  }
-
-  /** Wants a peer's pool to be followed. */
-  subscribe(published: unknown, options: SubscribeOptions = {}): Promise<PoolControl> {
-    return subscribe(published, options, this.stores, this.#clock.now())
-  }
-
-  /** Wants it to be followed no more. What has come stays. */
-  async unsubscribe(published: unknown): Promise<void> {
-    return unsubscribe(await this.pools.control(parseCapability(published).key), this.stores)
-  }
-
   /** Resolves when the network has taken the announcement of a published pool. */
-  async announced(pool: PoolControl): Promise<void> {
+  async announced(path: unknown): Promise<void> {
     const { signal } = this.#closed
+    const pool = await this.pools.control(path)
     checkPublished(pool)
     try {
       while (!(await this.stores.control.read(pool.path))?.network?.announced) {
@@ -131,7 +101,7 @@ export class RemoteMachine implements AsyncDisposable {
     const { cores } = this.#access
     const pool = await this.pools.control(path)
     const { desired = {} } = pool
-    const secret = isPeerPool(path) ? desired.secret : desired.encrypt ? await this.#secretOf(pool) : undefined
+    const secret = isPeerPool(path) ? desired.secret : desired.encrypt ? await this.#secretOf(path) : undefined
     if (cores === ELSEWHERE) return verifyPool(pool, this.stores, ELSEWHERE, secret)
     const store = cores()
     try {
@@ -139,11 +109,6 @@ export class RemoteMachine implements AsyncDisposable {
     } finally {
       await store?.close()
     }
-  }
-
-  /** Wants a pool that was halted to go on, its hypercore made again from the mirror. */
-  async resume(path: string): Promise<void> {
-    return resume(await this.pools.control(path), this.stores)
   }
 
   /**
@@ -167,7 +132,7 @@ export class RemoteMachine implements AsyncDisposable {
     return redriven
   }
 
-  async #secretOf({ path }: PoolControl): Promise<string> {
+  async #secretOf(path: string): Promise<string> {
     return poolKeys(await this.#access.seed(), path).secret
   }
 

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs'
-import type { AnyMachine } from '../client/remote.ts'
 import { HandlerLoop } from '../functions/handler/loop.ts'
 import { answerBell } from '../functions/handler/runner.ts'
 import { paymentsApp } from '../functions/payments/app.ts'
@@ -15,12 +14,12 @@ import {
   type PoolSettings,
 } from '../shared/config/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { parseCapability } from '../shared/ledger/capability.ts'
 import type { Bell } from '../shared/ledger/messages.ts'
 import type { PoolDoor } from '../shared/machine/accept.ts'
-import type { PublishOptions, SubscribeOptions } from '../shared/machine/control.ts'
+import type { MachineControl } from '../shared/machine/control.ts'
 import type { TxEvent } from '../shared/machine/event.ts'
-import { type OnTx, Pools } from '../shared/machine/pools.ts'
+import { type Machine, type OnTx, type Pools, poolsOf } from '../shared/machine/machine.ts'
+import { LedgerPools } from '../shared/machine/pools.ts'
 import type { Queue } from '../shared/queue/port.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import { Sidecar } from '../sidecar/sidecar.ts'
@@ -62,8 +61,11 @@ export interface MachineOptions {
 const DEFAULT_SETTINGS = checkSettings({}, '')
 
 /** The embedded machine: payments, sidecar and handlers in one process, over one folder. Whoever opens it closes it. */
-export class Machine implements AnyMachine {
-  readonly pools: Pools
+export class EmbeddedMachine implements Machine {
+  readonly pools: LedgerPools
+  readonly control: MachineControl
+  /** the pools, as handlers get them */
+  readonly #handlersPools: Pools
   readonly #options: MachineOptions
   readonly #ports: Ports
   readonly #lock: { release: () => void }
@@ -76,7 +78,7 @@ export class Machine implements AnyMachine {
   readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string> }>()
 
   /** Opens a folder, alone: FOLDER_IN_USE while another machine runs in it. What was under way when an earlier one ended goes on. */
-  static async open(options: MachineOptions): Promise<Machine> {
+  static async open(options: MachineOptions): Promise<EmbeddedMachine> {
     const { dir } = options
     const lock = lockFolder(dir)
     let close = async () => lock.release()
@@ -103,7 +105,7 @@ export class Machine implements AnyMachine {
             .filter(({ handler }) => handler.takes(pool))
             .map(({ handler, queue }) => ({ handler: handler.name, queue, carryBytes })),
       })
-      const machine = new Machine(options, lock, ports, sidecar, settings, handlers)
+      const machine = new EmbeddedMachine(options, lock, ports, sidecar, settings, handlers)
       close = () => machine.close()
       writeRunning(dir, { pid: process.pid, urls: [] })
       return machine
@@ -128,13 +130,15 @@ export class Machine implements AnyMachine {
     this.#sidecar = sidecar
     this.#settings = settings
     this.#handlers = handlers
-    this.pools = new Pools({
+    this.control = sidecar.control
+    this.pools = new LedgerPools({
       stores,
       ingress,
       clock,
       settings: (path) => settings.get(path) ?? DEFAULT_SETTINGS,
       postFailed: (error) => options.report({ kind: 'post-failed', error }),
     })
+    this.#handlersPools = poolsOf(this)
   }
 
   /** Makes a pool if there is none, or gives an existing one these settings. */
@@ -146,34 +150,14 @@ export class Machine implements AnyMachine {
     return this.#sidecar.configure(pool, { encrypt, publish })
   }
 
-  /** Offers a pool to the network; resolves to what others subscribe to when that is durably wanted, and the rest goes on in the background. */
-  async publish(path: unknown, options: PublishOptions = {}): Promise<string> {
-    return this.#sidecar.publish(await this.pools.control(path), options)
-  }
-
-  /** Offers it no more. Who has blocks of it keeps them. */
-  async unpublish(path: unknown): Promise<void> {
-    return this.#sidecar.unpublish(await this.pools.control(path))
-  }
-
-  /** Follows a peer's pool: handlers run on its entries from now on. */
-  subscribe(published: unknown, options: SubscribeOptions = {}): Promise<PoolControl> {
-    return this.#sidecar.subscribe(published, options)
-  }
-
-  /** Follows it no more. What has come stays. */
-  async unsubscribe(published: unknown): Promise<void> {
-    return this.#sidecar.unsubscribe(await this.pools.control(parseCapability(published).key))
-  }
-
   /** Follows the peers' pools of a config, and no more those that an earlier config named. */
   syncSubscriptions(config: OverpoolConfig): Promise<void> {
     return this.#sidecar.syncSubscriptions(config)
   }
 
   /** Resolves when the network has taken the announcement of a published pool. */
-  announced(pool: PoolControl): Promise<void> {
-    return this.#sidecar.announced(pool, this.#stopping.signal)
+  async announced(path: unknown): Promise<void> {
+    return this.#sidecar.announced(await this.pools.control(path), this.#stopping.signal)
   }
 
   /** The public key by which other machines know this one, 64 hex. */
@@ -269,7 +253,7 @@ export class Machine implements AnyMachine {
     const { maxAttempts, onPoison, timeoutMs } = this.#settings.get(bell.pool) ?? DEFAULT_SETTINGS
     const key = this.#sidecar.keyOf(bell.pool)
     const pool = key === undefined ? await this.pools.control(bell.pool) : { key }
-    const onTx = (event: TxEvent) => handler.onTx(event, this.pools)
+    const onTx = (event: TxEvent) => handler.onTx(event, this.#handlersPools)
     const options = {
       handler: handler.name,
       stores,

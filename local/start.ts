@@ -4,9 +4,9 @@ import { checkConfig, type OverpoolConfig } from '../shared/config/config.ts'
 import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import type { OnTx } from '../shared/machine/pools.ts'
+import type { OnTx } from '../shared/machine/machine.ts'
 import { folderLayout, makeFolder } from './folder.ts'
-import { type Handler, Machine } from './machine.ts'
+import { EmbeddedMachine, type Handler } from './machine.ts'
 import type { Ports } from './ports.ts'
 import type { MachineReport } from './report.ts'
 
@@ -27,7 +27,7 @@ export interface StartOptions {
 
 export interface Started {
   url: string
-  machine: Machine
+  machine: EmbeddedMachine
   /** the pools of the config, and the file of each one's handler */
   pools: { path: string; handler?: string }[]
   close: () => Promise<void>
@@ -50,7 +50,7 @@ export async function start(options: StartOptions): Promise<Started> {
   makeFolder(dir)
   let plan = await readPlan(options)
   const network = JSON.stringify(plan.config.network)
-  const machine = await Machine.open({ dir, network: plan.config.network, report: options.report, ports: options.ports })
+  const machine = await EmbeddedMachine.open({ dir, network: plan.config.network, report: options.report, ports: options.ports })
   const handlers = new Map<string, LoadedHandler>()
   const watchers = new Map<string, FSWatcher>()
   let broken = false

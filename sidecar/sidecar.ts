@@ -1,19 +1,9 @@
 import { parallel } from '../shared/aws/call.ts'
 import type { Clock } from '../shared/clock.ts'
 import type { NetworkSettings, OverpoolConfig, PoolConfig } from '../shared/config/config.ts'
-import { subscriptionsOf } from '../shared/config/handlers.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { isPeerPool, parseCapability } from '../shared/ledger/capability.ts'
-import {
-  checkPublished,
-  encryption,
-  type PublishOptions,
-  publish,
-  type SubscribeOptions,
-  subscribe,
-  unpublish,
-  unsubscribe,
-} from '../shared/machine/control.ts'
+import { isPeerPool } from '../shared/ledger/capability.ts'
+import { checkPublished, encryption, MachineControl } from '../shared/machine/control.ts'
 import type { Queue } from '../shared/queue/port.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import type { Stores } from '../shared/store/port.ts'
@@ -53,6 +43,8 @@ export interface SidecarOptions {
 
 /** Keeps the ledger of a machine, or of one shard of it: the writers of its pools, their hypercores and their part in the network. Whoever opens it closes it. */
 export class Sidecar {
+  /** what is wanted of the pools: written by callers, and by the config */
+  readonly control: MachineControl
   readonly #options: SidecarOptions
   readonly #cores: CoreStore
   readonly #consumer: IngressConsumer
@@ -86,6 +78,8 @@ export class Sidecar {
     this.#consumer = new IngressConsumer({ stores, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs, owns: shard?.owns })
     const noNetwork = (error: OverpoolError) => report({ kind: 'no-network', error })
     const swarm = new Swarm(machineKeyPair(seed, shard?.index), options.network, clock, noNetwork)
+    const secretOf = async (path: string) => poolKeys(seed, path).secret
+    this.control = new MachineControl({ stores, clock, secretOf, changed: () => this.#network.look() })
     this.#network = new PoolNetwork({ stores, cores, swarm, consumer: this.#consumer, ringers, clock, report, owns: shard?.owns, lookMs })
   }
 
@@ -150,50 +144,14 @@ export class Sidecar {
     if (changed) await this.#options.stores.control.update(pool.path, changed)
     await (changed ? this.#consumer.reopen(pool.path) : this.#consumer.writer(pool.path))
     const taken = { ...pool, ...changed }
-    if (published) await this.publish(taken, published === true ? {} : published)
-    else if (published === false) await this.unpublish(taken)
+    if (published) await this.control.publish(pool.path, published === true ? {} : published)
+    else if (published === false) await this.control.unpublish(pool.path)
     return taken
   }
 
-  /** Offers a pool to the network; resolves to what others subscribe to when that is durably wanted, and the rest goes on in the background. */
-  async publish(pool: PoolControl, options: PublishOptions = {}): Promise<string> {
-    const { stores, seed } = this.#options
-    const capability = await publish(pool, () => poolKeys(seed, pool.path).secret, options, stores)
-    void this.#network.look()
-    return capability
-  }
-
-  /** Offers it no more. Who has blocks of it keeps them. */
-  async unpublish(pool: PoolControl): Promise<void> {
-    await unpublish(pool, this.#options.stores)
-    await this.#network.look()
-  }
-
-  /** Follows a peer's pool: handlers run on its entries from now on. */
-  async subscribe(published: unknown, options: SubscribeOptions = {}): Promise<PoolControl> {
-    const { stores, clock } = this.#options
-    const pool = await subscribe(published, options, stores, clock.now())
-    void this.#network.look()
-    return pool
-  }
-
-  /** Follows it no more. What has come stays. */
-  async unsubscribe(pool: PoolControl): Promise<void> {
-    await unsubscribe(pool, this.#options.stores)
-    await this.#network.look()
-  }
-
-  /** Follows the peers' pools of a config; those that an earlier config named, and this one does not, no more. */
-  async syncSubscriptions(config: Pick<OverpoolConfig, 'subscribe'>): Promise<void> {
-    const { stores, shard } = this.#options
-    const desired = subscriptionsOf(config).map((one) => ({ ...one, path: parseCapability(one.key).key }))
-    const keys = new Set(desired.map(({ path }) => path))
-    for (const pool of await stores.control.list()) {
-      if (pool.desired?.subscribe && pool.desired.byConfig && !keys.has(pool.path)) await this.unsubscribe(pool)
-    }
-    for (const { path, key, from, peer } of desired) {
-      if (shard?.owns(path) ?? true) await this.subscribe(key, { from, peer, byConfig: true })
-    }
+  /** Follows the peers' pools of a config, as far as they are this shard's; no more those that an earlier config named and this one does not. */
+  syncSubscriptions(config: Pick<OverpoolConfig, 'subscribe'>): Promise<void> {
+    return this.control.syncSubscriptions(config, this.#options.shard?.owns)
   }
 
   /** Resolves when the network has taken the announcement of a published pool. */

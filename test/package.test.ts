@@ -52,7 +52,7 @@ describe('npm pack', () => {
   it('packs JavaScript, types and what its package.json names, and nothing of this machine', () => {
     for (const path of packed)
       expect(path).toMatch(
-        /^(dist\/.+\.(js|d\.ts)|import\.mjs|node-version\.cjs|overpool\.cjs|require\.(cjs|d\.cts)|package\.json|README\.md|docs\/.+)$/,
+        /^(dist\/.+\.(js|d\.ts)|package\/(import\.mjs|node-version\.cjs|overpool\.cjs|require\.(cjs|d\.cts))|package\.json|README\.md|docs\/.+)$/,
       )
     expect(packed.filter((path) => /test|template|functions\/handlers/.test(path))).toEqual([])
     const named = JSON.stringify(JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')), [
@@ -86,7 +86,7 @@ describe('the library', () => {
         ])))`,
       'two.mjs': `
         import Overpool, { Overpool as same, defineConfig, OverpoolError } from 'overpool-cloud'
-        import * as guarded from '../node_modules/overpool-cloud/import.mjs'
+        import * as guarded from '../node_modules/overpool-cloud/package/import.mjs'
         import * as library from 'overpool-cloud'
         console.log(Overpool === same, Object.keys(library).every((name) => library[name] === guarded[name]), typeof defineConfig, typeof OverpoolError)`,
       'three.cjs': `require('./two-sync.mjs')`,

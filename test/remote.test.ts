@@ -15,9 +15,9 @@ describe('a machine that another process runs', { timeout: 60_000 }, () => {
     expect(await remote.id()).toBe(await machine.pool.id())
 
     const pool = () => remote.pools.control('mypool')
-    await expect(remote.announced(await pool())).rejects.toMatchObject({ code: 'BAD_ARGUMENT' })
-    expect(await remote.publish('mypool')).toBe(key)
-    await remote.announced(await pool())
+    await expect(remote.announced('mypool')).rejects.toMatchObject({ code: 'BAD_ARGUMENT' })
+    expect(await remote.control.publish('mypool')).toBe(key)
+    await remote.announced('mypool')
     expect(await machine.pool.status()).toMatchObject([{ path: 'mypool', published: true, network: { announced: true } }])
 
     await remote.pools.post({ path: 'mypool', payment: sampleTransaction('from beside') })
@@ -32,8 +32,8 @@ describe('a machine that another process runs', { timeout: 60_000 }, () => {
     await machine.pool.create({ path: 'mypool', port: false })
     await machine.pool.close()
     const remote = openFolder(machine.dir)
-    await remote.publish('mypool')
-    const announced = remote.announced(await remote.pools.control('mypool'))
+    await remote.control.publish('mypool')
+    const announced = remote.announced('mypool')
     const closed = expect(announced).rejects.toMatchObject({ code: 'CLOSED' })
     await remote.close()
     await closed

@@ -2,7 +2,7 @@ import type { Clock } from '../../shared/clock.ts'
 import type { CheckedSettings } from '../../shared/config/config.ts'
 import { isPeerPool } from '../../shared/ledger/capability.ts'
 import type { TxEvent } from '../../shared/machine/event.ts'
-import type { Pools } from '../../shared/machine/pools.ts'
+import type { LedgerPools } from '../../shared/machine/pools.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { answerBatch, type BellsDeps, type BellsEvent, type BellsResponse } from './lambda.ts'
 import type { RunnerReport } from './report.ts'
@@ -18,7 +18,7 @@ export interface FunctionDeps {
   /** that of its bells */
   queue: BellsDeps['queue']
   stores: Stores
-  pools: Pick<Pools, 'control'>
+  pools: Pick<LedgerPools, 'control'>
   settings: (path: string) => Pick<CheckedSettings, 'maxAttempts' | 'onPoison' | 'timeoutMs'>
   clock: Clock
   /** the user's function */

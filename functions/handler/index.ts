@@ -6,8 +6,11 @@ import { Bucket } from '../../shared/blobs/bucket.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { type CheckedSettings, checkPool, checkSettings } from '../../shared/config/config.ts'
 import { readEnv } from '../../shared/config/env.ts'
+import { OverpoolError } from '../../shared/errors.ts'
+import { MachineControl } from '../../shared/machine/control.ts'
 import type { TxEvent } from '../../shared/machine/event.ts'
-import { type OnTx, Pools } from '../../shared/machine/pools.ts'
+import { type OnTx, poolsOf } from '../../shared/machine/machine.ts'
+import { LedgerPools } from '../../shared/machine/pools.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { ShardedIngress } from '../../shared/shards.ts'
 import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
@@ -35,8 +38,20 @@ const queue = new SqsQueue({ client, url: env.BELLS_URL, blobs: messages })
 const own = new Map(Object.entries(config.pools).map(([path, pool]) => [path, checkPool(pool, `pools.${path}`)]))
 const others = checkSettings({}, '')
 const settings = (path: string): CheckedSettings => own.get(path) ?? others
-const pools = new Pools({ stores, ingress, clock, settings, postFailed: (error) => report({ kind: 'post-failed', error }) })
+const pools = new LedgerPools({ stores, ingress, clock, settings, postFailed: (error) => report({ kind: 'post-failed', error }) })
 const onTx = ('onTx' in user ? user.onTx : (user as { default?: unknown }).default) as OnTx
+
+const control = new MachineControl({
+  stores,
+  clock,
+  secretOf: async (path) => {
+    throw new OverpoolError(
+      'DEPLOYED',
+      `what opens "${path}", an encrypted pool, is made from the machine's seed, which its functions cannot read: set \`publish\` in the config, and \`overpool --stack … pub ${path}\` prints it`,
+    )
+  },
+})
+const handlersPools = poolsOf({ pools, control })
 
 function report(report: RunnerReport | PostFailed): void {
   telemetry.log.error(lineOf(report), { kind: report.kind, ...('pool' in report && { pool: report.pool }) })
@@ -47,7 +62,7 @@ function report(report: RunnerReport | PostFailed): void {
 function handle(event: TxEvent): unknown {
   telemetry.count('entries')
   telemetry.time('lagMs', Math.max(0, clock.now() - event.at))
-  return onTx(event, pools)
+  return onTx(event, handlersPools)
 }
 
 const answer = handlerFunction({

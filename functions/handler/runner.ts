@@ -1,9 +1,9 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Clock } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, entriesOf } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/entry.ts'
 import type { Bell } from '../../shared/ledger/messages.ts'
+import { type HandlerContext, handlerContext } from '../../shared/machine/context.ts'
 import { eventOf, type TxEvent } from '../../shared/machine/event.ts'
 import { backoff } from '../../shared/retry.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
@@ -17,22 +17,6 @@ const MAX_ERROR = 1_000
 const MARGIN_MS = 1_000
 /** Why an entry is given up that no attempt has come to an end with. */
 const NO_END = 'the process ended while the handler ran, each time'
-
-/** Where a handler is while it runs: what it posts is posted as a consequence of this entry (Promise 3). */
-export interface HandlerContext {
-  handler: string
-  cause: { key: string; seq: number }
-  hops: number
-  /** number of the next post */
-  ordinal: number
-  /** posts under way: the entry is not finished before they are, though the handler may forget to await them */
-  posts: Promise<unknown>[]
-  /** the entry is finished, though code that the handler began may still run: what it posts, nobody waits for */
-  ended: boolean
-}
-
-/** The handler that the current code runs in, however deep. */
-export const handlerContext = new AsyncLocalStorage<HandlerContext>()
 
 export interface RunnerOptions {
   /** the handler's name: its cursor, its dead letters and the ids of its posts go by it */

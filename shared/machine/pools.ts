@@ -1,11 +1,9 @@
-import { handlerContext } from '../../functions/handler/runner.ts'
-import { type CheckedPayment, checkPayment } from '../bip270/payment.ts'
 import { type Clock, timeLeft } from '../clock.ts'
 import type { CheckedSettings } from '../config/config.ts'
 import { OverpoolError } from '../errors.ts'
 import { type Block, entriesOf } from '../ledger/block.ts'
 import { isPeerPool } from '../ledger/capability.ts'
-import { type Cause, type EntryId, hex, isUint, type PaymentFields, toStorable } from '../ledger/entry.ts'
+import { type Cause, hex, isUint } from '../ledger/entry.ts'
 import type { Ingress } from '../queue/port.ts'
 import { lengthOf } from '../store/blocks.ts'
 import type { PoolControl } from '../store/control.ts'
@@ -13,7 +11,10 @@ import type { Stores } from '../store/port.ts'
 import type { Receipt } from '../store/receipts.ts'
 import { scanTransaction } from '../transaction/index.ts'
 import { accept, type Poster } from './accept.ts'
-import { eventOf, type Payment, type TxEvent } from './event.ts'
+import { eventOf, type TxEvent } from './event.ts'
+import { findPool } from './find-pool.ts'
+import { optionsOf } from './options.ts'
+import { asPoster, type CheckedPost, checkPost, type Posted, type PostOptions } from './post.ts'
 
 /** How long a read waits for posts that are on their way into the ledger, ms. */
 const OWN_POSTS_MS = 1_000
@@ -21,34 +22,10 @@ const OWN_POSTS_MS = 1_000
 const LOOK_MS = 5
 /** It waits for so many of the newest posts to a pool. */
 const MAX_OWN_POSTS = 100
-/** Pools that an error names. */
-const MAX_LISTED = 50
 /** `tail` gives ten entries unless told otherwise. */
 const TAIL_SIZE = 10
 
-/** What `post` takes for a transaction: its hex, or an object that has it, such as a Transaction of @bsv/sdk (`toHex`) or of bsv 1 (`toString`). */
-export type TransactionLike = string | { toHex(): string } | { toString(): string; toBuffer(): Uint8Array }
-/** What `post` takes for a payment: a BIP270 Payment, or its transaction alone. */
-export type PaymentLike = TransactionLike | ({ transaction: TransactionLike } & PaymentFields)
-
-export interface PostOptions {
-  path: string
-  payment: PaymentLike
-  /** names the post: a second one of this name is no second entry of the pool */
-  id?: string
-}
-
-export interface Posted {
-  payment: Payment
-  /** txid, 64 hex */
-  hash: string
-  id: EntryId
-}
-
-/** A `tx` handler; what a user's handler file exports. */
-export type OnTx = (event: TxEvent, pool: Pools) => unknown
-
-export interface PoolsDeps {
+export interface LedgerPoolsDeps {
   stores: Stores
   ingress: Ingress
   clock: Clock
@@ -57,54 +34,13 @@ export interface PoolsDeps {
   postFailed: (error: unknown) => void
 }
 
-/** A post whose payment has been read: nothing that the program does to its objects from now on changes it. */
-export interface CheckedPost {
-  path: unknown
-  payment: CheckedPayment
-}
-
-/** @throws OverpoolError BAD_ARGUMENT, BAD_TRANSACTION, BAD_PAYMENT, PAYMENT_TOO_LARGE */
-export function checkPost(options: PostOptions): CheckedPost {
-  const { path, payment } = optionsOf(options, 'post')
-  const { scanned, fields } = checkPayment(paymentOf(payment))
-  return { path, payment: { scanned, fields: toStorable(fields) } }
-}
-
-/** The options of a call, none for none, or BAD_ARGUMENT. */
-export function optionsOf<T extends object>(options: T | undefined, method: string): Partial<T> {
-  if (typeof options === 'object') return options ?? {}
-  if (options === undefined) return {}
-  throw new OverpoolError('BAD_ARGUMENT', `${method} takes an object, not a ${typeof options}`)
-}
-
-/**
- * Runs a post as whoever the calling code is: a program, or a handler at an entry. Its number among the handler's posts is taken at once: what comes
- * first in the code is the first post, however the promises are awaited. A failure inside a handler is told to `failed`, since the handler may not look.
- */
-export function asPoster<T>(
-  options: { id?: string } | undefined,
-  post: (poster: Poster) => Promise<T>,
-  failed: (error: unknown) => void,
-): Promise<T> {
-  const name = options?.id
-  const context = handlerContext.getStore()
-  if (name !== undefined && (typeof name !== 'string' || !name))
-    return Promise.reject(new OverpoolError('BAD_ARGUMENT', 'the id of a post is a string of at least one character'))
-  if (!context) return post({ source: 'api', name })
-  const { handler, cause, hops } = context
-  const posting = post({ source: 'handler', handler, cause, hops, ordinal: context.ordinal++, name })
-  if (!context.ended) context.posts.push(posting)
-  posting.catch(failed)
-  return posting
-}
-
 /** The pools of a machine as programs and handlers use them: post, get, tail, read, prune; over the ports, wherever they lead. */
-export class Pools {
-  readonly #deps: PoolsDeps
+export class LedgerPools {
+  readonly #deps: LedgerPoolsDeps
   /** posts of each pool that may be on their way into the ledger, the newest of them */
   readonly #ownPosts = new Map<string, Set<Pick<Receipt, 'key' | 'id'>>>()
 
-  constructor(deps: PoolsDeps) {
+  constructor(deps: LedgerPoolsDeps) {
     this.#deps = deps
   }
 
@@ -220,16 +156,8 @@ export class Pools {
   }
 
   /** What is known of a pool, or POOL_NOT_FOUND with those that there are. */
-  async control(path: unknown): Promise<PoolControl> {
-    const { stores } = this.#deps
-    const pool = typeof path === 'string' ? await stores.control.read(path) : undefined
-    if (pool) return pool
-    const there = (await stores.control.list()).map((each) => each.path)
-    const named = typeof path === 'string' ? `no pool named "${path.slice(0, 80)}"` : 'say which pool: { path: … }'
-    throw new OverpoolError(
-      'POOL_NOT_FOUND',
-      `${named}; ${there.length ? `this machine has: ${listed(there)}` : 'this machine has none yet: make one with create({ path })'}`,
-    )
+  control(path: unknown): Promise<PoolControl> {
+    return findPool(this.#deps.stores.control, path)
   }
 
   list(): Promise<PoolControl[]> {
@@ -307,30 +235,5 @@ export class Pools {
       if (waiting + inFlight === 0) return
       await clock.sleep(LOOK_MS)
     }
-  }
-}
-
-function listed(names: string[]): string {
-  const more = names.length - MAX_LISTED
-  return names.slice(0, MAX_LISTED).join(', ') + (more > 0 ? ` and ${more} more` : '')
-}
-
-function paymentOf(payment: unknown): unknown {
-  if (typeof payment !== 'object' || payment === null) return { transaction: payment }
-  const { transaction } = payment as { transaction?: unknown }
-  if (typeof transaction === 'object') return { ...payment, transaction: hexOf(transaction) }
-  const hex = transaction === undefined ? hexOf(payment) : payment
-  return hex === payment ? payment : { transaction: hex }
-}
-
-/** A transaction object as its hex, anything else as it is. `toString` gives it in the library of the original's time. */
-function hexOf(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
-  const object = value as { toHex?: unknown; toString(): string }
-  try {
-    if (typeof object.toHex === 'function') return object.toHex()
-    return object.toString === Object.prototype.toString ? value : object.toString()
-  } catch (cause) {
-    throw new OverpoolError('BAD_PAYMENT', 'the transaction object could not be turned into hex', { cause })
   }
 }

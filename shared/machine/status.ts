@@ -1,6 +1,6 @@
 import { isPeerPool } from '../ledger/capability.ts'
 import type { Network } from '../store/control.ts'
-import type { Pools } from './pools.ts'
+import type { LedgerPools } from './pools.ts'
 
 /** How a pool stands, here and in the network. */
 export interface PoolStatus {
@@ -24,7 +24,7 @@ export interface PoolStatus {
   halted?: string
 }
 
-export async function statusOf(pools: Pools): Promise<PoolStatus[]> {
+export async function statusOf(pools: LedgerPools): Promise<PoolStatus[]> {
   return Promise.all(
     (await pools.list()).map(async ({ path, key, desired = {}, network, begins, halted }) => {
       const { blocks, entries } = await pools.size(path)

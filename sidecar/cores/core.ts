@@ -4,6 +4,7 @@ import Hypercore, { type Manifest } from 'hypercore'
 import crypto, { type KeyPair } from 'hypercore-crypto'
 import { OverpoolError } from '../../shared/errors.ts'
 import type { Capability } from '../../shared/ledger/capability.ts'
+import { discoveryKeyOf } from '../../shared/ledger/discovery-key.ts'
 import type { Signed } from '../../shared/store/control.ts'
 import { Fetcher } from './fetcher.ts'
 import { type Tree, TreeHash } from './signed.ts'
@@ -83,11 +84,6 @@ export function poolKeys(seed: Uint8Array, path: string): PoolKeys {
 /** The key pair by which other machines know this one, or one of its shards: the same seed gives the same. */
 export function machineKeyPair(seed: Uint8Array, shard = 0): KeyPair {
   return crypto.keyPair(derived(seed, shard ? `overpool machine\0${shard}` : 'overpool machine'))
-}
-
-/** What a pool is looked for by in the network: it does not tell the key. Both 64 hex. */
-export function discoveryKeyOf(key: string): string {
-  return crypto.discoveryKey(Buffer.from(key, 'hex')).toString('hex')
 }
 
 function derived(seed: Uint8Array, purpose: string): Buffer {

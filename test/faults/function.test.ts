@@ -8,7 +8,7 @@ import { checkSettings, type PoolSettings } from '../../shared/config/config.ts'
 import { MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
 import { encodeBell } from '../../shared/ledger/messages.ts'
 import type { TxEvent } from '../../shared/machine/event.ts'
-import { Pools } from '../../shared/machine/pools.ts'
+import { LedgerPools } from '../../shared/machine/pools.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
 import type { Stores } from '../../shared/store/port.ts'
@@ -70,7 +70,7 @@ function source({ onTx, pools, clock = systemClock, functionMs = 120_000 }: Func
     handler: 'main',
     queue,
     stores,
-    pools: new Pools({ stores, ingress: queue, clock, settings, postFailed: () => {} }),
+    pools: new LedgerPools({ stores, ingress: queue, clock, settings, postFailed: () => {} }),
     settings,
     clock,
     async onTx({ path, seq }: TxEvent) {

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
 import { Overpool } from '../../client/overpool.ts'
 import { folderLayout } from '../../local/folder.ts'
-import { Machine } from '../../local/machine.ts'
+import { EmbeddedMachine } from '../../local/machine.ts'
 import type { TxEvent } from '../../shared/machine/event.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 
@@ -30,7 +30,7 @@ async function program(dir: string, code: string): Promise<string[]> {
 
 it('a machine that cannot open leaves nothing behind, so that its program can end', async () => {
   using temp = tempDir()
-  const machine = await Machine.open({ dir: temp.dir, report: () => {} })
+  const machine = await EmbeddedMachine.open({ dir: temp.dir, report: () => {} })
   await machine.create('a')
   await machine.create('b')
   await machine.close()

@@ -3,12 +3,12 @@ import { systemClock } from '../../shared/clock.ts'
 import { checkSettings } from '../../shared/config/config.ts'
 import { encodeBlock } from '../../shared/ledger/block.ts'
 import { decodeIngress } from '../../shared/ledger/messages.ts'
-import { Pools } from '../../shared/machine/pools.ts'
+import { LedgerPools } from '../../shared/machine/pools.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { blockOf, type Ledger, postOf, tempLedger } from './ledger.ts'
 
-function poolsOf({ stores, ingress }: Ledger, clock = systemClock): Pools {
-  return new Pools({ stores, ingress, clock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+function poolsOf({ stores, ingress }: Ledger, clock = systemClock): LedgerPools {
+  return new LedgerPools({ stores, ingress, clock, settings: () => checkSettings({}, ''), postFailed: () => {} })
 }
 
 it('an entry is found as soon as its block is in the ledger, though its receipt is still on its way', async () => {

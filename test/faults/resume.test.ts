@@ -4,7 +4,9 @@ import { DatabaseSync } from 'node:sqlite'
 import { DeleteItemCommand } from '@aws-sdk/client-dynamodb'
 import { expect, it } from 'vitest'
 import { openLedgerFile } from '../../local/ports.ts'
-import { resume } from '../../shared/machine/control.ts'
+import { systemClock } from '../../shared/clock.ts'
+import { MachineControl } from '../../shared/machine/control.ts'
+import type { Stores } from '../../shared/store/port.ts'
 import { awsClients } from '../aws/clients.ts'
 import { awsPorts } from '../machine/aws-ports.ts'
 import { payment, TestMachine, until } from '../machine/machine.ts'
@@ -37,7 +39,7 @@ it('a mirror that was changed is not signed again when the cores are lost: the p
   expect((await machine.post('mypool', payment('refused'))).status).toBe(503)
 
   const ledger = openLedgerFile(machine.dir)
-  await resume((await ledger.stores.control.read('mypool'))!, ledger.stores)
+  await controlOf(ledger.stores).resume('mypool')
   ledger.close()
   const again = await until(
     () => machine.call('control', 'mypool'),
@@ -98,7 +100,7 @@ it.each(['sqlite', 'aws'] as const)(
     const control = () => machine.call('control', 'mypool')
     await until(control, ({ halted }) => halted !== undefined)
     const { stores, close } = await mirrorOf(machine, side)
-    await resume((await stores.control.read('mypool'))!, stores)
+    await controlOf(stores).resume('mypool')
     await until(control, ({ halted, rebuild, treeHash }) => !halted && !rebuild && treeHash !== undefined)
     expect(await control(), 'it is told how long it is now').toMatchObject({ coreLength: 3, checkpoint: 3 })
     expect(await machine.call('cursor', 'mypool')).toMatchObject({ seq: 2 })
@@ -117,3 +119,7 @@ it.each(['sqlite', 'aws'] as const)(
     expect(await machine.verify('mypool')).toMatchObject({ entries: 4, receipts: 4, coreLength: 4, signedBlocks: 4, problems: 0 })
   },
 )
+
+function controlOf(stores: Stores): MachineControl {
+  return new MachineControl({ stores, clock: systemClock, secretOf: () => Promise.reject(new Error('nothing is published here')) })
+}

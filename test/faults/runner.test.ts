@@ -6,7 +6,7 @@ import { checkSettings } from '../../shared/config/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { encodeBell } from '../../shared/ledger/messages.ts'
 import type { TxEvent } from '../../shared/machine/event.ts'
-import { Pools } from '../../shared/machine/pools.ts'
+import { LedgerPools } from '../../shared/machine/pools.ts'
 import { redrive } from '../../shared/machine/progress.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { until } from '../machine/machine.ts'
@@ -55,7 +55,7 @@ it('an entry is finished when all its posts are held, those too that come after 
   await using ledger = await tempLedger()
   const { stores, ingress } = ledger
   await stores.blocks.put('a', blockOf(0, 0, 'entry'))
-  const pools = new Pools({ stores, ingress, clock: systemClock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+  const pools = new LedgerPools({ stores, ingress, clock: systemClock, settings: () => checkSettings({}, ''), postFailed: () => {} })
   const postTwo = async () => {
     for (const text of ['one', 'two', 'three']) await pools.post({ path: 'a', payment: sampleTransaction(text) })
   }
@@ -77,7 +77,13 @@ function falteringPools({ stores, ingress }: Ledger) {
     send: (...args: Parameters<typeof ingress.send>) =>
       faltering.isAway ? Promise.reject(new OverpoolError('UNAVAILABLE', 'SQS is away', { retryable: true })) : ingress.send(...args),
   }
-  const pools = new Pools({ stores, ingress: faltering, clock: systemClock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+  const pools = new LedgerPools({
+    stores,
+    ingress: faltering,
+    clock: systemClock,
+    settings: () => checkSettings({}, ''),
+    postFailed: () => {},
+  })
   return { faltering, pools }
 }
 

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest'
 import { systemClock } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
+import { discoveryKeyOf } from '../../shared/ledger/discovery-key.ts'
 import type { Control } from '../../shared/store/control.ts'
-import { discoveryKeyOf } from '../../sidecar/cores/core.ts'
 import { Subscription } from '../../sidecar/peers/subscription.ts'
 import { tempLedger } from './ledger.ts'
 

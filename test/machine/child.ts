@@ -1,4 +1,4 @@
-import { Machine } from '../../local/machine.ts'
+import { EmbeddedMachine } from '../../local/machine.ts'
 import { type Ports, sqlitePorts } from '../../local/ports.ts'
 import { lineOf } from '../../local/report.ts'
 import type { NetworkSettings, PoolSettings } from '../../shared/config/config.ts'
@@ -30,7 +30,7 @@ export type Answer = { id: number; value?: unknown; error?: { code?: string; mes
 const options = JSON.parse(process.argv[2]!) as ChildOptions
 const reports: string[] = []
 let ports: Ports
-const machine = await Machine.open({
+const machine = await EmbeddedMachine.open({
   dir: options.dir,
   network: options.network,
   async ports(dir) {
@@ -55,11 +55,11 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   length: machine.pools.length.bind(machine.pools),
   read: (args: { path: string; from?: number; to?: number }) => Array.fromAsync(machine.pools.read(args)),
   trail: (args: { path: string; hash: string }) => Array.fromAsync(machine.pools.trail(args)),
-  pub: (path: string, args?: PublishOptions) => machine.publish(path, args),
-  unpub: machine.unpublish.bind(machine),
-  sub: (key: string, args?: SubscribeOptions) => machine.subscribe(key, args),
-  unsub: machine.unsubscribe.bind(machine),
-  announced: async (path: string) => machine.announced(await machine.pools.control(path)),
+  pub: (path: string, args?: PublishOptions) => machine.control.publish(path, args),
+  unpub: (path: string) => machine.control.unpublish(path),
+  sub: (key: string, args?: SubscribeOptions) => machine.control.subscribe(key, args),
+  unsub: (key: string) => machine.control.unsubscribe(key),
+  announced: (path: string) => machine.announced(path),
   status: () => statusOf(machine.pools),
   reports: () => reports,
   ingress: () => ports.ingress.depth(),

@@ -9,7 +9,9 @@ import { systemClock } from '../../shared/clock.ts'
 import { checkSettings, type PoolSettings } from '../../shared/config/config.ts'
 import type { EnvOf } from '../../shared/config/env.ts'
 import { reasonOf } from '../../shared/errors.ts'
-import { Pools } from '../../shared/machine/pools.ts'
+import { MachineControl } from '../../shared/machine/control.ts'
+import { poolsOf } from '../../shared/machine/machine.ts'
+import { LedgerPools } from '../../shared/machine/pools.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { ShardedIngress, shardOf } from '../../shared/shards.ts'
 import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
@@ -43,7 +45,7 @@ interface Functions {
   shape: Shape
   ingress: ShardedIngress
   app: ReturnType<typeof paymentsApp>
-  pools: Pools
+  pools: LedgerPools
   answer: ReturnType<typeof handlerFunction>
 }
 
@@ -122,14 +124,20 @@ export class CloudMachine extends TestMachine implements WithTasks {
     })
     const common = { stores, clock: systemClock, settings: (path: string) => doors.get(path)! }
     const report = (said: RunnerReport | PostFailed) => this.#reports.push(`${said.kind}: ${lineOf(said)}`)
-    const pools = new Pools({ ...common, ingress, postFailed: (error) => report({ kind: 'post-failed', error }) })
+    const pools = new LedgerPools({ ...common, ingress, postFailed: (error) => report({ kind: 'post-failed', error }) })
+    const control = new MachineControl({
+      stores,
+      clock: systemClock,
+      secretOf: () => Promise.reject(new Error('no handler of the tests publishes')),
+    })
+    const handlersPools = poolsOf({ pools, control })
     const onTx = handlerOf(new FileRuns(join(this.dir, 'runs')))
     const answer = handlerFunction({
       ...common,
       handler: HANDLER,
       queue: queue(shape.bellsUrl(HANDLER)),
       pools,
-      onTx: (event) => onTx(event, pools),
+      onTx: (event) => onTx(event, handlersPools),
       report,
       failed: (error) => this.#reports.push(`failed to answer: ${reasonOf(error)}`),
     })

@@ -1,6 +1,6 @@
 import { appendFileSync } from 'node:fs'
 import type { TxEvent } from '../../shared/machine/event.ts'
-import type { Pools } from '../../shared/machine/pools.ts'
+import type { Pools } from '../../shared/machine/machine.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 
 /** What a payment asks of the test's handler, as JSON in its memo. */
@@ -77,7 +77,7 @@ export function handlerOf(runs: Runs): (e: TxEvent, pool: Pools) => Promise<void
       })
     }
     const [next, ...pools] = wish.relay?.pools ?? []
-    if (next !== undefined && (await pool.list()).some(({ path }) => path === next)) {
+    if (next !== undefined && (await pool.status()).some(({ path }) => path === next)) {
       const relay = { pools, text: wish.relay!.text }
       await pool.post({
         path: next,

@@ -1,5 +1,5 @@
 import type { TxEvent } from '../../shared/machine/event.ts'
-import type { Pools } from '../../shared/machine/pools.ts'
+import type { LedgerPools } from '../../shared/machine/pools.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import type { Process, Scheduler } from './scheduler.ts'
 
@@ -50,7 +50,7 @@ export class Handlers {
   }
 
   /** `onTx` of a handler in this process. */
-  handle(handler: string, event: TxEvent, pools: Pools, process: Process): unknown {
+  handle(handler: string, event: TxEvent, pools: LedgerPools, process: Process): unknown {
     const { scheduler, beginning } = this.#options
     const run = `${handler} ${event.path} ${event.seq}`
     const wish = wishOf(event.payment)
@@ -65,7 +65,7 @@ export class Handlers {
     return this.#run(event, wish, posts, pools, process).then(end)
   }
 
-  async #run(event: TxEvent, wish: Wish, posts: boolean, pools: Pools, process: Process): Promise<void> {
+  async #run(event: TxEvent, wish: Wish, posts: boolean, pools: LedgerPools, process: Process): Promise<void> {
     const { scheduler, dieWith } = this.#options
     if (wish.slow) await process.clock.sleep(SLOW_MS)
     if (wish.poison === 'before' || scheduler.fault(0.05)) throw new Error('the handler fails')
@@ -75,7 +75,7 @@ export class Handlers {
     if (process.dead || scheduler.fault(0.02)) await new Promise(() => {})
   }
 
-  async #post({ key, path, seq }: TxEvent, wish: Wish, pools: Pools): Promise<void> {
+  async #post({ key, path, seq }: TxEvent, wish: Wish, pools: LedgerPools): Promise<void> {
     const text = `${key.slice(0, 8)} ${seq} ${wish.how === 'fickle' ? this.#options.scheduler.below(1_000) : ''}`
     const payment = paymentOf(text, { ...wish, poison: undefined })
     const posting = pools.post({ path: wish.loop!, payment, id: wish.how === 'name' ? text : undefined })

@@ -4,7 +4,7 @@ import type { RunnerReport } from '../../functions/handler/report.ts'
 import { type Answer, answerBell } from '../../functions/handler/runner.ts'
 import { type CheckedSettings, checkSettings } from '../../shared/config/config.ts'
 import { type Bell, decodeBell, decodeIngress } from '../../shared/ledger/messages.ts'
-import { Pools } from '../../shared/machine/pools.ts'
+import { LedgerPools } from '../../shared/machine/pools.ts'
 import type { Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { PoolCore } from '../../sidecar/cores/core.ts'
@@ -190,8 +190,8 @@ export class World {
     )
   }
 
-  poolsOf(process: Process): Pools {
-    return new Pools({
+  poolsOf(process: Process): LedgerPools {
+    return new LedgerPools({
       stores: this.storesOf(process),
       ingress: this.queueOf(process, this.ingress),
       clock: process.clock,

@@ -1,0 +1,22 @@
+import { OverpoolError } from '../errors.ts'
+import type { Control, PoolControl } from '../store/control.ts'
+
+/** Pools that an error names. */
+const MAX_LISTED = 50
+
+/** What is known of a pool, or POOL_NOT_FOUND with those that there are. */
+export async function findPool(control: Control, path: unknown): Promise<PoolControl> {
+  const pool = typeof path === 'string' ? await control.read(path) : undefined
+  if (pool) return pool
+  const there = (await control.list()).map((each) => each.path)
+  const named = typeof path === 'string' ? `no pool named "${path.slice(0, 80)}"` : 'say which pool: { path: … }'
+  throw new OverpoolError(
+    'POOL_NOT_FOUND',
+    `${named}; ${there.length ? `this machine has: ${listed(there)}` : 'this machine has none yet: make one with create({ path })'}`,
+  )
+}
+
+function listed(names: string[]): string {
+  const more = names.length - MAX_LISTED
+  return names.slice(0, MAX_LISTED).join(', ') + (more > 0 ? ` and ${more} more` : '')
+}
