@@ -1,5 +1,5 @@
-import { existsSync, type FSWatcher, watch } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { existsSync } from 'node:fs'
+import { dirname, relative } from 'node:path'
 import { checkConfig, type OverpoolConfig } from '../shared/config/config.ts'
 import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load.ts'
@@ -9,9 +9,7 @@ import { folderLayout, makeFolder } from './folder.ts'
 import { EmbeddedMachine, type Handler } from './machine.ts'
 import type { Ports } from './ports.ts'
 import type { MachineReport } from './report.ts'
-
-/** Editors write a file in several steps: what changes within this time is one change, ms. */
-const DEBOUNCE_MS = 60
+import { FileWatch } from './watch.ts'
 
 export interface StartOptions {
   /** the config's file */
@@ -46,102 +44,111 @@ interface Plan {
 
 /** Starts the machine of a config, and follows the config and the handler files as they are saved. A mistake in one leaves what runs as it is. */
 export async function start(options: StartOptions): Promise<Started> {
-  const { dir, say } = options
+  const { dir, port, host, report, ports } = options
   makeFolder(dir)
-  let plan = await readPlan(options)
-  const network = JSON.stringify(plan.config.network)
-  const machine = await EmbeddedMachine.open({ dir, network: plan.config.network, report: options.report, ports: options.ports })
-  const handlers = new Map<string, LoadedHandler>()
-  const watchers = new Map<string, FSWatcher>()
-  let broken = false
-  let closing = false
-  let pending: NodeJS.Timeout | undefined
-  let reloading = Promise.resolve()
-
-  const apply = async (next: Plan) => {
-    for (const [path, { handler: _, publish, ...settings }] of Object.entries(next.config.pools))
-      await machine.create(path, settings, publish)
-    machine.serveOnly(Object.keys(next.config.pools))
-    await machine.syncSubscriptions(next.config)
-    for (const name of handlers.keys()) {
-      if (next.handlers.has(name)) continue
-      handlers.delete(name)
-      await machine.unhandle(name)
-    }
-    for (const [name, planned] of next.handlers) {
-      const working = handlers.get(name)
-      if (working) Object.assign(working, planned)
-      else {
-        handlers.set(name, planned)
-        await machine.handle(handlerOf(planned))
-      }
-    }
-    await machine.ringAgain()
-    plan = next
-  }
-
-  const reload = async () => {
-    try {
-      const next = await readPlan(options)
-      if (JSON.stringify(next.config.network) !== network) say('the settings of the network are taken at the next start')
-      await apply(next)
-      broken = false
-      say(
-        `reloaded; payments are taken at ${
-          Object.keys(plan.config.pools)
-            .map((path) => `${url}/${path}`)
-            .join(', ') || 'no pool'
-        }`,
-      )
-    } catch (error) {
-      broken = true
-      say(`not reloaded, the last good version goes on: ${error instanceof Error ? error.message : String(error)}`)
-    }
-    if (!closing) watchFiles()
-  }
-
-  /** Watches the folders of all files that the plan is made of. One that is watched stays so: between two watchers a change would be missed. */
-  const watchFiles = () => {
-    const folders = new Set(plan.files.map((file) => dirname(file)))
-    for (const [folder, watcher] of watchers) {
-      if (folders.has(folder)) continue
-      watcher.close()
-      watchers.delete(folder)
-    }
-    for (const folder of folders) {
-      if (watchers.has(folder) || !existsSync(folder)) continue
-      const watcher = watch(folder, (_, name) => {
-        // While a mistake stands, the file that mends it may be one that no good plan has seen.
-        if (name !== null && !broken && !plan.files.includes(join(folder, name))) return
-        clearTimeout(pending)
-        pending = setTimeout(() => (reloading = reloading.then(reload)), DEBOUNCE_MS)
-      })
-      watchers.set(
-        folder,
-        watcher.on('error', () => {}),
-      ) // a folder that is removed is not followed any more
-    }
-  }
-
-  let url = ''
+  const plan = await readPlan(options)
+  const machine = await EmbeddedMachine.open({ dir, network: plan.config.network, report, ports })
+  const running = new RunningConfig(options, machine, plan)
   try {
-    ;({ url } = await machine.listen(Object.keys(plan.config.pools), options.port, options.host))
-    await apply(plan)
-    watchFiles()
+    const { url } = await machine.listen(Object.keys(plan.config.pools), port, host)
+    await running.begin(url)
     const pools = Object.entries(plan.config.pools).map(([path, pool]) => ({ path, handler: pool.handler ?? plan.config.handler }))
-    return { url, machine, pools, close }
+    return { url, machine, pools, close: () => running.close() }
   } catch (error) {
-    await machine.close()
+    await running.close()
     throw error
   }
+}
 
-  async function close() {
-    closing = true
-    clearTimeout(pending)
-    for (const watcher of watchers.values()) watcher.close()
-    await reloading
-    await machine.close()
+/** A machine that does what a config says, and goes on to do so when the config or a handler is saved. */
+class RunningConfig {
+  readonly #options: StartOptions
+  readonly #machine: EmbeddedMachine
+  readonly #handlers = new Map<string, LoadedHandler>()
+  readonly #watch: FileWatch
+  readonly #network: string
+  #plan: Plan
+  #url = ''
+  /** there is a mistake in a file */
+  #isBroken = false
+  #isClosing = false
+  #reloading = Promise.resolve()
+
+  constructor(options: StartOptions, machine: EmbeddedMachine, plan: Plan) {
+    this.#options = options
+    this.#machine = machine
+    this.#plan = plan
+    this.#network = networkOf(plan)
+    // While a mistake stands, the file that mends it may be one that no good plan has seen.
+    this.#watch = new FileWatch(
+      (file) => this.#isBroken || this.#plan.files.includes(file),
+      () => (this.#reloading = this.#reloading.then(() => this.#reload())),
+    )
   }
+
+  async begin(url: string): Promise<void> {
+    this.#url = url
+    await this.#apply(this.#plan)
+    this.#watch.watch(this.#plan.files)
+  }
+
+  async #apply(plan: Plan): Promise<void> {
+    await this.#applyPools(plan.config)
+    await this.#applyHandlers(plan.handlers)
+    await this.#machine.ringAgain()
+    this.#plan = plan
+  }
+
+  async #applyPools(config: OverpoolConfig): Promise<void> {
+    for (const [path, { handler: _, publish, ...settings }] of Object.entries(config.pools))
+      await this.#machine.create(path, settings, publish)
+    this.#machine.serveOnly(Object.keys(config.pools))
+    await this.#machine.syncSubscriptions(config)
+  }
+
+  /** Stops the handlers that are gone, gives those that go on their new code, and sets new ones to work. */
+  async #applyHandlers(planned: Map<string, LoadedHandler>): Promise<void> {
+    for (const name of this.#handlers.keys()) {
+      if (planned.has(name)) continue
+      this.#handlers.delete(name)
+      await this.#machine.unhandle(name)
+    }
+    for (const [name, loaded] of planned) {
+      const working = this.#handlers.get(name)
+      if (working) Object.assign(working, loaded)
+      else {
+        this.#handlers.set(name, loaded)
+        await this.#machine.handle(handlerOf(loaded))
+      }
+    }
+  }
+
+  async #reload(): Promise<void> {
+    const { say } = this.#options
+    try {
+      const plan = await readPlan(this.#options)
+      if (networkOf(plan) !== this.#network) say('the settings of the network are taken at the next start')
+      await this.#apply(plan)
+      this.#isBroken = false
+      const urls = Object.keys(plan.config.pools).map((path) => `${this.#url}/${path}`)
+      say(`reloaded; payments are taken at ${urls.join(', ') || 'no pool'}`)
+    } catch (error) {
+      this.#isBroken = true
+      say(`not reloaded, the last good version goes on: ${error instanceof Error ? error.message : String(error)}`)
+    }
+    if (!this.#isClosing) this.#watch.watch(this.#plan.files)
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true
+    this.#watch.close()
+    await this.#reloading
+    await this.#machine.close()
+  }
+}
+
+function networkOf({ config }: Plan): string {
+  return JSON.stringify(config.network)
 }
 
 function handlerOf(working: LoadedHandler): Handler {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { shardOf } from '../../shared/shards.ts'
+import { shardOf } from '../../shared/queue/shards.ts'
 import { Wallets } from '../chaos/wallets.ts'
 import { CloudMachine } from '../machine/cloud.ts'
 import { until } from '../machine/machine.ts'

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { decodeIngress } from '../../shared/ledger/messages.ts'
-import { shardOf } from '../../shared/shards.ts'
+import { shardOf } from '../../shared/queue/shards.ts'
 import type { AwsCall } from '../aws/proxy.ts'
 import { CloudMachine } from '../machine/cloud.ts'
 import { payment, until } from '../machine/machine.ts'

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { Ingress, Outgoing } from './queue/port.ts'
+import type { Ingress, Outgoing } from './port.ts'
 
 /** The shard of a pool: it says whose ingress queue takes its posts and which sidecar keeps it. */
 export function shardOf(path: string, shards: number): number {

@@ -1,0 +1,48 @@
+import { existsSync, type FSWatcher, watch } from 'node:fs'
+import { dirname, join } from 'node:path'
+
+/** Editors write a file in several steps: what changes within this time is one change, ms. */
+const DEBOUNCE_MS = 60
+
+/** Watches files by their folders: an editor replaces a file, and a watcher of the file itself would lose it. Whoever makes it closes it. */
+export class FileWatch {
+  readonly #isOfInterest: (file: string) => boolean
+  readonly #changed: () => void
+  readonly #watchers = new Map<string, FSWatcher>()
+  #pending: NodeJS.Timeout | undefined
+
+  /**
+   * @param isOfInterest whether a change of this file counts
+   * @param changed called once for changes that come close together
+   */
+  constructor(isOfInterest: (file: string) => boolean, changed: () => void) {
+    this.#isOfInterest = isOfInterest
+    this.#changed = changed
+  }
+
+  /** Watches the folders of these files and no others. A folder that is watched already stays so: between two watchers a change would be missed. */
+  watch(files: string[]): void {
+    const folders = new Set(files.map((file) => dirname(file)))
+    for (const [folder, watcher] of this.#watchers) {
+      if (folders.has(folder)) continue
+      watcher.close()
+      this.#watchers.delete(folder)
+    }
+    for (const folder of folders)
+      if (!this.#watchers.has(folder) && existsSync(folder)) this.#watchers.set(folder, this.#watchFolder(folder))
+  }
+
+  #watchFolder(folder: string): FSWatcher {
+    const watcher = watch(folder, (_, name) => {
+      if (name !== null && !this.#isOfInterest(join(folder, name))) return
+      clearTimeout(this.#pending)
+      this.#pending = setTimeout(this.#changed, DEBOUNCE_MS)
+    })
+    return watcher.on('error', () => {}) // the folder was removed: there is nothing to watch any more
+  }
+
+  close(): void {
+    clearTimeout(this.#pending)
+    for (const watcher of this.#watchers.values()) watcher.close()
+  }
+}
