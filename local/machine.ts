@@ -227,7 +227,7 @@ export class EmbeddedMachine implements Machine {
     if (this.#stopping.signal.aborted) return
     const { clock } = this.#ports
     const report = (error: unknown) => this.#options.report({ kind: 'retrying', pool: '', step: `handler ${name}`, error })
-    const loop = new HandlerLoop({ queue, clock, report, answer: (...bell) => this.#answer(handler, ...bell) })
+    const loop = HandlerLoop.start({ queue, clock, report, answer: (...bell) => this.#answer(handler, ...bell) })
     this.#handlers.set(name, { handler, queue, loop })
     await this.ringAgain()
   }

@@ -41,6 +41,12 @@ export interface SidecarOptions {
   lookMs?: number
 }
 
+interface SidecarParts {
+  cores: CoreStore
+  consumer: IngressConsumer
+  network: PoolNetwork
+}
+
 /** Keeps the ledger of a machine, or of one shard of it: the writers of its pools, their hypercores and their part in the network. Whoever opens it closes it. */
 export class Sidecar {
   /** what is wanted of the pools: written by callers, and by the config */
@@ -60,7 +66,7 @@ export class Sidecar {
     const there = new Set(known.map(({ path }) => path))
     const missing = pools.filter((path) => !there.has(path))
     const made = await parallel(missing, 16, (path) => stores.control.create({ path, ...publicKeys(seed, path), createdAt }))
-    const sidecar = new Sidecar(options)
+    const sidecar = new Sidecar(options, startParts(options))
     try {
       sidecar.#recover([...known, ...made])
       return sidecar
@@ -70,17 +76,14 @@ export class Sidecar {
     }
   }
 
-  private constructor(options: SidecarOptions) {
-    const { stores, ingress, clock, seed, ringers, batchMs, report, shard, busy, sweepMs, lookMs } = options
+  private constructor(options: SidecarOptions, { cores, consumer, network }: SidecarParts) {
+    const { stores, clock, seed } = options
     this.#options = options
-    const cores = new CoreStore(options.cores, seed)
     this.#cores = cores
-    this.#consumer = new IngressConsumer({ stores, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs, owns: shard?.owns })
-    const noNetwork = (error: OverpoolError) => report({ kind: 'no-network', error })
-    const swarm = new Swarm(machineKeyPair(seed, shard?.index), options.network, clock, noNetwork)
+    this.#consumer = consumer
+    this.#network = network
     const secretOf = async (path: string) => poolKeys(seed, path).secret
-    this.control = new MachineControl({ stores, clock, secretOf, changed: () => this.#network.look() })
-    this.#network = new PoolNetwork({ stores, cores, swarm, consumer: this.#consumer, ringers, clock, report, owns: shard?.owns, lookMs })
+    this.control = new MachineControl({ stores, clock, secretOf, changed: () => network.look() })
   }
 
   #recover(all: PoolControl[]): void {
@@ -162,7 +165,7 @@ export class Sidecar {
 
   /** Rings for handlers whose pools have changed. */
   async ringAgain(): Promise<void> {
-    await Promise.all([this.#consumer.ringAgain(), this.#network.ringAgain()])
+    await Promise.all([this.#consumer.bells.ringAgain(), this.#network.bells.ringAgain()])
   }
 
   /** Stops in this order: receives no more, puts what is in hand, lets the effects go out, leaves the network. What is left is redone by the next start. */
@@ -176,6 +179,17 @@ export class Sidecar {
     await this.stop()
     await this.#cores.close()
   }
+}
+
+/** Opens the hypercores, and sets the consumer of posts and the network to work. */
+function startParts({ cores: folder, seed, network: settings, shard, ...options }: SidecarOptions): SidecarParts {
+  const { stores, ingress, ringers, clock, report, batchMs, busy, sweepMs, lookMs } = options
+  const owns = shard?.owns
+  const cores = new CoreStore(folder, seed)
+  const consumer = IngressConsumer.start({ stores, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs, owns })
+  const swarm = new Swarm(machineKeyPair(seed, shard?.index), settings, clock, (error) => report({ kind: 'no-network', error }))
+  const network = PoolNetwork.start({ stores, cores, swarm, consumer, ringers, clock, report, owns, lookMs })
+  return { cores, consumer, network }
 }
 
 function publicKeys(seed: Uint8Array, path: string): Pick<PoolControl, 'key' | 'discoveryKey'> {

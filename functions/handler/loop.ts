@@ -1,6 +1,7 @@
 import type { Clock } from '../../shared/clock.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
-import { backoff, untilDone } from '../../shared/retry.ts'
+import { receiveLoop } from '../../shared/queue/receive.ts'
+import { untilDone } from '../../shared/retry.ts'
 import { answerBells, type BellsOptions } from './bells.ts'
 import type { Answer } from './runner.ts'
 
@@ -24,28 +25,33 @@ export class HandlerLoop {
   readonly #stopped = new AbortController()
   /** the answer under way in each pool; a later one waits for it */
   readonly #running = new Map<string | undefined, Promise<void>>()
-  readonly #receiving: Promise<void>
+  #receiving = Promise.resolve()
 
-  constructor(options: LoopOptions) {
-    this.#options = options
-    this.#receiving = this.#receive()
+  static start(options: LoopOptions): HandlerLoop {
+    const loop = new HandlerLoop(options)
+    loop.#receiving = loop.#receive()
+    return loop
   }
 
-  async #receive(): Promise<void> {
+  private constructor(options: LoopOptions) {
+    this.#options = options
+  }
+
+  #receive(): Promise<void> {
     const { queue, clock, report } = this.#options
-    const { signal } = this.#stopped
-    for (let failures = 0; !signal.aborted; ) {
-      try {
+    return receiveLoop({
+      queue,
+      max: RECEIVE_MAX,
+      clock,
+      signal: this.#stopped.signal,
+      room: async () => {
         if (this.#running.size >= MAX_POOLS) await Promise.race(this.#running.values())
-        const messages = await queue.receive({ max: RECEIVE_MAX, waitMs: 20_000, signal })
-        failures = 0
+      },
+      take: (messages) => {
         for (const [pool, bells] of Map.groupBy(messages, (message) => message.group)) this.#begin(pool, bells)
-      } catch (error) {
-        if (signal.aborted) return
-        report(error)
-        await clock.sleep(backoff(++failures, 50, 5_000), signal)
-      }
-    }
+      },
+      report,
+    })
   }
 
   /** A bell comes again while it is still being answered if its visibility was too short, or the machine slept: then one after the other. */

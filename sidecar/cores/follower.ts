@@ -22,7 +22,7 @@ export interface FollowerOptions {
 export class CoreFollower {
   readonly #options: FollowerOptions
   readonly #wake = new Wake()
-  readonly #running: Promise<void>
+  #running = Promise.resolve()
   #recent: Block[] = []
   #length: number
   #stopping = false
@@ -32,8 +32,12 @@ export class CoreFollower {
   constructor(options: FollowerOptions, length: number) {
     this.#options = options
     this.#length = length
-    this.#running = this.#run()
     this.#wake.wake()
+  }
+
+  /** Sets it to work. */
+  begin(): void {
+    this.#running = this.#run()
   }
 
   append(block: Block): void {

@@ -6,6 +6,7 @@ import type { Network, PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { CoreStore } from '../cores/core.ts'
 import type { Report } from '../report.ts'
+import { Bells } from '../writer/bells.ts'
 import type { Ringer } from '../writer/effects.ts'
 import type { IngressConsumer } from '../writer/ingress-consumer.ts'
 import { Subscription } from './subscription.ts'
@@ -40,16 +41,23 @@ interface Member {
 
 /** Makes of the network what callers want of it, as they wrote it into the control items; and writes there how it stands. */
 export class PoolNetwork {
+  /** the effects of the pools that are followed */
+  readonly bells = new Bells()
   readonly #options: PoolNetworkOptions
   readonly #members = new Map<string, Member>()
   readonly #written = new Map<string, string>()
   readonly #stopped = new AbortController()
   #looking: Promise<void> = Promise.resolve()
-  readonly #running: Promise<void>
+  #running = Promise.resolve()
 
-  constructor(options: PoolNetworkOptions) {
+  static start(options: PoolNetworkOptions): PoolNetwork {
+    const network = new PoolNetwork(options)
+    network.#running = network.#run()
+    return network
+  }
+
+  private constructor(options: PoolNetworkOptions) {
     this.#options = options
-    this.#running = this.#run()
   }
 
   async #run(): Promise<void> {
@@ -58,7 +66,7 @@ export class PoolNetwork {
       await this.look()
       if (!timeLeft(clock, swept, SWEEP_MS)) {
         swept = clock.now()
-        await this.ringAgain() // a bell can get lost
+        await this.bells.ringAgain() // a bell can get lost
       }
       await clock.sleep(lookMs, this.#stopped.signal)
     }
@@ -116,7 +124,7 @@ export class PoolNetwork {
     const { path, key, desired: { allow, peer } = {} } = pool
     const isPeers = isPeerPool(path)
     const core = await cores.replica(key, { isOurs: !isPeers })
-    const follow = () => Subscription.open({ pool, stores, cores, ringers: () => ringers(path), clock, report })
+    const follow = () => Subscription.open({ pool, stores, cores, ringers: () => ringers(path), clock, report, bells: this.bells })
     const subscription = isPeers ? await follow().catch((error) => core.close().then(() => Promise.reject(error))) : undefined
     const member = { core, subscription, allow: JSON.stringify(allow), terms: termsOf(pool) }
     this.#members.set(path, member)
@@ -153,11 +161,6 @@ export class PoolNetwork {
       await clock.sleep(20, signal)
     }
     throw new OverpoolError('CLOSED', `"${path}" was not announced before the end`)
-  }
-
-  /** Rings for handlers whose cursor lags in a pool that is followed. */
-  async ringAgain(): Promise<void> {
-    for (const { subscription } of this.#members.values()) await subscription?.ringAgain()
   }
 
   /** Leaves the network, and lets the effects of what has come go out. */

@@ -8,6 +8,7 @@ import type { CoreStore, PeerCore } from '../cores/core.ts'
 import { TreeHash, treeHashOf } from '../cores/signed.ts'
 import type { Report } from '../report.ts'
 import { type Retry, retrying } from '../retrying.ts'
+import type { Bells } from '../writer/bells.ts'
 import { type CoreState, Effects, type Ringer } from '../writer/effects.ts'
 import { type CheckedBlock, checkPeerBlock } from './peer-block.ts'
 
@@ -28,6 +29,8 @@ export interface SubscriptionOptions {
   ringers: () => Ringer[]
   clock: Clock
   report: Report
+  /** where its effects are found by whoever has to ring again */
+  bells?: Bells
 }
 
 /**
@@ -41,7 +44,7 @@ export class Subscription implements CoreState {
   readonly #core: PeerCore
   readonly #effects: Effects
   readonly #wake: Wake
-  readonly #running: Promise<void>
+  #running = Promise.resolve()
   #length: number
   /** the sequence number that comes next; undefined while none is known */
   #next: number | undefined
@@ -63,15 +66,17 @@ export class Subscription implements CoreState {
     const { pool, stores, cores } = options
     const last = await stores.blocks.last(pool.path)
     const wake = new Wake()
+    const checkpoint = Math.max(pool.checkpoint, pool.begins?.block ?? 0)
     let alarm = (_what: string): void => {}
     const core = await cores.openPeer(pool.path, pool.desired?.secret, { grew: () => wake.wake(), alarm: (what) => alarm(what) })
-    const subscription = new Subscription(options, core, last, wake)
+    const subscription = new Subscription(options, core, last, wake, checkpoint)
     alarm = (what) => subscription.#halt(what)
+    subscription.#start(checkpoint)
     return subscription
   }
 
-  private constructor(options: SubscriptionOptions, core: PeerCore, last: Block | undefined, wake: Wake) {
-    const { pool, stores, ringers, clock, report } = options
+  private constructor(options: SubscriptionOptions, core: PeerCore, last: Block | undefined, wake: Wake, checkpoint: number) {
+    const { pool, stores, ringers, clock, report, bells } = options
     this.#options = options
     this.key = pool.path
     this.#untilDone = retrying(pool.path, options, () => this.#stopping)
@@ -84,7 +89,6 @@ export class Subscription implements CoreState {
     this.#signedLength = pool.signed?.length ?? 0
     this.#skipped = pool.network?.skipped ?? 0
     this.#lastSkipped = pool.network?.lastSkipped
-    const checkpoint = Math.max(pool.checkpoint, pool.begins?.block ?? 0)
     this.#effects = new Effects({
       path: this.key,
       stores,
@@ -95,7 +99,13 @@ export class Subscription implements CoreState {
       last,
       coreLength: pool.coreLength,
       core: this,
+      bells,
     })
+  }
+
+  /** Sets it to work. */
+  #start(checkpoint: number): void {
+    this.#effects.begin()
     this.#running = this.#run(checkpoint).catch((error) => {
       if (!this.#stopping) this.#halt(error instanceof Error ? error.message : String(error), error)
     })
@@ -113,6 +123,7 @@ export class Subscription implements CoreState {
 
   async #run(checkpoint: number): Promise<void> {
     await this.#redoEffects(checkpoint)
+    this.#effects.joinBells()
     await this.#untilStopped(this.#compare())
     if (!(await this.#untilStopped(this.#begin()))) return
     while (!this.#stopping && !this.#halted) {
@@ -284,11 +295,6 @@ export class Subscription implements CoreState {
     if (!signed || signed.length > this.#effects.done || signed.length < this.#signedLength) return core
     this.#signedLength = signed.length
     return { ...core, signed }
-  }
-
-  /** Rings for handlers whose cursor lags. */
-  async ringAgain(): Promise<void> {
-    await this.#effects.ringAgain().catch((error) => this.#options.report({ kind: 'retrying', pool: this.key, step: 'bell', error }))
   }
 
   #halt(why: string, cause?: unknown): void {

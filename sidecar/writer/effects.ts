@@ -8,6 +8,7 @@ import type { Receipt } from '../../shared/store/receipts.ts'
 import { Wake } from '../../shared/wake.ts'
 import type { Report } from '../report.ts'
 import { type Retry, retrying } from '../retrying.ts'
+import type { Bells } from './bells.ts'
 import type { RecentEntry } from './recent-ids.ts'
 
 /** The checkpoint is written at most once in this time, ms: it may lag, that costs a redo and nothing else (Promise 4). */
@@ -48,6 +49,7 @@ export interface EffectsOptions {
   /** length of the core, as last reported in the mirror */
   coreLength: number
   core: CoreState
+  bells?: Bells
 }
 
 interface Waiting {
@@ -65,7 +67,7 @@ export class Effects {
   readonly #queue: Waiting[] = []
   #bytes = 0
   readonly #wake = new Wake()
-  readonly #running: Promise<void>
+  #running = Promise.resolve()
   #done: number
   #written: number
   #writtenCore: number
@@ -81,7 +83,16 @@ export class Effects {
     this.#written = options.checkpoint
     this.#last = options.last
     this.#writtenCore = options.coreLength
+  }
+
+  /** Sets it to work. */
+  begin(): void {
     this.#running = this.#run()
+  }
+
+  /** Rings again from now on when it is asked to: every block up to the last is here to have its effects, or has had them. */
+  joinBells(): void {
+    this.#options.bells?.add(this)
   }
 
   /** The receipts of all blocks before this one are in the mirror. */
@@ -165,8 +176,13 @@ export class Effects {
     await queue.send(bells)
   }
 
-  /** Rings again for handlers whose cursor lags though all bells are out: a bell can get lost. */
+  /** Rings again for handlers whose cursor lags though all bells are out: a bell can get lost. A failure waits for the next time. */
   async ringAgain(): Promise<void> {
+    const { path, report } = this.#options
+    await this.#ringLagging().catch((error) => report({ kind: 'retrying', pool: path, step: 'bell', error }))
+  }
+
+  async #ringLagging(): Promise<void> {
     const { path, stores, ringers, clock } = this.#options
     const last = this.#last
     if (this.#queue.length || !last) return
@@ -194,6 +210,7 @@ export class Effects {
   /** Lets what waits go out, and writes the checkpoint. */
   async stop(): Promise<void> {
     this.#stopping = true
+    this.#options.bells?.delete(this)
     this.#wake.wake()
     await this.#running.catch(() => {}) // what did not go out is redone by the next start
   }

@@ -3,12 +3,13 @@ import { closed, OverpoolError } from '../../shared/errors.ts'
 import { isPeerPool } from '../../shared/ledger/capability.ts'
 import { decodeIngress, type IngressMessage } from '../../shared/ledger/messages.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
-import { backoff } from '../../shared/retry.ts'
+import { receiveLoop } from '../../shared/queue/receive.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { CoreStore, PoolCore } from '../cores/core.ts'
 import type { Report } from '../report.ts'
 import { retrying } from '../retrying.ts'
+import { Bells } from './bells.ts'
 import type { Ringer } from './effects.ts'
 import { PoolWriter, type WriterOptions } from './writer.ts'
 
@@ -41,8 +42,10 @@ export interface IngressConsumerOptions {
   owns?: (pool: string) => boolean
 }
 
-/** Takes posts from the ingress queue to the writers of their pools. Ends with `stop`. */
+/** Takes posts from the ingress queue to the writers of their pools. Whoever starts it stops it. */
 export class IngressConsumer {
+  /** the effects of the pools that are open */
+  readonly bells = new Bells()
   readonly #options: IngressConsumerOptions
   readonly #writers = new Map<string, Promise<PoolWriter>>()
   /** those that are open, by their pools, and what they write to */
@@ -56,13 +59,18 @@ export class IngressConsumer {
   readonly #back = new Map<number, Message[]>()
   readonly #giving = new Set<Promise<void>>()
   readonly #stopped = new AbortController()
-  readonly #receiving: Promise<void>
+  #receiving = Promise.resolve()
   #received: number
 
-  constructor(options: IngressConsumerOptions) {
+  static start(options: IngressConsumerOptions): IngressConsumer {
+    const consumer = new IngressConsumer(options)
+    consumer.#receiving = consumer.#receive()
+    return consumer
+  }
+
+  private constructor(options: IngressConsumerOptions) {
     this.#options = options
     this.#received = options.clock.now()
-    this.#receiving = this.#receive()
   }
 
   /** Opens the writer of a pool, if it is not open: recovers what an earlier process left (Promise 4). */
@@ -129,10 +137,10 @@ export class IngressConsumer {
       batchMs: batchMs?.(path),
       busy,
       sweepMs,
+      bells: this.bells,
       stopping,
     })
     this.#open.set(path, { writer, core })
-    await writer.ringAgain()
     return writer
   }
 
@@ -163,31 +171,29 @@ export class IngressConsumer {
     return this.#open.get(path)?.writer.halted
   }
 
-  /** Rings for handlers whose cursor lags, one that has just begun among them. */
-  async ringAgain(): Promise<void> {
-    await Promise.all([...this.#open.values()].map(({ writer }) => writer.ringAgain()))
-  }
-
-  async #receive(): Promise<void> {
+  #receive(): Promise<void> {
     const { ingress, clock, report } = this.#options
-    const signal = this.#stopped.signal
-    for (let failures = 0; !signal.aborted; ) {
-      try {
-        if (this.#handsFull()) {
-          this.#received = clock.now() // the writers say for themselves whether they go on
-          await clock.sleep(5, signal)
-          continue
-        }
-        const messages = await ingress.receive({ max: RECEIVE_MAX, waitMs: 20_000, signal })
+    return receiveLoop({
+      queue: ingress,
+      max: RECEIVE_MAX,
+      clock,
+      signal: this.#stopped.signal,
+      room: () => this.#room(),
+      take: (messages) => {
         this.#received = clock.now()
-        failures = 0
         for (const message of messages) this.#handOver(message)
         this.#letGuestsGo()
-      } catch (error) {
-        if (signal.aborted) return
-        report({ kind: 'retrying', pool: '', step: 'receive', error })
-        await clock.sleep(backoff(++failures, 50, 5_000), signal)
-      }
+      },
+      report: (error) => report({ kind: 'retrying', pool: '', step: 'receive', error }),
+    })
+  }
+
+  async #room(): Promise<void> {
+    const { clock } = this.#options
+    const { signal } = this.#stopped
+    while (this.#handsFull() && !signal.aborted) {
+      this.#received = clock.now() // the writers say for themselves whether they go on
+      await clock.sleep(5, signal)
     }
   }
 

@@ -11,6 +11,7 @@ import { CoreFollower } from '../cores/follower.ts'
 import { treeHashOf } from '../cores/signed.ts'
 import type { Report } from '../report.ts'
 import { type Retry, retrying } from '../retrying.ts'
+import type { Bells } from './bells.ts'
 import { type CoreState, Effects, type Ringer } from './effects.ts'
 import { type RecentEntry, RecentIds, recentEntries } from './recent-ids.ts'
 
@@ -40,6 +41,8 @@ export interface WriterOptions {
   busy?: Busy
   /** how long a pool is idle until it looks for blocks of another writer and for lost bells, ms (default 5,000) */
   sweepMs?: number
+  /** where its effects are found by whoever has to ring again */
+  bells?: Bells
   /** aborted: `open` is given up when it fails next */
   stopping?: AbortSignal
 }
@@ -100,6 +103,8 @@ export class PoolWriter {
     // Of a core that was made again, as long as it was, the tree hash is still to be written.
     const reported = control.treeHash === undefined ? 0 : control.coreLength
     const writer = new PoolWriter(options, from, wrong === undefined ? reported : core.length, last)
+    writer.#effects.begin()
+    writer.#follower.begin()
     if (wrong !== undefined) writer.halt(new OverpoolError('POOL_HALTED', wrong))
     try {
       while (writer.#length < length && !writer.#halted) {
@@ -116,6 +121,8 @@ export class PoolWriter {
       writer.halt(asHalt(error))
     }
     writer.#begin()
+    writer.#effects.joinBells()
+    await writer.#effects.ringAgain()
     return writer
   }
 
@@ -126,8 +133,8 @@ export class PoolWriter {
     this.#untilDone = retrying(options.path, options, () => this.#stopping)
     this.#length = from
     this.#next = last && last.n + 1 === from ? last.first + last.count : 0
-    const { path, stores, core, clock, ringers, report } = options
-    this.#effects = new Effects({ path, stores, ringers, clock, report, checkpoint: from, last, coreLength, core: stateOf(core) })
+    const { path, stores, core, clock, ringers, report, bells } = options
+    this.#effects = new Effects({ path, stores, ringers, clock, report, bells, checkpoint: from, last, coreLength, core: stateOf(core) })
     this.#follower = new CoreFollower({ path, stores, core, clock, report, appended: () => this.#effects.coreGrew() }, from)
   }
 
@@ -320,17 +327,11 @@ export class PoolWriter {
         blocks = await stores.blocks.read(path, this.#length)
       }
       this.#forget()
-      await this.ringAgain()
+      await this.#effects.ringAgain()
     } catch (error) {
       if (error instanceof OverpoolError && error.code === 'BAD_BLOCK') throw error
       report({ kind: 'retrying', pool: path, step: 'sweep', error })
     }
-  }
-
-  /** Rings for handlers whose cursor lags though all bells are out. A failure waits for the next sweep. */
-  async ringAgain(): Promise<void> {
-    const { path, report } = this.#options
-    await this.#effects.ringAgain().catch((error) => report({ kind: 'retrying', pool: path, step: 'bell', error }))
   }
 
   // ---- leaving the ingress queue

@@ -36,7 +36,7 @@ export async function writer({ smoke }: Effort): Promise<Figures> {
       let put!: () => void
       const all = new Promise<void>((resolve) => (put = resolve))
       const start = performance.now()
-      const consumer = new IngressConsumer({
+      const consumer = IngressConsumer.start({
         stores,
         ingress: ledger.ingress,
         cores,

@@ -140,7 +140,7 @@ it('a bell whose deletion fails is deleted at the next try, and does not hold up
       return typeof method === 'function' ? method.bind(queue) : method
     },
   })
-  const loop = new HandlerLoop({
+  const loop = HandlerLoop.start({
     queue: faltering,
     clock: systemClock,
     report: () => {},

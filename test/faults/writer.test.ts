@@ -65,7 +65,7 @@ it('a core that reports what must never happen to it halts its pool, over restar
   await stores.blocks.put('a', blockOf(0, 0, 'entry'))
   let alarm: ((what: string) => void) | undefined
   const open = () =>
-    new IngressConsumer({
+    IngressConsumer.start({
       stores,
       ingress,
       cores: {
@@ -111,7 +111,7 @@ it('the posts of a halted pool are given back together, and hold up no other', a
       return typeof method === 'function' ? method.bind(ingress) : method
     },
   })
-  const consumer = new IngressConsumer({ stores, ingress: slow, cores, clock: systemClock, ringers: () => [], report: () => {} })
+  const consumer = IngressConsumer.start({ stores, ingress: slow, cores, clock: systemClock, ringers: () => [], report: () => {} })
   await consumer.writer('a')
   await consumer.writer('b')
   const posts = Array.from({ length: 100 }, (_, i) => postOf(`post ${i}`, 'a'))
@@ -150,7 +150,7 @@ it('a pool to which nothing but old posts comes looks for the blocks of another 
   const { stores, ingress, cores } = ledger
   const old = { body: encodeIngress(postOf('old')) }
   await ingress.send([old])
-  const consumer = new IngressConsumer({ stores, ingress, cores, clock: systemClock, ringers: () => [], report: () => {}, sweepMs: 500 })
+  const consumer = IngressConsumer.start({ stores, ingress, cores, clock: systemClock, ringers: () => [], report: () => {}, sweepMs: 500 })
   await until(
     () => stores.blocks.last('a'),
     (block) => block !== undefined,
@@ -177,7 +177,7 @@ it('a message that cannot be given back holds up none of those that came with it
     },
   })
   await ingress.send(['nowhere', 'a'].map((pool) => ({ body: encodeIngress(postOf('payment', pool)) })))
-  const consumer = new IngressConsumer({ stores, ingress: keeps, cores, clock: systemClock, ringers: () => [], report: () => {} })
+  const consumer = IngressConsumer.start({ stores, ingress: keeps, cores, clock: systemClock, ringers: () => [], report: () => {} })
   await until(
     () => stores.blocks.last('a'),
     (block) => block?.count === 1,
@@ -199,7 +199,7 @@ it('a post that waits for a pool which is another shard’s by now is written on
     if (args[0] === 'a') opened.push(core)
     return core
   }
-  const consumer = new IngressConsumer({
+  const consumer = IngressConsumer.start({
     stores,
     ingress,
     cores: { open, purge: cores.purge.bind(cores) },
@@ -261,7 +261,7 @@ it('a post that waits while the pool of another shard is being opened is written
     },
   })
   let ahead = 0
-  const consumer = new IngressConsumer({
+  const consumer = IngressConsumer.start({
     stores: { ...stores, progress },
     ingress,
     cores,
@@ -296,7 +296,7 @@ it('a hypercore that is to be made again is left to the consumer of its own shar
   await stores.control.update('a', { rebuild: true })
   const reports: SidecarReport[] = []
   const report = (said: SidecarReport) => void reports.push(said)
-  const consumer = new IngressConsumer({ stores, ingress, cores, clock: systemClock, ringers: () => [], report, owns: () => false })
+  const consumer = IngressConsumer.start({ stores, ingress, cores, clock: systemClock, ringers: () => [], report, owns: () => false })
   await ingress.send([{ body: encodeIngress(postOf('waits')) }])
   await until(
     () => reports,

@@ -231,7 +231,7 @@ export class World {
 
   #startSidecar(process: Process, disk: Disk): Pick<Running, 'stop' | 'ringAgain'> {
     const bells = new Map([...this.bells].map(([handler, queue]) => [handler, this.queueOf(process, queue)]))
-    const consumer = new IngressConsumer({
+    const consumer = IngressConsumer.start({
       stores: this.storesOf(process),
       ingress: this.queueOf(process, this.ingress),
       cores: {
@@ -245,7 +245,7 @@ export class World {
       sweepMs: SWEEP_MS,
     })
     for (const path of this.paths) consumer.writer(path).catch(() => {})
-    return { stop: () => consumer.stop(), ringAgain: () => consumer.ringAgain() }
+    return { stop: () => consumer.stop(), ringAgain: () => consumer.bells.ringAgain() }
   }
 
   #startRunner(process: Process, answering: Running['answering']): Pick<Running, 'stop'> {
@@ -271,14 +271,13 @@ export class World {
         answering.delete(name)
       }
     }
-    const loops = ALL_HANDLERS.map(
-      (handler) =>
-        new HandlerLoop({
-          queue: this.queueOf(process, this.bells.get(handler)!),
-          clock: process.clock,
-          report: () => void this.#failedAnswers++,
-          answer: (...bell) => answer(handler, ...bell),
-        }),
+    const loops = ALL_HANDLERS.map((handler) =>
+      HandlerLoop.start({
+        queue: this.queueOf(process, this.bells.get(handler)!),
+        clock: process.clock,
+        report: () => void this.#failedAnswers++,
+        answer: (...bell) => answer(handler, ...bell),
+      }),
     )
     return { stop: () => Promise.all(loops.map((loop) => loop.stop())) }
   }

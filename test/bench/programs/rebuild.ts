@@ -39,7 +39,7 @@ answer({
     const began = performance.now()
     const cores = new CoreStore(join(dir!, disk), SEED)
     const report = () => {}
-    const consumer = new IngressConsumer({ stores, ingress, cores, ringers: () => [], clock, report })
+    const consumer = IngressConsumer.start({ stores, ingress, cores, ringers: () => [], clock, report })
     await consumer.writer(pool)
     const openMs = performance.now() - began
     await consumer.stop() // which lets the hypercore follow to the end
