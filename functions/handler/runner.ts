@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Clock } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { type Block, entriesOf } from '../../shared/ledger/block.ts'
+import { type Block, entriesOf, entryAt } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/entry.ts'
 import type { Bell } from '../../shared/ledger/messages.ts'
 import { eventOf, type TxEvent } from '../../shared/machine/event.ts'
@@ -157,7 +157,7 @@ async function rerunDead(
     const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), asked) }
     if (receives > 1) await mirror.putDead(handler, pool.path, tried) // the process may have died in it, and would again
     const block = await mirror.findBlock(pool.path, letter.seq)
-    const entry = block && entriesOf(block)[letter.seq - block.first]
+    const entry = block && entryAt(block, letter.seq - block.first)
     if (!entry) continue
     const error = await run(pool, letter.seq, entry, options)
     if (error === undefined) await mirror.deleteDead(handler, pool.path, letter.seq)

@@ -138,8 +138,11 @@ export interface Mirror {
 
   /** Writes receipts; again is harmless. Their blocks are in the mirror already. */
   putReceipts(pool: string, receipts: Receipt[]): Promise<void>
-  /** The receipts with these keys and ids, in the order asked for. */
-  findReceipts(pool: string, desired: Pick<Receipt, 'key' | 'id'>[]): Promise<(Receipt | undefined)[]>
+  /**
+   * The receipts with these keys and ids, in the order asked for. Whoever has read the entries gives the whole receipts that they should have: one that is there as
+   * given need not be looked up in its block.
+   */
+  findReceipts(pool: string, desired: (Pick<Receipt, 'key' | 'id'> | Receipt)[]): Promise<(Receipt | undefined)[]>
   /** The entries of a transaction, oldest first, at most 100. */
   receiptsOf(pool: string, txid: string): Promise<Receipt[]>
 

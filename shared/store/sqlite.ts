@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { OverpoolError } from '../errors.ts'
-import { type Block, entriesOf } from '../ledger/block.ts'
+import { type Block, entryAt } from '../ledger/block.ts'
 import { scanTransaction } from '../transaction/index.ts'
 import {
   AS_JSON,
@@ -39,8 +40,14 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS leases (shard TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT NULL);
 `
 
+/** A block of fewer bytes is written as it is: compressed it would be hardly smaller. */
+const COMPRESS_BYTES = 1_024
+/** A zstd frame begins with these bytes (RFC 8878). No block does, since a block is a map in CBOR. */
+const ZSTD_MAGIC = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd)
+const ZSTD_LEVEL = 1
+
 /**
- * The mirror in the machine's SQLite file. A receipt is kept as 48 bits of its key, 48 of its id and the sequence number, and is
+ * The mirror in the machine's SQLite file. A block is compressed there where that makes it smaller. A receipt is kept as 48 bits of its key, 48 of its id and the sequence number, and is
  * checked against the block it points to: the block holds the whole truth already, and a small index stays fast when it grows.
  */
 export class SqliteMirror implements Mirror {
@@ -65,7 +72,7 @@ export class SqliteMirror implements Mirror {
   #put(pool: string, block: Block): Block {
     const stands = this.#block('n = ?', pool, block.n)
     if (stands) return stands
-    this.#store.run('INSERT INTO blocks VALUES (?, ?, ?, ?, ?)', pool, block.n, block.first, block.count, block.bytes)
+    this.#store.run('INSERT INTO blocks VALUES (?, ?, ?, ?, ?)', pool, block.n, block.first, block.count, compressed(block))
     return block
   }
 
@@ -83,7 +90,7 @@ export class SqliteMirror implements Mirror {
   }
 
   async lastBlock(pool: string): Promise<Block | undefined> {
-    return this.#store.get<Block>('SELECT n, first, count, bytes FROM blocks WHERE pool = ? ORDER BY n DESC LIMIT 1', pool)
+    return whole(this.#store.get<Block>('SELECT n, first, count, bytes FROM blocks WHERE pool = ? ORDER BY n DESC LIMIT 1', pool))
   }
 
   async findBlock(pool: string, seq: number): Promise<Block | undefined> {
@@ -96,11 +103,11 @@ export class SqliteMirror implements Mirror {
       pool,
       seq,
     )
-    return block && seq < block.first + block.count ? block : undefined
+    return block && seq < block.first + block.count ? whole(block) : undefined
   }
 
   #block(where: string, pool: string, value: number): Block | undefined {
-    return this.#store.get<Block>(`SELECT n, first, count, bytes FROM blocks WHERE pool = ? AND ${where}`, pool, value)
+    return whole(this.#store.get<Block>(`SELECT n, first, count, bytes FROM blocks WHERE pool = ? AND ${where}`, pool, value))
   }
 
   async putReceipts(pool: string, receipts: Receipt[]): Promise<void> {
@@ -113,35 +120,38 @@ export class SqliteMirror implements Mirror {
     }, 'ordered')
   }
 
-  async findReceipts(pool: string, wanted: Pick<Receipt, 'key' | 'id'>[]): Promise<(Receipt | undefined)[]> {
+  async findReceipts(pool: string, wanted: (Pick<Receipt, 'key' | 'id'> | Receipt)[]): Promise<(Receipt | undefined)[]> {
     const number = this.#poolNumber(pool)
-    return wanted.map(({ key, id }) => {
-      const rows = this.#store.all<Place>(
+    return wanted.map((receipt) => {
+      const { key, id } = receipt
+      const places = this.#store.all<Place>(
         'SELECT seq FROM receipts WHERE pool = ? AND key = ? AND id = ? ORDER BY seq',
         number,
         prefixOf(key),
         prefixOf(id),
       )
-      return this.#completed(pool, key, rows).find((receipt) => receipt.id === id)
+      // Who asks has read this very entry: its block need not be read again to see that the receipt is its own.
+      if ('seq' in receipt && receipt.seq === places[0]?.seq) return receipt
+      return this.#completed(pool, key, places).find((found) => found.id === id)
     })
   }
 
   async receiptsOf(pool: string, txid: string): Promise<Receipt[]> {
-    const rows = this.#store.all<Place>(
+    const places = this.#store.all<Place>(
       'SELECT seq FROM receipts WHERE pool = ? AND key = ? ORDER BY seq LIMIT ?',
       this.#poolNumber(pool),
       prefixOf(txid),
       MAX_RECEIPTS,
     )
-    return this.#completed(pool, txid, rows)
+    return this.#completed(pool, txid, places)
   }
 
   /** The receipts at these places whose key is whole, not only its prefix. */
   #completed(pool: string, key: string, places: Place[]): Receipt[] {
     return places.flatMap(({ seq }) => {
       const block = this.#holding(pool, seq)
-      if (!block) return []
-      const entry = entriesOf(block)[seq - block.first]!
+      const entry = block && entryAt(block, seq - block.first)
+      if (!entry) return []
       const txid = scanTransaction(entry.tx).txid
       return txid === key || entry.id === key ? [{ key, id: entry.id, txid, seq, block: block.n }] : []
     })
@@ -294,6 +304,28 @@ export class SqliteMirror implements Mirror {
   }
 
   async close(): Promise<void> {} // the store belongs to who opened it
+}
+
+/** The bytes of a block as they are written. */
+function compressed({ count, bytes }: Block): Uint8Array {
+  if (!count || bytes.length < COMPRESS_BYTES) return bytes
+  const frame = zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL } })
+  return frame.length < bytes.length ? frame : bytes
+}
+
+/** A block as it was before it was compressed. */
+function whole<T extends Block | undefined>(block: T): T {
+  // What a peer signed that is no block (count 0) may begin in any way, and is never compressed.
+  if (!block?.count || !isFrame(block.bytes)) return block
+  try {
+    return { ...block, bytes: zstdDecompressSync(block.bytes) }
+  } catch {
+    return block // damaged: whoever decodes it says so, and says which block it is
+  }
+}
+
+function isFrame(bytes: Uint8Array): boolean {
+  return Buffer.compare(bytes.subarray(0, ZSTD_MAGIC.length), ZSTD_MAGIC) === 0
 }
 
 /** The first 48 bits of a key: the most that a JavaScript number and six bytes of SQLite hold exactly. */
