@@ -40,6 +40,9 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS leases (shard TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT NULL);
 `
 
+const PLACES = 'SELECT seq FROM receipts WHERE pool = ? AND key = ? AND id = ? ORDER BY seq'
+const FIRST_PLACE = `${PLACES} LIMIT 1`
+
 /** A block of fewer bytes is written as it is: compressed it would be hardly smaller. */
 const COMPRESS_BYTES = 1_024
 /** A zstd frame begins with these bytes (RFC 8878). No block does, since a block is a map in CBOR. */
@@ -124,15 +127,10 @@ export class SqliteMirror implements Mirror {
     const number = this.#poolNumber(pool)
     return wanted.map((receipt) => {
       const { key, id } = receipt
-      const places = this.#store.all<Place>(
-        'SELECT seq FROM receipts WHERE pool = ? AND key = ? AND id = ? ORDER BY seq',
-        number,
-        prefixOf(key),
-        prefixOf(id),
-      )
+      const where = [number, prefixOf(key), prefixOf(id)] as const
       // Who asks has read this very entry: its block need not be read again to see that the receipt is its own.
-      if ('seq' in receipt && receipt.seq === places[0]?.seq) return receipt
-      return this.#completed(pool, key, places).find((found) => found.id === id)
+      if ('seq' in receipt && this.#store.get<Place>(FIRST_PLACE, ...where)?.seq === receipt.seq) return receipt
+      return this.#completed(pool, key, this.#store.all<Place>(PLACES, ...where)).find((found) => found.id === id)
     })
   }
 

@@ -1,6 +1,5 @@
 import { type Block, entriesOf } from '../../shared/ledger/block.ts'
 import { isPeerPool } from '../../shared/ledger/capability.ts'
-import type { Entry } from '../../shared/ledger/entry.ts'
 import { lengthOf, type Mirror, type PoolControl, type Receipt, type Signed } from '../../shared/store/port.ts'
 import { scanTransaction } from '../../shared/transaction/index.ts'
 import type { ReadCore } from './core.ts'
@@ -145,18 +144,17 @@ async function blockOf(core: ReadCore, n: number, coreLength: number): Promise<U
 /** @returns the receipts that the entries of a block should have */
 function checkEntries(block: Block, problem: (what: string) => void): Receipt[] {
   const { n, first, count } = block
-  let entries: Entry[]
   try {
-    entries = entriesOf(block)
+    const entries = entriesOf(block)
+    if (entries.length !== count) problem(`block ${n} holds ${entries.length} entries, and its item says ${count}`)
+    return entries.map(({ id, tx }, i) => {
+      const { txid } = scanTransaction(tx)
+      return { key: txid, id, txid, seq: first + i, block: n }
+    })
   } catch (error) {
     problem(`block ${n} cannot be read: ${error instanceof Error ? error.message : String(error)}`)
     return []
   }
-  if (entries.length !== count) problem(`block ${n} holds ${entries.length} entries, and its item says ${count}`)
-  return entries.map(({ id, tx }, i) => {
-    const { txid } = scanTransaction(tx)
-    return { key: txid, id, txid, seq: first + i, block: n }
-  })
 }
 
 /** @returns how many receipts there are. Those of the newest blocks may still be on their way: after the checkpoint none is missed */
