@@ -40,6 +40,11 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS leases (shard TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT NULL);
 `
 
+/** The block that was read last for one call: what is looked for together mostly lies together. */
+interface Read {
+  block?: Block
+}
+
 const PLACES = 'SELECT seq FROM receipts WHERE pool = ? AND key = ? AND id = ? ORDER BY seq'
 const FIRST_PLACE = `${PLACES} LIMIT 1`
 
@@ -125,12 +130,13 @@ export class SqliteMirror implements Mirror {
 
   async findReceipts(pool: string, wanted: (Pick<Receipt, 'key' | 'id'> | Receipt)[]): Promise<(Receipt | undefined)[]> {
     const number = this.#poolNumber(pool)
+    const read: Read = {}
     return wanted.map((receipt) => {
       const { key, id } = receipt
       const where = [number, prefixOf(key), prefixOf(id)] as const
       // Who asks has read this very entry: its block need not be read again to see that the receipt is its own.
       if ('seq' in receipt && this.#store.get<Place>(FIRST_PLACE, ...where)?.seq === receipt.seq) return receipt
-      return this.#completed(pool, key, this.#store.all<Place>(PLACES, ...where)).find((found) => found.id === id)
+      return this.#completed(pool, key, this.#store.all<Place>(PLACES, ...where), read).find((found) => found.id === id)
     })
   }
 
@@ -145,9 +151,11 @@ export class SqliteMirror implements Mirror {
   }
 
   /** The receipts at these places whose key is whole, not only its prefix. */
-  #completed(pool: string, key: string, places: Place[]): Receipt[] {
+  #completed(pool: string, key: string, places: Place[], read: Read = {}): Receipt[] {
     return places.flatMap(({ seq }) => {
-      const block = this.#holding(pool, seq)
+      const isRead = read.block && seq >= read.block.first && seq < read.block.first + read.block.count
+      const block = isRead ? read.block : this.#holding(pool, seq)
+      read.block = block
       const entry = block && entryAt(block, seq - block.first)
       if (!entry) return []
       const txid = scanTransaction(entry.tx).txid
@@ -316,7 +324,7 @@ function whole<T extends Block | undefined>(block: T): T {
   // What a peer signed that is no block (count 0) may begin in any way, and is never compressed.
   if (!block?.count || !isFrame(block.bytes)) return block
   try {
-    return { ...block, bytes: zstdDecompressSync(block.bytes) }
+    return { ...block, bytes: zstdDecompressSync(block.bytes, { chunkSize: 2 * block.bytes.length }) } // which it mostly fits into
   } catch {
     return block // damaged: whoever decodes it says so, and says which block it is
   }
