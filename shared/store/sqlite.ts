@@ -130,14 +130,22 @@ export class SqliteMirror implements Mirror {
 
   async findReceipts(pool: string, wanted: (Pick<Receipt, 'key' | 'id'> | Receipt)[]): Promise<(Receipt | undefined)[]> {
     const number = this.#poolNumber(pool)
-    const read: Read = {}
-    return wanted.map((receipt) => {
-      const { key, id } = receipt
-      const where = [number, prefixOf(key), prefixOf(id)] as const
+    const found = new Array<Receipt | undefined>(wanted.length)
+    const places: { i: number; seq: number }[] = []
+    for (const [i, receipt] of wanted.entries()) {
+      const where = [number, prefixOf(receipt.key), prefixOf(receipt.id)] as const
       // Who asks has read this very entry: its block need not be read again to see that the receipt is its own.
-      if ('seq' in receipt && this.#store.get<Place>(FIRST_PLACE, ...where)?.seq === receipt.seq) return receipt
-      return this.#completed(pool, key, this.#store.all<Place>(PLACES, ...where), read).find((found) => found.id === id)
-    })
+      if ('seq' in receipt && this.#store.get<Place>(FIRST_PLACE, ...where)?.seq === receipt.seq) found[i] = receipt
+      else for (const { seq } of this.#store.all<Place>(PLACES, ...where)) places.push({ i, seq })
+    }
+    // In the order of the entries, so that each block is read once.
+    const read: Read = {}
+    for (const { i, seq } of places.sort((a, b) => a.seq - b.seq)) {
+      const { key, id } = wanted[i]!
+      const receipt = this.#completed(pool, key, seq, read)
+      if (receipt?.id === id) found[i] ??= receipt
+    }
+    return found
   }
 
   async receiptsOf(pool: string, txid: string): Promise<Receipt[]> {
@@ -147,20 +155,18 @@ export class SqliteMirror implements Mirror {
       prefixOf(txid),
       MAX_RECEIPTS,
     )
-    return this.#completed(pool, txid, places)
+    const read: Read = {}
+    return places.flatMap(({ seq }) => this.#completed(pool, txid, seq, read) ?? [])
   }
 
-  /** The receipts at these places whose key is whole, not only its prefix. */
-  #completed(pool: string, key: string, places: Place[], read: Read = {}): Receipt[] {
-    return places.flatMap(({ seq }) => {
-      const isRead = read.block && seq >= read.block.first && seq < read.block.first + read.block.count
-      const block = isRead ? read.block : this.#holding(pool, seq)
-      read.block = block
-      const entry = block && entryAt(block, seq - block.first)
-      if (!entry) return []
-      const txid = scanTransaction(entry.tx).txid
-      return txid === key || entry.id === key ? [{ key, id: entry.id, txid, seq, block: block.n }] : []
-    })
+  /** The receipt of the entry at this place, if its key is the whole one and not only begins like it. */
+  #completed(pool: string, key: string, seq: number, read: Read): Receipt | undefined {
+    if (!read.block || seq < read.block.first || seq >= read.block.first + read.block.count) read.block = this.#holding(pool, seq)
+    const { block } = read
+    const entry = block && entryAt(block, seq - block.first)
+    if (!entry) return undefined
+    const { txid } = scanTransaction(entry.tx)
+    return txid === key || entry.id === key ? { key, id: entry.id, txid, seq, block: block.n } : undefined
   }
 
   /** The row number of a pool: a receipt carries it instead of the name. */
