@@ -1,7 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { OverpoolError } from '../errors.ts'
-import { type Block, entryAt } from '../ledger/block.ts'
+import { type Block, entryReader } from '../ledger/block.ts'
+import type { Entry } from '../ledger/entry.ts'
 import { scanTransaction } from '../transaction/index.ts'
 import {
   AS_JSON,
@@ -43,10 +44,18 @@ const SCHEMA = `
 /** The block that was read last for one call: what is looked for together mostly lies together. */
 interface Read {
   block?: Block
+  entry?: (i: number) => Entry | undefined
 }
 
-const PLACES = 'SELECT seq FROM receipts WHERE pool = ? AND key = ? AND id = ? ORDER BY seq'
-const FIRST_PLACE = `${PLACES} LIMIT 1`
+/** Receipts that are looked for by one statement. */
+const AT_ONCE = 32
+const PLACES_OF_ONE = placesOf(1)
+const PLACES_OF_MANY = placesOf(AT_ONCE)
+
+function placesOf(count: number): string {
+  const values = new Array(count).fill('(?, ?, ?)').join(', ')
+  return `WITH wanted (i, key, id) AS (VALUES ${values}) SELECT i, seq FROM wanted CROSS JOIN receipts r ON r.pool = ? AND r.key = wanted.key AND r.id = wanted.id`
+}
 
 /** A block of fewer bytes is written as it is: compressed it would be hardly smaller. */
 const COMPRESS_BYTES = 1_024
@@ -131,21 +140,30 @@ export class SqliteMirror implements Mirror {
   async findReceipts(pool: string, wanted: (Pick<Receipt, 'key' | 'id'> | Receipt)[]): Promise<(Receipt | undefined)[]> {
     const number = this.#poolNumber(pool)
     const found = new Array<Receipt | undefined>(wanted.length)
-    const places: { i: number; seq: number }[] = []
-    for (const [i, receipt] of wanted.entries()) {
-      const where = [number, prefixOf(receipt.key), prefixOf(receipt.id)] as const
-      // Who asks has read this very entry: its block need not be read again to see that the receipt is its own.
-      if ('seq' in receipt && this.#store.get<Place>(FIRST_PLACE, ...where)?.seq === receipt.seq) found[i] = receipt
-      else for (const { seq } of this.#store.all<Place>(PLACES, ...where)) places.push({ i, seq })
-    }
-    // In the order of the entries, so that each block is read once.
     const read: Read = {}
-    for (const { i, seq } of places.sort((a, b) => a.seq - b.seq)) {
-      const { key, id } = wanted[i]!
-      const receipt = this.#completed(pool, key, seq, read)
-      if (receipt?.id === id) found[i] ??= receipt
+    // In the order of the entries, so that each block is read once.
+    for (const { i, seq } of this.#places(number, wanted).sort((a, b) => a.seq - b.seq)) {
+      if (found[i]) continue
+      const asked = wanted[i]!
+      // Who asks has read this very entry: its block need not be read again to see that the receipt is its own.
+      if ('seq' in asked && asked.seq === seq) {
+        found[i] = asked
+        continue
+      }
+      const receipt = this.#completed(pool, asked.key, seq, read)
+      if (receipt?.id === asked.id) found[i] = receipt
     }
     return found
+  }
+
+  /** Where receipts that begin like these point to. Many are looked for by one statement: calling it costs more than the look-up. */
+  #places(pool: number, wanted: Pick<Receipt, 'key' | 'id'>[]): (Place & { i: number })[] {
+    const values = wanted.map(({ key, id }, i) => [i, prefixOf(key), prefixOf(id)] as const)
+    const whole = values.length - (values.length % AT_ONCE)
+    const places = values.slice(whole).flatMap((value) => this.#store.all<Place & { i: number }>(PLACES_OF_ONE, ...value, pool))
+    for (let from = 0; from < whole; from += AT_ONCE)
+      places.push(...this.#store.all<Place & { i: number }>(PLACES_OF_MANY, ...values.slice(from, from + AT_ONCE).flat(), pool))
+    return places
   }
 
   async receiptsOf(pool: string, txid: string): Promise<Receipt[]> {
@@ -161,9 +179,12 @@ export class SqliteMirror implements Mirror {
 
   /** The receipt of the entry at this place, if its key is the whole one and not only begins like it. */
   #completed(pool: string, key: string, seq: number, read: Read): Receipt | undefined {
-    if (!read.block || seq < read.block.first || seq >= read.block.first + read.block.count) read.block = this.#holding(pool, seq)
+    if (!read.block || seq < read.block.first || seq >= read.block.first + read.block.count) {
+      read.block = this.#holding(pool, seq)
+      read.entry = read.block && entryReader(read.block)
+    }
     const { block } = read
-    const entry = block && entryAt(block, seq - block.first)
+    const entry = block && read.entry!(seq - block.first)
     if (!entry) return undefined
     const { txid } = scanTransaction(entry.tx)
     return txid === key || entry.id === key ? { key, id: entry.id, txid, seq, block: block.n } : undefined
