@@ -132,7 +132,8 @@ async function handlerState({ stores }: RemoteMachine, handler: string, pool: st
 /** @returns whether all is well */
 export async function verify(path: string, { where, out }: CommandContext): Promise<boolean> {
   return withMachine(where, async (machine) => {
-    const verified = await machine.verify(path)
+    const progress = out.progress('verified', 'entries')
+    const verified = await machine.verify(path, progress.show).finally(progress.end)
     out.show(verified, [`${path}: ${contentsOf(verified)}`, ...proofsOf(verified)].join('\n'))
     return verified.problems === 0
   })

@@ -3,13 +3,54 @@ export interface Out {
   show: (value: object, text: string) => void
   /** for people only */
   say: (text: string) => void
+  /** How far something is that may take long: for people only, beside the answer. @param done what was done @param unit with so many of them */
+  progress: (done: string, unit: string) => ProgressLine
 }
+
+export interface ProgressLine {
+  show: (progress: { done: number; total: number }) => void
+  /** The answer comes next. */
+  end: () => void
+}
+
+/** A terminal shows the newest state in one line, anything else a line each time. */
+const TERMINAL_MS = 100
+const LINE_MS = 1_000
 
 export function outOf(json: boolean): Out {
   return {
     show: (value, text) => console.log(json ? JSON.stringify(value) : text),
     say: (text) => {
       if (!json) console.log(text)
+    },
+    progress: (done, unit) => (json ? { show() {}, end() {} } : progressOn(process.stderr, done, unit)),
+  }
+}
+
+/** A state that is reached sooner than the first one is due is not shown: what takes no time needs no progress. */
+export function progressOn(
+  stream: Pick<NodeJS.WriteStream, 'isTTY' | 'write'>,
+  what: string,
+  unit: string,
+  now = () => performance.now(),
+): ProgressLine {
+  const begun = now()
+  const every = stream.isTTY ? TERMINAL_MS : LINE_MS
+  let shownAt = begun
+  let width = 0
+  return {
+    show({ done, total }) {
+      const at = now()
+      if (at - shownAt < every) return
+      shownAt = at
+      const rate = done / ((at - begun) / 1_000)
+      const left = Math.ceil(Math.max(total - done, 0) / rate)
+      const line = `${what} ${done} of ${total} ${unit}, ${Math.round(rate)} a second, ${left} s left`
+      stream.write(stream.isTTY ? `\r${line.padEnd(width)}` : `${line}\n`)
+      width = line.length
+    },
+    end() {
+      if (width && stream.isTTY) stream.write(`\r${' '.repeat(width)}\r`)
     },
   }
 }

@@ -5,6 +5,7 @@ import { isPeerPool } from '../shared/ledger/capability.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { CommandContext } from './commands.ts'
+import { keepHeapSmall } from './heap.ts'
 import { count } from './out.ts'
 
 export interface StartFlags {
@@ -18,6 +19,7 @@ const SLOW_MS = 1_000
 
 /** Runs the machine of a config until the signal is aborted. */
 export async function run(flags: StartFlags, { where: { dir }, out }: CommandContext<{ dir: string }>, signal: AbortSignal): Promise<void> {
+  keepHeapSmall()
   process.setSourceMapsEnabled(true) // a handler's mistake is shown at its place in the user's own file
   const log = (line: string) => console.error(`overpool: ${line}`)
   const started = await start({

@@ -9,7 +9,7 @@ import { type Redriven, redrive } from '../shared/machine/progress.ts'
 import type { Ingress, Queue } from '../shared/queue/port.ts'
 import type { Stores } from '../shared/store/port.ts'
 import { type CoreStore, machineKeyPair, poolKeys } from '../sidecar/cores/core.ts'
-import { ELSEWHERE, type Verified, verifyPool } from '../sidecar/cores/verify.ts'
+import { ELSEWHERE, type Progress, type Verified, verifyPool } from '../sidecar/cores/verify.ts'
 
 /** How often it is looked for what the machine does in its own time, ms. */
 const LOOK_MS = 1_000
@@ -97,15 +97,15 @@ export class RemoteMachine implements Machine, AsyncDisposable {
   }
 
   /** Do mirror, hypercore and receipts of a pool agree? Of a hypercore that is not reached from here it is looked at what was last reported. */
-  async verify(path: string): Promise<Verified> {
+  async verify(path: string, progress?: (progress: Progress) => void): Promise<Verified> {
     const { cores } = this.#access
     const pool = await this.pools.control(path)
     const { desired = {} } = pool
     const secret = isPeerPool(path) ? desired.secret : desired.encrypt ? await this.#secretOf(path) : undefined
-    if (cores === ELSEWHERE) return verifyPool(pool, this.stores, ELSEWHERE, secret)
+    if (cores === ELSEWHERE) return verifyPool(pool, this.stores, ELSEWHERE, secret, progress)
     const store = cores()
     try {
-      return await verifyPool(pool, this.stores, await store?.read(pool.key, secret), secret)
+      return await verifyPool(pool, this.stores, await store?.read(pool.key, secret), secret, progress)
     } finally {
       await store?.close()
     }

@@ -2,7 +2,7 @@ import { decode, encode } from 'cborg'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { OverpoolError } from '../shared/errors.ts'
-import { decodeBlock, encodeBlock } from '../shared/ledger/block.ts'
+import { decodeBlock, encodeBlock, entryAt } from '../shared/ledger/block.ts'
 import { decodeEntry, type Entry, type EntryId, encodeEntry, idOfPayment, type PaymentFields } from '../shared/ledger/entry.ts'
 import { type Bell, decodeBell, decodeIngress, encodeBell, encodeIngress, type IngressMessage } from '../shared/ledger/messages.ts'
 
@@ -193,6 +193,69 @@ describe('a block', () => {
     ['lists nested a hundred thousand deep', '81'.repeat(100_000)],
   ])('is refused: %s', (_, hex) => {
     expect(codeOf(() => decodeBlock(Buffer.from(hex, 'hex')))).toBe('BAD_BLOCK')
+  })
+})
+
+describe('one entry of a block', () => {
+  const two = { count: 2, bytes: encodeBlock(0, 0, [encodeEntry({ ...ENTRY, payment: { memo: 'a coffee' } }), encodeEntry(ENTRY)]).bytes }
+
+  it('is what it is when the whole block is decoded, at every place', () => {
+    fc.assert(
+      fc.property(fc.maxSafeNat(), fc.array(entries, { minLength: 1, maxLength: 30 }), (first, list) => {
+        const block = encodeBlock(0, first, list.map(encodeEntry))
+        expect(list.map((_, i) => entryAt(block, i))).toEqual(decodeBlock(block.bytes).entries)
+        expect(entryAt(block, list.length)).toBeUndefined()
+      }),
+    )
+  })
+
+  it('is found whatever numbers, texts and lists lie before it', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ stringUnit: 'binary' }), fc.double({ noNaN: true }), (merchantData, number) => {
+        const odd = encodeEntry({ ...ENTRY, payment: { merchantData: [merchantData, number, null, true] } })
+        expect(entryAt(encodeBlock(0, 0, [odd, encodeEntry(ENTRY)]), 1)).toEqual(ENTRY)
+      }),
+    )
+  })
+
+  it('is found in a block with keys of a later version, before its entries and after them', () => {
+    expect(entryAt({ count: 1, bytes: encode({ ...BLOCK, root: ['later', { entries: [1] }] }) }, 0)).toEqual(ENTRY)
+    expect(entryAt({ count: 1, bytes: encode({ ...BLOCK, afterwards: 'entries' }) }, 0)).toEqual(ENTRY)
+  })
+
+  it('is refused of every proper prefix of the block, and with anything appended, wherever it lies', () => {
+    const { count, bytes } = two
+    for (const i of [0, 1, 2]) {
+      for (let length = 0; length < bytes.length; length++)
+        expect(codeOf(() => entryAt({ count, bytes: bytes.subarray(0, length) }, i))).toBe('BAD_BLOCK')
+      for (let byte = 0; byte < 256; byte++)
+        expect(codeOf(() => entryAt({ count, bytes: Buffer.concat([bytes, Uint8Array.of(byte)]) }, i))).toBe('BAD_BLOCK')
+    }
+  })
+
+  it.each(malformedEntries())('is refused if it is %s', (_, entry) => {
+    expect(codeOf(() => entryAt({ count: 2, bytes: encode({ ...BLOCK, entries: [MAP, entry] }) }, 1))).toBe('BAD_BLOCK')
+  })
+
+  it.each([
+    ['a list of 2^32 entries that are not there', 'a367656e74726965739affffffff'],
+    ['a list of 2^53 entries that are not there', 'a367656e74726965739b001fffffffffffff'],
+    ['a map of 2^32 keys that are not there', 'baffffffff'],
+    ['bytes of 4 GB that are not there', 'a167656e7472696573815affffffff'],
+    ['text of 2^64 - 1 bytes that is not there', 'a167656e7472696573817bffffffffffffffff'],
+    ['lists in lists that promise more than there is', `a167656e7472696573${'98ff'.repeat(100)}`],
+    ['a list without a declared length', 'a167656e74726965739fff'],
+    ['a tag', 'a167656e747269657381c100'],
+    ['no entries', 'a1617601'],
+    ['a number in place of the entries', 'a167656e747269657301'],
+    ['no map', '81a0'],
+    ['nothing', ''],
+  ])('is refused in %s', (_, hex) => {
+    expect(codeOf(() => entryAt({ count: 1, bytes: Buffer.from(hex, 'hex') }, 0))).toBe('BAD_BLOCK')
+  })
+
+  it('is none of a block that was passed over', () => {
+    expect(entryAt({ count: 0, bytes: Uint8Array.of(1, 2, 3) }, 0)).toBeUndefined()
   })
 })
 

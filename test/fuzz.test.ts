@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { type ErrorCode, OverpoolError } from '../shared/errors.ts'
-import { decodeBlock, encodeBlock } from '../shared/ledger/block.ts'
+import { decodeBlock, encodeBlock, entryAt } from '../shared/ledger/block.ts'
 import { decodeEntry, type Entry, type EntryId, encodeEntry } from '../shared/ledger/entry.ts'
 import { decodeBell, decodeIngress, encodeBell, encodeIngress } from '../shared/ledger/messages.ts'
 import { parseTransaction, type ScannedTransaction, scanTransaction, transactionFromHex } from '../shared/transaction/index.ts'
@@ -44,6 +44,12 @@ const TARGETS: Target[] = [
   },
   { name: 'decodeEntry', code: 'BAD_BLOCK', honest: entries.map((bytes) => Buffer.from(bytes)), read: decodeEntry },
   { name: 'decodeBlock', code: 'BAD_BLOCK', honest: blocks.map(({ bytes }) => Buffer.from(bytes)), read: decodeBlock },
+  {
+    name: 'entryAt',
+    code: 'BAD_BLOCK',
+    honest: blocks.map(({ bytes }) => Buffer.from(bytes)),
+    read: (bytes) => entryAt({ count: 1, bytes }, bytes.length % 3),
+  },
   {
     name: 'decodeIngress',
     code: 'BAD_MESSAGE',

@@ -1,6 +1,6 @@
 import type { Clock } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { type Block, entriesOf } from '../../shared/ledger/block.ts'
+import { type Block, entriesOf, entryAt } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/entry.ts'
 import type { Bell } from '../../shared/ledger/messages.ts'
 import { type HandlerContext, handlerContext } from '../../shared/machine/context.ts'
@@ -143,7 +143,7 @@ async function rerunDead(
     const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), asked) }
     if (receives > 1) await stores.progress.putDead(handler, pool.path, tried) // the process may have died in it, and would again
     const block = await stores.blocks.find(pool.path, letter.seq)
-    const entry = block && entriesOf(block)[letter.seq - block.first]
+    const entry = block && entryAt(block, letter.seq - block.first)
     if (!entry) continue
     const error = await run(pool, letter.seq, entry, options)
     if (error === undefined) await stores.progress.deleteDead(handler, pool.path, letter.seq)

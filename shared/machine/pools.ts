@@ -1,7 +1,7 @@
 import { type Clock, timeLeft } from '../clock.ts'
 import type { CheckedSettings } from '../config/config.ts'
 import { OverpoolError } from '../errors.ts'
-import { type Block, entriesOf } from '../ledger/block.ts'
+import { type Block, entriesOf, entryAt } from '../ledger/block.ts'
 import { isPeerPool } from '../ledger/capability.ts'
 import { type Cause, hex, isUint } from '../ledger/entry.ts'
 import type { Ingress } from '../queue/port.ts'
@@ -87,7 +87,8 @@ export class LedgerPools {
       seq = (await find()) ?? (await this.#findFrom(checkpoint, pool.path, txid))
     }
     if (seq === undefined) throw new OverpoolError('ENTRY_NOT_FOUND', `no transaction ${txid} in "${pool.path}"`)
-    for await (const event of this.#events(pool, seq, seq + 1)) return event
+    const event = await this.#event(pool, seq)
+    if (event) return event
     throw new OverpoolError('BAD_BLOCK', `the receipt of ${txid} in "${pool.path}" points to entry ${seq}, which is not there`)
   }
 
@@ -143,9 +144,13 @@ export class LedgerPools {
 
   async #at({ key, seq }: Cause): Promise<TxEvent | undefined> {
     const pool = (await this.list()).find((each) => each.key === key)
-    if (!pool) return undefined
-    for await (const event of this.#events(pool, seq, seq + 1)) return event
-    return undefined
+    return pool && this.#event(pool, seq)
+  }
+
+  async #event(pool: PoolControl, seq: number): Promise<TxEvent | undefined> {
+    const block = await this.#deps.stores.blocks.find(pool.path, seq)
+    const entry = block && entryAt(block, seq - block.first)
+    return entry && eventOf(pool, seq, entry)
   }
 
   /** Archives what is there: `tail` and `read` begin after it, `get` still finds it. */

@@ -20,8 +20,11 @@ export type ReceiptKey = Pick<Receipt, 'key' | 'id'>
 export interface Receipts {
   /** Writes receipts; again is harmless. Their blocks are in the mirror already. */
   put(pool: string, receipts: Receipt[]): Promise<void>
-  /** The receipts with these keys and ids, in the order asked for. */
-  find(pool: string, keys: ReceiptKey[]): Promise<(Receipt | undefined)[]>
+  /**
+   * The receipts with these keys and ids, in the order asked for. A caller that has read the entries gives the whole receipts that they should have: one that is
+   * there as given need not be looked up in its block.
+   */
+  find(pool: string, keys: (ReceiptKey | Receipt)[]): Promise<(Receipt | undefined)[]>
   /** The entries of a transaction, oldest first, at most 100. */
   ofTransaction(pool: string, txid: string): Promise<Receipt[]>
 }

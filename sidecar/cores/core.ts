@@ -10,7 +10,7 @@ import { Fetcher } from './fetcher.ts'
 import { type Tree, TreeHash } from './signed.ts'
 
 /** Bytes of blocks that the cores' store holds in memory before it makes a file of them, all pools together. Its own 64 MB make nothing faster here. */
-const WRITE_BUFFER = 8 * 1024 * 1024
+const WRITE_BUFFER = 4 * 1024 * 1024
 /**
  * Blocks that are asked for at once: at least, and at most where answers take long. Hypercore's own least is 16; with 32 a reader on a fast line needs a tenth less
  * time, with more it needs more again.

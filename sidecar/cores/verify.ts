@@ -1,8 +1,9 @@
 import { type Block, entriesOf } from '../../shared/ledger/block.ts'
 import { isPeerPool } from '../../shared/ledger/capability.ts'
-import type { Entry } from '../../shared/ledger/entry.ts'
+import { lengthOf } from '../../shared/store/blocks.ts'
 import type { PoolControl, Signed } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
+import type { Receipt } from '../../shared/store/receipts.ts'
 import { scanTransaction } from '../../shared/transaction/index.ts'
 import type { ReadCore } from './core.ts'
 import { isSignedBy, TreeHash } from './signed.ts'
@@ -38,17 +39,25 @@ export interface Verified {
   listed: string[]
 }
 
+/** How far a verification has come: entries that it has looked at, of those that there were when it began. */
+export interface Progress {
+  done: number
+  total: number
+}
+
 /**
  * Reads a pool from its first block to its last: do mirror, hypercore and receipts agree, and has the pool's key signed what is in the mirror (Promise 1)?
  * What was last reported of the hypercore, when it was there to be seen, has to be in the mirror still.
  * @param core undefined if there is none yet
  * @param secret the encryption key of an encrypted pool
+ * @param progress is called after each page of blocks
  */
 export async function verifyPool(
   pool: PoolControl,
   stores: Stores,
   hypercore: ReadCore | typeof ELSEWHERE | undefined,
   secret: string | undefined,
+  progress?: (progress: Progress) => void,
 ): Promise<Verified> {
   const { path, key, begins } = pool
   const core = hypercore === ELSEWHERE ? undefined : hypercore
@@ -74,25 +83,29 @@ export async function verifyPool(
   const signed = pool.signed ?? (await core?.signed())
   const tree = new TreeHash({ key, secret })
 
+  const total = progress ? lengthOf(await stores.blocks.last(path)).entries : 0
   let next = begins ? undefined : 0
   let n = begins?.block ?? 0
   for (let blocks = await stores.blocks.read(path, n, PAGE); blocks.length; blocks = await stores.blocks.read(path, n, PAGE)) {
-    for (const block of blocks) {
+    const signedHere = core ? await Promise.all(blocks.map((block) => blockOf(core, block.n, coreLength))) : []
+    const entries: Receipt[] = []
+    for (const [i, block] of blocks.entries()) {
       n = block.n + 1
       verified.blocks++
       verified.bytes += block.bytes.length
       if (next !== undefined && block.first !== next) problem(`block ${block.n} begins with entry ${block.first}, and ${next} comes next`)
-      if (core && block.n < coreLength && (await core.has(block.n)) && Buffer.compare(await core.get(block.n), block.bytes) !== 0) {
+      if (signedHere[i] && Buffer.compare(signedHere[i], block.bytes) !== 0)
         problem(`block ${block.n} of the hypercore is not that of the mirror`)
-      }
       if (!begins) tree.add(block.bytes)
       if (!begins && n === signed?.length) checkSigned(key, signed, tree, verified, problem)
       if (n === pool.coreLength) checkReported(pool, tree, verified, problem)
-      if (block.count) verified.receipts += await checkEntries(pool, block, stores, problem)
+      if (block.count) entries.push(...checkEntries(block, problem))
       else verified.passedOver++
       verified.entries += block.count
       next = block.count ? block.first + block.count : undefined // nobody knows how many entries a block had that is none
     }
+    verified.receipts += await checkReceipts(pool, entries, stores, problem)
+    progress?.({ done: lengthOf(blocks.at(-1)).entries, total })
   }
   if (coreLength > n && !isPeerPool(path) && !pool.rebuild) problem(`the hypercore has ${coreLength} blocks, the mirror only ${n}`)
   if (core && coreLength) verified.treeHash = await core.treeHash(coreLength)
@@ -126,22 +139,34 @@ function checkReported(
   )
 }
 
-/** @returns how many receipts there are. Those of the newest blocks may still be on their way: after the checkpoint none is missed */
-async function checkEntries(pool: PoolControl, block: Block, stores: Stores, problem: (what: string) => void): Promise<number> {
+/** Block n of the hypercore, if it is here. */
+async function blockOf(core: ReadCore, n: number, coreLength: number): Promise<Uint8Array | undefined> {
+  return n < coreLength && (await core.has(n)) ? core.get(n) : undefined
+}
+
+/** @returns the receipts that the entries of a block should have */
+function checkEntries(block: Block, problem: (what: string) => void): Receipt[] {
   const { n, first, count } = block
-  let entries: Entry[]
   try {
-    entries = entriesOf(block)
+    const entries = entriesOf(block)
+    if (entries.length !== count) problem(`block ${n} holds ${entries.length} entries, and its item says ${count}`)
+    return entries.map(({ id, tx }, i) => {
+      const { txid } = scanTransaction(tx)
+      return { key: txid, id, txid, seq: first + i, block: n }
+    })
   } catch (error) {
     problem(`block ${n} cannot be read: ${error instanceof Error ? error.message : String(error)}`)
-    return 0
+    return []
   }
-  if (entries.length !== count) problem(`block ${n} holds ${entries.length} entries, and its item says ${count}`)
-  const wanted = entries.map(({ id, tx }) => ({ key: scanTransaction(tx).txid as string, id }))
-  const found = await stores.receipts.find(pool.path, wanted)
-  found.forEach((receipt, i) => {
-    if (!receipt && n < pool.checkpoint) problem(`entry ${first + i} (${wanted[i]!.key}) has no receipt`)
-    if (receipt && receipt.seq !== first + i) problem(`the receipt of entry ${first + i} (${wanted[i]!.key}) points to ${receipt.seq}`)
-  })
+}
+
+/** @returns how many receipts there are. Those of the newest blocks may still be on their way: after the checkpoint none is missed */
+async function checkReceipts(pool: PoolControl, entries: Receipt[], stores: Stores, problem: (what: string) => void): Promise<number> {
+  const found = await stores.receipts.find(pool.path, entries)
+  for (const [i, { key, seq, block }] of entries.entries()) {
+    const receipt = found[i]
+    if (!receipt && block < pool.checkpoint) problem(`entry ${seq} (${key}) has no receipt`)
+    if (receipt && receipt.seq !== seq) problem(`the receipt of entry ${seq} (${key}) points to ${receipt.seq}`)
+  }
   return found.filter(Boolean).length
 }

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { aws } from './aws.ts'
 import { functions } from './functions.ts'
 import { http } from './http.ts'
+import { ledger } from './ledger.ts'
 import { rebuild } from './rebuild.ts'
 import { type Bench, type Effort, median, number, textOf } from './report.ts'
 import { scale } from './scale.ts'
@@ -13,13 +14,25 @@ import { sidecar } from './sidecar.ts'
 import { swarm } from './swarm.ts'
 import { writer } from './writer.ts'
 
-const BENCHES: Record<string, Bench> = { http, writer, scanner, scale, swarm: (effort) => swarm(effort), aws, functions, sidecar, rebuild }
+const BENCHES: Record<string, Bench> = {
+  http,
+  ledger,
+  writer,
+  scanner,
+  scale,
+  swarm: (effort) => swarm(effort),
+  aws,
+  functions,
+  sidecar,
+  rebuild,
+}
 
 const HELP = `Usage: npm run bench -- [names] [--smoke]
 
 Measures this machine, and says which of its goals it has met; all of them take about a quarter of an hour.
 
   http      posts/s and the time to an ACK, beside the original Overpool (npm installs it into your cache folder)
+  ledger    what a ledger costs: memory, disk, retries beside fresh posts, and the time to verify it
   writer    entries/s of the writer alone, one pool, with a mirror that takes 5 ms a call
   scanner   transactions/s of the strict scanner, beside @bsv/sdk
   scale     cost of an entry, memory and restart with 10 thousand, 100 thousand and 1 million entries in a pool

@@ -160,6 +160,15 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.receipts.find(await freshPool(), [a])).toEqual([undefined])
     })
 
+    it('are found by whoever has read the entries, as they are and not as they are thought to be', async () => {
+      const pool = await freshPool()
+      const [a, b, c] = (await putEntries(stores, pool, 3)) as [Receipt, Receipt, Receipt]
+      await stores.receipts.put(pool, [a, b])
+      const elsewhere = { ...b, seq: a.seq, block: a.block }
+      const later = { ...a, seq: 1_000, block: 9 }
+      expect(await other.receipts.find(pool, [b, later, elsewhere, c, a])).toEqual([b, a, b, undefined, a])
+    })
+
     it('are written again without harm', async () => {
       const pool = await freshPool()
       const receipts = await putEntries(stores, pool, 4)

@@ -1,13 +1,16 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { zstdCompressSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { encodeBlock } from '../../shared/ledger/block.ts'
+import { folderLayout } from '../../local/folder.ts'
+import { encodeBlock, entriesOf } from '../../shared/ledger/block.ts'
 import type { Message } from '../../shared/queue/port.ts'
 import { SqliteQueue } from '../../shared/queue/sqlite.ts'
 import { SqliteFile } from '../../shared/store/sqlite/file.ts'
 import { sqliteStores } from '../../shared/store/sqlite/index.ts'
-import { tempLedger } from './ledger.ts'
+import { blockOf, tempLedger } from './ledger.ts'
 
 function tempFile(): { file: string } & Disposable {
   const dir = mkdtempSync(join(tmpdir(), 'overpool-sqlite-'))
@@ -133,3 +136,54 @@ describe('a loss of power', () => {
     store.close()
   })
 })
+
+describe('blocks in the ledger file', () => {
+  const texts = Array.from({ length: 50 }, (_, i) => `number ${i}`)
+
+  it('are compressed, and come back as they were', async () => {
+    await using ledger = await tempLedger()
+    const { stores } = ledger
+    const [large, small] = [blockOf(0, 0, ...texts), blockOf(1, 50, 'alone')]
+    await stores.blocks.putAll('a', [large, small])
+    expect(bytesIn(ledger, 0).length).toBeLessThan(0.9 * large.bytes.length)
+    expect(bytesIn(ledger, 1), 'too few bytes to be worth it').toEqual(new Uint8Array(small.bytes))
+    expect((await stores.blocks.read('a', 0)).map(({ bytes }) => Buffer.from(bytes))).toEqual([large.bytes, small.bytes])
+    expect(Buffer.from((await stores.blocks.find('a', 20))!.bytes)).toEqual(large.bytes)
+    expect(Buffer.from((await stores.blocks.put('a', blockOf(0, 0, 'another'))).bytes), 'the block that stands there').toEqual(large.bytes)
+  })
+
+  it('that an earlier version wrote are read as they are', async () => {
+    await using ledger = await tempLedger()
+    const block = blockOf(0, 0, ...texts)
+    const db = new DatabaseSync(folderLayout(ledger.dir).ledger)
+    db.prepare('INSERT INTO blocks VALUES (?, ?, ?, ?, ?)').run('a', block.n, block.first, block.count, block.bytes)
+    db.close()
+    expect(Buffer.from((await ledger.stores.blocks.last('a'))!.bytes)).toEqual(block.bytes)
+  })
+
+  it('that were passed over keep their bytes, though these look compressed', async () => {
+    await using ledger = await tempLedger()
+    const bytes = zstdCompressSync(Buffer.alloc(5_000))
+    await ledger.stores.blocks.put('a', { n: 0, first: 0, count: 0, bytes })
+    expect(Buffer.from((await ledger.stores.blocks.last('a'))!.bytes)).toEqual(bytes)
+  })
+
+  it('that are damaged are an invalid block, and the others are read', async () => {
+    await using ledger = await tempLedger()
+    await ledger.stores.blocks.putAll('a', [blockOf(0, 0, ...texts), blockOf(1, 50, 'whole')])
+    const db = new DatabaseSync(folderLayout(ledger.dir).ledger)
+    db.prepare('UPDATE blocks SET bytes = ? WHERE n = 0').run(bytesIn(ledger, 0).subarray(0, 100))
+    db.close()
+    const [damaged, good] = await ledger.stores.blocks.read('a', 0)
+    expect(() => entriesOf(damaged!)).toThrow(expect.objectContaining({ code: 'BAD_BLOCK' }))
+    expect(entriesOf(good!)).toHaveLength(1)
+  })
+})
+
+/** What the file has as the bytes of block n. */
+function bytesIn({ dir }: { dir: string }, n: number): Uint8Array {
+  const db = new DatabaseSync(folderLayout(dir).ledger)
+  const { bytes } = db.prepare('SELECT bytes FROM blocks WHERE n = ?').get(n) as { bytes: Uint8Array }
+  db.close()
+  return bytes
+}

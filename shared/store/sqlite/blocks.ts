@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import type { Block } from '../../ledger/block.ts'
 import { type Blocks, PAGE_BYTES } from '../blocks.ts'
 import type { SqliteFile } from './file.ts'
@@ -9,7 +10,13 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS blocks_first ON blocks (pool, first);
 `
 
-/** Blocks as rows. */
+/** A block of fewer bytes is written as it is: compressed it would be hardly smaller. */
+const COMPRESS_BYTES = 1_024
+/** A zstd frame begins with these bytes (RFC 8878). No block does, since a block is a map in CBOR. */
+const ZSTD_MAGIC = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd)
+const ZSTD_LEVEL = 1
+
+/** Blocks as rows, compressed where that makes them smaller. */
 export class SqliteBlocks implements Blocks {
   readonly #file: SqliteFile
 
@@ -29,7 +36,7 @@ export class SqliteBlocks implements Blocks {
   #insert(pool: string, block: Block): Block {
     const stands = this.#block('n = ?', pool, block.n)
     if (stands) return stands
-    this.#file.run('INSERT INTO blocks VALUES (?, ?, ?, ?, ?)', pool, block.n, block.first, block.count, block.bytes)
+    this.#file.run('INSERT INTO blocks VALUES (?, ?, ?, ?, ?)', pool, block.n, block.first, block.count, compressed(block))
     return block
   }
 
@@ -47,7 +54,7 @@ export class SqliteBlocks implements Blocks {
   }
 
   async last(pool: string): Promise<Block | undefined> {
-    return this.#file.get<Block>('SELECT n, first, count, bytes FROM blocks WHERE pool = ? ORDER BY n DESC LIMIT 1', pool)
+    return whole(this.#file.get<Block>('SELECT n, first, count, bytes FROM blocks WHERE pool = ? ORDER BY n DESC LIMIT 1', pool))
   }
 
   async find(pool: string, seq: number): Promise<Block | undefined> {
@@ -61,10 +68,32 @@ export class SqliteBlocks implements Blocks {
       pool,
       seq,
     )
-    return block && seq < block.first + block.count ? block : undefined
+    return block && seq < block.first + block.count ? whole(block) : undefined
   }
 
   #block(where: string, pool: string, value: number): Block | undefined {
-    return this.#file.get<Block>(`SELECT n, first, count, bytes FROM blocks WHERE pool = ? AND ${where}`, pool, value)
+    return whole(this.#file.get<Block>(`SELECT n, first, count, bytes FROM blocks WHERE pool = ? AND ${where}`, pool, value))
   }
+}
+
+/** The bytes of a block as they are written. */
+function compressed({ count, bytes }: Block): Uint8Array {
+  if (!count || bytes.length < COMPRESS_BYTES) return bytes
+  const frame = zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL } })
+  return frame.length < bytes.length ? frame : bytes
+}
+
+/** A block as it was before it was compressed. */
+function whole<T extends Block | undefined>(block: T): T {
+  // What a peer signed that is no block (count 0) may begin in any way, and is never compressed.
+  if (!block?.count || !isFrame(block.bytes)) return block
+  try {
+    return { ...block, bytes: zstdDecompressSync(block.bytes, { chunkSize: 2 * block.bytes.length }) } // which it mostly fits into
+  } catch {
+    return block // damaged: whoever decodes it says so, and says which block it is
+  }
+}
+
+function isFrame(bytes: Uint8Array): boolean {
+  return Buffer.compare(bytes.subarray(0, ZSTD_MAGIC.length), ZSTD_MAGIC) === 0
 }

@@ -10,7 +10,7 @@ const SYNC_MS = 1_000
 /** Pages of the log before SQLite folds it into the file: the more, the fewer writes a busy page costs. 8,000 are 32 MB. */
 const CHECKPOINT_PAGES = 8_000
 /** Pages that SQLite itself holds in memory: few, since the system holds what was read and written lately as well. */
-const CACHE_KIB = 16 * 1024
+const CACHE_KIB = 8 * 1024
 
 /**
  * When a write's promise resolves it is 'synced' to the disk, and survives a loss of power; or it is only 'ordered': it survives the death of the process, and a loss of

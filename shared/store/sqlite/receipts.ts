@@ -1,5 +1,6 @@
 import { OverpoolError } from '../../errors.ts'
-import { entriesOf } from '../../ledger/block.ts'
+import { type Block, entryReader } from '../../ledger/block.ts'
+import type { Entry } from '../../ledger/entry.ts'
 import { scanTransaction } from '../../transaction/index.ts'
 import { MAX_RECEIPTS, type Receipt, type ReceiptKey, type Receipts } from '../receipts.ts'
 import type { SqliteBlocks } from './blocks.ts'
@@ -7,6 +8,22 @@ import type { SqliteFile } from './file.ts'
 
 interface Place {
   seq: number
+}
+
+/** The block that was read last for one call: what is looked for together mostly lies together. */
+interface Read {
+  block?: Block
+  entry?: (i: number) => Entry | undefined
+}
+
+/** Receipts that are looked for by one statement. */
+const AT_ONCE = 32
+const PLACES_OF_ONE = placesOf(1)
+const PLACES_OF_MANY = placesOf(AT_ONCE)
+
+function placesOf(count: number): string {
+  const values = new Array(count).fill('(?, ?, ?)').join(', ')
+  return `WITH wanted (i, key, id) AS (VALUES ${values}) SELECT i, seq FROM wanted CROSS JOIN receipts r ON r.pool = ? AND r.key = wanted.key AND r.id = wanted.id`
 }
 
 const SCHEMA = `
@@ -38,38 +55,57 @@ export class SqliteReceipts implements Receipts {
     }, 'ordered')
   }
 
-  async find(pool: string, asked: ReceiptKey[]): Promise<(Receipt | undefined)[]> {
+  async find(pool: string, asked: (ReceiptKey | Receipt)[]): Promise<(Receipt | undefined)[]> {
     const number = this.#poolNumber(pool)
-    return asked.map(({ key, id }) => {
-      const rows = this.#file.all<Place>(
-        'SELECT seq FROM receipts WHERE pool = ? AND key = ? AND id = ? ORDER BY seq',
-        number,
-        prefixOf(key),
-        prefixOf(id),
-      )
-      return this.#completed(pool, key, rows).find((receipt) => receipt.id === id)
-    })
+    const found = new Array<Receipt | undefined>(asked.length)
+    const read: Read = {}
+    // In the order of the entries, so that each block is read once.
+    for (const { i, seq } of this.#places(number, asked).sort((a, b) => a.seq - b.seq)) {
+      if (found[i]) continue
+      const one = asked[i]!
+      // Who asks has read this very entry: its block need not be read again to see that the receipt is its own.
+      if ('seq' in one && one.seq === seq) {
+        found[i] = one
+        continue
+      }
+      const receipt = this.#completed(pool, one.key, seq, read)
+      if (receipt?.id === one.id) found[i] = receipt
+    }
+    return found
+  }
+
+  /** Where receipts that begin like these point to. Many are looked for by one statement: calling it costs more than the look-up. */
+  #places(pool: number, asked: ReceiptKey[]): (Place & { i: number })[] {
+    const values = asked.map(({ key, id }, i) => [i, prefixOf(key), prefixOf(id)] as const)
+    const whole = values.length - (values.length % AT_ONCE)
+    const places = values.slice(whole).flatMap((value) => this.#file.all<Place & { i: number }>(PLACES_OF_ONE, ...value, pool))
+    for (let from = 0; from < whole; from += AT_ONCE)
+      places.push(...this.#file.all<Place & { i: number }>(PLACES_OF_MANY, ...values.slice(from, from + AT_ONCE).flat(), pool))
+    return places
   }
 
   async ofTransaction(pool: string, txid: string): Promise<Receipt[]> {
-    const rows = this.#file.all<Place>(
+    const places = this.#file.all<Place>(
       'SELECT seq FROM receipts WHERE pool = ? AND key = ? ORDER BY seq LIMIT ?',
       this.#poolNumber(pool),
       prefixOf(txid),
       MAX_RECEIPTS,
     )
-    return this.#completed(pool, txid, rows)
+    const read: Read = {}
+    return places.flatMap(({ seq }) => this.#completed(pool, txid, seq, read) ?? [])
   }
 
-  /** The receipts at these places whose key is whole, not only its prefix. */
-  #completed(pool: string, key: string, places: Place[]): Receipt[] {
-    return places.flatMap(({ seq }) => {
-      const block = this.#blocks.holding(pool, seq)
-      if (!block) return []
-      const entry = entriesOf(block)[seq - block.first]!
-      const txid = scanTransaction(entry.tx).txid
-      return txid === key || entry.id === key ? [{ key, id: entry.id, txid, seq, block: block.n }] : []
-    })
+  /** The receipt of the entry at this place, if its key is the whole one and not only begins like it. */
+  #completed(pool: string, key: string, seq: number, read: Read): Receipt | undefined {
+    if (!read.block || seq < read.block.first || seq >= read.block.first + read.block.count) {
+      read.block = this.#blocks.holding(pool, seq)
+      read.entry = read.block && entryReader(read.block)
+    }
+    const { block } = read
+    const entry = block && read.entry!(seq - block.first)
+    if (!entry) return undefined
+    const { txid } = scanTransaction(entry.tx)
+    return txid === key || entry.id === key ? { key, id: entry.id, txid, seq, block: block.n } : undefined
   }
 
   /** The row number of a pool: a receipt carries it instead of the name. */
