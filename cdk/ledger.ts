@@ -4,7 +4,7 @@ import { Effect, Grant, type IGrantable } from 'aws-cdk-lib/aws-iam'
 import { BlockPublicAccess, Bucket, BucketEncryption, type CfnBucket, type IBucket } from 'aws-cdk-lib/aws-s3'
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager'
 import { Construct } from 'constructs'
-import type { Prefix } from '../shared/blobs/bucket.ts'
+import type { Prefix } from '../shared/blobs/s3.ts'
 import type { AwsSettings } from '../shared/config/aws.ts'
 import { acknowledge } from './acknowledge.ts'
 

@@ -36,7 +36,7 @@ const ATTRIBUTES: MessageSystemAttributeName[] = ['ApproximateReceiveCount', 'Me
 export const CARRY_BYTES = 48_000
 
 export interface SqsQueueOptions {
-  /** made with `maxAttempts: 1`: retries are ours (shared/aws.ts) */
+  /** made with `maxAttempts: 1`: retries are ours (shared/aws/call.ts) */
   client: SQSClient
   /** of a queue whose messages may have 1 MiB; a FIFO queue's ends with `.fifo`, as SQS demands */
   url: string
@@ -48,7 +48,7 @@ export interface SqsQueueOptions {
    */
   gatherMs?: number
   giveUpMs?: number
-  /** one attempt may take this long, ms (shared/aws.ts); a receive besides for as long as it waits */
+  /** one attempt may take this long, ms (shared/aws/call.ts); a receive besides for as long as it waits */
   attemptMs?: number
 }
 

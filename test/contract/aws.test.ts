@@ -32,7 +32,7 @@ beforeAll(async () => {
   const { place, proxy } = emulators
   clients = awsClients(place.endpoint)
   const [s3, dynamodb] = [
-    { client: clients.s3, bucket: place.bucket },
+    { client: clients.s3, bucket: place.bucket, prefix: 'blocks/' as const },
     { client: clients.dynamodb, table: place.table },
   ]
   blobs = new S3Blobs(s3)
