@@ -30,6 +30,7 @@ import { type AwsSettings, SIDECAR } from '../shared/config/aws.ts'
 import type { OverpoolConfig } from '../shared/config/config.ts'
 import type { EnvOf } from '../shared/config/env.ts'
 import { planMachine } from '../shared/config/plan.ts'
+import { STORES } from '../shared/store/dynamodb/partitions.ts'
 import { acknowledge } from './acknowledge.ts'
 import { LOGS_KEPT } from './function.ts'
 import type { Handler } from './handlers.ts'
@@ -172,7 +173,9 @@ export class Sidecars extends Construct {
       'AwsSolutions-ECS2': 'Names, URLs and the plan of the machine, none of which is a secret: of the one secret it has the ARN.',
     })
     container.addMountPoints({ sourceVolume: 'work', containerPath: '/work', readOnly: false })
-    ledger.grantKeep(taskDefinition.taskRole)
+    ledger.grant(taskDefinition.taskRole, { read: STORES, write: STORES }) // nobody else writes blocks
+    ledger.grantGetMessages(taskDefinition.taskRole)
+    ledger.seed.grantRead(taskDefinition.taskRole)
     queue.grantConsumeMessages(taskDefinition.taskRole)
     for (const { bells } of handlers) bells.grantSendMessages(taskDefinition.taskRole)
     acknowledge(taskDefinition.obtainExecutionRole(), {
