@@ -55,7 +55,6 @@ const TOO_LITTLE = { comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
 /** What calls a person, each with the article of the runbook that says what to do; the dashboard to look at then; the budget. */
 export class Alarms extends Construct {
   readonly topic: Topic
-  readonly dashboard: Dashboard
   readonly #namespace: string
 
   constructor(scope: Construct, { settings, namespace, ledger, ingress, payments, handlers, sidecars }: AlarmsProps) {
@@ -138,7 +137,7 @@ export class Alarms extends Construct {
       threshold: 4,
     }))
 
-    this.dashboard = this.#dashboard({ ingress, handlers, sidecars, failures })
+    this.#dashboard({ ingress, handlers, sidecars, failures })
     if (settings.budget) this.#budget(settings.budget)
   }
 
@@ -207,11 +206,11 @@ export class Alarms extends Construct {
     handlers,
     sidecars,
     failures,
-  }: Pick<AlarmsProps, 'ingress' | 'handlers' | 'sidecars'> & { failures: Metric }): Dashboard {
+  }: Pick<AlarmsProps, 'ingress' | 'handlers' | 'sidecars'> & { failures: Metric }): void {
     const door = (metricName: string, statistic: string) =>
       new Metric({ namespace: this.#namespace, metricName, dimensionsMap: { service: 'payments' }, statistic, period: Duration.minutes(1) })
     const graph = (title: string, left: IMetric[], right: IMetric[] = []) => new GraphWidget({ title, left, right, width: 12 })
-    return new Dashboard(this, 'Dashboard', {
+    new Dashboard(this, 'Dashboard', {
       widgets: [
         [
           graph(

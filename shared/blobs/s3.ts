@@ -15,7 +15,6 @@ export interface S3BlobsOptions {
   bucket: string
   prefix: Prefix
   giveUpMs?: number
-  attemptMs?: number
 }
 
 /** Blobs as S3 objects, `<prefix><sha256>`. S3 reads are consistent: what was put is there. */
@@ -25,11 +24,11 @@ export class S3Blobs implements Blobs {
   readonly #prefix: Prefix
   readonly #options: CallOptions
 
-  constructor({ client, bucket, prefix, giveUpMs, attemptMs = ATTEMPT_MS }: S3BlobsOptions) {
+  constructor({ client, bucket, prefix, giveUpMs }: S3BlobsOptions) {
     this.#client = client
     this.#bucket = bucket
     this.#prefix = prefix
-    this.#options = { giveUpMs, attemptMs }
+    this.#options = { giveUpMs, attemptMs: ATTEMPT_MS }
   }
 
   async put(bytes: Uint8Array): Promise<string> {
