@@ -78,7 +78,7 @@ export class Sidecars extends Construct {
       MACHINE: JSON.stringify(plan),
     }))
 
-    const vpc = this.#network(settings.vpc)
+    const vpc = this.#vpc(settings.vpc)
     const securityGroup = new SecurityGroup(this, 'Door', { vpc, description: 'Peers of the swarm, on one UDP port' })
     securityGroup.addIngressRule(Peer.anyIpv4(), Port.udp(port), 'the swarm')
     acknowledge(securityGroup, {
@@ -98,7 +98,7 @@ export class Sidecars extends Construct {
     }
   }
 
-  #network(there: AwsSettings['vpc']): IVpc {
+  #vpc(there: AwsSettings['vpc']): IVpc {
     if (there) {
       const { id, availabilityZones, publicSubnets } = there
       return Vpc.fromVpcAttributes(this, 'Vpc', { vpcId: id, availabilityZones, publicSubnetIds: publicSubnets })

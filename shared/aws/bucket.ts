@@ -14,13 +14,11 @@ export class Bucket {
   }
 
   blobs(prefix: Prefix): Blobs {
-    const blobs = async () => (await this.#open())(prefix)
+    const blobs = async () => {
+      this.#opened ??= this.#load()
+      return (await this.#opened)(prefix)
+    }
     return { put: async (bytes) => (await blobs()).put(bytes), get: async (sha256) => (await blobs()).get(sha256) }
-  }
-
-  #open(): Promise<(prefix: Prefix) => Blobs> {
-    this.#opened ??= this.#load()
-    return this.#opened
   }
 
   async #load(): Promise<(prefix: Prefix) => Blobs> {
