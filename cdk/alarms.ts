@@ -40,11 +40,10 @@ export interface AlarmsProps {
   sidecars: Sidecars
 }
 
-interface AlarmOn {
+interface Reason {
   /** the article of docs/runbook.md */
   article: string
   what: string
-  metric: IMetric
   threshold: number
 }
 
@@ -55,7 +54,6 @@ const TOO_LITTLE = { comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
 /** What calls a person, each with the article of the runbook that says what to do; the dashboard to look at then; the budget. */
 export class Alarms extends Construct {
   readonly topic: Topic
-  readonly dashboard: Dashboard
   readonly #namespace: string
 
   constructor(scope: Construct, { settings, namespace, ledger, ingress, payments, handlers, sidecars }: AlarmsProps) {
@@ -69,61 +67,51 @@ export class Alarms extends Construct {
 
     const deadLetters = [ingress.deadLetters, ...handlers.map((handler) => handler.deadLetters)].map(depthOf)
     const gaveUp = handlers.map(({ name }) => this.#ofHandler(name, 'givenUp', 'Sum'))
-    this.#alarms('DeadLetters', [...deadLetters, ...gaveUp], (metric) => ({
+    this.#alarms('DeadLetters', [...deadLetters, ...gaveUp], {
       article: 'dead-letters',
       what: 'A post, a bell or an entry was given up, and is kept.',
-      metric,
       threshold: 0,
-    }))
+    })
     this.#alarms(
       'IngressAge',
       ingress.queues.map(ageOf),
-      (metric) => ({
+      {
         article: 'ingress-age',
         what: 'Payments were acknowledged, and are not in the ledger after five minutes.',
-        metric,
         threshold: TOO_OLD_S,
-      }),
+      },
       'MAX',
     )
     this.#alarms(
       'HandlerLag',
       handlers.map(({ bells }) => ageOf(bells)),
-      (metric) => ({
+      {
         article: 'handler-lag',
         what: 'A handler has not finished what came into a pool five minutes ago.',
-        metric,
         threshold: TOO_OLD_S,
-      }),
+      },
       'MAX',
     )
     for (const [shard, logs] of sidecars.logs.entries()) this.#sidecarGone(shard, logs)
-    this.#alarms('PoolHalted', this.#said(sidecars.logs, 'Halted', FilterPattern.stringValue('$.kind', '=', 'halted')), (metric) => ({
+    this.#alarms('PoolHalted', this.#said(sidecars.logs, 'Halted', FilterPattern.stringValue('$.kind', '=', 'halted')), {
       article: 'pool-halted',
       what: 'Nothing is appended to a pool any more until you act.',
-      metric,
       threshold: 0,
-    }))
-    this.#alarms(
-      'Conflict',
-      this.#said(sidecars.logs, 'Conflict', FilterPattern.stringValue('$.message', '=', '*conflict*')),
-      (metric) => ({
-        article: 'conflict',
-        what: 'Two different ledgers were signed under one key.',
-        metric,
-        threshold: 0,
-      }),
-    )
+    })
+    this.#alarms('Conflict', this.#said(sidecars.logs, 'Conflict', FilterPattern.stringValue('$.message', '=', '*conflict*')), {
+      article: 'conflict',
+      what: 'Two different ledgers were signed under one key.',
+      threshold: 0,
+    })
     const throttles = [
       payments.function.metricThrottles({ period: FIVE_MINUTES }),
       ...['ReadThrottleEvents', 'WriteThrottleEvents'].map((name) => ledger.table.metric(name, { statistic: 'Sum', period: FIVE_MINUTES })),
     ]
-    this.#alarms('Throttles', throttles, (metric) => ({
+    this.#alarms('Throttles', throttles, {
       article: 'throttles',
       what: 'Wallets were told to come again, or the table took no more.',
-      metric,
       threshold: 10,
-    }))
+    })
     const failures = new Metric({
       namespace: 'AWS/Lambda',
       metricName: 'Url5xxCount',
@@ -131,19 +119,18 @@ export class Alarms extends Construct {
       statistic: 'Sum',
       period: FIVE_MINUTES,
     })
-    this.#alarms('Failures', [failures, payments.function.metricErrors({ period: FIVE_MINUTES })], (metric) => ({
+    this.#alarms('Failures', [failures, payments.function.metricErrors({ period: FIVE_MINUTES })], {
       article: 'failures',
       what: 'Payments were answered with 5xx.',
-      metric,
       threshold: 4,
-    }))
+    })
 
-    this.dashboard = this.#dashboard({ ingress, handlers, sidecars, failures })
+    this.#dashboard({ ingress, handlers, sidecars, failures })
     if (settings.budget) this.#budget(settings.budget)
   }
 
   /** One alarm over metrics of one meaning, or as few as CloudWatch allows. */
-  #alarms(id: string, metrics: IMetric[], of: (metric: IMetric) => AlarmOn, how: 'SUM' | 'MAX' = 'SUM'): void {
+  #alarms(id: string, metrics: IMetric[], reason: Reason, how: 'SUM' | 'MAX' = 'SUM'): void {
     for (let from = 0; from < metrics.length; from += MAX_METRICS) {
       const some = metrics.slice(from, from + MAX_METRICS)
       const usingMetrics = Object.fromEntries(some.map((metric, i) => [`m${i}`, metric]))
@@ -156,11 +143,11 @@ export class Alarms extends Construct {
               usingMetrics,
               period: FIVE_MINUTES,
             })
-      this.#alarm(from ? `${id}${from / MAX_METRICS}` : id, of(metric))
+      this.#alarm(from ? `${id}${from / MAX_METRICS}` : id, metric, reason)
     }
   }
 
-  #alarm(id: string, { article, what, metric, threshold }: AlarmOn, when: typeof TOO_MUCH = TOO_MUCH): void {
+  #alarm(id: string, metric: IMetric, { article, what, threshold }: Reason, when: typeof TOO_MUCH = TOO_MUCH): void {
     const alarm = new Alarm(this, id, {
       alarmDescription: `${what} See docs/runbook.md#${article}`,
       metric,
@@ -175,7 +162,7 @@ export class Alarms extends Construct {
   #sidecarGone(shard: number, logs: LogGroup): void {
     const alive = this.#filter(logs, `Alive${shard}`, FilterPattern.stringValue('$.kind', '=', 'alive'))
     const what = 'No sidecar has said for five minutes that its loops move.'
-    this.#alarm(`SidecarGone${shard}`, { article: 'sidecar-gone', what, metric: alive, threshold: 1 }, TOO_LITTLE)
+    this.#alarm(`SidecarGone${shard}`, alive, { article: 'sidecar-gone', what, threshold: 1 }, TOO_LITTLE)
   }
 
   #said(logs: LogGroup[], name: string, pattern: ReturnType<typeof FilterPattern.stringValue>): IMetric[] {
@@ -207,11 +194,11 @@ export class Alarms extends Construct {
     handlers,
     sidecars,
     failures,
-  }: Pick<AlarmsProps, 'ingress' | 'handlers' | 'sidecars'> & { failures: Metric }): Dashboard {
+  }: Pick<AlarmsProps, 'ingress' | 'handlers' | 'sidecars'> & { failures: Metric }): void {
     const door = (metricName: string, statistic: string) =>
       new Metric({ namespace: this.#namespace, metricName, dimensionsMap: { service: 'payments' }, statistic, period: Duration.minutes(1) })
     const graph = (title: string, left: IMetric[], right: IMetric[] = []) => new GraphWidget({ title, left, right, width: 12 })
-    return new Dashboard(this, 'Dashboard', {
+    new Dashboard(this, 'Dashboard', {
       widgets: [
         [
           graph(

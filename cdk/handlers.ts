@@ -5,6 +5,7 @@ import type { LogGroup } from 'aws-cdk-lib/aws-logs'
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs'
 import { Construct } from 'constructs'
 import type { EnvOf } from '../shared/config/env.ts'
+import { STORES } from '../shared/store/dynamodb/partitions.ts'
 import { lambdaOf } from './function.ts'
 import type { Ingress } from './ingress.ts'
 import type { Ledger } from './ledger.ts'
@@ -62,7 +63,8 @@ export class Handler extends Construct {
     })
     this.function = lambda
     this.logs = logs
-    ledger.grantHandle(this.function)
+    // Its place in the pools, and what it asks of the network for them; never a block.
+    ledger.grant(this.function, { read: STORES, write: ['progress', 'control'] })
     ledger.grantPutMessages(this.function)
     ingress.grantPost(this.function)
     this.function.addEventSource(new SqsEventSource(this.bells, { batchSize: BATCH, reportBatchItemFailures: true }))

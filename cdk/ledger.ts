@@ -4,8 +4,9 @@ import { Effect, Grant, type IGrantable } from 'aws-cdk-lib/aws-iam'
 import { BlockPublicAccess, Bucket, BucketEncryption, type CfnBucket, type IBucket } from 'aws-cdk-lib/aws-s3'
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager'
 import { Construct } from 'constructs'
-import type { Prefix } from '../shared/blobs/bucket.ts'
+import type { Prefix } from '../shared/blobs/s3.ts'
 import type { AwsSettings } from '../shared/config/aws.ts'
+import { partitionsOf, STORES, type StoreName } from '../shared/store/dynamodb/partitions.ts'
 import { acknowledge } from './acknowledge.ts'
 
 /** A message is in its queue, or in a dead-letter queue, for 14 days at most: its body is kept a little longer. */
@@ -14,8 +15,11 @@ const MESSAGES_EXPIRE = Duration.days(15)
 /** A secret is made of printable characters; the seed is 64 hex ones. */
 const NOT_HEX = String.fromCharCode(...Array.from({ length: 0x7f - 0x20 }, (_, i) => 0x20 + i)).replace(/[0-9a-f]/g, '')
 
-/** Partition keys that a handler's function may write: its place in the pools, and what callers want of them (shared/mirror/dynamodb.ts). Never a block. */
-const HANDLERS_WRITE = ['cursor#*', 'dead#*', 'control']
+/** The stores that a part of the machine may read, and those that it may write: none, unless they are named. */
+export interface Rights {
+  read?: readonly StoreName[]
+  write?: readonly StoreName[]
+}
 
 /** What must not be lost: the mirror, what is too big for it, and the seed of all keys. The stack's own, or one that there is already. */
 export class Ledger extends Construct {
@@ -76,25 +80,32 @@ export class Ledger extends Construct {
     return seed
   }
 
+  /** Lets a part of the machine read and write these stores, large blocks in the bucket included, and nothing else. */
+  grant(to: IGrantable, { read = [], write = [] }: Rights): void {
+    this.#grantItems(to, READ, read)
+    this.#grantItems(to, write.includes('receipts') ? [...WRITE, 'dynamodb:BatchWriteItem'] : WRITE, write)
+    if (read.includes('blocks')) this.#grantGet(to, 'blocks/')
+    if (write.includes('blocks')) this.#grantPut(to, 'blocks/')
+  }
+
   /** Bodies of messages that are too big for a queue. */
   grantPutMessages(to: IGrantable): void {
     this.#grantPut(to, 'messages/')
   }
 
-  /** The whole ledger, and of its table only what is a handler's own to write. */
-  grantHandle(to: IGrantable): void {
-    this.table.grant(to, ...READ)
-    only(this.table.grant(to, ...WRITE), HANDLERS_WRITE)
-    this.#grantGet(to, 'blocks/')
+  grantGetMessages(to: IGrantable): void {
+    this.#grantGet(to, 'messages/')
   }
 
-  /** All of it: the sidecar's, and nobody else writes blocks. */
-  grantKeep(to: IGrantable): void {
-    this.table.grant(to, ...READ, ...WRITE, 'dynamodb:BatchWriteItem')
-    this.#grantGet(to, 'blocks/')
-    this.#grantGet(to, 'messages/')
-    this.#grantPut(to, 'blocks/')
-    this.seed.grantRead(to)
+  /** Actions on the items of these stores; on the whole table where they are all of them. */
+  #grantItems(to: IGrantable, actions: string[], stores: readonly StoreName[]): void {
+    if (!stores.length) return
+    const grant = this.table.grant(to, ...actions)
+    if (STORES.every((store) => stores.includes(store))) return
+    for (const statement of grant.principalStatements) {
+      if (statement.effect === Effect.ALLOW)
+        statement.addCondition('ForAllValues:StringLike', { 'dynamodb:LeadingKeys': stores.flatMap(partitionsOf) })
+    }
   }
 
   #grantGet(to: IGrantable, prefix: Prefix): void {
@@ -121,13 +132,6 @@ export class Ledger extends Construct {
   }
 }
 
-/** What DynamoMirror asks for; no scans. */
+/** What the stores ask of the table (shared/store/dynamodb); no scans. */
 const READ = ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query']
 const WRITE = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem']
-
-/** Restricts a grant to partition keys. */
-function only(grant: Grant, keys: string[]): void {
-  for (const statement of grant.principalStatements) {
-    if (statement.effect === Effect.ALLOW) statement.addCondition('ForAllValues:StringLike', { 'dynamodb:LeadingKeys': keys })
-  }
-}

@@ -30,6 +30,7 @@ import { type AwsSettings, SIDECAR } from '../shared/config/aws.ts'
 import type { OverpoolConfig } from '../shared/config/config.ts'
 import type { EnvOf } from '../shared/config/env.ts'
 import { planMachine } from '../shared/config/plan.ts'
+import { STORES } from '../shared/store/dynamodb/partitions.ts'
 import { acknowledge } from './acknowledge.ts'
 import { LOGS_KEPT } from './function.ts'
 import type { Handler } from './handlers.ts'
@@ -77,7 +78,7 @@ export class Sidecars extends Construct {
       MACHINE: JSON.stringify(plan),
     }))
 
-    const vpc = this.#network(settings.vpc)
+    const vpc = this.#vpc(settings.vpc)
     const securityGroup = new SecurityGroup(this, 'Door', { vpc, description: 'Peers of the swarm, on one UDP port' })
     securityGroup.addIngressRule(Peer.anyIpv4(), Port.udp(port), 'the swarm')
     acknowledge(securityGroup, {
@@ -97,7 +98,7 @@ export class Sidecars extends Construct {
     }
   }
 
-  #network(there: AwsSettings['vpc']): IVpc {
+  #vpc(there: AwsSettings['vpc']): IVpc {
     if (there) {
       const { id, availabilityZones, publicSubnets } = there
       return Vpc.fromVpcAttributes(this, 'Vpc', { vpcId: id, availabilityZones, publicSubnetIds: publicSubnets })
@@ -172,7 +173,9 @@ export class Sidecars extends Construct {
       'AwsSolutions-ECS2': 'Names, URLs and the plan of the machine, none of which is a secret: of the one secret it has the ARN.',
     })
     container.addMountPoints({ sourceVolume: 'work', containerPath: '/work', readOnly: false })
-    ledger.grantKeep(taskDefinition.taskRole)
+    ledger.grant(taskDefinition.taskRole, { read: STORES, write: STORES }) // nobody else writes blocks
+    ledger.grantGetMessages(taskDefinition.taskRole)
+    ledger.seed.grantRead(taskDefinition.taskRole)
     queue.grantConsumeMessages(taskDefinition.taskRole)
     for (const { bells } of handlers) bells.grantSendMessages(taskDefinition.taskRole)
     acknowledge(taskDefinition.obtainExecutionRole(), {

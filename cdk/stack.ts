@@ -17,13 +17,9 @@ export interface OverpoolStackProps extends StackProps {
 
 /** A machine on AWS: everything that a config says, and nothing of another stage. */
 export class OverpoolStack extends Stack {
-  readonly ledger: Ledger
-  readonly ingress: Ingress
   readonly payments: Payments
   /** by their names: what a handler needs besides, such as a table of its own, is granted to its `function` */
   readonly handlers: Record<string, Handler>
-  readonly sidecars: Sidecars
-  readonly alarms: Alarms | undefined
 
   constructor(scope: Construct, id: string, { program, local = false, ...props }: OverpoolStackProps) {
     super(scope, id, { description: 'Overpool: an append-only ledger of Bitcoin transactions that fires your handler', ...props })
@@ -39,12 +35,9 @@ export class OverpoolStack extends Stack {
     const payments = new Payments(this, { bundle: program.payments, ledger, ingress, namespace, reservedConcurrency, traces })
     // First the sidecar, then who posts: a post into a new pool finds it.
     for (const { function: poster } of [payments, ...handlers]) poster.node.addDependency(...sidecars.services)
-    this.ledger = ledger
-    this.ingress = ingress
     this.handlers = Object.fromEntries(handlers.map((handler) => [handler.name, handler]))
-    this.sidecars = sidecars
     this.payments = payments
-    this.alarms = local ? undefined : new Alarms(this, { settings, namespace, ledger, ingress, payments, handlers, sidecars })
+    if (!local) new Alarms(this, { settings, namespace, ledger, ingress, payments, handlers, sidecars })
 
     const { domain, throttle } = settings
     const door = domain && new Domain(this, { domain, throttle, function: payments.function })

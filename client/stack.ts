@@ -1,14 +1,12 @@
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation'
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import { SQSClient } from '@aws-sdk/client-sqs'
+import { Bucket } from '../shared/aws/bucket.ts'
 import { call } from '../shared/aws/call.ts'
-import { Bucket } from '../shared/blobs/bucket.ts'
+import { AwsClients } from '../shared/aws/clients.ts'
+import { AwsQueues } from '../shared/aws/queues.ts'
+import { openStores } from '../shared/aws/stores.ts'
 import { systemClock } from '../shared/clock.ts'
 import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { ShardedIngress } from '../shared/queue/shards.ts'
-import { SqsQueue } from '../shared/queue/sqs.ts'
-import { dynamoStores } from '../shared/store/dynamodb/index.ts'
 import { ELSEWHERE } from '../sidecar/cores/verify.ts'
 import { type Access, RemoteMachine } from './remote.ts'
 
@@ -35,30 +33,28 @@ export async function openStack(place: StackPlace): Promise<RemoteMachine> {
  * @throws OverpoolError MACHINE_NOT_FOUND, ACCESS_DENIED, BAD_ARGUMENT, UNAVAILABLE
  */
 export async function stackAccess({ stack, region }: StackPlace): Promise<Access> {
-  const outputs = await readOutputs(stack, region)
-  const pathStyle = readEnv('caller').AWS_ENDPOINT_URL !== undefined
-  const dynamodb = new DynamoDBClient({ region, maxAttempts: 1 })
-  const client = new SQSClient({ region, maxAttempts: 1 })
-  const bucket = new Bucket(outputs.Bucket, pathStyle, region)
-  const messages = bucket.blobs('messages/')
-  const queue = (url: string) => new SqsQueue({ client, url, blobs: messages })
-  const ingress = outputs.IngressUrls.split(' ').map(queue)
+  const clients = new AwsClients({ region, endpoint: readEnv('caller').AWS_ENDPOINT_URL })
+  const outputs = await readOutputs(clients, stack).catch((error) => {
+    clients.close()
+    throw error
+  })
+  const bucket = new Bucket(clients, outputs.Bucket)
+  const queues = new AwsQueues(clients, bucket)
+  const ingress = queues.openIngress(outputs.IngressUrls)
   const bells = bellsOf(outputs)
   return {
-    stores: dynamoStores({ client: dynamodb, table: outputs.Table, blobs: bucket.blobs('blocks/') }),
-    ingress: new ShardedIngress(ingress),
+    stores: openStores(clients, outputs.Table, bucket),
+    ingress,
     bells(handler) {
       const url = bells.get(handler)
-      return url === undefined ? undefined : queue(url)
+      return url === undefined ? undefined : queues.open(url)
     },
-    seed: async () => (await import('../sidecar/seed.ts')).readSecretSeed(outputs.Seed, region),
-    shards: ingress.length,
+    seed: async () => (await import('../sidecar/seed.ts')).readSecretSeed(clients, outputs.Seed),
+    shards: ingress.shards,
     cores: ELSEWHERE,
     isRunning: () => true, // ECS sees to it, and an alarm to ECS
     changed: systemClock.sleep,
-    close() {
-      for (const each of [dynamodb, client]) each.destroy()
-    },
+    close: () => clients.close(),
   }
 }
 
@@ -68,26 +64,22 @@ function bellsOf(outputs: Outputs): Map<string, string> {
   return new Map(values.map(([name = '', url = '']) => [name, url]))
 }
 
-async function readOutputs(stack: string, region: string | undefined): Promise<Outputs> {
-  const client = new CloudFormationClient({ region, maxAttempts: 1 })
-  try {
-    const where = await regionOf(client)
-    const command = new DescribeStacksCommand({ StackName: stack })
-    const { Stacks: [found] = [] } = await call(`looking for the stack "${stack}" in ${where}`, (options) =>
-      client.send(command, options),
-    ).catch((error) => {
-      throw explained(error, stack, where)
-    })
-    const outputs = Object.fromEntries((found?.Outputs ?? []).map(({ OutputKey = '', OutputValue = '' }) => [OutputKey, OutputValue]))
-    const missing = OUTPUTS.filter((name) => !outputs[name])
-    if (!missing.length) return outputs as Outputs
-    throw new OverpoolError(
-      'MACHINE_NOT_FOUND',
-      `the stack "${stack}" in ${where} is no machine of Overpool's, or was not deployed to its end: it has no output ${missing.join(', ')}`,
-    )
-  } finally {
-    client.destroy()
-  }
+async function readOutputs(clients: AwsClients, stack: string): Promise<Outputs> {
+  const client = clients.of(CloudFormationClient)
+  const where = await regionOf(client)
+  const command = new DescribeStacksCommand({ StackName: stack })
+  const { Stacks: [found] = [] } = await call(`looking for the stack "${stack}" in ${where}`, (options) =>
+    client.send(command, options),
+  ).catch((error) => {
+    throw explained(error, stack, where)
+  })
+  const outputs = Object.fromEntries((found?.Outputs ?? []).map(({ OutputKey = '', OutputValue = '' }) => [OutputKey, OutputValue]))
+  const missing = OUTPUTS.filter((name) => !outputs[name])
+  if (!missing.length) return outputs as Outputs
+  throw new OverpoolError(
+    'MACHINE_NOT_FOUND',
+    `the stack "${stack}" in ${where} is no machine of Overpool's, or was not deployed to its end: it has no output ${missing.join(', ')}`,
+  )
 }
 
 async function regionOf(client: CloudFormationClient): Promise<string> {

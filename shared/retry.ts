@@ -1,8 +1,26 @@
-import type { Clock } from './clock.ts'
+import { type Clock, systemClock } from './clock.ts'
 
-/** How long to wait before attempt `attempt + 1`, ms: doubles from `base` to `most`, with half of it left to chance so that many do not come at once. */
-export function backoff(attempt: number, base: number, most: number): number {
+/**
+ * How long to wait before attempt `attempt + 1`, ms. It doubles from `base` to `most`, so that what is away for long is not asked often. Half of it is left to
+ * chance, so that many who failed together do not come back together; the other half is not, so that nobody comes back at once.
+ */
+export function backoff(attempt: number, base = 50, most = 5_000): number {
   return Math.min(most, base * 2 ** (attempt - 1)) * (0.5 + Math.random() / 2)
+}
+
+/**
+ * For retries that end after `giveUpMs`: a function that waits before the next attempt, longer each time. It resolves to false, at once, if that attempt would
+ * begin too late. An aborted signal ends the wait.
+ */
+export function retriesWithin(giveUpMs: number, base: number, most: number, signal?: AbortSignal): () => Promise<boolean> {
+  const end = performance.now() + giveUpMs
+  let attempt = 0
+  return async () => {
+    const waitMs = backoff(++attempt, base, most)
+    if (performance.now() + waitMs > end) return false
+    await systemClock.sleep(waitMs, signal)
+    return true
+  }
 }
 
 /** Tries until it works or `stopped` says so: for steps that must happen and can be redone. Each failure is reported. */
@@ -18,7 +36,7 @@ export async function untilDone<T>(
     } catch (error) {
       if (stopped()) throw error
       report(error)
-      await clock.sleep(backoff(attempt, 50, 5_000))
+      await clock.sleep(backoff(attempt))
     }
   }
 }

@@ -3,17 +3,17 @@ import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Logger } from '@aws-lambda-powertools/logger'
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import { SQSClient } from '@aws-sdk/client-sqs'
+import { Bucket } from '../shared/aws/bucket.ts'
 import { parallel } from '../shared/aws/call.ts'
-import { Bucket } from '../shared/blobs/bucket.ts'
+import { AwsClients } from '../shared/aws/clients.ts'
+import { AwsQueues } from '../shared/aws/queues.ts'
+import { openStores } from '../shared/aws/stores.ts'
 import { systemClock } from '../shared/clock.ts'
 import { readEnv } from '../shared/config/env.ts'
 import { takes } from '../shared/config/handlers.ts'
 import type { MachinePlan } from '../shared/config/plan.ts'
 import { shardOf } from '../shared/queue/shards.ts'
-import { CARRY_BYTES, SqsQueue } from '../shared/queue/sqs.ts'
-import { dynamoStores } from '../shared/store/dynamodb/index.ts'
+import { CARRY_BYTES } from '../shared/queue/sqs.ts'
 import { beat } from './heartbeat.ts'
 import { LEASE_MS, Lease } from './lease.ts'
 import { lineOf, type SidecarReport } from './report.ts'
@@ -60,13 +60,12 @@ function endWithin(ms: number): void {
   setTimeout(() => process.exit(1), ms).unref()
 }
 
-const dynamodb = new DynamoDBClient({ maxAttempts: 1 })
-const sqs = new SQSClient({ maxAttempts: 1 })
-const bucket = new Bucket(env.BUCKET, env.AWS_ENDPOINT_URL !== undefined)
-const stores = dynamoStores({ client: dynamodb, table: env.TABLE, blobs: bucket.blobs('blocks/') })
-const messages = bucket.blobs('messages/')
-const ingress = new SqsQueue({ client: sqs, url: env.INGRESS_URL, blobs: messages, gatherMs: GATHER_MS })
-const handlers = plan.handlers.map((handler) => ({ handler, queue: new SqsQueue({ client: sqs, url: handler.url, blobs: messages }) }))
+const clients = new AwsClients({ endpoint: env.AWS_ENDPOINT_URL })
+const bucket = new Bucket(clients, env.BUCKET)
+const stores = openStores(clients, env.TABLE, bucket)
+const queues = new AwsQueues(clients, bucket)
+const ingress = queues.open(env.INGRESS_URL, { gatherMs: GATHER_MS })
+const handlers = plan.handlers.map((handler) => ({ handler, queue: queues.open(handler.url) }))
 
 let blocks = 0
 let entries = 0
@@ -86,7 +85,7 @@ const heart = beat(join(disk, 'alive'), systemClock, () => {
   return { moves, say: () => log.info('alive', { kind: 'alive', working: sidecar !== undefined, blocks, entries, mb }) }
 })
 
-const seed = await readSecretSeed(env.SEED_ARN) // before the lease: a task that cannot work leaves it to the one that does
+const seed = await readSecretSeed(clients, env.SEED_ARN) // before the lease: a task that cannot work leaves it to the one that does
 const owner = randomUUID()
 const retrying = (error: unknown) => report({ kind: 'retrying', pool: '', step: 'lease', error })
 const leaseMs = Number(env.LEASE_MS ?? LEASE_MS)

@@ -1,14 +1,13 @@
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
 import { call } from '../shared/aws/call.ts'
+import type { AwsClients } from '../shared/aws/clients.ts'
 import { OverpoolError } from '../shared/errors.ts'
 
 /** The seed of a machine on AWS, which stands nowhere but in the secret and in the memory of who read it. @param arn of the secret */
-export async function readSecretSeed(arn: string, region?: string): Promise<Uint8Array> {
-  const secrets = new SecretsManagerClient({ region, maxAttempts: 1 })
+export async function readSecretSeed(clients: AwsClients, arn: string): Promise<Uint8Array> {
+  const secrets = clients.of(SecretsManagerClient)
   const command = new GetSecretValueCommand({ SecretId: arn })
-  const { SecretString = '' } = await call(`reading the seed, the secret ${arn},`, (options) => secrets.send(command, options)).finally(
-    () => secrets.destroy(),
-  )
+  const { SecretString = '' } = await call(`reading the seed, the secret ${arn},`, (options) => secrets.send(command, options))
   if (/^[0-9a-f]{64}$/.test(SecretString)) return Buffer.from(SecretString, 'hex')
   throw new OverpoolError(
     'BAD_CONFIG',

@@ -108,8 +108,8 @@ function outcome({ read, code }: Target, bytes: Buffer): 'accepted' | 'refused' 
 }
 
 function readAll(scanned: ScannedTransaction): void {
-  const { txid, inputs, outputs } = scanned
-  if (txid.length !== 64 || inputs.length !== scanned.inputCount || outputs.length !== scanned.outputCount)
+  const [inputs, outputs] = [[...scanned.readInputs()], [...scanned.readOutputs()]]
+  if (scanned.txid.length !== 64 || inputs.length !== scanned.inputCount || outputs.length !== scanned.outputCount)
     throw new Error('its parts do not add up')
   JSON.stringify(parseTransaction(scanned))
 }

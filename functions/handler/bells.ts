@@ -25,6 +25,6 @@ export async function answerBells(messages: Message[], { answer, report }: Bells
     return last ? await answer(last, receives) : { done: true }
   } catch (error) {
     report(error)
-    return { done: false, againMs: backoff(Math.min(receives, 10), 100, 30_000) }
+    return { done: false, againMs: backoff(receives, 100, 30_000) }
   }
 }

@@ -1,8 +1,9 @@
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import { SQSClient } from '@aws-sdk/client-sqs'
 import config from '#config'
 import * as user from '#handler'
-import { Bucket } from '../../shared/blobs/bucket.ts'
+import { Bucket } from '../../shared/aws/bucket.ts'
+import { AwsClients } from '../../shared/aws/clients.ts'
+import { AwsQueues } from '../../shared/aws/queues.ts'
+import { openStores } from '../../shared/aws/stores.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { type CheckedSettings, checkPool, checkSettings } from '../../shared/config/config.ts'
 import { readEnv } from '../../shared/config/env.ts'
@@ -11,9 +12,6 @@ import { MachineControl } from '../../shared/machine/control.ts'
 import type { TxEvent } from '../../shared/machine/event.ts'
 import { type OnTx, poolsOf } from '../../shared/machine/machine.ts'
 import { LedgerPools } from '../../shared/machine/pools.ts'
-import { ShardedIngress } from '../../shared/queue/shards.ts'
-import { SqsQueue } from '../../shared/queue/sqs.ts'
-import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
 import { Telemetry } from '../telemetry.ts'
 import { tracing } from '../tracing.ts'
 import { handlerFunction } from './function.ts'
@@ -26,14 +24,12 @@ const service = `handler-${env.HANDLER}`
 const telemetry = new Telemetry({ namespace: env.NAMESPACE, service })
 const traces = await tracing(service, env.TRACES !== undefined)
 const clock = systemClock
-const pathStyle = env.AWS_ENDPOINT_URL !== undefined
-const client = traces.client(new SQSClient({ maxAttempts: 1 }))
-const dynamodb = traces.client(new DynamoDBClient({ maxAttempts: 1 }))
-const bucket = new Bucket(env.BUCKET, pathStyle)
-const messages = bucket.blobs('messages/')
-const stores = dynamoStores({ client: dynamodb, table: env.TABLE, blobs: bucket.blobs('blocks/') })
-const ingress = new ShardedIngress(env.INGRESS_URLS.split(' ').map((url) => new SqsQueue({ client, url, blobs: messages })))
-const queue = new SqsQueue({ client, url: env.BELLS_URL, blobs: messages })
+const clients = new AwsClients({ endpoint: env.AWS_ENDPOINT_URL, traced: traces.client })
+const bucket = new Bucket(clients, env.BUCKET)
+const stores = openStores(clients, env.TABLE, bucket)
+const queues = new AwsQueues(clients, bucket)
+const ingress = queues.openIngress(env.INGRESS_URLS)
+const queue = queues.open(env.BELLS_URL)
 
 const own = new Map(Object.entries(config.pools).map(([path, pool]) => [path, checkPool(pool, `pools.${path}`)]))
 const others = checkSettings({}, '')

@@ -1,12 +1,11 @@
-import { SQSClient } from '@aws-sdk/client-sqs'
 import { handle } from 'hono/aws-lambda'
 import config from '#config'
+import { Bucket } from '../../shared/aws/bucket.ts'
+import { AwsClients } from '../../shared/aws/clients.ts'
+import { AwsQueues } from '../../shared/aws/queues.ts'
 import { MAX_PAYMENT_BYTES_ON_LAMBDA } from '../../shared/bip270/payment.ts'
-import { Bucket } from '../../shared/blobs/bucket.ts'
 import { checkPool } from '../../shared/config/config.ts'
 import { readEnv } from '../../shared/config/env.ts'
-import { ShardedIngress } from '../../shared/queue/shards.ts'
-import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { Telemetry } from '../telemetry.ts'
 import { tracing } from '../tracing.ts'
 import { paymentsApp } from './app.ts'
@@ -16,13 +15,13 @@ import { measured } from './measured.ts'
 const env = readEnv('payments')
 const telemetry = new Telemetry({ namespace: env.NAMESPACE, service: 'payments' })
 const traces = await tracing('payments', env.TRACES !== undefined)
-const client = traces.client(new SQSClient({ maxAttempts: 1 }))
-const blobs = new Bucket(env.BUCKET, env.AWS_ENDPOINT_URL !== undefined).blobs('messages/')
+const clients = new AwsClients({ endpoint: env.AWS_ENDPOINT_URL, traced: traces.client })
+const queues = new AwsQueues(clients, new Bucket(clients, env.BUCKET))
 const pools = new Map(Object.entries(config.pools).map(([path, pool]) => [path, { path, ...checkPool(pool, `pools.${path}`) }]))
 
 const app = paymentsApp({
   pool: (path) => pools.get(path),
-  ingress: new ShardedIngress(env.INGRESS_URLS.split(' ').map((url) => new SqsQueue({ client, url, blobs }))),
+  ingress: queues.openIngress(env.INGRESS_URLS),
   now: Date.now,
   maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,
   log: (error) => telemetry.log.error('a payment could not be taken', error as Error),

@@ -1,10 +1,11 @@
-import { setTimeout as wait } from 'node:timers/promises'
 import { OverpoolError } from '../errors.ts'
+import { retriesWithin } from '../retry.ts'
 
 /** A call that fails for reasons that pass is tried again for this long, ms; then it is UNAVAILABLE, and who called decides. */
 export const GIVE_UP_MS = 10_000
 /** One attempt may take this long, ms. What its server did after that is unknown: every write here can be repeated. */
 export const ATTEMPT_MS = 5_000
+/** Waits between attempts, as `backoff` takes them: shorter than in the background, since a wallet may wait for the answer. */
 const FIRST_WAIT_MS = 25
 const LONGEST_WAIT_MS = 2_000
 
@@ -26,8 +27,8 @@ export async function call<T>(
   options: CallOptions = {},
 ): Promise<T> {
   const { giveUpMs = GIVE_UP_MS, attemptMs = ATTEMPT_MS, signal } = options
-  const end = performance.now() + giveUpMs
-  for (let attempt = 1; ; attempt++) {
+  const waitForRetry = retriesWithin(giveUpMs, FIRST_WAIT_MS, LONGEST_WAIT_MS, signal)
+  for (;;) {
     signal?.throwIfAborted()
     const timeout = AbortSignal.timeout(attemptMs)
     try {
@@ -35,9 +36,7 @@ export async function call<T>(
     } catch (cause) {
       signal?.throwIfAborted()
       const passes = timeout.aborted || isPassing(cause)
-      const waitMs = jitter(attempt)
-      if (!passes || performance.now() + waitMs > end) throw unavailable(what, cause, passes)
-      await wait(waitMs, undefined, { signal })
+      if (!passes || !(await waitForRetry())) throw unavailable(what, cause, passes)
     }
   }
 }
@@ -52,13 +51,11 @@ export async function untilNoneIsLeft<T>(
   request: (items: T[]) => Promise<T[]>,
   giveUpMs = GIVE_UP_MS,
 ): Promise<void> {
-  const end = performance.now() + giveUpMs
-  for (let attempt = 1, left = items; left.length; attempt++) {
+  const waitForRetry = retriesWithin(giveUpMs, FIRST_WAIT_MS, LONGEST_WAIT_MS)
+  for (let left = items; left.length; ) {
     left = await request(left)
-    if (!left.length) return
-    const waitMs = jitter(attempt)
-    if (performance.now() + waitMs > end) throw unavailable(what, new Error(`${left.length} of ${items.length} were left undone`), true)
-    await wait(waitMs)
+    if (left.length && !(await waitForRetry()))
+      throw unavailable(what, new Error(`${left.length} of ${items.length} were left undone`), true)
   }
 }
 
@@ -109,12 +106,6 @@ export function unavailable(what: string, cause: unknown, retryable: boolean): O
 const NOT_KNOWN =
   /^(ExpiredToken|UnrecognizedClient|InvalidClientTokenId|InvalidAccessKeyId|SignatureDoesNotMatch|InvalidSignature|IncompleteSignature|MissingAuthenticationToken|CredentialsProviderError)/
 const NOT_ALLOWED = /^(AccessDenied|Forbidden|NotAuthorized|403$)/
-
-// Full jitter: anywhere between nothing and twice the wait before, so that many who failed together do not come back together
-// ("Exponential Backoff And Jitter", AWS Architecture Blog).
-function jitter(attempt: number): number {
-  return Math.random() * Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** attempt)
-}
 
 const PASSING_NAMES = /Throttl|SlowDown|ThroughputExceeded|LimitExceeded|OverLimit|TooManyRequests|RequestTimeout|TimeoutError/
 const PASSING_CODES: ReadonlySet<unknown> = new Set(

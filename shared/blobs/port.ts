@@ -1,4 +1,4 @@
-/** Bytes under their sha256 (64 hex): what is too big for a message or an item. Two implementations pass one contract test. */
+/** Bytes under their sha256 (64 hex): what is too big for a message or an item. */
 export interface Blobs {
   /** Resolves to the sha256 when the bytes are held durably; again is harmless. */
   put(bytes: Uint8Array): Promise<string>

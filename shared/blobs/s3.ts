@@ -1,33 +1,34 @@
+import { hash } from 'node:crypto'
 import { GetObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { type CallOptions, call } from '../aws/call.ts'
 import { OverpoolError } from '../errors.ts'
-import { checked, checkName, nameOf, noBlob } from './named.ts'
 import type { Blobs } from './port.ts'
 
 /** A blob may be many megabytes: one attempt has longer than those at small requests. */
 const ATTEMPT_MS = 30_000
 
+/** What keys begin with: blocks are kept for good, bodies of messages expire when no queue can hold their message any more. */
+export type Prefix = 'blocks/' | 'messages/'
+
 export interface S3BlobsOptions {
   client: S3Client
   bucket: string
-  /** what keys begin with: blobs that may expire (bodies of messages) and those that may not (blocks) can lie apart */
-  prefix?: string
+  prefix: Prefix
   giveUpMs?: number
-  attemptMs?: number
 }
 
-/** Blobs as S3 objects, `blobs/<sha256>`. S3 reads are consistent: what was put is there. */
+/** Blobs as S3 objects, `<prefix><sha256>`. S3 reads are consistent: what was put is there. */
 export class S3Blobs implements Blobs {
   readonly #client: S3Client
   readonly #bucket: string
-  readonly #prefix: string
+  readonly #prefix: Prefix
   readonly #options: CallOptions
 
-  constructor({ client, bucket, prefix = 'blobs/', giveUpMs, attemptMs = ATTEMPT_MS }: S3BlobsOptions) {
+  constructor({ client, bucket, prefix, giveUpMs }: S3BlobsOptions) {
     this.#client = client
     this.#bucket = bucket
     this.#prefix = prefix
-    this.#options = { giveUpMs, attemptMs }
+    this.#options = { giveUpMs, attemptMs: ATTEMPT_MS }
   }
 
   async put(bytes: Uint8Array): Promise<string> {
@@ -48,7 +49,8 @@ export class S3Blobs implements Blobs {
       (options) => this.#read(object, options),
       this.#options,
     ).catch((error) => {
-      if (error instanceof OverpoolError && isNoSuchKey(error.cause)) throw noBlob(sha256, error.cause)
+      if (error instanceof OverpoolError && isNoSuchKey(error.cause))
+        throw new OverpoolError('ENTRY_NOT_FOUND', `no blob ${sha256}`, { cause: error.cause })
       throw error
     })
     return checked(sha256, bytes)
@@ -68,4 +70,18 @@ export class S3Blobs implements Blobs {
 
 function isNoSuchKey(error: unknown): boolean {
   return error instanceof Error && error.name === 'NoSuchKey'
+}
+
+function nameOf(bytes: Uint8Array): string {
+  return hash('sha256', bytes)
+}
+
+/** A name comes out of messages and items: only 64 hex characters become part of a key. */
+function checkName(sha256: string): void {
+  if (!/^[0-9a-f]{64}$/.test(sha256)) throw new OverpoolError('BAD_ARGUMENT', 'the name of a blob is its sha256, 64 hex characters')
+}
+
+function checked(sha256: string, bytes: Uint8Array): Uint8Array {
+  if (nameOf(bytes) !== sha256) throw new OverpoolError('BAD_BLOCK', `the bytes kept as ${sha256} are damaged: they have another hash`)
+  return bytes
 }

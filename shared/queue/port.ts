@@ -43,7 +43,6 @@ export interface Queue {
   giveBack(messages: Message[], delayMs: number): Promise<void>
   /** Messages that wait, and messages given out and not yet deleted. On AWS an estimate. */
   depth(): Promise<{ waiting: number; inFlight: number }>
-  close(): Promise<void>
 }
 
 /** The ingress queue, or those of all shards, as they who post know it. */

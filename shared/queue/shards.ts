@@ -15,6 +15,10 @@ export class ShardedIngress implements Ingress {
     this.#queues = queues
   }
 
+  get shards(): number {
+    return this.#queues.length
+  }
+
   async send(messages: Outgoing[]): Promise<void> {
     const byShard = Map.groupBy(messages, ({ group = '' }) => shardOf(group, this.#queues.length))
     await Promise.all([...byShard].map(([shard, some]) => this.#queues[shard]!.send(some)))

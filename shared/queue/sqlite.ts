@@ -136,8 +136,6 @@ export class SqliteQueue implements Queue {
   async reclaim(): Promise<void> {
     await this.#store.write(() => this.#store.run(this.#sql.reclaim))
   }
-
-  async close(): Promise<void> {} // the store belongs to who opened it
 }
 
 /** Made once: SQLite is asked several times for each payment, and a text that is put together anew has to be looked up anew. */

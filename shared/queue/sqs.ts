@@ -36,7 +36,7 @@ const ATTRIBUTES: MessageSystemAttributeName[] = ['ApproximateReceiveCount', 'Me
 export const CARRY_BYTES = 48_000
 
 export interface SqsQueueOptions {
-  /** made with `maxAttempts: 1`: retries are ours (shared/aws.ts) */
+  /** made with `maxAttempts: 1`: retries are ours (shared/aws/call.ts) */
   client: SQSClient
   /** of a queue whose messages may have 1 MiB; a FIFO queue's ends with `.fifo`, as SQS demands */
   url: string
@@ -48,8 +48,6 @@ export interface SqsQueueOptions {
    */
   gatherMs?: number
   giveUpMs?: number
-  /** one attempt may take this long, ms (shared/aws.ts); a receive besides for as long as it waits */
-  attemptMs?: number
 }
 
 /** A record of an SQS event, as much of it as is needed here. */
@@ -66,19 +64,19 @@ export class SqsQueue implements Queue {
   readonly #url: string
   readonly #blobs: Blobs
   readonly #gatherMs: number
-  readonly #options: CallOptions & { attemptMs: number }
+  readonly #options: CallOptions
   /** when the next receive may begin */
   #receiveAt = 0
   #leaving: { messages: Message[]; gone: Promise<void> } | undefined
   readonly #deleting = new Set<Promise<void>>()
 
-  constructor({ client, url, blobs, gatherMs = 0, giveUpMs, attemptMs = ATTEMPT_MS }: SqsQueueOptions) {
+  constructor({ client, url, blobs, gatherMs = 0, giveUpMs }: SqsQueueOptions) {
     this.fifo = url.endsWith('.fifo')
     this.#client = client
     this.#url = url
     this.#blobs = blobs
     this.#gatherMs = gatherMs
-    this.#options = { giveUpMs, attemptMs }
+    this.#options = { giveUpMs }
   }
 
   // ---- send
@@ -145,7 +143,7 @@ export class SqsQueue implements Queue {
       ...(this.fifo && { ReceiveRequestAttemptId: randomUUID() }),
     })
     const request = (options: { abortSignal: AbortSignal }) => this.#client.send(command, options)
-    const options = { ...this.#options, attemptMs: waitS * 1000 + this.#options.attemptMs, signal }
+    const options = { ...this.#options, attemptMs: waitS * 1000 + ATTEMPT_MS, signal }
     const { Messages = [] } = await call('receiving', request, options)
     const read = await Promise.allSettled(Messages.map((message) => this.#read(message)))
     // One whose blob cannot be read comes again when its visibility lapses, and with it what is behind it in its group.

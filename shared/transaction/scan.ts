@@ -49,7 +49,7 @@ export function transactionFromHex(hex: unknown): ScannedTransaction {
   return scanTransaction(Buffer.from(hex, 'hex'))
 }
 
-/** Well-formed transaction bytes. What takes time (`txid`, `inputs`, `outputs`) is computed when first read, then kept. */
+/** Well-formed transaction bytes. What takes time (`txid`) is computed when first read, then kept. */
 class ScannedTransaction {
   readonly bytes: Uint8Array
   readonly version: number
@@ -59,8 +59,6 @@ class ScannedTransaction {
   readonly #inputsAt: number
   readonly #outputsAt: number
   #txid: Txid | undefined
-  #inputs: readonly TransactionInput[] | undefined
-  #outputs: readonly TransactionOutput[] | undefined
 
   constructor(bytes: Uint8Array) {
     if (bytes.length === 0) throw bad('it is empty', 0)
@@ -92,16 +90,6 @@ class ScannedTransaction {
   get txid(): Txid {
     this.#txid ??= txidOf(this.bytes)
     return this.#txid
-  }
-
-  get inputs(): readonly TransactionInput[] {
-    this.#inputs ??= [...this.readInputs()]
-    return this.#inputs
-  }
-
-  get outputs(): readonly TransactionOutput[] {
-    this.#outputs ??= [...this.readOutputs()]
-    return this.#outputs
   }
 
   /** The inputs one after another, for who keeps none of them: a list of views takes many times their bytes. */

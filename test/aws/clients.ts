@@ -16,7 +16,7 @@ export interface AwsClients {
   close: () => void
 }
 
-/** The real SDK, set up as shared/aws.ts asks for. */
+/** The real SDK, set up as shared/aws/call.ts asks for. */
 export function awsClients(endpoint: string): AwsClients {
   const config = { endpoint, region: 'us-east-1', credentials: { accessKeyId: 'test', secretAccessKey: 'test' }, maxAttempts: 1 }
   const dynamodb = new DynamoDBClient(config)

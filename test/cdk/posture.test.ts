@@ -3,12 +3,15 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type App, Validations } from 'aws-cdk-lib'
-import type { Template } from 'aws-cdk-lib/assertions'
+import { App, Stack, Validations } from 'aws-cdk-lib'
+import { Template } from 'aws-cdk-lib/assertions'
+import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import { Queue } from 'aws-cdk-lib/aws-sqs'
 import { AwsSolutionsChecks } from 'cdk-nag'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { Ledger, type Rights } from '../../cdk/ledger.ts'
 import { ENV } from '../../shared/config/env.ts'
+import { partitionsOf, STORES } from '../../shared/store/dynamodb/partitions.ts'
 import { ADOPTED, actionsOf, allowed, HANDLER, Project, resourcesOf, type Statement, synthesize, synthesizeProject } from './synth.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -31,6 +34,18 @@ function all(of: Template) {
 function check(app: App): void {
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app))
   app.synth({ force: true })
+}
+
+/** The stores whose items these statements let read, and let write. */
+function storesOf(statements: Statement[]) {
+  const may = (action: string) =>
+    STORES.filter((store) =>
+      statements.some(({ Action, Condition }) => {
+        const keys = Condition?.['ForAllValues:StringLike']?.['dynamodb:LeadingKeys']
+        return [Action].flat().includes(action) && (keys === undefined || partitionsOf(store).every((key) => keys.includes(key)))
+      }),
+    )
+  return { read: may('dynamodb:GetItem'), write: may('dynamodb:PutItem') }
 }
 
 describe('the stack', () => {
@@ -68,6 +83,32 @@ describe('the stack', () => {
       statements.filter(({ Action, Resource }) => [Action].flat().includes('s3:PutObject') && JSON.stringify(Resource).includes('blocks/'))
     expect(blocks([...allowed(template, 'Payments'), ...allowed(template, 'Handler')])).toEqual([])
     expect(blocks(allowed(template, 'SidecarShard0TaskTaskRole'))).toHaveLength(1)
+  })
+
+  it('lets the door touch no store, a handler read all and write its progress and what is wanted of pools, and the sidecar read and write all', () => {
+    expect(storesOf(allowed(template, 'Payments'))).toEqual({ read: [], write: [] })
+    for (const handler of ['HandlermainRole', 'HandlercoffeeRole'])
+      expect(storesOf(allowed(template, handler)), handler).toEqual({ read: STORES, write: ['control', 'progress'] })
+    expect(storesOf(allowed(template, 'SidecarShard0TaskTaskRole'))).toEqual({ read: STORES, write: STORES })
+  })
+
+  it('gives rights on one store alone where no more is asked for', () => {
+    const rightsOf = (rights: Rights) => {
+      const stack = new Stack(new App(), 'Stack')
+      const role = new Role(stack, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') })
+      new Ledger(stack, { retain: true, adopted: undefined }).grant(role, rights)
+      return allowed(Template.fromStack(stack), 'Role')
+    }
+    for (const store of STORES) {
+      expect(storesOf(rightsOf({ read: [store] }))).toEqual({ read: [store], write: [] })
+      expect(storesOf(rightsOf({ write: [store] }))).toEqual({ read: [], write: [store] })
+    }
+    const onBucket = (rights: Rights) => actionsOf(rightsOf(rights)).filter((action) => action.startsWith('s3:'))
+    expect(onBucket({ read: ['blocks'] })).toEqual(['s3:GetObject', 's3:ListBucket'])
+    expect(onBucket({ write: ['blocks'] })).toEqual(['s3:PutObject'])
+    expect(onBucket({ read: ['receipts'], write: ['control'] })).toEqual([])
+    expect(actionsOf(rightsOf({ write: ['receipts'] }))).toContain('dynamodb:BatchWriteItem')
+    expect(actionsOf(rightsOf({ write: ['control'] }))).not.toContain('dynamodb:BatchWriteItem')
   })
 
   it('lets the door put posts into the ingress queue and their bodies into the bucket, and nothing else', () => {

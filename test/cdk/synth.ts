@@ -73,8 +73,6 @@ export interface Resource {
   // biome-ignore lint/suspicious/noExplicitAny: properties of any resource
   Properties: any
   DependsOn?: string[]
-  DeletionPolicy?: string
-  UpdateReplacePolicy?: string
 }
 
 /** The resources of a type, by their ids. */

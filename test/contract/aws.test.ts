@@ -6,6 +6,8 @@ import type { Block } from '../../shared/ledger/block.ts'
 import type { EntryId } from '../../shared/ledger/entry.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
+import { partitionsOf, STORES, type StoreName } from '../../shared/store/dynamodb/partitions.ts'
+import type { Key } from '../../shared/store/dynamodb/table.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { Receipt } from '../../shared/store/receipts.ts'
 import { type AwsClients, awsClients, queueUrl } from '../aws/clients.ts'
@@ -32,7 +34,7 @@ beforeAll(async () => {
   const { place, proxy } = emulators
   clients = awsClients(place.endpoint)
   const [s3, dynamodb] = [
-    { client: clients.s3, bucket: place.bucket },
+    { client: clients.s3, bucket: place.bucket, prefix: 'blocks/' as const },
     { client: clients.dynamodb, table: place.table },
   ]
   blobs = new S3Blobs(s3)
@@ -229,6 +231,61 @@ describe('the control item', () => {
     expect(await stores.control.read(path)).toMatchObject({ checkpoint: 2, coreLength: 3, treeHash: 'three' })
   })
 })
+
+describe('rights that are given by store', () => {
+  const letter = { seq: 0, block: 0, error: 'it threw', attempts: 1, at: 0 }
+  const cursor = { seq: 0, block: 0, attempts: 0 }
+  const uses: Record<StoreName, (path: string) => Promise<unknown>[]> = {
+    blocks: (path) => [
+      stores.blocks.put(path, block()),
+      stores.blocks.read(path, 0),
+      stores.blocks.last(path),
+      stores.blocks.find(path, 0),
+    ],
+    receipts: (path) => [
+      stores.receipts.put(path, receipts(1)),
+      stores.receipts.find(path, receipts(1)),
+      stores.receipts.ofTransaction(path, 'ab'),
+    ],
+    control: (path) => [
+      stores.control.create({ path, key: 'k', discoveryKey: 'd', createdAt: 1 }),
+      stores.control.read(path),
+      stores.control.list(),
+      stores.control.update(path, { checkpoint: 1 }),
+    ],
+    progress: (path) => [
+      stores.progress.readCursor('h', path),
+      stores.progress.writeCursor('h', path, cursor),
+      stores.progress.askRedrive('h', path, 1),
+      stores.progress.endRedrive('h', path, 1),
+      stores.progress.listHandlers(path),
+      stores.progress.putDead('h', path, letter),
+      stores.progress.listDead('h', path),
+      stores.progress.deleteDead('h', path, 0),
+    ],
+    leases: (path) => [stores.leases.take(path, 'me', 1_000), stores.leases.release(path, 'me')],
+  }
+
+  it.each(STORES)('are enough: of %s only items under its own partition keys are touched', async (store) => {
+    await Promise.all(uses[store](pool()))
+    const patterns = partitionsOf(store).map((pattern) => new RegExp(`^${pattern.replace('*', '.+')}$`))
+    const touched = calls.flatMap(partitionsIn)
+    expect(touched.length).toBeGreaterThanOrEqual(calls.length)
+    expect(touched.filter((key) => !patterns.some((pattern) => pattern.test(key)))).toEqual([])
+    for (const pattern of patterns) expect(touched.some((key) => pattern.test(key))).toBe(true)
+  })
+})
+
+/** The partition keys that a request to the table names. */
+function partitionsIn({ operation, input }: AwsCall): string[] {
+  const batch = <Part>(requests: Record<string, Part>) => Object.values(requests)
+  if (operation === 'Query') return [input.ExpressionAttributeValues[':pk'].S]
+  if (operation === 'PutItem') return [input.Item.pk.S]
+  if (operation === 'BatchGetItem') return batch<{ Keys: Key[] }>(input.RequestItems).flatMap(({ Keys }) => Keys.map(({ pk }) => pk.S!))
+  if (operation === 'BatchWriteItem')
+    return batch<{ PutRequest: { Item: Key } }[]>(input.RequestItems).flatMap((puts) => puts.map((put) => put.PutRequest.Item.pk.S!))
+  return [input.Key.pk.S]
+}
 
 describe('messages', () => {
   it('that a batch left unsent are sent with the next, and none twice', async () => {

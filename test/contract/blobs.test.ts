@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Blobs } from '../../shared/blobs/port.ts'
-import { SIDES, type Side } from './sides.ts'
+import { AWS_SIDES, type AwsSide } from './sides.ts'
 
-describe.each(SIDES)('blobs on %s', (_, make) => {
-  let side: Side
+describe.each(AWS_SIDES)('blobs on %s', (_, make) => {
+  let side: AwsSide
   let blobs: Blobs
   beforeAll(async () => {
     side = await make()

@@ -1,10 +1,8 @@
-import { writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { CreateQueueCommand } from '@aws-sdk/client-sqs'
-import { FolderBlobs } from '../../shared/blobs/folder.ts'
 import type { Blobs } from '../../shared/blobs/port.ts'
 import { S3Blobs } from '../../shared/blobs/s3.ts'
 import type { Queue } from '../../shared/queue/port.ts'
@@ -24,18 +22,23 @@ import { seed } from '../random.ts'
 export interface Side {
   stores: (now?: () => number) => Stores
   queue: (name: string, options: { fifo?: boolean; visibilityMs: number }) => Promise<Queue>
-  blobs: () => Blobs
-  /** changes the bytes that are kept under this name */
-  damageBlob: (sha256: string) => Promise<void>
   close: () => Promise<void>
 }
 
-/** Each side, and that of AWS on days when a quarter of all requests goes wrong in some way. */
-export const SIDES: [name: string, make: () => Promise<Side>][] = [
-  ['SQLite and a folder', sqliteSide],
+/** SQLite keeps everything in one file: only AWS has blobs. */
+export interface AwsSide extends Side {
+  blobs: () => Blobs
+  /** changes the bytes that are kept under this name */
+  damageBlob: (sha256: string) => Promise<void>
+}
+
+/** The side of AWS, and the same on days when a quarter of all requests goes wrong in some way. */
+export const AWS_SIDES: [name: string, make: () => Promise<AwsSide>][] = [
   ['DynamoDB, SQS and S3', () => awsSide()],
   [`DynamoDB, SQS and S3 on a bad day (seed ${seed})`, () => awsSide(tracelessBadDay)],
 ]
+
+export const SIDES: [name: string, make: () => Promise<Side>][] = [['SQLite', sqliteSide], ...AWS_SIDES]
 
 async function sqliteSide(): Promise<Side> {
   const dir = await mkdtemp(join(tmpdir(), 'overpool-contract-'))
@@ -47,8 +50,6 @@ async function sqliteSide(): Promise<Side> {
   return {
     stores: (now) => sqliteStores(store(), now),
     queue: async (name, options) => new SqliteQueue(store(), name, options),
-    blobs: () => new FolderBlobs(join(dir, 'blobs')),
-    damageBlob: async (sha256) => writeFileSync(join(dir, 'blobs', sha256.slice(0, 2), sha256), 'damaged'),
     async close() {
       for (const each of stores) each.close()
       await rm(dir, { recursive: true })
@@ -56,7 +57,7 @@ async function sqliteSide(): Promise<Side> {
   }
 }
 
-async function awsSide(weather: (request: AwsRequest) => Fault | undefined = () => undefined): Promise<Side> {
+async function awsSide(weather: (request: AwsRequest) => Fault | undefined = () => undefined): Promise<AwsSide> {
   const emulators = await Emulators.start()
   const { place, proxy } = emulators
   const breaches: string[] = []
@@ -67,7 +68,7 @@ async function awsSide(weather: (request: AwsRequest) => Fault | undefined = () 
     made.push(awsClients(place.endpoint))
     return made.at(-1)! as ReturnType<typeof awsClients>
   }
-  const blobs = () => new S3Blobs({ client: clients().s3, bucket: place.bucket })
+  const blobs = () => new S3Blobs({ client: clients().s3, bucket: place.bucket, prefix: 'blocks/' })
   return {
     stores: (now) => dynamoStores({ client: clients().dynamodb, table: place.table, blobs: blobs(), now }),
     async queue(name, { fifo, visibilityMs }) {
@@ -80,7 +81,7 @@ async function awsSide(weather: (request: AwsRequest) => Fault | undefined = () 
     blobs,
     async damageBlob(sha256) {
       proxy.weather = () => undefined
-      await clients().s3.send(new PutObjectCommand({ Bucket: place.bucket, Key: `blobs/${sha256}`, Body: 'damaged' }))
+      await clients().s3.send(new PutObjectCommand({ Bucket: place.bucket, Key: `blocks/${sha256}`, Body: 'damaged' }))
       proxy.weather = weather
     },
     async close() {

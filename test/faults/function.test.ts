@@ -43,7 +43,7 @@ beforeEach(async () => {
   await clients.sqs.send(
     new CreateQueueCommand({ QueueName: QUEUE, Attributes: { FifoQueue: 'true', VisibilityTimeout: String(VISIBILITY_S) } }),
   )
-  blobs = new S3Blobs({ client: clients.s3, bucket: place.bucket, giveUpMs })
+  blobs = new S3Blobs({ client: clients.s3, bucket: place.bucket, prefix: 'blocks/', giveUpMs })
   stores = dynamoStores({ client: clients.dynamodb, table: place.table, blobs, giveUpMs })
   queue = new SqsQueue({ client: clients.sqs, url: queueUrl(place, QUEUE), blobs, giveUpMs })
   ran = []

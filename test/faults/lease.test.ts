@@ -27,7 +27,7 @@ beforeEach(async () => {
   const { place, proxy } = emulators
   clients = awsClients(place.endpoint)
   clock = new HandClock()
-  const blobs = new S3Blobs({ client: clients.s3, bucket: place.bucket })
+  const blobs = new S3Blobs({ client: clients.s3, bucket: place.bucket, prefix: 'blocks/' })
   stores = dynamoStores({ client: clients.dynamodb, table: place.table, blobs, now: clock.now, giveUpMs: 1 })
   asked = []
   reports = []
@@ -131,7 +131,7 @@ it('one that another has taken meanwhile, since its own process slept, is lost a
   const later = dynamoStores({
     client: clients.dynamodb,
     table: emulators.place.table,
-    blobs: new S3Blobs({ client: clients.s3, bucket: emulators.place.bucket }),
+    blobs: new S3Blobs({ client: clients.s3, bucket: emulators.place.bucket, prefix: 'blocks/' }),
     now: () => clock.now() + LEASE_MS,
   })
   expect(await later.leases.take('0', 'other', LEASE_MS)).toBe(true)

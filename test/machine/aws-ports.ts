@@ -1,6 +1,6 @@
 import { CreateQueueCommand } from '@aws-sdk/client-sqs'
 import { BELL_VISIBILITY_MS, type Ports } from '../../local/ports.ts'
-import { S3Blobs } from '../../shared/blobs/s3.ts'
+import { type Prefix, S3Blobs } from '../../shared/blobs/s3.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { CARRY_BYTES, SqsQueue, type SqsQueueOptions } from '../../shared/queue/sqs.ts'
 import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
@@ -17,7 +17,7 @@ export interface AwsPortsOptions {
 export async function awsPorts(place: AwsPlace, options: AwsPortsOptions = {}): Promise<Ports> {
   const { ingressVisibilityMs = 60_000, bellVisibilityMs = BELL_VISIBILITY_MS, gatherMs } = options
   const { dynamodb, sqs, s3, close } = awsClients(place.endpoint)
-  const blobs = (prefix: string) => new S3Blobs({ client: s3, bucket: place.bucket, prefix })
+  const blobs = (prefix: Prefix) => new S3Blobs({ client: s3, bucket: place.bucket, prefix })
   const messages = blobs('messages/')
   const queues: SqsQueue[] = []
   const queue = async (name: string, visibilityMs: number, more: Partial<SqsQueueOptions> = {}) => {

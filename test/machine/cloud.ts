@@ -4,7 +4,7 @@ import { handlerFunction } from '../../functions/handler/function.ts'
 import { lineOf, type PostFailed, type RunnerReport } from '../../functions/handler/report.ts'
 import { paymentsApp } from '../../functions/payments/app.ts'
 import { MAX_PAYMENT_BYTES_ON_LAMBDA } from '../../shared/bip270/payment.ts'
-import { S3Blobs } from '../../shared/blobs/s3.ts'
+import { type Prefix, S3Blobs } from '../../shared/blobs/s3.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { checkSettings, type PoolSettings } from '../../shared/config/config.ts'
 import type { EnvOf } from '../../shared/config/env.ts'
@@ -98,7 +98,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
     })
   }
 
-  #blobs(prefix: string): S3Blobs {
+  #blobs(prefix: Prefix): S3Blobs {
     return new S3Blobs({ client: this.#clients.s3, bucket: this.emulators.place.bucket, prefix })
   }
 

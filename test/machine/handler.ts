@@ -17,8 +17,6 @@ export interface Wish {
   forget?: number
   /** post another transaction at each run, then throw at the first */
   fickle?: boolean
-  /** wait until the file is there */
-  wait?: string
 }
 
 /** One run of the handler, as it is noted in the runs file: a file outlives a kill -9 of the process that wrote it. */

@@ -123,10 +123,6 @@ export class TestMachine {
     return this.#url
   }
 
-  get pid(): number {
-    return this.#child!.pid!
-  }
-
   async call<M extends keyof Methods>(method: M, ...args: Parameters<Methods[M]>): Promise<ReturnType<Methods[M]>> {
     const id = this.#nextCall++
     const answered = new Promise<Answer>((resolve) => this.#calls.set(id, resolve))

@@ -340,8 +340,6 @@ export class MemoryQueue implements Sync<Queue> {
     const waiting = this.rows.filter(({ visible }) => visible <= this.#scheduler.now).length
     return { waiting, inFlight: this.rows.length - waiting }
   }
-
-  close(): void {}
 }
 
 /** The disk of a sidecar: the blocks of each core. It may be lost, and comes back a little shorter when the power has failed. */

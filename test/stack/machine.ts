@@ -45,7 +45,6 @@ const HANDLER = 'main'
 /** Outputs of the stack that only its tests want, as `run.ts` has written them. */
 interface Outputs {
   Endpoint: string
-  Table: string
   RunsTable: string
   IngressUrls: string
   BellsMain: string
@@ -234,10 +233,6 @@ export class StackMachine extends TestMachine implements WithTasks {
   }
 
   // ---- what scenarios ask
-
-  override get pid(): number {
-    return this.working().pid
-  }
 
   /** By which key other machines know it, as a sidecar beside the test has said. */
   get id(): string | undefined {

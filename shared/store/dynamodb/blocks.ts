@@ -4,6 +4,7 @@ import type { Blobs } from '../../blobs/port.ts'
 import { OverpoolError } from '../../errors.ts'
 import type { Block } from '../../ledger/block.ts'
 import { type Blocks, PAGE_BYTES } from '../blocks.ts'
+import { PARTITION } from './partitions.ts'
 import { type Item, type Key, nothingStandsThere, number, type Table, text } from './table.ts'
 
 /** A block of more bytes lies in S3: above 8 KiB that is cheaper, and one partition takes 1 MB of writes a second (DESIGN, Formats). */
@@ -102,7 +103,7 @@ export class DynamoBlocks implements Blocks {
 }
 
 function poolKey(pool: string): AttributeValue {
-  return text(`pool#${pool}`)
+  return text(PARTITION.block + pool)
 }
 
 /** Block numbers have 12 digits, so that they lie in their order. */

@@ -1,8 +1,12 @@
 import type { Block } from '../../ledger/block.ts'
 import { lengthOf } from '../blocks.ts'
 import { AS_JSON, type Control, type NewPool, type PoolControl, type PoolPatch, STORED_NAMES } from '../control.ts'
+import { PARTITION } from './partitions.ts'
 import type { DynamoProgress } from './progress.ts'
 import { attributesOf, type Item, type Key, nothingStandsThere, type Table, text, valuesOf } from './table.ts'
+
+/** What the sort keys of pools begin with. */
+const SORT = 'pool#'
 
 const poolIsThere = 'attribute_exists(pk)'
 /** A writer that was stopped and comes back late knows less than what is written. */
@@ -32,7 +36,7 @@ export class DynamoControl implements Control {
   }
 
   async list(): Promise<PoolControl[]> {
-    const pages = await Array.fromAsync(this.#table.pages(text('control'), 'pool#'))
+    const pages = await Array.fromAsync(this.#table.pages(text(PARTITION.control), SORT))
     return pages.flat().map(controlOf)
   }
 
@@ -75,7 +79,7 @@ export class DynamoControl implements Control {
 }
 
 function controlKey(path: string): Key {
-  return { pk: text('control'), sk: text(`pool#${path}`) }
+  return { pk: text(PARTITION.control), sk: text(SORT + path) }
 }
 
 /** Fields under the names by which they are stored. */
@@ -91,5 +95,5 @@ function controlOf(item: Item): PoolControl {
     delete fields[stored]
   }
   for (const field of AS_JSON) if (field in fields) fields[field] = JSON.parse(String(fields[field]))
-  return { path: item.sk!.S!.slice('pool#'.length), ...fields } as unknown as PoolControl
+  return { path: item.sk!.S!.slice(SORT.length), ...fields } as unknown as PoolControl
 }

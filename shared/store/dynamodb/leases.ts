@@ -1,4 +1,5 @@
 import type { Leases } from '../leases.ts'
+import { PARTITION } from './partitions.ts'
 import { attributesOf, type Key, number, type Table, text } from './table.ts'
 
 const leaseIsFreeOrOurs = 'attribute_not_exists(pk) OR #owner = :owner OR #until <= :now'
@@ -25,5 +26,5 @@ export class DynamoLeases implements Leases {
 }
 
 function leaseKey(shard: string): Key {
-  return { pk: text(`lease#${shard}`), sk: text('lease') }
+  return { pk: text(PARTITION.lease + shard), sk: text('lease') }
 }

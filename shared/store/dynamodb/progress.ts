@@ -1,4 +1,5 @@
 import { type Cursor, type DeadLetter, NO_CURSOR, type Progress } from '../progress.ts'
+import { PARTITION } from './partitions.ts'
 import { attributesOf, type Key, number, type Table, text, valuesOf } from './table.ts'
 
 /** An item without `seq` is one that `askRedrive` made. */
@@ -59,9 +60,9 @@ export class DynamoProgress implements Progress {
 
 /** By pool, so that one query lists the handlers of a pool. */
 function cursorKey(handler: string, pool: string): Key {
-  return { pk: text(`cursor#${pool}`), sk: text(handler) }
+  return { pk: text(PARTITION.cursor + pool), sk: text(handler) }
 }
 
 function deadKey(handler: string, pool: string, seq: number): Key {
-  return { pk: text(`dead#${pool}#${handler}`), sk: text(String(seq).padStart(16, '0')) }
+  return { pk: text(`${PARTITION.dead}${pool}#${handler}`), sk: text(String(seq).padStart(16, '0')) }
 }

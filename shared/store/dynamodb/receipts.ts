@@ -2,6 +2,7 @@ import type { WriteRequest } from '@aws-sdk/client-dynamodb'
 import { chunks, parallel } from '../../aws/call.ts'
 import type { EntryId } from '../../ledger/entry.ts'
 import { MAX_RECEIPTS, type Receipt, type ReceiptKey, type Receipts } from '../receipts.ts'
+import { PARTITION } from './partitions.ts'
 import { type Item, type Key, number, type Table, text } from './table.ts'
 
 /** DynamoDB, BatchWriteItem and BatchGetItem: items in one request. */
@@ -48,7 +49,7 @@ export class DynamoReceipts implements Receipts {
 }
 
 function receiptKey(pool: string, { key, id }: ReceiptKey): Key {
-  return { pk: text(`receipt#${pool}#${key}`), sk: text(id) }
+  return { pk: text(`${PARTITION.receipt}${pool}#${key}`), sk: text(id) }
 }
 
 /** Tells receipts of one pool apart. */
@@ -63,6 +64,6 @@ function receiptItem(pool: string, receipt: Receipt): Item {
 }
 
 function receiptOf(item: Item, pool: string): Receipt {
-  const key = item.pk!.S!.slice(`receipt#${pool}#`.length)
+  const key = item.pk!.S!.slice(`${PARTITION.receipt}${pool}#`.length)
   return { key, id: item.sk!.S as EntryId, txid: item.txid?.S ?? key, seq: Number(item.seq!.N), block: Number(item.block!.N) }
 }
