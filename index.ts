@@ -21,8 +21,10 @@ export {
   type SubscriptionConfig,
 } from './shared/config/config.ts'
 export { type ErrorCode, OverpoolError } from './shared/errors.ts'
-export type { Payment, TxEvent } from './shared/machine/event.ts'
-export type { OnTx, Pools, PubOptions, SubOptions } from './shared/machine/machine.ts'
+export type { BlockEvent, CommitEvent, LedgerEvent, Payment, ReorgEvent, StatusEvent, TxEvent } from './shared/machine/event.ts'
+export type { OnBlock, OnReorg, OnStatus, OnTx } from './shared/machine/handlers.ts'
+export type { Pools, PubOptions, SubOptions } from './shared/machine/machine.ts'
+export type { Kinds } from './shared/machine/pools.ts'
 export type { PaymentLike, Posted, PostOptions, TransactionLike } from './shared/machine/post.ts'
 export type { PoolStatus } from './shared/machine/status.ts'
 export type { Parsed } from './shared/transaction/index.ts'

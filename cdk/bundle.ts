@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
 import { buildError } from '../shared/config/load.ts'
-import { OverpoolError } from '../shared/errors.ts'
+import { checkExports } from '../shared/machine/handlers.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /**
@@ -65,8 +65,7 @@ async function checkHandler(file: string, named: string): Promise<void> {
   const { metafile } = await esbuild(named, { entryPoints: [file], write: false, outdir: OUT })
   const { exports, inputs } = Object.values(metafile!.outputs)[0]!
   const isCommonJs = Object.keys(inputs).some((input) => metafile!.inputs[input]?.format === 'cjs')
-  if (isCommonJs || exports.includes('onTx') || exports.includes('default')) return
-  throw new OverpoolError('BAD_CONFIG', `${named} exports no onTx; write: export async function onTx(e, pool) { … }`)
+  if (!isCommonJs) checkExports(exports, named) // what a CommonJS file exports is seen when it runs
 }
 
 async function esbuild(named: string, options: BuildOptions) {

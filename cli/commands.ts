@@ -1,7 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import type { RemoteMachine } from '../client/remote.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { isPeerPool } from '../shared/ledger/capability.ts'
 import type { TxEvent } from '../shared/machine/event.ts'
 import { nextEntry, type Redriven } from '../shared/machine/progress.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
@@ -90,11 +89,11 @@ export async function pools({ where, out }: CommandContext): Promise<void> {
   await withMachine(where, async (machine) => {
     const all = await machine.pools.list()
     if (!all.length) out.say('this machine has no pools yet')
-    for (const { path, key, createdAt, desired, halted } of all) {
+    for (const { path, kind, key, createdAt, desired, halted } of all) {
       const entries = await machine.pools.length(path)
       const handlers = await handlerStates(machine, path, entries)
       const lines = [
-        `${path}  ${count(entries, 'entry', 'entries')}  ${isPeerPool(path) ? (desired?.subscribe ? 'followed' : 'not followed') : key}`,
+        `${path}  ${count(entries, 'entry', 'entries')}  ${kind === 'peer' ? (desired?.subscribe ? 'followed' : 'not followed') : key}`,
         ...(halted ? [`  halted: ${halted}`] : []),
         ...handlers.map(({ line }) => line),
       ]

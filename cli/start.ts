@@ -1,7 +1,6 @@
 import { relative, resolve } from 'node:path'
 import { lineOf } from '../local/report.ts'
 import { type Started, start } from '../local/start.ts'
-import { isPeerPool } from '../shared/ledger/capability.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { CommandContext } from './commands.ts'
@@ -34,8 +33,8 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
   })
   const { url, pools } = started
   const known = await started.machine.pools.list()
-  const listed = known.map(({ path, key, desired }) =>
-    isPeerPool(path)
+  const listed = known.map(({ path, kind, key, desired }) =>
+    kind === 'peer'
       ? { path, key, subscribed: desired?.subscribe ?? false }
       : { path, key, url: `${url}/${path}`, published: desired?.publish ?? false },
   )
@@ -72,12 +71,12 @@ async function welcome({ url, pools, machine }: Started, known: PoolControl[], d
       : ['Overpool runs, and takes no payments: its config names no pools.']),
     ...section(
       'Published; others follow them with `overpool sub` and these keys:',
-      known.filter(({ path, desired }) => !isPeerPool(path) && desired?.publish),
+      known.filter(({ kind, desired }) => kind !== 'peer' && desired?.publish),
       ({ path, key, desired }) => `${path}  ${key}${desired?.encrypt ? `  encrypted: \`overpool pub ${path}\` prints what opens it` : ''}`,
     ),
     ...section(
       'Followed; `overpool status` shows how far they have come:',
-      known.filter(({ path, desired }) => isPeerPool(path) && desired?.subscribe),
+      known.filter(({ kind, desired }) => kind === 'peer' && desired?.subscribe),
       ({ key }) => key,
     ),
     `The ledger is in ${shown(dir)}. Ctrl-C stops the machine.`,

@@ -5,10 +5,11 @@ import { checkNetwork, type NetworkSettings, type PoolSettings } from '../shared
 import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type HandlerContext, handlerContext } from '../shared/machine/context.ts'
-import type { TxEvent } from '../shared/machine/event.ts'
-import type { Machine, OnTx, Pools, PubOptions, SubOptions } from '../shared/machine/machine.ts'
+import type { LedgerEvent, TxEvent } from '../shared/machine/event.ts'
+import { EXPORTS, type HandledKind, type OnBlock, type OnReorg, type OnStatus, type OnTx } from '../shared/machine/handlers.ts'
+import type { Machine, Pools, PubOptions, SubOptions } from '../shared/machine/machine.ts'
 import { optionsOf } from '../shared/machine/options.ts'
-import type { LedgerPools } from '../shared/machine/pools.ts'
+import type { EventOfKinds, Kinds, LedgerPools, ReadOptions, TailOptions } from '../shared/machine/pools.ts'
 import { asPoster, checkPost, type Posted, type PostOptions } from '../shared/machine/post.ts'
 import { type PoolStatus, statusOf } from '../shared/machine/status.ts'
 import type { StackPlace } from './stack.ts'
@@ -65,9 +66,12 @@ export interface OnOptions {
 export type MachineError = Error & { report: MachineReport }
 type ErrorListener = (error: MachineError) => void
 
+type AnyHandler = OnTx | OnStatus | OnBlock | OnReorg
+
 /** A handler as it was given, and as the machine calls it. */
 interface Registered extends Handler {
-  given: OnTx
+  kind: HandledKind
+  given: AnyHandler
 }
 
 /**
@@ -144,13 +148,17 @@ export class Overpool implements Pools {
     return (await this.#pools()).get(options)
   }
 
-  /** The newest entries, oldest first; ten unless `size` says otherwise. */
-  async tail(options: { path: string; size?: number }): Promise<TxEvent[]> {
+  /** The newest transactions, oldest first; ten unless `size` says otherwise. With `kinds`, entries of these kinds. */
+  tail(options: TailOptions): Promise<TxEvent[]>
+  tail<K extends Kinds>(options: TailOptions & { kinds: K }): Promise<EventOfKinds<K>[]>
+  async tail(options: TailOptions): Promise<LedgerEvent[]> {
     return (await this.#pools()).tail(options)
   }
 
-  /** The entries from `from` up to, and without, `to`. */
-  async *read(options: { path: string; from?: number; to?: number }): AsyncGenerator<TxEvent, void> {
+  /** The transactions from `from` up to, and without, `to`. With `kinds`, entries of these kinds. */
+  read(options: ReadOptions): AsyncGenerator<TxEvent, void>
+  read<K extends Kinds>(options: ReadOptions & { kinds: K }): AsyncGenerator<EventOfKinds<K>, void>
+  async *read(options: ReadOptions): AsyncGenerator<LedgerEvent, void> {
     yield* (await this.#pools()).read(options)
   }
 
@@ -213,16 +221,19 @@ export class Overpool implements Pools {
    * `error`: what otherwise goes to console.error.
    */
   on(event: 'tx', handler: OnTx, options?: OnOptions): this
+  on(event: 'status', handler: OnStatus, options?: OnOptions): this
+  on(event: 'block', handler: OnBlock, options?: OnOptions): this
+  on(event: 'reorg', handler: OnReorg, options?: OnOptions): this
   on(event: 'error', listener: ErrorListener): this
-  on(event: 'tx' | 'error', listener: OnTx | ErrorListener, options?: OnOptions): this {
+  on(event: HandledKind | 'error', listener: AnyHandler | ErrorListener, options?: OnOptions): this {
     checkEvent(event)
     if (typeof listener !== 'function') throw new OverpoolError('BAD_ARGUMENT', `on('${event}') takes a function`)
     if (event === 'error') this.#errorListeners.add(listener as ErrorListener)
-    else this.#register(listener as OnTx, optionsOf(options, "on('tx', …)").name ?? this.#freeName())
+    else this.#register(event, listener as AnyHandler, optionsOf(options, `on('${event}', …)`).name ?? this.#freeName(event))
     return this
   }
 
-  #register(onTx: OnTx, name: string): void {
+  #register(kind: HandledKind, given: AnyHandler, name: string): void {
     if (this.#stack)
       throw deployed(
         'the handlers of a stack are its Lambda functions: write them as files in functions/handlers, and name them in overpool.config.ts',
@@ -235,29 +246,32 @@ export class Overpool implements Pools {
     if (this.#handlers.some((handler) => handler.name === name))
       throw new OverpoolError('BAD_ARGUMENT', `there is a handler named "${name}" already`)
     if (this.#closing) throw closed()
-    const noted: OnTx = (event, pool) => {
+    const noted = (event: never, pool: Pools) => {
       this.#runs.add(handlerContext.getStore()!)
-      return onTx(event, pool)
+      return given(event, pool)
     }
-    this.#handlers.push({ name, onTx: noted, takes: () => true, given: onTx })
+    this.#handlers.push({ name, functions: { [kind]: noted }, takes: () => true, kind, given })
     this.#setHandlers()
   }
 
-  #freeName(): string {
+  #freeName(kind: HandledKind): string {
     for (let i = 1; ; i++) {
-      const name = i === 1 ? 'tx' : `tx-${i}`
+      const name = i === 1 ? kind : `${kind}-${i}`
       if (!this.#handlers.some((handler) => handler.name === name)) return name
     }
   }
 
   /** Stops a handler after the entry that it is at. Registered again under its name, it goes on from there. */
   off(event: 'tx', handler: OnTx): this
+  off(event: 'status', handler: OnStatus): this
+  off(event: 'block', handler: OnBlock): this
+  off(event: 'reorg', handler: OnReorg): this
   off(event: 'error', listener: ErrorListener): this
-  off(event: 'tx' | 'error', listener: OnTx | ErrorListener): this {
+  off(event: HandledKind | 'error', listener: AnyHandler | ErrorListener): this {
     checkEvent(event)
     if (event === 'error') this.#errorListeners.delete(listener as ErrorListener)
-    const at = this.#handlers.findIndex(({ given }) => given === listener)
-    if (event === 'tx' && at >= 0) {
+    const at = this.#handlers.findIndex(({ kind, given }) => kind === event && given === listener)
+    if (at >= 0) {
       this.#handlers.splice(at, 1)
       this.#setHandlers()
     }
@@ -376,8 +390,9 @@ function stackOf({ stack, region, dir, path, network }: OverpoolOptions): StackP
 }
 
 function checkEvent(event: string): void {
-  if (event !== 'tx' && event !== 'error')
-    throw new OverpoolError('BAD_ARGUMENT', `there is no event "${String(event)}"; there are tx and error`)
+  const events = [...Object.keys(EXPORTS), 'error']
+  if (!events.includes(event))
+    throw new OverpoolError('BAD_ARGUMENT', `there is no event "${String(event)}"; there are ${events.join(', ')}`)
 }
 
 function folder(value: unknown, option: string): string {

@@ -1,7 +1,6 @@
 import { type Clock, systemClock } from '../shared/clock.ts'
 import { checkSettings } from '../shared/config/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { isPeerPool } from '../shared/ledger/capability.ts'
 import { checkPublished, MachineControl } from '../shared/machine/control.ts'
 import type { Machine } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
@@ -101,7 +100,7 @@ export class RemoteMachine implements Machine, AsyncDisposable {
     const { cores } = this.#access
     const pool = await this.pools.control(path)
     const { desired = {} } = pool
-    const secret = isPeerPool(path) ? desired.secret : desired.encrypt ? await this.#secretOf(path) : undefined
+    const secret = pool.kind === 'peer' ? desired.secret : desired.encrypt ? await this.#secretOf(path) : undefined
     if (cores === ELSEWHERE) return verifyPool(pool, this.stores, ELSEWHERE, secret, progress)
     const store = cores()
     try {

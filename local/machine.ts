@@ -15,10 +15,11 @@ import {
 } from '../shared/config/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import type { Bell } from '../shared/ledger/messages.ts'
+import type { PoolName } from '../shared/ledger/pool.ts'
 import type { PoolDoor } from '../shared/machine/accept.ts'
 import type { MachineControl } from '../shared/machine/control.ts'
-import type { TxEvent } from '../shared/machine/event.ts'
-import { type Machine, type OnTx, type Pools, poolsOf } from '../shared/machine/machine.ts'
+import { bindFunctions, type HandlerFunctions } from '../shared/machine/handlers.ts'
+import { type Machine, type Pools, poolsOf } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
 import type { Queue } from '../shared/queue/port.ts'
 import type { PoolControl } from '../shared/store/control.ts'
@@ -34,12 +35,12 @@ const RETRY_MOST_MS = 30_000
 /** Handlers that run when the machine is closed have this long to finish, ms; what they do not, they do again. */
 const CLOSE_MS = 10_000
 
-/** A handler at work. `onTx` may be replaced: an entry under way finishes on the old code. */
+/** A handler at work. Its functions may be replaced: an entry under way finishes on the old code. */
 export interface Handler {
   readonly name: string
-  onTx: OnTx
+  functions: HandlerFunctions
   /** the pools whose entries it is called with */
-  takes: (pool: string) => boolean
+  takes: (pool: PoolName) => boolean
 }
 
 interface WorkingHandler {
@@ -253,13 +254,12 @@ export class EmbeddedMachine implements Machine {
     const { maxAttempts, onPoison, timeoutMs } = this.#settings.get(bell.pool) ?? DEFAULT_SETTINGS
     const key = this.#sidecar.keyOf(bell.pool)
     const pool = key === undefined ? await this.pools.control(bell.pool) : { key }
-    const onTx = (event: TxEvent) => handler.onTx(event, this.#handlersPools)
     const options = {
       handler: handler.name,
       stores,
       clock,
       report,
-      onTx,
+      functions: bindFunctions(handler, this.#handlersPools),
       maxAttempts,
       onPoison,
       timeoutMs,

@@ -23,6 +23,7 @@ export function lineOf(report: MachineReport): string | undefined {
     case 'given-up':
     case 'stopped':
     case 'bad-block':
+    case 'unknown-kind':
     case 'post-failed':
       return runnerLineOf(report)
     default:

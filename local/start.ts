@@ -4,7 +4,7 @@ import { checkConfig, type OverpoolConfig } from '../shared/config/config.ts'
 import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import type { OnTx } from '../shared/machine/machine.ts'
+import { type HandlerFunctions, handlerFunctions } from '../shared/machine/handlers.ts'
 import { folderLayout, makeFolder } from './folder.ts'
 import { EmbeddedMachine, type Handler } from './machine.ts'
 import type { Ports } from './ports.ts'
@@ -32,7 +32,7 @@ export interface Started {
 }
 
 interface LoadedHandler extends PlannedHandler {
-  onTx: OnTx
+  functions: HandlerFunctions
 }
 
 /** Everything that a config says, loaded: nothing of it is applied while a part of it is wrong. */
@@ -152,7 +152,13 @@ function networkOf({ config }: Plan): string {
 }
 
 function handlerOf(working: LoadedHandler): Handler {
-  return { name: working.name, onTx: (event, pool) => working.onTx(event, pool), takes: (pool) => takes(working, pool) }
+  return {
+    name: working.name,
+    get functions() {
+      return working.functions
+    },
+    takes: (pool) => takes(working, pool),
+  }
 }
 
 /** Loads the config and every handler file that it names. */
@@ -168,18 +174,15 @@ async function readPlan({ config: file, dir }: StartOptions): Promise<Plan> {
   const config = checkConfig(loaded.exports.default)
   const plan: Plan = { config, handlers: new Map(), files: loaded.files }
   for (const planned of planHandlers(config, dirname(file))) {
-    const { onTx, files } = await loadHandler(planned.file, planned.named, outDir)
-    plan.handlers.set(planned.name, { ...planned, onTx })
+    const { functions, files } = await loadHandler(planned.file, planned.named, outDir)
+    plan.handlers.set(planned.name, { ...planned, functions })
     plan.files.push(...files)
   }
   return plan
 }
 
-async function loadHandler(file: string, named: string, outDir: string): Promise<{ onTx: OnTx; files: string[] }> {
+async function loadHandler(file: string, named: string, outDir: string): Promise<{ functions: HandlerFunctions; files: string[] }> {
   if (!existsSync(file)) throw new OverpoolError('BAD_CONFIG', `the config names a handler ${named}, and there is no such file`)
   const { exports, files } = await load(file, outDir)
-  const onTx = exports.onTx ?? exports.default
-  if (typeof onTx !== 'function')
-    throw new OverpoolError('BAD_CONFIG', `${named} exports no onTx; write: export async function onTx(e, pool) { … }`)
-  return { onTx: onTx as OnTx, files }
+  return { functions: handlerFunctions(exports, named), files }
 }

@@ -31,6 +31,15 @@ declare namespace Overpool {
   type SubscriptionConfig = library.SubscriptionConfig
   type NetworkSettings = library.NetworkSettings
   type TransactionLike = library.TransactionLike
+  type OnBlock = library.OnBlock
+  type OnReorg = library.OnReorg
+  type OnStatus = library.OnStatus
+  type BlockEvent = library.BlockEvent
+  type CommitEvent = library.CommitEvent
+  type LedgerEvent = library.LedgerEvent
+  type ReorgEvent = library.ReorgEvent
+  type StatusEvent = library.StatusEvent
+  type Kinds = library.Kinds
   type TxEvent = library.TxEvent
 }
 export = Overpool

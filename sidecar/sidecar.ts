@@ -2,7 +2,7 @@ import { parallel } from '../shared/aws/call.ts'
 import type { Clock } from '../shared/clock.ts'
 import type { NetworkSettings, OverpoolConfig, PoolConfig } from '../shared/config/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { isPeerPool } from '../shared/ledger/capability.ts'
+import type { PoolName } from '../shared/ledger/pool.ts'
 import { checkPublished, encryption, MachineControl } from '../shared/machine/control.ts'
 import type { Queue } from '../shared/queue/port.ts'
 import type { PoolControl } from '../shared/store/control.ts'
@@ -30,7 +30,7 @@ export interface SidecarOptions {
   network: NetworkSettings
   /** pools that are there before the first post is taken: one for a pool that is not would be set aside */
   pools?: string[]
-  ringers: (pool: string) => Ringer[]
+  ringers: (pool: PoolName) => Ringer[]
   batchMs: (pool: string) => number
   report: Report
   /** of many shards this one, with these pools; default: there is one, and it has all of them */
@@ -65,7 +65,7 @@ export class Sidecar {
     const known = await stores.control.list()
     const there = new Set(known.map(({ path }) => path))
     const missing = pools.filter((path) => !there.has(path))
-    const made = await parallel(missing, 16, (path) => stores.control.create({ path, ...publicKeys(seed, path), createdAt }))
+    const made = await parallel(missing, 16, (path) => stores.control.create({ path, kind: 'own', ...publicKeys(seed, path), createdAt }))
     const sidecar = new Sidecar(options, startParts(options))
     try {
       sidecar.#recover([...known, ...made])
@@ -88,7 +88,7 @@ export class Sidecar {
 
   #recover(all: PoolControl[]): void {
     const { report, shard } = this.#options
-    const pools = all.filter(({ path }) => !isPeerPool(path) && (shard?.owns(path) ?? true))
+    const pools = all.filter(({ path, kind }) => kind !== 'peer' && (shard?.owns(path) ?? true))
     for (const pool of pools) this.#checkKey(pool)
     // A few at a time: what is read of each meanwhile is in memory.
     const open = ({ path }: PoolControl) =>
@@ -136,7 +136,7 @@ export class Sidecar {
   async make(path: string): Promise<PoolControl> {
     const { stores, clock, seed } = this.#options
     const there = this.#keys.has(path) ? await stores.control.read(path) : undefined
-    const pool = there ?? (await stores.control.create({ path, ...publicKeys(seed, path), createdAt: clock.now() }))
+    const pool = there ?? (await stores.control.create({ path, kind: 'own', ...publicKeys(seed, path), createdAt: clock.now() }))
     this.#checkKey(pool)
     return pool
   }

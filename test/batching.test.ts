@@ -31,7 +31,7 @@ describe('the writer of a pool', () => {
     clock = new HandClock()
     blocks = []
     const { key, discoveryKey } = poolKeys(seed, 'p')
-    await ledger.stores.control.create({ path: 'p', key, discoveryKey, createdAt: 1 })
+    await ledger.stores.control.create({ kind: 'own', path: 'p', key, discoveryKey, createdAt: 1 })
     const { stores, ingress } = ledger
     const core = await cores.open('p')
     const report = (r: SidecarReport) => r.kind === 'block' && blocks.push(r.entries)

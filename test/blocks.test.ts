@@ -3,12 +3,22 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { OverpoolError } from '../shared/errors.ts'
 import { decodeBlock, encodeBlock, entryAt } from '../shared/ledger/block.ts'
-import { decodeEntry, type Entry, type EntryId, encodeEntry, idOfPayment, type PaymentFields } from '../shared/ledger/entry.ts'
+import { decodeEntry, encodeEntry } from '../shared/ledger/entry.ts'
+import { idOfPayment } from '../shared/ledger/ids.ts'
+import type { EntryId, PaymentFields, TxEntry } from '../shared/ledger/kinds.ts'
 import { type Bell, decodeBell, decodeIngress, encodeBell, encodeIngress, type IngressMessage } from '../shared/ledger/messages.ts'
 
 const MAX_SEQ = Number.MAX_SAFE_INTEGER
 const HASH = new Uint8Array(32).fill(7)
-const ENTRY: Entry = { id: '07'.repeat(32) as EntryId, at: 1_700_000_000_000, tx: new Uint8Array(10), payment: {}, source: 'http', hops: 0 }
+const ENTRY: TxEntry = {
+  kind: 'tx',
+  id: '07'.repeat(32) as EntryId,
+  at: 1_700_000_000_000,
+  tx: new Uint8Array(10),
+  payment: {},
+  source: 'http',
+  hops: 0,
+}
 /** The same entry, and a block of it, before CBOR. */
 const MAP = { id: HASH, at: ENTRY.at, tx: ENTRY.tx, payment: {}, source: 'http' }
 const BLOCK = { v: 1, first: 0, entries: [MAP] }
@@ -22,8 +32,9 @@ const payments: fc.Arbitrary<PaymentFields> = fc.record(
   { merchantData: fc.oneof(text, json), refundTo: text, memo: text },
   { requiredKeys: [] },
 )
-const entries: fc.Arbitrary<Entry> = fc.record(
+const entries: fc.Arbitrary<TxEntry> = fc.record(
   {
+    kind: fc.constant('tx'),
     id: ids,
     at: fc.maxSafeNat().map((ms) => ms % 8.64e15), // the longest time that a Date holds
     tx: byteses,
@@ -37,7 +48,7 @@ const entries: fc.Arbitrary<Entry> = fc.record(
       { minKeys: 1, noNullPrototype: true },
     ),
   },
-  { requiredKeys: ['id', 'at', 'tx', 'payment', 'source', 'hops'] },
+  { requiredKeys: ['kind', 'id', 'at', 'tx', 'payment', 'source', 'hops'] },
 )
 const ingressMessages: fc.Arbitrary<IngressMessage> = fc.record({ pool: text, id: ids, txid: hexes, named: fc.boolean(), entry: byteses })
 const bells: fc.Arbitrary<Bell> = fc
@@ -332,7 +343,8 @@ function malformedEntries(): [string, unknown][] {
     ['an entry with a memo that is no text', { ...MAP, payment: { memo: 1 } }],
     ['an entry with a second transaction', { ...MAP, payment: { transaction: '01000000000000000000' } }],
     ['an entry without a source', without(MAP, 'source')],
-    ['an entry of an unknown source', { ...MAP, source: 'sidecar' }],
+    ['an entry whose source is no name', { ...MAP, source: '' }],
+    ['an entry whose kind is no name', { ...MAP, kind: 5 }],
     ['an entry with a cause that is no list', { ...MAP, cause: HASH }],
     ['an entry with an empty cause', { ...MAP, cause: [] }],
     ['an entry with a cause without a number', { ...MAP, cause: [HASH] }],

@@ -4,7 +4,8 @@ import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { type ErrorCode, OverpoolError } from '../shared/errors.ts'
 import { decodeBlock, encodeBlock, entryAt } from '../shared/ledger/block.ts'
-import { decodeEntry, type Entry, type EntryId, encodeEntry } from '../shared/ledger/entry.ts'
+import { decodeEntry, encodeEntry } from '../shared/ledger/entry.ts'
+import type { EntryId, TxEntry } from '../shared/ledger/kinds.ts'
 import { decodeBell, decodeIngress, encodeBell, encodeIngress } from '../shared/ledger/messages.ts'
 import { parseTransaction, type ScannedTransaction, scanTransaction, transactionFromHex } from '../shared/transaction/index.ts'
 
@@ -237,7 +238,7 @@ function realTransactions(): Buffer[] {
 }
 
 function someEntries(): Uint8Array[] {
-  const plain: Entry = { id: hexOf(4), at: 1_700_000_000_000, tx: transactions[0]!, payment: {}, source: 'http', hops: 0 }
+  const plain: TxEntry = { kind: 'tx', id: hexOf(4), at: 1_700_000_000_000, tx: transactions[0]!, payment: {}, source: 'http', hops: 0 }
   return [
     plain,
     { ...plain, payment: { merchantData: 'table 7', refundTo: 'someone@example.com', memo: 'Zwei Käse, bitte ☕' } },

@@ -4,8 +4,8 @@ import { progressOn } from '../cli/out.ts'
 import { folderLayout } from '../local/folder.ts'
 import type { Block } from '../shared/ledger/block.ts'
 import { entriesOf } from '../shared/ledger/block.ts'
+import { scanEntries } from '../shared/ledger/scanned.ts'
 import type { Receipt } from '../shared/store/receipts.ts'
-import { scanTransaction } from '../shared/transaction/index.ts'
 import { type Verified, verifyPool } from '../sidecar/cores/verify.ts'
 import { blockOf, type Ledger, tempLedger } from './faults/ledger.ts'
 
@@ -150,10 +150,7 @@ async function put({ stores, cores }: Ledger, blocks: Block[]): Promise<void> {
 }
 
 function receiptsOf(block: Block): Receipt[] {
-  return entriesOf(block).map(({ id, tx }, i) => {
-    const { txid } = scanTransaction(tx)
-    return { key: txid, id, txid, seq: block.first + i, block: block.n }
-  })
+  return scanEntries(entriesOf(block)).map(({ id, txid }, i) => ({ key: txid!, id, txid, seq: block.first + i, block: block.n }))
 }
 
 async function verify({ stores, cores, key }: Ledger, progress?: Parameters<typeof verifyPool>[4]): Promise<Verified> {

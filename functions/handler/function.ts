@@ -1,8 +1,8 @@
 import type { Clock } from '../../shared/clock.ts'
 import type { CheckedSettings } from '../../shared/config/config.ts'
-import { isPeerPool } from '../../shared/ledger/capability.ts'
-import type { TxEvent } from '../../shared/machine/event.ts'
+import type { BoundFunctions } from '../../shared/machine/handlers.ts'
 import type { LedgerPools } from '../../shared/machine/pools.ts'
+import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { answerBatch, type BellsDeps, type BellsEvent, type BellsResponse } from './lambda.ts'
 import type { RunnerReport } from './report.ts'
@@ -21,8 +21,8 @@ export interface FunctionDeps {
   pools: Pick<LedgerPools, 'control'>
   settings: (path: string) => Pick<CheckedSettings, 'maxAttempts' | 'onPoison' | 'timeoutMs'>
   clock: Clock
-  /** the user's function */
-  onTx: (event: TxEvent) => unknown
+  /** the user's functions */
+  functions: BoundFunctions
   report: (report: RunnerReport) => void
   /** told why bells could not be answered */
   failed: (error: unknown) => void
@@ -30,18 +30,17 @@ export interface FunctionDeps {
 
 /** The function of one handler: what Lambda calls with a batch of its bells, and how long it has for them. */
 export function handlerFunction(deps: FunctionDeps): (event: BellsEvent, remainingMs: () => number) => Promise<BellsResponse> {
-  const { handler, queue, stores, pools, settings, clock, onTx, report, failed } = deps
+  const { handler, queue, stores, pools, settings, clock, functions, report, failed } = deps
   /** Keys of pools of ours, which never change; what of a peer's pool may change is read each time. */
-  const keys = new Map<string, string>()
+  const own = new Map<string, Pick<PoolControl, 'key' | 'begins'>>()
   const answer: BellsDeps['answer'] = async (bell, receives, remainingMs) => {
     const { maxAttempts, onPoison, timeoutMs } = settings(bell.pool)
-    const known = keys.get(bell.pool)
-    const pool = known === undefined ? await pools.control(bell.pool) : { key: known }
-    if (!isPeerPool(bell.pool)) keys.set(bell.pool, pool.key)
+    const pool = own.get(bell.pool) ?? (await pools.control(bell.pool))
+    if ('kind' in pool && pool.kind === 'own') own.set(bell.pool, { key: pool.key })
     // An entry is begun when all the time that it may take is left: Lambda never ends a handler's call in its middle.
     const deadline = clock.now() + remainingMs() - timeoutMs
     const attempts = { maxAttempts, onPoison, timeoutMs, retryMs: RETRY_MS, retryMostMs: RETRY_MOST_MS }
-    return answerBell(bell, pool, receives, deadline, { handler, stores, clock, report, onTx, ...attempts })
+    return answerBell(bell, pool, receives, deadline, { handler, stores, clock, report, functions, ...attempts })
   }
   return (event, remainingMs) => answerBatch(event, remainingMs, { queue, answer, report: failed })
 }

@@ -9,8 +9,9 @@ import { type CheckedSettings, checkPool, checkSettings } from '../../shared/con
 import { readEnv } from '../../shared/config/env.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { MachineControl } from '../../shared/machine/control.ts'
-import type { TxEvent } from '../../shared/machine/event.ts'
-import { type OnTx, poolsOf } from '../../shared/machine/machine.ts'
+import type { LedgerEvent } from '../../shared/machine/event.ts'
+import { type BoundFunctions, bindFunctions, handlerFunctions } from '../../shared/machine/handlers.ts'
+import { poolsOf } from '../../shared/machine/machine.ts'
 import { LedgerPools } from '../../shared/machine/pools.ts'
 import { Telemetry } from '../telemetry.ts'
 import { tracing } from '../tracing.ts'
@@ -35,7 +36,7 @@ const own = new Map(Object.entries(config.pools).map(([path, pool]) => [path, ch
 const others = checkSettings({}, '')
 const settings = (path: string): CheckedSettings => own.get(path) ?? others
 const pools = new LedgerPools({ stores, ingress, clock, settings, postFailed: (error) => report({ kind: 'post-failed', error }) })
-const onTx = ('onTx' in user ? user.onTx : (user as { default?: unknown }).default) as OnTx
+const functions = handlerFunctions(user, env.HANDLER)
 
 const control = new MachineControl({
   stores,
@@ -55,10 +56,17 @@ function report(report: RunnerReport | PostFailed): void {
   if (report.kind === 'given-up' || report.kind === 'stopped') telemetry.count('givenUp')
 }
 
-function handle(event: TxEvent): unknown {
-  telemetry.count('entries')
-  telemetry.time('lagMs', Math.max(0, clock.now() - event.at))
-  return onTx(event, handlersPools)
+/** The user's functions, each call counted, and how long its entry waited for it. */
+function measured(bound: BoundFunctions): BoundFunctions {
+  const calls = Object.entries(bound).map(([kind, call]: [string, (event: never) => unknown]) => [
+    kind,
+    (event: LedgerEvent) => {
+      telemetry.count('entries')
+      telemetry.time('lagMs', Math.max(0, clock.now() - event.at))
+      return call(event as never)
+    },
+  ])
+  return Object.fromEntries(calls) as BoundFunctions
 }
 
 const answer = handlerFunction({
@@ -68,7 +76,7 @@ const answer = handlerFunction({
   pools,
   settings,
   clock,
-  onTx: handle,
+  functions: measured(bindFunctions({ functions }, handlersPools)),
   report,
   failed: (error) => telemetry.log.error('bells could not be answered', error as Error),
 })

@@ -5,6 +5,8 @@ export type RunnerReport =
   | { kind: 'failed'; handler: string; pool: string; seq: number; attempt: number; error: unknown }
   | { kind: 'given-up'; handler: string; pool: string; seq: number; error: unknown }
   | { kind: 'stopped'; handler: string; pool: string; seq: number; error: unknown }
+  /** an entry of a kind that this program does not know: it is passed over */
+  | { kind: 'unknown-kind'; handler: string; pool: string; seq: number; named: string }
   | { kind: 'bad-block'; handler: string; pool: string; n: number; error: unknown }
 
 /** A post inside a handler was refused or could not be made. */
@@ -22,6 +24,8 @@ export function lineOf(report: RunnerReport | PostFailed): string {
       return `handler ${report.handler} gave up ${report.pool} #${report.seq} and goes on; \`overpool redrive ${report.pool}\` tries it again: ${stackOf(report.error)}`
     case 'stopped':
       return `handler ${report.handler} stopped at ${report.pool} #${report.seq}; mend it, then \`overpool redrive ${report.pool}\`: ${stackOf(report.error)}`
+    case 'unknown-kind':
+      return `handler ${report.handler} passed over ${report.pool} #${report.seq}: it is a "${report.named}", which this version does not know; a newer one may`
     case 'bad-block':
       return `handler ${report.handler} passed over block ${report.n} of ${report.pool}: ${reasonOf(report.error)}`
     case 'post-failed':

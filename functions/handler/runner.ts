@@ -1,10 +1,11 @@
 import type { Clock } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, entriesOf, entryAt } from '../../shared/ledger/block.ts'
-import type { Entry } from '../../shared/ledger/entry.ts'
+import type { Entry } from '../../shared/ledger/kinds.ts'
 import type { Bell } from '../../shared/ledger/messages.ts'
 import { type HandlerContext, handlerContext } from '../../shared/machine/context.ts'
-import { eventOf, type TxEvent } from '../../shared/machine/event.ts'
+import { eventOf, type LedgerEvent } from '../../shared/machine/event.ts'
+import type { BoundFunctions, HandledKind } from '../../shared/machine/handlers.ts'
 import { backoff } from '../../shared/retry.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
@@ -21,11 +22,11 @@ const NO_END = 'the process ended while the handler ran, each time'
 export interface RunnerOptions {
   /** the handler's name: its cursor, its dead letters and the ids of its posts go by it */
   handler: string
-  stores: Stores
+  stores: Pick<Stores, 'blocks' | 'progress'>
   clock: Clock
   report: (report: RunnerReport) => void
-  /** the user's function */
-  onTx: (event: TxEvent) => unknown
+  /** the user's functions, by the kinds of entries that they are called with; entries of other kinds are passed over */
+  functions: BoundFunctions
   /** attempts at an entry until it is given up */
   maxAttempts: number
   /** 'skip': a given-up entry becomes a dead letter and the pool goes on; 'stop': the pool stops there for this handler */
@@ -57,66 +58,142 @@ export async function answerBell(
   deadline: number,
   options: RunnerOptions,
 ): Promise<Answer> {
-  const { handler, stores, clock } = options
-  const pool = { path: bell.pool, key }
-  const start = laterOf(await stores.progress.readCursor(handler, pool.path), begins)
-  let at: Cursor = { seq: start.seq, block: start.block, attempts: start.attempts }
-  if (start.redrive !== undefined) {
-    const againMs = await rerunDead(pool, start.redrive, receives, deadline, options)
-    if (againMs !== undefined) return { done: false, againMs }
-    if (start.stopped !== undefined) at = { ...at, attempts: 0 } // it is tried anew, all attempts over
-    await stores.progress.writeCursor(handler, pool.path, at)
-    await stores.progress.endRedrive(handler, pool.path, start.redrive)
-  } else if (start.stopped !== undefined) return DONE
-  const keep = async (cursor: Cursor, written: boolean) => {
-    at = cursor
-    if (written) await stores.progress.writeCursor(handler, pool.path, at)
+  const start = laterOf(await options.stores.progress.readCursor(options.handler, bell.pool), begins)
+  return new BellRun({ path: bell.pool, key }, start, receives, deadline, options).answer(bell)
+}
+
+/** One answer to a bell: where the handler is in the pool, and the steps from there. */
+class BellRun {
+  readonly #pool: { path: string; key: string }
+  readonly #start: Cursor
+  readonly #receives: number
+  readonly #deadline: number
+  readonly #options: RunnerOptions
+  #at: Cursor
+  /**
+   * A process that dies in the handler leaves nobody to count the attempt. A bell that has come so often may have seen that: its next attempt is counted before it
+   * is made.
+   */
+  #isSuspect: boolean
+
+  constructor(pool: { path: string; key: string }, start: Cursor, receives: number, deadline: number, options: RunnerOptions) {
+    this.#pool = pool
+    this.#start = start
+    this.#receives = receives
+    this.#deadline = deadline
+    this.#options = options
+    this.#at = { seq: start.seq, block: start.block, attempts: start.attempts }
+    this.#isSuspect = receives > options.maxAttempts
   }
 
-  // A process that dies in the handler leaves nobody to count it. A bell that has come so often may have seen that: its next attempt is counted before it is made.
-  let isSuspect = receives > options.maxAttempts
-  for await (const block of blocksUpTo(bell, at.block, stores)) {
-    const entries = readable(block, pool.path, options)
+  async answer(bell: Bell): Promise<Answer> {
+    const { redrive, stopped } = this.#start
+    if (redrive !== undefined) {
+      const againMs = await rerunDead(this.#pool, redrive, this.#receives, this.#deadline, this.#options)
+      if (againMs !== undefined) return { done: false, againMs }
+      await this.#endRedrive(redrive)
+    } else if (stopped !== undefined) return DONE
+
+    const { stores } = this.#options
+    for await (const block of blocksUpTo(bell, this.#at.block, stores)) {
+      const answer = await this.#runBlock(block)
+      if (answer) return answer
+      this.#at = { ...this.#at, block: block.n + 1 } // though it had no entry: a peer can sign any number of such blocks, and each bell would read them all again
+    }
+    if (this.#at.block > this.#start.block) await this.#keep(this.#at)
+    return DONE
+  }
+
+  /** All dead letters have been tried again. A handler that had stopped goes on, with all attempts at the entry where it stopped. */
+  async #endRedrive(redrive: number): Promise<void> {
+    const { handler, stores } = this.#options
+    if (this.#start.stopped !== undefined) this.#at = { ...this.#at, attempts: 0 }
+    await this.#keep(this.#at)
+    await stores.progress.endRedrive(handler, this.#pool.path, redrive)
+  }
+
+  /** Runs what is left of a block. @returns the answer, if it ends here */
+  async #runBlock(block: Block): Promise<Answer | undefined> {
+    const entries = readable(block, this.#pool.path, this.#options)
     for (const [i, entry] of entries.entries()) {
       const seq = block.first + i
-      if (seq <= at.seq) continue
+      if (seq <= this.#at.seq) continue
       const next = i + 1 < entries.length ? block.n : block.n + 1
-      const late = clock.now() >= deadline - MARGIN_MS && (at.seq !== start.seq || receives > 1)
-      if (late || options.stopping?.aborted) {
-        await keep(at, true)
-        return { done: false, againMs: 0 }
-      }
-      const tried = at.attempts
-      if (isSuspect) await keep({ ...at, attempts: tried + 1 }, true)
-      isSuspect = false
-      const error = tried > options.maxAttempts ? { thrown: new Error(NO_END) } : await run(pool, seq, entry, options)
-      if (error === undefined) {
-        // an earlier attempt may have come as far as giving it up, and no further
-        if (receives > 1 && tried + 1 >= options.maxAttempts) await stores.progress.deleteDead(handler, pool.path, seq)
-        await keep({ seq, block: next, attempts: 0 }, receives > 1)
+      if (this.#passesOver(seq, entry)) {
+        this.#at = { seq, block: next, attempts: 0 }
         continue
       }
-      const attempts = tried + 1
-      const away = isAway(error.thrown)
-      if (away || attempts < options.maxAttempts) {
-        options.report({ kind: 'failed', handler, pool: pool.path, seq, attempt: attempts, error: error.thrown })
-        await keep({ ...at, attempts: away ? tried : attempts }, true)
-        return { done: false, againMs: backoff(away ? receives : attempts, options.retryMs, options.retryMostMs) }
+      if (this.#mustStop()) {
+        await this.#keep(this.#at)
+        return { done: false, againMs: 0 }
       }
-      const text = errorText(error.thrown)
-      if (options.onPoison === 'stop') {
-        options.report({ kind: 'stopped', handler, pool: pool.path, seq, error: error.thrown })
-        await keep({ ...at, attempts, stopped: text }, true)
-        return DONE
-      }
-      options.report({ kind: 'given-up', handler, pool: pool.path, seq, error: error.thrown })
-      await stores.progress.putDead(handler, pool.path, { seq, block: block.n, error: text, attempts, at: clock.now() })
-      await keep({ seq, block: next, attempts: 0 }, true)
+      const answer = await this.#runEntry(seq, entry, block.n, next)
+      if (answer) return answer
     }
-    at = { ...at, block: block.n + 1 } // though it had no entry: a peer can sign any number of such blocks, and each bell would read them all again
+    return undefined
   }
-  if (at.block > start.block) await stores.progress.writeCursor(handler, pool.path, at)
-  return DONE
+
+  /** Entries of kinds that the handler has no function for, or that this program does not know, are done without a call. */
+  #passesOver(seq: number, entry: Entry): boolean {
+    const { handler, functions, report } = this.#options
+    if (entry.kind === 'unknown') report({ kind: 'unknown-kind', handler, pool: this.#pool.path, seq, named: entry.named })
+    return entry.kind === 'unknown' || entry.kind === 'commit' || functions[entry.kind] === undefined
+  }
+
+  /** Whether no further entry is to be begun now. At least one is run at each receive, however late it is. */
+  #mustStop(): boolean {
+    const { clock, stopping } = this.#options
+    const isLate = clock.now() >= this.#deadline - MARGIN_MS && (this.#at.seq !== this.#start.seq || this.#receives > 1)
+    return isLate || (stopping?.aborted ?? false)
+  }
+
+  /** Makes an attempt at an entry. @param next the block in which the entry after it is looked for. @returns the answer, if it ends here */
+  async #runEntry(seq: number, entry: Entry, block: number, next: number): Promise<Answer | undefined> {
+    const { handler, stores, maxAttempts } = this.#options
+    const tried = this.#at.attempts
+    if (this.#isSuspect) await this.#keep({ ...this.#at, attempts: tried + 1 })
+    this.#isSuspect = false
+    const failure = tried > maxAttempts ? { thrown: new Error(NO_END) } : await run(this.#pool, seq, entry, this.#options)
+    if (failure) return this.#fail(seq, block, next, tried, failure.thrown)
+    // an earlier attempt may have come as far as giving it up, and no further
+    if (this.#receives > 1 && tried + 1 >= maxAttempts) await stores.progress.deleteDead(handler, this.#pool.path, seq)
+    this.#at = { seq, block: next, attempts: 0 }
+    if (this.#receives > 1) await this.#keep(this.#at)
+    return undefined
+  }
+
+  /** An attempt has failed: the entry is tried again later, or given up. */
+  async #fail(seq: number, block: number, next: number, tried: number, thrown: unknown): Promise<Answer | undefined> {
+    const { handler, report, maxAttempts, retryMs, retryMostMs } = this.#options
+    const attempts = tried + 1
+    const away = isAway(thrown)
+    if (!away && attempts >= maxAttempts) return this.#giveUp(seq, block, next, attempts, thrown)
+    report({ kind: 'failed', handler, pool: this.#pool.path, seq, attempt: attempts, error: thrown })
+    await this.#keep({ ...this.#at, attempts: away ? tried : attempts })
+    return { done: false, againMs: backoff(away ? this.#receives : attempts, retryMs, retryMostMs) }
+  }
+
+  /** All attempts have failed: the handler stops here, or the entry becomes a dead letter and the pool goes on. */
+  async #giveUp(seq: number, block: number, next: number, attempts: number, thrown: unknown): Promise<Answer | undefined> {
+    const { handler, stores, clock, report, onPoison } = this.#options
+    const { path } = this.#pool
+    const error = errorText(thrown)
+    if (onPoison === 'stop') {
+      report({ kind: 'stopped', handler, pool: path, seq, error: thrown })
+      await this.#keep({ ...this.#at, attempts, stopped: error })
+      return DONE
+    }
+    report({ kind: 'given-up', handler, pool: path, seq, error: thrown })
+    await stores.progress.putDead(handler, path, { seq, block, error, attempts, at: clock.now() })
+    await this.#keep({ seq, block: next, attempts: 0 })
+    return undefined
+  }
+
+  /** Writes the cursor. */
+  async #keep(cursor: Cursor): Promise<void> {
+    this.#at = cursor
+    await this.#options.stores.progress.writeCursor(this.#options.handler, this.#pool.path, cursor)
+  }
 }
 
 /** A pool that is not followed from its first block has nothing before that for a handler to do, and perhaps nobody knows which entry comes first. */
@@ -144,7 +221,7 @@ async function rerunDead(
     if (receives > 1) await stores.progress.putDead(handler, pool.path, tried) // the process may have died in it, and would again
     const block = await stores.blocks.find(pool.path, letter.seq)
     const entry = block && entryAt(block, letter.seq - block.first)
-    if (!entry) continue
+    if (!entry || entry.kind === 'unknown' || entry.kind === 'commit') continue // its kind was known when it was given up: the letter stays
     const error = await run(pool, letter.seq, entry, options)
     if (error === undefined) await stores.progress.deleteDead(handler, pool.path, letter.seq)
     else if (isAway(error.thrown)) {
@@ -159,10 +236,10 @@ async function rerunDead(
 }
 
 /** The blocks from number `from` to the bell's, which is not read where the bell carries it. */
-async function* blocksUpTo(bell: Bell, from: number, stores: Stores): AsyncGenerator<Block> {
+async function* blocksUpTo(bell: Bell, from: number, { blocks: stored }: Pick<Stores, 'blocks'>): AsyncGenerator<Block> {
   const last = bell.block ? bell.n - 1 : bell.n
   for (let n = from; n <= last; ) {
-    const blocks = await stores.blocks.read(bell.pool, n, Math.min(64, last - n + 1))
+    const blocks = await stored.read(bell.pool, n, Math.min(64, last - n + 1))
     if (blocks.length === 0)
       throw new OverpoolError('UNAVAILABLE', `block ${n} of "${bell.pool}" is not in the mirror`, { retryable: true })
     yield* blocks
@@ -188,10 +265,13 @@ async function run(
   entry: Entry,
   options: RunnerOptions,
 ): Promise<{ thrown: unknown } | undefined> {
-  const { handler, onTx, clock, timeoutMs } = options
+  const { handler, functions, clock, timeoutMs } = options
   const context: HandlerContext = { handler, cause: { key: pool.key, seq }, hops: entry.hops, ordinal: 0, posts: [], ended: false }
   try {
-    const returned = handlerContext.run(context, onTx, eventOf(pool, seq, entry))
+    const event = eventOf(pool, seq, entry)
+    const call = functions[event.kind as HandledKind] as ((event: LedgerEvent) => unknown) | undefined
+    if (!call) return undefined
+    const returned = handlerContext.run(context, call, event)
     if (!isThenable(returned) && !context.posts.length) return undefined
     const result = finished(returned, context)
     const timer = new AbortController()

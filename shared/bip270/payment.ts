@@ -1,5 +1,6 @@
 import { OverpoolError } from '../errors.ts'
-import { type PaymentFields, toStorable } from '../ledger/entry.ts'
+import type { PaymentFields } from '../ledger/kinds.ts'
+import { toStorable } from '../ledger/values.ts'
 import { type ScannedTransaction, transactionFromHex } from '../transaction/index.ts'
 
 /** Longest transaction, hex characters (BIP270: a Payment over 10,000,000 bytes is refused by the host). */

@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net'
 import { OverpoolError } from '../errors.ts'
 import { isMachine, parseCapability } from '../ledger/capability.ts'
-import type { PaymentFields } from '../ledger/entry.ts'
+import type { PaymentFields } from '../ledger/kinds.ts'
 import type { Parsed } from '../transaction/index.ts'
 import { type AwsSettings, checkAws } from './aws.ts'
 

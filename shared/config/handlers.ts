@@ -1,6 +1,7 @@
 import { basename, resolve } from 'node:path'
 import { OverpoolError } from '../errors.ts'
-import { isPeerPool, parseCapability } from '../ledger/capability.ts'
+import { parseCapability } from '../ledger/capability.ts'
+import type { PoolName } from '../ledger/pool.ts'
 import type { OverpoolConfig, SubscriptionConfig } from './config.ts'
 
 /** The pools that a handler is called for. */
@@ -47,8 +48,8 @@ export function planHandlers(config: OverpoolConfig, dir: string): PlannedHandle
   return [...planned.values()]
 }
 
-export function takes({ pools, notPeers }: Takes, pool: string): boolean {
-  return pools.includes(pool) || (notPeers !== undefined && isPeerPool(pool) && !notPeers.includes(pool))
+export function takes({ pools, notPeers }: Takes, { path, kind }: PoolName): boolean {
+  return pools.includes(path) || (notPeers !== undefined && kind === 'peer' && !notPeers.includes(path))
 }
 
 export function subscriptionsOf({ subscribe = [] }: Pick<OverpoolConfig, 'subscribe'>): SubscriptionConfig[] {

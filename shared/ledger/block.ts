@@ -1,6 +1,8 @@
 import { encode } from 'cborg'
 import { CborReader } from './cbor.ts'
-import { asMap, badBlock, decodeEntry, decodeStrict, type Entry, entryOf, isUint } from './entry.ts'
+import { decodeEntry, entryOf } from './entry.ts'
+import type { Entry } from './kinds.ts'
+import { asMap, badBlock, decodeStrict, isUint } from './values.ts'
 
 /** A block holds at most this many entries and bytes, except a single larger entry (DESIGN, Formats). */
 export const MAX_BLOCK_ENTRIES = 256

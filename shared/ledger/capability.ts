@@ -29,8 +29,3 @@ export function parseCapability(text: unknown): Capability {
   }
   return { key, ...(secret !== undefined && { secret }) }
 }
-
-/** A pool is named by its public key (64 hex) if it is a peer’s; ours have names of at most 63 characters. */
-export function isPeerPool(path: string): boolean {
-  return KEY.test(path)
-}

@@ -1,4 +1,4 @@
-import { badBlock } from './entry.ts'
+import { badBlock } from './values.ts'
 
 // The first byte of a CBOR value: three bits say its type, five how long its argument is (RFC 8949, section 3).
 const BYTES = 2

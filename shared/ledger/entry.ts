@@ -1,64 +1,111 @@
-import { createHash, hash } from 'node:crypto'
-import { decode, encode } from 'cborg'
-import { OverpoolError } from '../errors.ts'
+import { encode } from 'cborg'
+import type {
+  BlockEntry,
+  ChainPlace,
+  CommitEntry,
+  Committed,
+  CommonFields,
+  Entry,
+  EntryId,
+  Kind,
+  PaymentFields,
+  ReorgEntry,
+  Source,
+  StatusEntry,
+  TxEntry,
+  UnknownEntry,
+} from './kinds.ts'
+import { asMap, badBlock, decodeStrict, hex, hexBytes, isUint, toStorable } from './values.ts'
 
-/** 64 hex characters: what makes two posts "the same post". */
-export type EntryId = string & { readonly __brand: 'EntryId' }
-
-/** Where a post came from. */
-export type Source = 'http' | 'api' | 'handler'
-
-/** The entry whose handler posted this one: the public key of its pool (64 hex) and its sequence number. */
-export interface Cause {
-  key: string
-  seq: number
-}
-
-/** The Payment fields of BIP270 besides `transaction`, those that were present. */
-export interface PaymentFields {
-  merchantData?: unknown
-  refundTo?: unknown
-  memo?: string
-}
-
-/** One payment in a pool. Its sequence number is its place: the block's `first` plus its index. */
-export interface Entry {
-  id: EntryId
-  /** when the door took it, ms since 1970 */
-  at: number
-  tx: Uint8Array
-  payment: PaymentFields
-  source: Source
-  cause?: Cause
-  /** posts between this entry and the one that began the loop; 0 for an entry without a cause */
-  hops: number
-  /** keys that a later version wrote: kept, ignored */
-  unknown?: Record<string, unknown>
-}
-
-const SOURCES: ReadonlySet<unknown> = new Set<Source>(['http', 'api', 'handler'])
+const SOURCES: ReadonlySet<unknown> = new Set<Source>(['http', 'api', 'handler', 'mempool', 'chain'])
 
 /** The last ms since 1970 that a Date can hold. */
 const MAX_TIME = 8_640_000_000_000_000
+/** Bytes of a hash, and of the header of a block of the chain. */
+const HASH_BYTES = 32
+const HEADER_BYTES = 80
+/** Characters of a name: a kind, a source, a status. */
+const MAX_NAME = 64
 
-/** A payment may nest its values so deep: a reader with less stack than the writer could not decode the block. */
-const MAX_DEPTH = 64
+type Fields = Record<string, unknown>
+
+/** The fields of one kind, as they are stored and as the program has them. */
+interface Codec<Of extends Entry> {
+  write: (entry: Of) => Fields
+  /** The entry with these fields, or BAD_BLOCK. Fields that it does not know are kept as `unknown`. */
+  read: (fields: Fields, common: CommonFields) => Of
+}
+
+const tx: Codec<TxEntry> = {
+  write: ({ tx, payment, height, blockHash, index, proof }) => ({
+    tx,
+    payment: toStorable(payment),
+    ...present({ height, blockHash: blockHash === undefined ? undefined : hexBytes(blockHash), index, proof }),
+  }),
+  read({ tx, payment, ...rest }, common) {
+    if (!(tx instanceof Uint8Array)) throw badBlock('an entry without a transaction')
+    const read: PaymentFields & { transaction?: unknown } = asMap(payment, 'a payment')
+    if (read.memo !== undefined && typeof read.memo !== 'string') throw badBlock('a payment whose memo is no string')
+    if (read.transaction !== undefined) throw badBlock('a payment with a second transaction')
+    const { id, at, source, cause, hops } = common
+    const entry: TxEntry = { kind: 'tx', id, at, source: source as Source, ...(cause && { cause }), hops, tx, payment: read }
+    for (const _ in rest) return withRest(entry, rest, { height: uint, blockHash: hash, index: uint, proof: bytes }) // few have more
+    return entry
+  },
+}
+
+const commit: Codec<CommitEntry> = {
+  write: ({ of }) => ({ of: of.map((one) => ('tx' in one ? { tx: one.tx } : present({ txid: hexBytes(one.txid), seq: one.seq }))) }),
+  read({ of, ...rest }, common) {
+    if (!Array.isArray(of) || !of.length) throw badBlock('a commit without transactions')
+    return withRest({ kind: 'commit', ...common, of: of.map(committed) }, rest)
+  },
+}
+
+const status: Codec<StatusEntry> = {
+  write: ({ of, status, height, blockHash, proof, reason, by }) => ({
+    of: present({ txid: hexBytes(of.txid), seq: of.seq }),
+    status,
+    ...present({ height, blockHash: blockHash === undefined ? undefined : hexBytes(blockHash), proof, reason: text(reason), by: text(by) }),
+  }),
+  read({ of, status, ...rest }, common) {
+    const about = committed(of)
+    if ('tx' in about) throw badBlock('a status of a raw transaction')
+    const entry: StatusEntry = { kind: 'status', ...common, of: about, status: name(status, 'a status') }
+    return withRest(entry, rest, { height: uint, blockHash: hash, proof: bytes, reason: string, by: string })
+  },
+}
+
+const block: Codec<BlockEntry> = {
+  write: ({ height, hash, header, count }) => ({ height, hash: hexBytes(hash), header, count }),
+  read({ height, hash: ofBlock, header, count, ...rest }, common) {
+    if (!(header instanceof Uint8Array) || header.length !== HEADER_BYTES) throw badBlock(`a header without its ${HEADER_BYTES} bytes`)
+    return withRest({ kind: 'block', ...common, height: uint(height), hash: hash(ofBlock), header, count: uint(count) }, rest)
+  },
+}
+
+const reorg: Codec<ReorgEntry> = {
+  write: ({ from, to, undone }) => ({ from: placeFields(from), to: placeFields(to), undone: undone.map(hexBytes) }),
+  read({ from, to, undone, ...rest }, common) {
+    if (!Array.isArray(undone)) throw badBlock('a reorganisation without the blocks that it took back')
+    return withRest({ kind: 'reorg', ...common, from: place(from), to: place(to), undone: undone.map(hash) }, rest)
+  },
+}
+
+const CODECS: { [K in Kind]: Codec<Extract<Entry, { kind: K }>> } = { tx, commit, status, block, reorg }
 
 /**
- * An entry as deterministic CBOR, the bytes that a block holds (DESIGN, Formats).
- * @throws OverpoolError BAD_PAYMENT: a field that cannot be kept
+ * An entry as deterministic CBOR, the bytes that a block holds (docs/design.md, Formats). An entry without `kind` is a transaction.
+ * @throws OverpoolError BAD_PAYMENT: a field that cannot be stored
  */
 export function encodeEntry(entry: Entry): Uint8Array {
-  const map: Record<string, unknown> = {
-    ...entry.unknown,
-    id: hexBytes(entry.id),
-    at: entry.at,
-    tx: entry.tx,
-    payment: toStorable(entry.payment),
-    source: entry.source,
-  }
-  if (entry.cause) map.cause = [hexBytes(entry.cause.key), entry.cause.seq]
-  if (entry.hops) map.hops = entry.hops
+  const { kind, id, at, source, cause, hops, unknown } = entry
+  const fields = kind === 'unknown' ? entry.fields : (CODECS[kind].write as (entry: Entry) => Fields)(entry)
+  const map: Fields = { ...unknown, id: hexBytes(id), at, ...fields, source }
+  if (kind !== 'tx') map.kind = kind === 'unknown' ? entry.named : kind
+  if (map.kind === 'tx') delete map.kind // a transaction from a source that is not known here
+  if (cause) map.cause = [hexBytes(cause.key), cause.seq]
+  if (hops) map.hops = hops
   return encode(map)
 }
 
@@ -67,105 +114,94 @@ export function decodeEntry(bytes: Uint8Array): Entry {
   return entryOf(decodeStrict(bytes))
 }
 
-/** Checks that a decoded CBOR value has the shape of an entry, or throws BAD_BLOCK. */
+/** Checks that a decoded CBOR value has the shape of an entry, or throws BAD_BLOCK. Kinds and sources that are not known here are no fault of the block. */
 export function entryOf(value: unknown): Entry {
-  const map = asMap(value, 'an entry')
-  const { id, at, tx, payment, source, cause, hops, ...unknown } = map
-  if (!(id instanceof Uint8Array) || id.length !== 32) throw badBlock('an entry without an id of 32 bytes')
+  const { id, at, source, cause, hops, kind = 'tx', ...fields } = asMap(value, 'an entry')
+  if (!(id instanceof Uint8Array) || id.length !== HASH_BYTES) throw badBlock('an entry without an id of 32 bytes')
   if (!isUint(at) || at > MAX_TIME) throw badBlock('an entry without a time')
-  if (!(tx instanceof Uint8Array)) throw badBlock('an entry without a transaction')
-  if (!SOURCES.has(source)) throw badBlock('an entry of an unknown source')
   if (hops !== undefined && !isUint(hops)) throw badBlock('an entry whose hops are no number')
-  const fields: PaymentFields & { transaction?: unknown } = asMap(payment, 'a payment')
-  if (fields.memo !== undefined && typeof fields.memo !== 'string') throw badBlock('a payment whose memo is no string')
-  if (fields.transaction !== undefined) throw badBlock('a payment with a second transaction')
-  const entry: Entry = { id: hex(id) as EntryId, at, tx, payment: fields, source: source as Source, hops: (hops as number) ?? 0 }
-  if (cause !== undefined) {
-    if (!Array.isArray(cause) || cause.length !== 2 || !(cause[0] instanceof Uint8Array) || cause[0].length !== 32 || !isUint(cause[1]))
-      throw badBlock('an entry with a malformed cause')
-    entry.cause = { key: hex(cause[0]), seq: cause[1] }
+  const named = name(kind, 'a kind')
+  const common: CommonFields = { id: hex(id) as EntryId, at, source: name(source, 'a source'), hops: hops ?? 0 }
+  if (cause !== undefined) common.cause = causeOf(cause)
+  if (!isKind(named) || (named === 'tx' && !SOURCES.has(common.source)))
+    return { kind: 'unknown', ...common, named, fields } satisfies UnknownEntry
+  return CODECS[named].read(fields, common)
+}
+
+function isKind(named: string): named is Kind {
+  return Object.hasOwn(CODECS, named)
+}
+
+function causeOf(cause: unknown): CommonFields['cause'] {
+  if (!Array.isArray(cause) || cause.length !== 2 || !isHash(cause[0]) || !isUint(cause[1]))
+    throw badBlock('an entry with a malformed cause')
+  return { key: hex(cause[0]), seq: cause[1] }
+}
+
+// ---- values of fields, or BAD_BLOCK
+
+function isHash(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array && value.length === HASH_BYTES
+}
+
+function hash(value: unknown): string {
+  if (!isHash(value)) throw badBlock('a hash without its 32 bytes')
+  return hex(value)
+}
+
+function uint(value: unknown): number {
+  if (!isUint(value)) throw badBlock('a number that is none, or is too large')
+  return value
+}
+
+function bytes(value: unknown): Uint8Array {
+  if (!(value instanceof Uint8Array)) throw badBlock('a field that holds no bytes')
+  return value
+}
+
+function string(value: unknown): string {
+  if (typeof value !== 'string') throw badBlock('a field that holds no text')
+  return value
+}
+
+function name(value: unknown, what: string): string {
+  if (typeof value !== 'string' || !value || value.length > MAX_NAME)
+    throw badBlock(`${what} that is no name of 1 to ${MAX_NAME} characters`)
+  return value
+}
+
+function committed(value: unknown): { txid: string; seq?: number } | { tx: Uint8Array } {
+  const { tx, txid, seq } = asMap(value, 'a transaction')
+  if (tx instanceof Uint8Array && txid === undefined) return { tx } satisfies Committed
+  return { txid: hash(txid), ...(seq !== undefined && { seq: uint(seq) }) }
+}
+
+function place(value: unknown): ChainPlace {
+  const { height, hash: ofBlock } = asMap(value, 'a place on the chain')
+  return { height: uint(height), hash: hash(ofBlock) }
+}
+
+function placeFields({ height, hash }: ChainPlace): Fields {
+  return { height, hash: hexBytes(hash) }
+}
+
+/** Text as it comes back from CBOR. */
+function text(value: string | undefined): string | undefined {
+  return value === undefined ? undefined : toStorable(value)
+}
+
+/** The fields that have a value. */
+function present(fields: Fields): Fields {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+}
+
+/** Adds the fields that need not be there, each read by its check; all others are unknown ones. */
+function withRest<Of extends Entry>(entry: Of, rest: Fields, checks: Record<string, (value: unknown) => unknown> = {}): Of {
+  const unknown: Fields = {}
+  for (const [name, value] of Object.entries(rest)) {
+    const check = Object.hasOwn(checks, name) ? checks[name] : undefined
+    if (check) Object.assign(entry, { [name]: check(value) })
+    else unknown[name] = value
   }
-  if (Object.keys(unknown).length) entry.unknown = unknown
-  return entry
+  return Object.keys(unknown).length ? { ...entry, unknown } : entry
 }
-
-/** Decodes CBOR that others may have written: definite lengths and no repeated keys only, and every failure is BAD_BLOCK. */
-export function decodeStrict(bytes: Uint8Array): unknown {
-  try {
-    return decode(bytes, { allowIndefinite: false, rejectDuplicateMapKeys: true, strict: true })
-  } catch (cause) {
-    throw badBlock('bytes that are not CBOR', cause) // a deep nest overflows the stack: a RangeError, caught here too
-  }
-}
-
-/**
- * A copy of a value as it comes back from CBOR, or BAD_PAYMENT. Text that is no Unicode (half of a surrogate pair) or begins with a byte order mark comes back as other
- * text; were it written as it is, two keys could come back as one, and nobody could decode a block with such a payment in it.
- */
-export function toStorable<T>(value: T): T {
-  return storableAt(value, 0) as T
-}
-
-function storableAt(value: unknown, depth: number): unknown {
-  if (typeof value === 'string') return storableText(value)
-  if (typeof value === 'function' || typeof value === 'symbol' || typeof value === 'bigint') throw notStorable(`a ${typeof value}`)
-  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value
-  if (depth > MAX_DEPTH) throw notStorable(`values nested deeper than ${MAX_DEPTH}`)
-  if (Array.isArray(value)) return value.map((item) => storableAt(item, depth + 1))
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [storableText(key), storableAt(item, depth + 1)]))
-}
-
-function storableText(text: string): string {
-  return text.toWellFormed().replace(/^\ufeff+/, '')
-}
-
-function notStorable(what: string): OverpoolError {
-  return new OverpoolError('BAD_PAYMENT', `the payment holds ${what}, which a ledger cannot keep`)
-}
-
-export function badBlock(what: string, cause?: unknown): OverpoolError {
-  return new OverpoolError('BAD_BLOCK', `the block holds ${what}`, { cause })
-}
-
-export function isUint(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0
-}
-
-export function asMap(value: unknown, what: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array)
-    throw badBlock(`${what} that is no map`)
-  return value as Record<string, unknown>
-}
-
-export function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
-}
-
-export function hexBytes(text: string): Uint8Array {
-  return Buffer.from(text, 'hex')
-}
-
-// ---- entry ids (Promise 3). Each kind begins with its own word, so that no two kinds can meet.
-
-/** The id of a wallet's post: the same pool and payment give the same id, so a retry is no second entry. */
-export function idOfPayment(pool: string, transaction: Uint8Array, fields: PaymentFields): EntryId {
-  const rest = Object.keys(fields).length ? encode(toStorable(fields)) : EMPTY
-  return createHash('sha256').update(`http\0${pool}\0${transaction.length}\0`).update(transaction).update(rest).digest('hex') as EntryId
-}
-
-/** The id of a post into a pool with `unique: 'transaction'`: whatever else the payment says, one transaction is one entry. */
-export function idOfTransaction(pool: string, txid: string): EntryId {
-  return hash('sha256', `transaction\0${pool}\0${txid}`) as EntryId
-}
-
-/** The id of a post inside a handler: run again on the same entry, it makes the same posts. */
-export function idOfHandlerPost(handler: string, cause: Cause, ordinal: number): EntryId {
-  return hash('sha256', `handler\0${handler}\0${cause.key}\0${cause.seq}\0${ordinal}`) as EntryId
-}
-
-/** The id of a post that its user named. */
-export function idOfName(pool: string, name: string): EntryId {
-  return hash('sha256', `name\0${pool}\0${name}`) as EntryId
-}
-
-const EMPTY = new Uint8Array(0)

@@ -1,27 +1,35 @@
 import { encode } from 'cborg'
 import { OverpoolError } from '../errors.ts'
 import type { Block } from './block.ts'
-import { asMap, decodeStrict, type EntryId, hex, hexBytes, isUint } from './entry.ts'
+import type { EntryId } from './kinds.ts'
+import { asMap, decodeStrict, hex, hexBytes, isUint } from './values.ts'
 
 /** What the ingress queue carries: an entry, encoded once at the door, and what the writer needs to know of it without decoding it. */
 export interface IngressMessage {
   pool: string
   id: EntryId
-  txid: string
+  /** what the entry records, if it is no transaction; perhaps a kind that this program does not know */
+  kind?: string
+  /** of a transaction */
+  txid?: string
   /** the id is not made from the transaction (a handler's post, a named one), so it gets a receipt of its own */
   named: boolean
   entry: Uint8Array
 }
 
-export function encodeIngress(message: IngressMessage): Uint8Array {
-  return encode([message.pool, hexBytes(message.id), hexBytes(message.txid), message.named, message.entry])
+/** A transaction's message is a list of five, as it was before there were other kinds: a door and a writer of different versions understand each other. */
+export function encodeIngress({ pool, id, kind, txid, named, entry }: IngressMessage): Uint8Array {
+  const list = [pool, hexBytes(id), txid === undefined ? null : hexBytes(txid), named, entry]
+  return encode(kind === undefined ? list : [...list, kind])
 }
 
 export function decodeIngress(bytes: Uint8Array): IngressMessage {
-  const [pool, id, txid, named, entry] = asList(bytes, 'ingress')
-  if (typeof pool !== 'string' || !is32(id) || !is32(txid) || typeof named !== 'boolean' || !(entry instanceof Uint8Array))
-    throw badMessage('ingress')
-  return { pool, id: hex(id) as EntryId, txid: hex(txid), named, entry }
+  const [pool, id, txid, named, entry, kind] = asList(bytes, 'ingress')
+  if (typeof pool !== 'string' || !is32(id) || typeof named !== 'boolean' || !(entry instanceof Uint8Array)) throw badMessage('ingress')
+  const message = { pool, id: hex(id) as EntryId, named, entry }
+  if (kind === undefined && is32(txid)) return { ...message, txid: hex(txid) }
+  if (typeof kind === 'string' && txid === null) return { ...message, kind }
+  throw badMessage('ingress')
 }
 
 /** What a tx queue carries: "pool P has block n", with the block inside when it is small. */

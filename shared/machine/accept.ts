@@ -2,17 +2,9 @@ import { randomBytes } from 'node:crypto'
 import type { CheckedPayment } from '../bip270/payment.ts'
 import type { CheckedSettings, Filter, FilterPayment } from '../config/config.ts'
 import { OverpoolError } from '../errors.ts'
-import {
-  type Cause,
-  type Entry,
-  type EntryId,
-  encodeEntry,
-  idOfHandlerPost,
-  idOfName,
-  idOfPayment,
-  idOfTransaction,
-  type PaymentFields,
-} from '../ledger/entry.ts'
+import { encodeEntry } from '../ledger/entry.ts'
+import { idOfHandlerPost, idOfName, idOfPayment, idOfTransaction } from '../ledger/ids.ts'
+import type { Cause, Entry, EntryId, PaymentFields } from '../ledger/kinds.ts'
 import { encodeIngress } from '../ledger/messages.ts'
 import type { Ingress } from '../queue/port.ts'
 import { parseTransaction } from '../transaction/index.ts'
@@ -65,6 +57,7 @@ export async function accept(
     await runFilter(pool.filter, { transaction: Buffer.from(scanned.bytes).toString('hex'), ...fields, parsed: parseTransaction(scanned) })
   const id = entryId(pool, scanned.bytes, scanned.txid, fields, poster)
   const entry: Entry = {
+    kind: 'tx',
     id,
     at: now(),
     tx: scanned.bytes,

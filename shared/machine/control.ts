@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import { isFrom, type OverpoolConfig } from '../config/config.ts'
 import { subscriptionsOf } from '../config/handlers.ts'
 import { OverpoolError } from '../errors.ts'
-import { formatCapability, isMachine, isPeerPool, parseCapability } from '../ledger/capability.ts'
+import { formatCapability, isMachine, parseCapability } from '../ledger/capability.ts'
 import { discoveryKeyOf } from '../ledger/discovery-key.ts'
 import type { DesiredState, PoolControl, PoolPatch } from '../store/control.ts'
 import type { Stores } from '../store/port.ts'
@@ -82,10 +82,10 @@ export class MachineControl {
     if (peer !== undefined && !isMachine(peer))
       throw new OverpoolError('BAD_ARGUMENT', 'peer is the public key of a machine, 64 hex characters, as `overpool id` prints it there')
     const { stores, clock } = this.#deps
-    const ours = (await stores.control.list()).find((pool) => pool.key === key && !isPeerPool(pool.path))
+    const ours = (await stores.control.list()).find((pool) => pool.key === key && pool.kind !== 'peer')
     if (ours)
       throw new OverpoolError('BAD_ARGUMENT', `that is this machine's own pool "${ours.path}": its handlers get its entries already`)
-    const pool = await stores.control.create({ path: key, key, discoveryKey: discoveryKeyOf(key), createdAt: clock.now() })
+    const pool = await stores.control.create({ path: key, kind: 'peer', key, discoveryKey: discoveryKeyOf(key), createdAt: clock.now() })
     const before = pool.desired ?? {}
     const isHalted = pool.halted !== undefined
     const desired: DesiredState = {
@@ -136,7 +136,7 @@ export class MachineControl {
   /** A pool of ours, or BAD_ARGUMENT with the sentence. */
   async #ownPool(path: unknown, elseSay: string): Promise<PoolControl> {
     const pool = await findPool(this.#deps.stores.control, path)
-    if (isPeerPool(pool.path)) throw new OverpoolError('BAD_ARGUMENT', elseSay)
+    if (pool.kind === 'peer') throw new OverpoolError('BAD_ARGUMENT', elseSay)
     return pool
   }
 

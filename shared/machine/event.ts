@@ -1,5 +1,19 @@
 import { inspect } from 'node:util'
-import { type Cause, type Entry, type EntryId, hex, type PaymentFields, type Source } from '../ledger/entry.ts'
+import type {
+  BlockEntry,
+  CommitEntry,
+  CommonFields,
+  Entry,
+  EntryId,
+  Kind,
+  PaymentFields,
+  ReorgEntry,
+  Source,
+  StatusEntry,
+  TxEntry,
+  UnknownEntry,
+} from '../ledger/kinds.ts'
+import { hex } from '../ledger/values.ts'
 import { type Parsed, parseTransaction, type ScannedTransaction, scanTransaction } from '../transaction/index.ts'
 
 /** The BIP270 Payment, `transaction` in hex. */
@@ -7,34 +21,74 @@ export interface Payment extends PaymentFields {
   transaction: string
 }
 
-/** What a `tx` handler is called with: an entry of a pool. `path`, `key`, `hash`, `payment` and `parsed` are those of the original Overpool. */
-export interface TxEvent {
+/** What events of every kind have. */
+interface CommonEvent extends Omit<CommonFields, 'unknown'> {
   /** name of the pool, or the public key of a peer's */
   path: string
   /** public key of the pool, 64 hex */
   key: string
-  /** txid, 64 hex */
-  hash: string
   /** place in the pool: 0, 1, 2 … */
   seq: number
   id: EntryId
-  /** when it was posted, ms since 1970 */
-  at: number
+}
+
+/** An entry that records a transaction. `path`, `key`, `hash`, `payment` and `parsed` are those of the original Overpool. */
+export interface TxEvent extends CommonEvent, Pick<TxEntry, 'height' | 'blockHash' | 'index' | 'proof'> {
+  kind: 'tx'
   source: Source
-  /** the entry whose handler posted this one */
-  cause?: Cause
-  /** posts since the one that began the loop */
-  hops: number
+  /** txid, 64 hex */
+  hash: string
   payment: Payment
   /** the transaction in BPU/TXO shape, computed when first read */
   parsed: Parsed
 }
 
+type EventOf<Of extends Entry> = CommonEvent & Omit<Of, 'unknown'>
+
+/** An entry that asks for transactions to be broadcast. */
+export type CommitEvent = EventOf<CommitEntry>
+/** An entry that records what became of a transaction. */
+export type StatusEvent = EventOf<StatusEntry>
+/** An entry that records a block of the chain. */
+export type BlockEvent = EventOf<BlockEntry>
+/** An entry that records that the chain took blocks back. */
+export type ReorgEvent = EventOf<ReorgEntry>
+/** An entry of a kind that this program does not know. */
+export type UnknownEvent = CommonEvent & Pick<UnknownEntry, 'kind' | 'named'>
+
+/** An entry of a pool, as programs and handlers get it. */
+export type LedgerEvent = TxEvent | CommitEvent | StatusEvent | BlockEvent | ReorgEvent | UnknownEvent
+
+/** The events of some kinds. */
+export type EventOfKind<K extends Kind | 'unknown'> = Extract<LedgerEvent, { kind: K }>
+
+interface PoolName {
+  path: string
+  key: string
+}
+
+/** The event of an entry of any kind. */
+export function eventOf(pool: PoolName, seq: number, entry: Entry): LedgerEvent {
+  switch (entry.kind) {
+    case 'tx':
+      return txEventOf(pool, seq, entry)
+    case 'unknown': {
+      const { fields: _fields, unknown: _unknown, ...rest } = entry
+      return { path: pool.path, key: pool.key, seq, ...rest }
+    }
+    default: {
+      const { unknown: _, ...rest } = entry
+      return { path: pool.path, key: pool.key, seq, ...rest }
+    }
+  }
+}
+
 /**
- * The event of an entry. `hash`, `payment` and `parsed` are computed when first read; else they are like the rest, to console.log and to JSON.stringify, and
+ * The event of a transaction. `hash`, `payment` and `parsed` are computed when first read; else they are like the rest, to console.log and to JSON.stringify, and
  * to a program that writes into its event, as it could in the original.
  */
-export function eventOf(pool: { path: string; key: string }, seq: number, entry: Entry): TxEvent {
+export function txEventOf(pool: PoolName, seq: number, entry: TxEntry): TxEvent {
+  const { kind, id, at, source, cause, hops, height, blockHash, index, proof } = entry
   let scanned: ScannedTransaction | undefined
   let hash: string | undefined
   let payment: Payment | undefined
@@ -43,6 +97,7 @@ export function eventOf(pool: { path: string; key: string }, seq: number, entry:
   const event: TxEvent = {
     path: pool.path,
     key: pool.key,
+    kind,
     get hash() {
       return (hash ??= scan().txid)
     },
@@ -50,11 +105,12 @@ export function eventOf(pool: { path: string; key: string }, seq: number, entry:
       hash = value
     },
     seq,
-    id: entry.id,
-    at: entry.at,
-    source: entry.source,
-    ...(entry.cause && { cause: entry.cause }),
-    hops: entry.hops,
+    id,
+    at,
+    source,
+    ...(cause && { cause }),
+    hops,
+    ...(blockHash !== undefined && { height, blockHash, index, proof }),
     get payment() {
       return (payment ??= { transaction: hex(entry.tx), ...entry.payment })
     },

@@ -1,7 +1,7 @@
 import type { MachineControl, PublishOptions, SubscribeOptions } from './control.ts'
 import type { TxEvent } from './event.ts'
 import { optionsOf } from './options.ts'
-import type { LedgerPools } from './pools.ts'
+import type { EventOfKinds, Kinds, LedgerPools, ReadOptions, TailOptions } from './pools.ts'
 import type { Posted, PostOptions } from './post.ts'
 import { type PoolStatus, statusOf } from './status.ts'
 
@@ -36,10 +36,12 @@ export interface Pools {
   post(options: PostOptions): Promise<Posted>
   /** The oldest entry of a transaction, or ENTRY_NOT_FOUND. */
   get(options: { path: string; hash: string }): Promise<TxEvent>
-  /** The newest entries, oldest first; ten unless `size` says otherwise. */
-  tail(options: { path: string; size?: number }): Promise<TxEvent[]>
-  /** The entries from `from` up to, and without, `to`. */
-  read(options: { path: string; from?: number; to?: number }): AsyncGenerator<TxEvent, void>
+  /** The newest transactions, oldest first; ten unless `size` says otherwise. With `kinds`, entries of these kinds. */
+  tail(options: TailOptions): Promise<TxEvent[]>
+  tail<K extends Kinds>(options: TailOptions & { kinds: K }): Promise<EventOfKinds<K>[]>
+  /** The transactions from `from` up to, and without, `to`. With `kinds`, entries of these kinds. */
+  read(options: ReadOptions): AsyncGenerator<TxEvent, void>
+  read<K extends Kinds>(options: ReadOptions & { kinds: K }): AsyncGenerator<EventOfKinds<K>, void>
   /** The entry of a transaction, the one whose handler posted it, and so on to where the loop began, or as far as this machine sees. */
   trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void>
   /** Archives what a pool holds: `tail` and `read` begin after it, `get` still finds it. */
@@ -56,16 +58,13 @@ export interface Pools {
   status(): Promise<PoolStatus[]>
 }
 
-/** A `tx` handler: what a user's handler file exports. */
-export type OnTx = (event: TxEvent, pool: Pools) => unknown
-
 /** The pools of a machine, as its handlers get them. */
 export function poolsOf({ pools, control }: Pick<Machine, 'pools' | 'control'>): Pools {
   return {
     post: (options) => pools.post(options),
     get: (options) => pools.get(options),
-    tail: (options) => pools.tail(options),
-    read: (options) => pools.read(options),
+    tail: (options: TailOptions) => pools.tail(options) as Promise<never[]>,
+    read: (options: ReadOptions) => pools.read(options) as AsyncGenerator<never, void>,
     trail: (options) => pools.trail(options),
     prune: (pool) => pools.prune(pool),
     pub: async (options) => {

@@ -2,8 +2,8 @@ import { type Clock, timeLeft } from '../clock.ts'
 import type { CheckedSettings } from '../config/config.ts'
 import { OverpoolError } from '../errors.ts'
 import { type Block, entriesOf, entryAt } from '../ledger/block.ts'
-import { isPeerPool } from '../ledger/capability.ts'
-import { type Cause, hex, isUint } from '../ledger/entry.ts'
+import { type Cause, type Entry, KINDS, type Kind } from '../ledger/kinds.ts'
+import { hex, isUint } from '../ledger/values.ts'
 import type { Ingress } from '../queue/port.ts'
 import { lengthOf } from '../store/blocks.ts'
 import type { PoolControl } from '../store/control.ts'
@@ -11,7 +11,7 @@ import type { Stores } from '../store/port.ts'
 import type { Receipt } from '../store/receipts.ts'
 import { scanTransaction } from '../transaction/index.ts'
 import { accept, type Poster } from './accept.ts'
-import { eventOf, type TxEvent } from './event.ts'
+import { type EventOfKind, eventOf, type LedgerEvent, type TxEvent } from './event.ts'
 import { findPool } from './find-pool.ts'
 import { optionsOf } from './options.ts'
 import { asPoster, type CheckedPost, checkPost, type Posted, type PostOptions } from './post.ts'
@@ -24,6 +24,33 @@ const LOOK_MS = 5
 const MAX_OWN_POSTS = 100
 /** `tail` gives ten entries unless told otherwise. */
 const TAIL_SIZE = 10
+/** Entries that `tail` looks at in one step back, where entries of other kinds lie between those that it shows. */
+const TAIL_PAGE = 256
+
+/** Which kinds of entries `tail` and `read` show: these, or 'all', those of unknown kinds among them. Default: transactions. */
+export type Kinds = readonly Kind[] | 'all'
+/** The events of these kinds. */
+export type EventOfKinds<K extends Kinds> = K extends readonly Kind[] ? EventOfKind<K[number]> : LedgerEvent
+
+export interface TailOptions {
+  path: string
+  size?: number
+}
+
+export interface ReadOptions {
+  path: string
+  /** sequence numbers: the first one, and the one after the last */
+  from?: number
+  to?: number
+}
+
+function shownKinds(kinds: Kinds = ['tx']): (kind: Entry['kind']) => boolean {
+  if (kinds === 'all') return () => true
+  const shown = new Set<string>(Array.isArray(kinds) ? kinds : [])
+  if (!shown.size || [...shown].some((kind) => !KINDS.includes(kind as Kind)))
+    throw new OverpoolError('BAD_ARGUMENT', `kinds is 'all', or a list of ${KINDS.join(', ')}`)
+  return (kind) => shown.has(kind)
+}
 
 export interface LedgerPoolsDeps {
   stores: Stores
@@ -56,7 +83,7 @@ export class LedgerPools {
   async postAs(poster: Poster, { path, payment }: CheckedPost): Promise<Posted> {
     const { ingress, clock, settings } = this.#deps
     const pool = await this.control(path)
-    if (isPeerPool(pool.path)) {
+    if (pool.kind === 'peer') {
       throw new OverpoolError(
         'POOL_READ_ONLY',
         `${pool.path} is a peer's pool: only its publisher can post to it. Post to a pool of this machine, which they can subscribe to`,
@@ -88,7 +115,7 @@ export class LedgerPools {
     }
     if (seq === undefined) throw new OverpoolError('ENTRY_NOT_FOUND', `no transaction ${txid} in "${pool.path}"`)
     const event = await this.#event(pool, seq)
-    if (event) return event
+    if (event?.kind === 'tx') return event
     throw new OverpoolError('BAD_BLOCK', `the receipt of ${txid} in "${pool.path}" points to entry ${seq}, which is not there`)
   }
 
@@ -97,7 +124,7 @@ export class LedgerPools {
     const { stores } = this.#deps
     for (let blocks = await stores.blocks.read(path, n); blocks.length; blocks = await stores.blocks.read(path, n)) {
       for (const block of blocks) {
-        const place = entriesOf(block).findIndex(({ tx }) => scanTransaction(tx).txid === txid)
+        const place = entriesOf(block).findIndex((entry) => entry.kind === 'tx' && scanTransaction(entry.tx).txid === txid)
         if (place >= 0) return block.first + place
       }
       n += blocks.length
@@ -105,25 +132,37 @@ export class LedgerPools {
     return undefined
   }
 
-  /** The newest entries, oldest first. */
-  async tail(options: { path: string; size?: number }): Promise<TxEvent[]> {
-    const { path, size = TAIL_SIZE } = optionsOf(options, 'tail')
+  /** The newest entries of these kinds, oldest first. */
+  tail(options: TailOptions): Promise<TxEvent[]>
+  tail<K extends Kinds>(options: TailOptions & { kinds: K }): Promise<EventOfKinds<K>[]>
+  async tail(options: TailOptions & { kinds?: Kinds }): Promise<LedgerEvent[]> {
+    const { path, size = TAIL_SIZE, kinds } = optionsOf(options, 'tail')
     const pool = await this.control(path)
     if (!isUint(size)) throw new OverpoolError('BAD_ARGUMENT', 'size is how many entries you want')
+    const shows = shownKinds(kinds)
     await this.#awaitOwnPosts(pool.path)
-    const length = await this.length(pool.path)
-    const events: TxEvent[] = []
-    for await (const event of this.#events(pool, Math.max(pool.prunedBefore, length - size), length)) events.push(event)
-    return events
+    let events: LedgerEvent[] = []
+    // Entries of other kinds may lie between them: then it looks further back, a page at a time.
+    let to = await this.length(pool.path)
+    for (let missing = size; missing > 0 && to > pool.prunedBefore; missing = size - events.length) {
+      const from = Math.max(pool.prunedBefore, to - (events.length || to < size ? Math.max(missing, TAIL_PAGE) : missing))
+      const page = await Array.fromAsync(this.#events(pool, from, to, shows))
+      events = [...page, ...events]
+      to = from
+    }
+    return events.slice(Math.max(0, events.length - size))
   }
 
   /** The entries from `from` (default: the first) up to, and without, `to` (default: the end as it is when reached). */
-  async *read(options: { path: string; from?: number; to?: number }): AsyncGenerator<TxEvent, void> {
-    const { path, from = 0, to = Number.MAX_SAFE_INTEGER } = optionsOf(options, 'read')
+  read(options: ReadOptions): AsyncGenerator<TxEvent, void>
+  read<K extends Kinds>(options: ReadOptions & { kinds: K }): AsyncGenerator<EventOfKinds<K>, void>
+  async *read(options: ReadOptions & { kinds?: Kinds }): AsyncGenerator<LedgerEvent, void> {
+    const { path, from = 0, to = Number.MAX_SAFE_INTEGER, kinds } = optionsOf(options, 'read')
     const pool = await this.control(path)
     if (!isUint(from) || !isUint(to)) throw new OverpoolError('BAD_ARGUMENT', 'from and to are sequence numbers: 0, 1, 2 …')
+    const shows = shownKinds(kinds)
     await this.#awaitOwnPosts(pool.path)
-    yield* this.#events(pool, Math.max(pool.prunedBefore, from), to)
+    yield* this.#events(pool, Math.max(pool.prunedBefore, from), to, shows)
   }
 
   /**
@@ -132,22 +171,22 @@ export class LedgerPools {
    */
   async *trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void> {
     const seen = new Set<string>()
-    let event: TxEvent | undefined = await this.get(options)
+    let event: LedgerEvent | undefined = await this.get(options)
     while (event) {
-      yield event
+      if (event.kind === 'tx') yield event
       seen.add(`${event.key}#${event.seq}`)
-      const { cause }: TxEvent = event
+      const { cause }: LedgerEvent = event
       if (!cause || seen.has(`${cause.key}#${cause.seq}`)) return // a peer may say that an entry is its own cause
       event = await this.#at(cause)
     }
   }
 
-  async #at({ key, seq }: Cause): Promise<TxEvent | undefined> {
+  async #at({ key, seq }: Cause): Promise<LedgerEvent | undefined> {
     const pool = (await this.list()).find((each) => each.key === key)
     return pool && this.#event(pool, seq)
   }
 
-  async #event(pool: PoolControl, seq: number): Promise<TxEvent | undefined> {
+  async #event(pool: PoolControl, seq: number): Promise<LedgerEvent | undefined> {
     const block = await this.#deps.stores.blocks.find(pool.path, seq)
     const entry = block && entryAt(block, seq - block.first)
     return entry && eventOf(pool, seq, entry)
@@ -178,7 +217,7 @@ export class LedgerPools {
     return lengthOf(await this.#deps.stores.blocks.last(path))
   }
 
-  async *#events(pool: PoolControl, from: number, to: number): AsyncGenerator<TxEvent, void> {
+  async *#events(pool: PoolControl, from: number, to: number, shows: (kind: Entry['kind']) => boolean): AsyncGenerator<LedgerEvent, void> {
     const { stores } = this.#deps
     let n = from < to ? await this.#blockOf(pool, from) : undefined
     while (n !== undefined) {
@@ -187,7 +226,7 @@ export class LedgerPools {
         if (block.first >= to) return
         for (const [i, entry] of entriesOf(block).entries()) {
           const seq = block.first + i
-          if (seq >= from && seq < to) yield eventOf(pool, seq, entry)
+          if (seq >= from && seq < to && shows(entry.kind)) yield eventOf(pool, seq, entry)
         }
       }
       n = blocks.length ? n + blocks.length : undefined

@@ -1,6 +1,7 @@
 import { type CheckedPayment, checkPayment } from '../bip270/payment.ts'
 import { OverpoolError } from '../errors.ts'
-import { type EntryId, type PaymentFields, toStorable } from '../ledger/entry.ts'
+import type { EntryId, PaymentFields } from '../ledger/kinds.ts'
+import { toStorable } from '../ledger/values.ts'
 import type { Poster } from './accept.ts'
 import { handlerContext } from './context.ts'
 import type { Payment } from './event.ts'

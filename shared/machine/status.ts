@@ -1,4 +1,3 @@
-import { isPeerPool } from '../ledger/capability.ts'
 import type { Network } from '../store/control.ts'
 import type { LedgerPools } from './pools.ts'
 
@@ -26,9 +25,9 @@ export interface PoolStatus {
 
 export async function statusOf(pools: LedgerPools): Promise<PoolStatus[]> {
   return Promise.all(
-    (await pools.list()).map(async ({ path, key, desired = {}, network, begins, halted }) => {
+    (await pools.list()).map(async ({ path, kind, key, desired = {}, network, begins, halted }) => {
       const { blocks, entries } = await pools.size(path)
-      const isPeers = isPeerPool(path)
+      const isPeers = kind === 'peer'
       return {
         path,
         key,

@@ -1,4 +1,5 @@
 import type { Block } from '../ledger/block.ts'
+import type { PoolKind } from '../ledger/pool.ts'
 
 /** What callers want of the network for a pool. They write it; the sidecar does it, now or when it runs again. */
 export interface DesiredState {
@@ -51,6 +52,7 @@ export interface Network {
 /** What is known of a pool beside its blocks. */
 export interface PoolControl {
   path: string
+  kind: PoolKind
   /** public key of its hypercore, 64 hex */
   key: string
   discoveryKey: string
@@ -77,10 +79,10 @@ export interface PoolControl {
 /** Fields of a pool's control item that are kept as JSON. */
 export const AS_JSON: ReadonlySet<string> = new Set<keyof PoolControl>(['desired', 'rebuild', 'network', 'signed', 'begins'])
 
-export type PoolPatch = Partial<Omit<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>>
+export type PoolPatch = Partial<Omit<PoolControl, 'path' | 'kind' | 'key' | 'discoveryKey' | 'createdAt'>>
 
 /** A new pool. */
-export type NewPool = Pick<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>
+export type NewPool = Pick<PoolControl, 'path' | 'kind' | 'key' | 'discoveryKey' | 'createdAt'>
 
 /** What is known of each pool beside its blocks. */
 export interface Control {
@@ -99,3 +101,8 @@ export interface Control {
 
 /** The names under which stores keep fields that were renamed since. */
 export const STORED_NAMES: Partial<Record<keyof PoolControl, string>> = { desired: 'wanted' }
+
+/** What a pool is that was stored before that was a field: a peer's pool is named by its public key, 64 hex; ours have names of at most 63 characters. */
+export function kindByName(path: string): PoolKind {
+  return /^[0-9a-f]{64}$/.test(path) ? 'peer' : 'own'
+}

@@ -1,4 +1,4 @@
-import type { EntryId } from '../ledger/entry.ts'
+import type { EntryId } from '../ledger/kinds.ts'
 
 /**
  * Finds an entry by `key`: its txid, and for an entry whose id is not made from its transaction (a handler's post, a named one) a second
@@ -7,7 +7,8 @@ import type { EntryId } from '../ledger/entry.ts'
 export interface Receipt {
   key: string
   id: EntryId
-  txid: string
+  /** of an entry that records a transaction; an entry of another kind has one receipt, by its id */
+  txid?: string
   seq: number
   /** number of the block that holds the entry */
   block: number

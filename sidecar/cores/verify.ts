@@ -1,10 +1,9 @@
 import { type Block, entriesOf } from '../../shared/ledger/block.ts'
-import { isPeerPool } from '../../shared/ledger/capability.ts'
+import { scanEntries } from '../../shared/ledger/scanned.ts'
 import { lengthOf } from '../../shared/store/blocks.ts'
 import type { PoolControl, Signed } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { Receipt } from '../../shared/store/receipts.ts'
-import { scanTransaction } from '../../shared/transaction/index.ts'
 import type { ReadCore } from './core.ts'
 import { isSignedBy, TreeHash } from './signed.ts'
 
@@ -72,7 +71,7 @@ export async function verifyPool(
     coreLength,
     passedOver: 0,
     signedBlocks: 0,
-    ...(hypercore === ELSEWHERE && !isPeerPool(path) && { reportedBlocks: 0 }),
+    ...(hypercore === ELSEWHERE && pool.kind !== 'peer' && { reportedBlocks: 0 }),
     problems: 0,
     listed: [],
   }
@@ -107,7 +106,7 @@ export async function verifyPool(
     verified.receipts += await checkReceipts(pool, entries, stores, problem)
     progress?.({ done: lengthOf(blocks.at(-1)).entries, total })
   }
-  if (coreLength > n && !isPeerPool(path) && !pool.rebuild) problem(`the hypercore has ${coreLength} blocks, the mirror only ${n}`)
+  if (coreLength > n && pool.kind !== 'peer' && !pool.rebuild) problem(`the hypercore has ${coreLength} blocks, the mirror only ${n}`)
   if (core && coreLength) verified.treeHash = await core.treeHash(coreLength)
   if (hypercore === ELSEWHERE) verified.treeHash = pool.treeHash
   return verified
@@ -124,12 +123,12 @@ function checkSigned(key: string, signed: Signed, tree: TreeHash, verified: Veri
 
 /** A core that is to be made again, encrypted or from another mirror, will have another tree hash; a peer's pool is held against what its publisher signed. */
 function checkReported(
-  { path, coreLength, treeHash, rebuild }: PoolControl,
+  { kind, coreLength, treeHash, rebuild }: PoolControl,
   tree: TreeHash,
   verified: Verified,
   problem: (what: string) => void,
 ): void {
-  if (isPeerPool(path) || rebuild || treeHash === undefined) return
+  if (kind === 'peer' || rebuild || treeHash === undefined) return
   if (tree.value === treeHash) {
     if (verified.reportedBlocks !== undefined) verified.reportedBlocks = coreLength
     return
@@ -150,10 +149,13 @@ function checkEntries(block: Block, problem: (what: string) => void): Receipt[] 
   try {
     const entries = entriesOf(block)
     if (entries.length !== count) problem(`block ${n} holds ${entries.length} entries, and its item says ${count}`)
-    return entries.map(({ id, tx }, i) => {
-      const { txid } = scanTransaction(tx)
-      return { key: txid, id, txid, seq: first + i, block: n }
-    })
+    return scanEntries(entries).map(({ id, txid }, i) => ({
+      key: txid ?? id,
+      id,
+      ...(txid !== undefined && { txid }),
+      seq: first + i,
+      block: n,
+    }))
   } catch (error) {
     problem(`block ${n} cannot be read: ${error instanceof Error ? error.message : String(error)}`)
     return []

@@ -1,7 +1,7 @@
 import type Hypercore from 'hypercore'
 import { type Clock, timeLeft } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { isPeerPool } from '../../shared/ledger/capability.ts'
+import type { PoolName } from '../../shared/ledger/pool.ts'
 import type { Network, PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { CoreStore } from '../cores/core.ts'
@@ -20,7 +20,7 @@ export interface PoolNetworkOptions {
   cores: CoreStore
   swarm: Swarm
   consumer: Pick<IngressConsumer, 'reopen'>
-  ringers: (pool: string) => Ringer[]
+  ringers: (pool: PoolName) => Ringer[]
   clock: Clock
   report: Report
   /** the pools that are ours to offer and to follow, of those in the mirror; default all */
@@ -107,7 +107,7 @@ export class PoolNetwork {
   async #begin(pool: PoolControl): Promise<void> {
     const { cores, stores, consumer, swarm } = this.#options
     const { path, key, desired } = pool
-    if (pool.rebuild && !isPeerPool(path)) await consumer.reopen(path)
+    if (pool.rebuild && pool.kind !== 'peer') await consumer.reopen(path)
     else if (pool.rebuild) {
       await cores.purge(key)
       await stores.control.update(path, { rebuild: undefined })
@@ -122,9 +122,9 @@ export class PoolNetwork {
   async #join(pool: PoolControl): Promise<Member> {
     const { stores, cores, swarm, ringers, clock, report } = this.#options
     const { path, key, desired: { allow, peer } = {} } = pool
-    const isPeers = isPeerPool(path)
+    const isPeers = pool.kind === 'peer'
     const core = await cores.replica(key, { isOurs: !isPeers })
-    const follow = () => Subscription.open({ pool, stores, cores, ringers: () => ringers(path), clock, report, bells: this.bells })
+    const follow = () => Subscription.open({ pool, stores, cores, ringers: () => ringers(pool), clock, report, bells: this.bells })
     const subscription = isPeers ? await follow().catch((error) => core.close().then(() => Promise.reject(error))) : undefined
     const member = { core, subscription, allow: JSON.stringify(allow), terms: termsOf(pool) }
     this.#members.set(path, member)
@@ -178,8 +178,8 @@ export class PoolNetwork {
   }
 }
 
-function isDesired({ path, desired = {}, halted }: PoolControl): boolean {
-  return halted === undefined && ((isPeerPool(path) ? desired.subscribe : desired.publish) ?? false)
+function isDesired({ kind, desired = {}, halted }: PoolControl): boolean {
+  return halted === undefined && ((kind === 'peer' ? desired.subscribe : desired.publish) ?? false)
 }
 
 function termsOf({ desired = {} }: PoolControl): string {

@@ -1,13 +1,13 @@
 import { type Block, decodeBlock, isBlockHead, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
-import { toStorable } from '../../shared/ledger/entry.ts'
-import { type RecentEntry, recentEntries } from '../writer/recent-ids.ts'
+import { type ScannedEntry, scanEntries } from '../../shared/ledger/scanned.ts'
+import { toStorable } from '../../shared/ledger/values.ts'
 
 /** A peer's block may have so many bytes: one entry of the longest transaction that BIP270 allows (5 MB), with all its fields at their limits. */
 export const MAX_PEER_BLOCK_BYTES = 6 * 1024 * 1024
 
 export interface CheckedBlock {
   block: Block
-  entries: RecentEntry[]
+  entries: ScannedEntry[]
   /** why it is passed over, if it is */
   problem?: string
   /** it does not even look like a block: encrypted with another key, perhaps */
@@ -27,8 +27,9 @@ export function checkPeerBlock(n: number, bytes: Uint8Array, next: number | unde
     if (entries.length > MAX_BLOCK_ENTRIES) fail(`it has ${entries.length} entries; ${MAX_BLOCK_ENTRIES} are allowed`)
     if (next !== undefined && first !== next && !(gap && first > next))
       fail(`it says that it begins with entry ${first}, and ${next} comes next`)
-    for (const { payment, unknown } of entries) toStorable([payment, unknown]) // CBOR knows values that handlers could neither show nor post on
-    return { block: { n, first, count: entries.length, bytes }, entries: recentEntries(entries) } // which scans every transaction
+    // CBOR knows values that handlers could neither show nor post on. Handlers do not get the fields of an unknown kind.
+    for (const entry of entries) if (entry.kind !== 'unknown') toStorable([entry.kind === 'tx' ? entry.payment : undefined, entry.unknown])
+    return { block: { n, first, count: entries.length, bytes }, entries: scanEntries(entries) } // which scans every transaction
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error)
     return { block: { n, first: next ?? 0, count: 0, bytes }, entries: [], problem, unreadable: !isBlockHead(bytes) }

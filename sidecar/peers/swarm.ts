@@ -6,7 +6,7 @@ import Hyperswarm, { type Connection, type Discovery } from 'hyperswarm'
 import type { Clock } from '../../shared/clock.ts'
 import type { NetworkSettings } from '../../shared/config/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { hex } from '../../shared/ledger/entry.ts'
+import { hex } from '../../shared/ledger/values.ts'
 import { backoff } from '../../shared/retry.ts'
 
 /** Machines connected at once at most. Those beyond are let go, unless one that has nothing to do with us can go in their place. */

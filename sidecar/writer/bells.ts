@@ -1,14 +1,16 @@
-import type { Effects } from './effects.ts'
+interface RingsAgain {
+  ringAgain(): Promise<void>
+}
 
 /** The effects of all pools that are open, ours and peers': what has to ring again when a bell may have got lost. */
 export class Bells {
-  readonly #open = new Set<Pick<Effects, 'ringAgain'>>()
+  readonly #open = new Set<RingsAgain>()
 
-  add(effects: Pick<Effects, 'ringAgain'>): void {
+  add(effects: RingsAgain): void {
     this.#open.add(effects)
   }
 
-  delete(effects: Pick<Effects, 'ringAgain'>): void {
+  delete(effects: RingsAgain): void {
     this.#open.delete(effects)
   }
 

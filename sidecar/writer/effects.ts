@@ -1,6 +1,7 @@
 import { type Clock, timeLeft } from '../../shared/clock.ts'
 import type { Block } from '../../shared/ledger/block.ts'
 import { encodeBell } from '../../shared/ledger/messages.ts'
+import type { ScannedEntry } from '../../shared/ledger/scanned.ts'
 import type { Queue } from '../../shared/queue/port.ts'
 import type { PoolPatch } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
@@ -9,7 +10,6 @@ import { Wake } from '../../shared/wake.ts'
 import type { Report } from '../report.ts'
 import { type Retry, retrying } from '../retrying.ts'
 import type { Bells } from './bells.ts'
-import type { RecentEntry } from './recent-ids.ts'
 
 /** The checkpoint is written at most once in this time, ms: it may lag, that costs a redo and nothing else (Promise 4). */
 const CHECKPOINT_MS = 1_000
@@ -54,7 +54,7 @@ export interface EffectsOptions {
 
 interface Waiting {
   block: Block
-  entries: RecentEntry[]
+  entries: ScannedEntry[]
 }
 
 /**
@@ -115,7 +115,7 @@ export class Effects {
     this.#wake.wake()
   }
 
-  enqueue(block: Block, entries: RecentEntry[]): void {
+  enqueue(block: Block, entries: ScannedEntry[]): void {
     this.#queue.push({ block, entries })
     this.#bytes += block.bytes.length
     this.#last = block
@@ -216,9 +216,15 @@ export class Effects {
   }
 }
 
-function receiptsOf({ n, first }: Block, entries: RecentEntry[]): Receipt[] {
+function receiptsOf({ n, first }: Block, entries: ScannedEntry[]): Receipt[] {
   return entries.flatMap(({ id, txid, named }, i) => {
-    const receipt = { key: txid, id, txid, seq: first + i, block: n }
-    return named ? [receipt, { ...receipt, key: id }] : [receipt]
+    const receipt = { id, ...(txid !== undefined && { txid }), seq: first + i, block: n }
+    if (txid === undefined) return [{ ...receipt, key: id }]
+    return named
+      ? [
+          { ...receipt, key: txid },
+          { ...receipt, key: id },
+        ]
+      : [{ ...receipt, key: txid }]
   })
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../../shared/clock.ts'
 import { closed, OverpoolError } from '../../shared/errors.ts'
-import { isPeerPool } from '../../shared/ledger/capability.ts'
 import { decodeIngress, type IngressMessage } from '../../shared/ledger/messages.ts'
+import type { PoolName } from '../../shared/ledger/pool.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
 import { receiveLoop } from '../../shared/queue/receive.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
@@ -32,7 +32,7 @@ export interface IngressConsumerOptions {
   stores: Stores
   ingress: Queue
   cores: Pick<CoreStore, 'open' | 'purge'>
-  ringers: (pool: string) => Ringer[]
+  ringers: (pool: PoolName) => Ringer[]
   clock: Clock
   report: Report
   batchMs?: (pool: string) => number
@@ -110,7 +110,7 @@ export class IngressConsumer {
     const stopping = this.#stopped.signal
     const retry = retrying(path, this.#options, () => stopping.aborted)
     const pool = await retry('open', () => this.#readPool(path))
-    if (!pool || isPeerPool(path)) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" of ours in this ledger`)
+    if (!pool || pool.kind === 'peer') throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" of ours in this ledger`)
     if (pool.rebuild) {
       await cores.purge(pool.key)
       await stores.control.beginAnew(path, await stores.blocks.last(path))
@@ -133,7 +133,7 @@ export class IngressConsumer {
       core,
       clock,
       report,
-      ringers: () => ringers(path),
+      ringers: () => ringers(pool),
       batchMs: batchMs?.(path),
       busy,
       sweepMs,

@@ -1,29 +1,17 @@
-import type { Entry, EntryId } from '../../shared/ledger/entry.ts'
-import { scanTransaction } from '../../shared/transaction/index.ts'
-
-/** What the writer knows of an entry that is in the ledger. */
-export interface RecentEntry {
-  id: EntryId
-  txid: string
-  named: boolean
-}
-
-/** How a block's entries are known when all we have is the block. Their ids' kind is not in it, so all but wallets' posts count as named. */
-export function recentEntries(entries: Entry[]): RecentEntry[] {
-  return entries.map(({ id, tx, source }) => ({ id, txid: scanTransaction(tx).txid, named: source !== 'http' }))
-}
+import type { EntryId } from '../../shared/ledger/kinds.ts'
+import type { ScannedEntry } from '../../shared/ledger/scanned.ts'
 
 /** The ids of the newest blocks, for as long as their receipts may not be in the mirror (Promise 3). */
 export class RecentIds {
-  readonly #entries = new Map<EntryId, RecentEntry>()
-  readonly #blocks: { n: number; entries: RecentEntry[] }[] = []
+  readonly #entries = new Map<EntryId, ScannedEntry>()
+  readonly #blocks: { n: number; entries: ScannedEntry[] }[] = []
 
-  add(n: number, entries: RecentEntry[]): void {
+  add(n: number, entries: ScannedEntry[]): void {
     this.#blocks.push({ n, entries })
     for (const entry of entries) this.#entries.set(entry.id, entry)
   }
 
-  get(id: EntryId): RecentEntry | undefined {
+  get(id: EntryId): ScannedEntry | undefined {
     return this.#entries.get(id)
   }
 

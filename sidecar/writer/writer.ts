@@ -2,6 +2,7 @@ import { type Clock, timeLeft } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, encodeBlock, entriesOf, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
 import type { IngressMessage } from '../../shared/ledger/messages.ts'
+import { type ScannedEntry, scanEntries } from '../../shared/ledger/scanned.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
@@ -13,7 +14,7 @@ import type { Report } from '../report.ts'
 import { type Retry, retrying } from '../retrying.ts'
 import type { Bells } from './bells.ts'
 import { type CoreState, Effects, type Ringer } from './effects.ts'
-import { type RecentEntry, RecentIds, recentEntries } from './recent-ids.ts'
+import { RecentIds } from './recent-ids.ts'
 
 /**
  * After a block of so many entries the next one comes no sooner than after this time, ms, unless it is full. Under load that makes a few full blocks of many small
@@ -109,7 +110,7 @@ export class PoolWriter {
     try {
       while (writer.#length < length && !writer.#halted) {
         for (const block of await retry('open', () => stores.blocks.read(path, writer.#length)))
-          writer.#adopt(block, recentEntries(entriesOf(block)))
+          writer.#adopt(block, scanEntries(entriesOf(block)))
         await writer.#effectsKeepUp()
         writer.#forget()
       }
@@ -195,7 +196,7 @@ export class PoolWriter {
       const since = this.#effects.done
       this.#lookingSince = since
       const batch = this.#stillNew(this.#waiting.splice(0, room).map((held) => ({ held, since })))
-      const wanted = batch.map(({ held: { post } }) => ({ key: post.named ? post.id : post.txid, id: post.id }))
+      const wanted = batch.map(({ held: { post } }) => ({ key: post.named || post.txid === undefined ? post.id : post.txid, id: post.id }))
       const receipts = wanted.length ? await this.#untilDone('look-up', () => stores.receipts.find(path, wanted)) : []
       batch.forEach((looked, i) => {
         const receipt = receipts[i]
@@ -301,12 +302,12 @@ export class PoolWriter {
         return
       }
       // Another writer was first. Its block is the ledger's now, and ours as well; what of ours is not in it comes next.
-      this.#adopt(stands, recentEntries(entriesOf(stands)))
+      this.#adopt(stands, scanEntries(entriesOf(stands)))
       fresh = this.#stillNew(fresh)
     }
   }
 
-  #adopt(block: Block, entries: RecentEntry[]): void {
+  #adopt(block: Block, entries: ScannedEntry[]): void {
     if (block.count >= (this.#options.busy ?? BUSY).entries) this.#busyAt = this.#options.clock.now()
     this.#length = block.n + 1
     this.#next = block.first + block.count
@@ -322,7 +323,7 @@ export class PoolWriter {
     try {
       let blocks = await stores.blocks.read(path, this.#length)
       while (blocks.length) {
-        for (const block of blocks) this.#adopt(block, recentEntries(entriesOf(block)))
+        for (const block of blocks) this.#adopt(block, scanEntries(entriesOf(block)))
         await this.#effectsKeepUp()
         blocks = await stores.blocks.read(path, this.#length)
       }
@@ -347,8 +348,9 @@ export class PoolWriter {
       .catch((error) => this.#options.report({ kind: 'retrying', pool: this.path, step: 'delete', error }))
   }
 
-  #noteDifference({ id, txid }: IngressMessage, kept: string): void {
-    if (txid !== kept) this.#options.report({ kind: 'post-differs', pool: this.path, id, kept, dropped: txid })
+  #noteDifference({ id, txid }: IngressMessage, kept: string | undefined): void {
+    if (txid !== undefined && kept !== undefined && txid !== kept)
+      this.#options.report({ kind: 'post-differs', pool: this.path, id, kept, dropped: txid })
   }
 
   // ---- ends

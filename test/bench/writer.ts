@@ -29,7 +29,7 @@ export async function writer({ smoke }: Effort): Promise<Figures> {
   let blocks = 0
   try {
     const { key, discoveryKey } = poolKeys(seed, POOL)
-    await ledger.stores.control.create({ path: POOL, key, discoveryKey, createdAt: Date.now() })
+    await ledger.stores.control.create({ kind: 'own', path: POOL, key, discoveryKey, createdAt: Date.now() })
     for (let round = -1; round < rounds; round++) {
       await fill(ledger.ingress, count, (round + 1) * count)
       let left = count

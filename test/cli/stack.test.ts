@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { Overpool } from '../../index.ts'
 import { encodeBlock } from '../../shared/ledger/block.ts'
-import { encodeEntry, idOfPayment } from '../../shared/ledger/entry.ts'
+import { encodeEntry } from '../../shared/ledger/entry.ts'
+import { idOfPayment } from '../../shared/ledger/ids.ts'
 import { transactionFromHex } from '../../shared/transaction/index.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { poolKeys } from '../../sidecar/cores/core.ts'
@@ -50,10 +51,10 @@ beforeAll(async () => {
   await bells(HANDLER)
   for (const [path, hex] of Object.entries({ mypool: small, strict: small, large, halted: small, private: small })) {
     const { key, discoveryKey } = poolKeys(Buffer.from(SEED, 'hex'), path)
-    await stores.control.create({ path, key, discoveryKey, createdAt: 0 })
+    await stores.control.create({ kind: 'own', path, key, discoveryKey, createdAt: 0 })
     const { txid, bytes: tx } = transactionFromHex(hex)
     const id = idOfPayment(path, tx, {})
-    const entry = encodeEntry({ id, at: 0, tx, payment: {}, source: 'http', hops: 0 })
+    const entry = encodeEntry({ kind: 'tx', id, at: 0, tx, payment: {}, source: 'http', hops: 0 })
     await stores.blocks.put(path, encodeBlock(0, 0, [entry]))
     await stores.receipts.put(path, [{ key: txid, id, txid, seq: 0, block: 0 }])
   }

@@ -3,7 +3,7 @@ import { CreateQueueCommand } from '@aws-sdk/client-sqs'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { S3Blobs } from '../../shared/blobs/s3.ts'
 import type { Block } from '../../shared/ledger/block.ts'
-import type { EntryId } from '../../shared/ledger/entry.ts'
+import type { EntryId } from '../../shared/ledger/kinds.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
 import { partitionsOf, STORES, type StoreName } from '../../shared/store/dynamodb/partitions.ts'
@@ -222,7 +222,7 @@ describe('receipts', () => {
 describe('the control item', () => {
   it('is changed by one request, and by more only when a part of the change would go back', async () => {
     const path = pool()
-    await stores.control.create({ path, key: 'k', discoveryKey: 'd', createdAt: 1 })
+    await stores.control.create({ kind: 'own', path, key: 'k', discoveryKey: 'd', createdAt: 1 })
     calls = []
     await stores.control.update(path, { checkpoint: 2, coreLength: 2, treeHash: 'two', halted: undefined })
     expect(operations()).toEqual(['UpdateItem'])
@@ -248,7 +248,7 @@ describe('rights that are given by store', () => {
       stores.receipts.ofTransaction(path, 'ab'),
     ],
     control: (path) => [
-      stores.control.create({ path, key: 'k', discoveryKey: 'd', createdAt: 1 }),
+      stores.control.create({ kind: 'own', path, key: 'k', discoveryKey: 'd', createdAt: 1 }),
       stores.control.read(path),
       stores.control.list(),
       stores.control.update(path, { checkpoint: 1 }),

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Block, encodeBlock } from '../../shared/ledger/block.ts'
-import { type EntryId, encodeEntry } from '../../shared/ledger/entry.ts'
+import { encodeEntry } from '../../shared/ledger/entry.ts'
+import type { EntryId } from '../../shared/ledger/kinds.ts'
 import { PAGE_BYTES } from '../../shared/store/blocks.ts'
+import type { NewPool } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { type Cursor, type DeadLetter, NO_CURSOR } from '../../shared/store/progress.ts'
 import type { Receipt } from '../../shared/store/receipts.ts'
@@ -27,7 +29,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
   /** A pool of the test's own. */
   async function freshPool(): Promise<string> {
     const path = `pool-${pools++}`
-    await stores.control.create({ path, key: key(), discoveryKey: key(), createdAt: now })
+    await stores.control.create({ kind: 'own', path, key: key(), discoveryKey: key(), createdAt: now })
     return path
   }
 
@@ -175,7 +177,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       await stores.receipts.put(pool, receipts)
       await other.receipts.put(pool, [...receipts, ...receipts])
       expect(await stores.receipts.find(pool, receipts)).toEqual(receipts)
-      for (const receipt of receipts) expect(await stores.receipts.ofTransaction(pool, receipt.txid)).toEqual([receipt])
+      for (const receipt of receipts) expect(await stores.receipts.ofTransaction(pool, receipt.txid!)).toEqual([receipt])
       await stores.receipts.put(pool, [])
     })
 
@@ -194,7 +196,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       const byId = { ...receipt, key: receipt.id }
       await stores.receipts.put(pool, [receipt, byId])
       expect(await other.receipts.find(pool, [byId, receipt])).toEqual([byId, receipt])
-      expect(await other.receipts.ofTransaction(pool, receipt.txid)).toEqual([receipt])
+      expect(await other.receipts.ofTransaction(pool, receipt.txid!)).toEqual([receipt])
     })
 
     it('of one transaction are given oldest first, a hundred at most', async () => {
@@ -202,15 +204,15 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       const [one] = (await putEntries(stores, pool, 1)) as [Receipt]
       const same = await putEntries(stores, pool, 130, 'the same')
       await stores.receipts.put(pool, [one, ...same.toReversed()])
-      expect(await other.receipts.ofTransaction(pool, same[0]!.txid)).toEqual(same.slice(0, 100))
-      expect(await other.receipts.ofTransaction(pool, one.txid)).toEqual([one])
+      expect(await other.receipts.ofTransaction(pool, same[0]!.txid!)).toEqual(same.slice(0, 100))
+      expect(await other.receipts.ofTransaction(pool, one.txid!)).toEqual([one])
       expect(await other.receipts.ofTransaction(pool, key())).toEqual([])
     })
   })
 
   describe('what is known of a pool', () => {
     it('is made once, and a second maker is told what stands', async () => {
-      const made = { path: `pool-${pools++}`, key: key(), discoveryKey: key(), createdAt: 5 }
+      const made: NewPool = { path: `pool-${pools++}`, kind: 'own', key: key(), discoveryKey: key(), createdAt: 5 }
       const stands = { ...made, checkpoint: 0, coreLength: 0, prunedBefore: 0 }
       expect(await stores.control.read(made.path)).toBeUndefined()
       expect(await stores.control.create(made)).toEqual(stands)
@@ -221,7 +223,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
     it('is made once by those that try at the same time', async () => {
       const path = `pool-${pools++}`
       const makers = [stores, other, stores, other].map((each) =>
-        each.control.create({ path, key: key(), discoveryKey: key(), createdAt: now }),
+        each.control.create({ path, kind: 'own', key: key(), discoveryKey: key(), createdAt: now }),
       )
       expect(new Set((await Promise.all(makers)).map((pool) => pool.key)).size).toBe(1)
     })
@@ -277,7 +279,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       const letter = { block: 1, error: 'it threw', attempts: 5, at: now }
       for (const seq of [4, 5]) await stores.progress.putDead('main', path, { ...letter, seq })
       const { key, discoveryKey, createdAt } = (await stores.control.read(path))!
-      const same = { path, key, discoveryKey, createdAt, coreLength: 0, desired: { publish: true } }
+      const same = { path, kind: 'own', key, discoveryKey, createdAt, coreLength: 0, desired: { publish: true } }
 
       await other.control.beginAnew(path, blockOf(1, 2, 3))
       expect(await stores.control.read(path)).toEqual({ ...same, checkpoint: 2, prunedBefore: 5 })
@@ -450,6 +452,7 @@ function blockOf(n: number, first: number, count: number, text?: string): Block 
     first,
     Array.from({ length: count }, () =>
       encodeEntry({
+        kind: 'tx',
         id: key() as EntryId,
         at: 1_700_000_000_000,
         tx: Buffer.from(sampleTransaction(text ?? `entry ${entries++}`), 'hex'),
@@ -486,7 +489,7 @@ async function putEntries(stores: Stores, pool: string, count: number, text?: st
     id: key() as EntryId,
     tx: Buffer.from(sampleTransaction(text ?? `entry ${entries++}`), 'hex'),
   }))
-  const encoded = list.map(({ id, tx }) => encodeEntry({ id, at: 1_700_000_000_000, tx, payment: {}, source: 'http', hops: 0 }))
+  const encoded = list.map(({ id, tx }) => encodeEntry({ kind: 'tx', id, at: 1_700_000_000_000, tx, payment: {}, source: 'http', hops: 0 }))
   await stores.blocks.put(pool, encodeBlock(n, first, encoded))
   return list.map(({ id, tx }, i) => {
     const { txid } = scanTransaction(tx)

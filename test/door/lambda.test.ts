@@ -13,6 +13,7 @@ import { MAX_PAYMENT_BYTES_ON_LAMBDA } from '../../shared/bip270/payment.ts'
 import { checkSettings } from '../../shared/config/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { decodeEntry } from '../../shared/ledger/entry.ts'
+import type { TxEntry } from '../../shared/ledger/kinds.ts'
 import { decodeIngress } from '../../shared/ledger/messages.ts'
 import type { PoolDoor } from '../../shared/machine/accept.ts'
 import { largePayment, payment } from '../machine/machine.ts'
@@ -82,7 +83,7 @@ describe('the door behind a function URL', () => {
     expect(answer.headers).toMatchObject({ 'content-type': 'application/json', 'access-control-allow-origin': '*' })
     const entries = await taken()
     expect(entries).toMatchObject([{ pool: 'mypool', source: 'http', payment: { memo: 'tea ☕', merchantData: '{"order":7}' } }])
-    expect(Buffer.from(entries[0]!.tx).toString('hex')).toBe(sent.transaction)
+    expect(Buffer.from((entries[0] as TxEntry).tx).toString('hex')).toBe(sent.transaction)
   })
 
   it('takes a form that comes in base64', async () => {

@@ -73,10 +73,12 @@ function source({ onTx, pools, clock = systemClock, functionMs = 120_000 }: Func
     pools: new LedgerPools({ stores, ingress: queue, clock, settings, postFailed: () => {} }),
     settings,
     clock,
-    async onTx({ path, seq }: TxEvent) {
-      const name = `${path} ${seq}`
-      await onTx(name)
-      ran.push(name)
+    functions: {
+      async tx({ path, seq }: TxEvent) {
+        const name = `${path} ${seq}`
+        await onTx(name)
+        ran.push(name)
+      },
     },
     report: () => {},
     failed: (error) => failures.push(error),
@@ -100,7 +102,7 @@ const poolOf = ({ attributes }: BellsEvent['Records'][number]) => attributes.Mes
 /** Blocks of so many entries each in a pool, each of which is rung for. */
 async function rung(pool: string, ...entries: number[]): Promise<void> {
   const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), pool)
-  await stores.control.create({ path: pool, key, discoveryKey, createdAt: 0 })
+  await stores.control.create({ kind: 'own', path: pool, key, discoveryKey, createdAt: 0 })
   let first = 0
   for (const [n, count] of entries.entries()) {
     const block = blockOf(n, first, ...Array.from({ length: count }, (_, i) => `${pool} ${first + i}`))

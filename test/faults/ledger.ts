@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import { folderLayout } from '../../local/folder.ts'
 import { type LedgerFile, openLedgerFile } from '../../local/ports.ts'
 import { type Block, encodeBlock } from '../../shared/ledger/block.ts'
-import { type EntryId, encodeEntry, idOfPayment } from '../../shared/ledger/entry.ts'
+import { encodeEntry } from '../../shared/ledger/entry.ts'
+import { idOfPayment } from '../../shared/ledger/ids.ts'
+import type { EntryId } from '../../shared/ledger/kinds.ts'
 import type { IngressMessage } from '../../shared/ledger/messages.ts'
 import { transactionFromHex } from '../../shared/transaction/index.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
@@ -23,7 +25,7 @@ export async function tempLedger(): Promise<Ledger> {
   const file = openLedgerFile(dir)
   const cores = new CoreStore(folderLayout(dir).cores, seed)
   const { key, discoveryKey } = poolKeys(seed, 'a')
-  await file.stores.control.create({ path: 'a', key, discoveryKey, createdAt: 0 })
+  await file.stores.control.create({ kind: 'own', path: 'a', key, discoveryKey, createdAt: 0 })
   return {
     ...file,
     dir,
@@ -41,7 +43,7 @@ export async function tempLedger(): Promise<Ledger> {
 export function postOf(text: string, pool = 'a'): IngressMessage & { txid: string; id: EntryId } {
   const { txid, bytes: tx } = transactionFromHex(sampleTransaction(text))
   const id = idOfPayment(pool, tx, {})
-  return { pool, id, txid, named: false, entry: encodeEntry({ id, at: 0, tx, payment: {}, source: 'http', hops: 0 }) }
+  return { pool, id, txid, named: false, entry: encodeEntry({ kind: 'tx', id, at: 0, tx, payment: {}, source: 'http', hops: 0 }) }
 }
 
 /** Block n of posts with these texts. */

@@ -18,7 +18,7 @@ function runnerOf({ stores }: Ledger, onTx: (event: TxEvent) => unknown) {
     stores,
     clock: systemClock,
     report: () => {},
-    onTx,
+    functions: { tx: onTx },
     maxAttempts: 2,
     onPoison: 'skip' as const,
     timeoutMs: 10_000,

@@ -88,7 +88,7 @@ describe('a loss of power', () => {
     const message = { body: Buffer.from('one'), group: 'a' }
     const block = encodeBlock(0, 0, [Buffer.alloc(1)])
     const dead = { seq: 0, block: 0, error: 'x', attempts: 1, at: 0 }
-    await stores.control.create({ path: 'a', key: '00', discoveryKey: '00', createdAt: 0 })
+    await stores.control.create({ kind: 'own', path: 'a', key: '00', discoveryKey: '00', createdAt: 0 })
     const writes: Record<string, () => Promise<unknown>> = {
       send: () => ingress.send([message]),
       putBlock: () => stores.blocks.put('a', block),
@@ -118,7 +118,7 @@ describe('a loss of power', () => {
       SqliteQueue,
       SqliteQueue,
     ]
-    await stores.control.create({ path: 'a', key: '00', discoveryKey: '00', createdAt: 0 })
+    await stores.control.create({ kind: 'own', path: 'a', key: '00', discoveryKey: '00', createdAt: 0 })
     const messages: Message[] = []
     const writes: Record<string, () => Promise<unknown>> = {
       'a bell': () => bells.send([{ body: Buffer.from('one'), group: 'a' }]),

@@ -10,7 +10,7 @@ it('a subscription that halts says so in the mirror before it has stopped, thoug
   await using ledger = await tempLedger()
   const { stores, cores } = ledger
   const key = 'ab'.repeat(32)
-  const pool = await stores.control.create({ path: key, key, discoveryKey: discoveryKeyOf(key), createdAt: 0 })
+  const pool = await stores.control.create({ kind: 'peer', path: key, key, discoveryKey: discoveryKeyOf(key), createdAt: 0 })
   let failures = 0
   const control: Control = {
     create: (pool) => stores.control.create(pool),

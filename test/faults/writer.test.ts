@@ -97,7 +97,7 @@ it('the posts of a halted pool are given back together, and hold up no other', a
   await using ledger = await tempLedger()
   const { stores, ingress, cores } = ledger
   const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), 'b')
-  await stores.control.create({ path: 'b', key, discoveryKey, createdAt: 0 })
+  await stores.control.create({ kind: 'own', path: 'b', key, discoveryKey, createdAt: 0 })
   await stores.control.update('a', { halted: 'by the test' })
   const given: number[] = []
   const slow = new Proxy(ingress, {
@@ -191,7 +191,7 @@ it('a post that waits for a pool which is another shard’s by now is written on
   await using ledger = await tempLedger()
   const { stores, ingress, cores } = ledger
   const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), 'ours')
-  await stores.control.create({ path: 'ours', key, discoveryKey, createdAt: 0 })
+  await stores.control.create({ kind: 'own', path: 'ours', key, discoveryKey, createdAt: 0 })
   let ahead = 0
   const opened: PoolCore[] = []
   const open: typeof cores.open = async (...args) => {
@@ -242,7 +242,7 @@ it('a post that waits while the pool of another shard is being opened is written
   await using ledger = await tempLedger()
   const { stores, ingress, cores } = ledger
   const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), 'ours')
-  await stores.control.create({ path: 'ours', key, discoveryKey, createdAt: 0 })
+  await stores.control.create({ kind: 'own', path: 'ours', key, discoveryKey, createdAt: 0 })
   await stores.blocks.put('a', blockOf(0, 0, 'there before'))
   await stores.control.update('a', { checkpoint: 1 })
   const bells = new SqliteFile(join(ledger.dir, 'bells.sqlite'))
@@ -266,7 +266,7 @@ it('a post that waits while the pool of another shard is being opened is written
     ingress,
     cores,
     clock: { now: () => Date.now() + ahead, sleep: systemClock.sleep },
-    ringers: (pool) => (pool === 'a' ? [{ handler: 'main', queue, carryBytes: 0 }] : []),
+    ringers: ({ path }) => (path === 'a' ? [{ handler: 'main', queue, carryBytes: 0 }] : []),
     report: () => {},
     owns: (pool) => pool === 'ours',
   })

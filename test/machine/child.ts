@@ -45,7 +45,7 @@ const machine = await EmbeddedMachine.open({
 
 for (const [path, settings] of Object.entries(options.pools)) await machine.create(path, withFilter(settings))
 const server = await machine.listen(Object.keys(options.pools), 0, '127.0.0.1')
-if (!options.idle) await machine.handle({ name: 'main', onTx: handlerOf(new FileRuns(options.runsFile)), takes: () => true })
+if (!options.idle) await machine.handle({ name: 'main', functions: { tx: handlerOf(new FileRuns(options.runsFile)) }, takes: () => true })
 
 const methods: Record<string, (...args: never[]) => unknown> = {
   post: machine.pools.post.bind(machine.pools),

@@ -137,7 +137,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
       handler: HANDLER,
       queue: queue(shape.bellsUrl(HANDLER)),
       pools,
-      onTx: (event) => onTx(event, handlersPools),
+      functions: { tx: (event) => onTx(event, handlersPools) },
       report,
       failed: (error) => this.#reports.push(`failed to answer: ${reasonOf(error)}`),
     })

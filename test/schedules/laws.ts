@@ -1,3 +1,4 @@
+import type { TxEntry } from '../../shared/ledger/kinds.ts'
 import { treeHashOf } from './ports.ts'
 import type { World } from './world.ts'
 
@@ -32,7 +33,7 @@ export function brokenLaw(world: World): string | undefined {
         return `handler ${handler} ran twice for ${path} #${seq} though nothing failed`
     }
     const next = all.filter(({ entry: { cause } }) => cause?.key === key && cause.seq === seq).length
-    const [least, most] = userHandlers.followers(path, seq, entry, isGivenUp('main', path, seq))
+    const [least, most] = userHandlers.followers(path, seq, entry as TxEntry, isGivenUp('main', path, seq))
     if (next < least || next > most) return `the loop step of ${path} #${seq} (hops ${entry.hops}) was posted ${next} times`
   }
   return world.unrest && `it does not come to rest: ${world.unrest}`

@@ -37,15 +37,15 @@ const RULES: LeftOut[] = [
   {
     rule: 'the cursor and the mirror say what is to be done, not the bell',
     file: 'functions/handler/runner.ts',
-    from: 'blocksUpTo(bell, at.block, stores)',
+    from: 'blocksUpTo(bell, this.#at.block, stores)',
     to: 'blocksUpTo(bell, bell.n, stores)',
     law: /^handler \w+ (began with|never ran)/,
   },
   {
     rule: 'when a bell comes again the cursor is written after each entry',
     file: 'functions/handler/runner.ts',
-    from: 'await keep({ seq, block: next, attempts: 0 }, receives > 1)',
-    to: 'await keep({ seq, block: next, attempts: 0 }, false)',
+    from: '    if (this.#receives > 1) await this.#keep(this.#at)\n',
+    to: '',
     law: /^(handler \w+ never ran|it does not come to rest)/,
   },
   {
@@ -107,15 +107,15 @@ const RULES: LeftOut[] = [
   {
     rule: 'an attempt that may take the process with it is counted before it is made',
     file: 'functions/handler/runner.ts',
-    from: 'let isSuspect = receives > options.maxAttempts',
-    to: 'let isSuspect = false',
+    from: 'this.#isSuspect = receives > options.maxAttempts',
+    to: 'this.#isSuspect = false',
     law: /^(handler \w+ never ran|it does not come to rest)/,
   },
   {
     rule: 'a dead letter is kept before the cursor passes over its entry',
     file: 'functions/handler/runner.ts',
-    from: '      await stores.progress.putDead(handler, pool.path, { seq,',
-    to: '      await stores.progress.writeCursor(handler, pool.path, { seq, block: block.n, attempts: 0 })\n      await stores.progress.putDead(handler, pool.path, { seq,',
+    from: '    await stores.progress.putDead(handler, path, { seq,',
+    to: '    await stores.progress.writeCursor(handler, path, { seq, block, attempts: 0 })\n    await stores.progress.putDead(handler, path, { seq,',
     law: /^handler \w+ (began with|never ran)/,
   },
 ]

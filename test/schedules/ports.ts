@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, decodeBlock } from '../../shared/ledger/block.ts'
-import type { Entry } from '../../shared/ledger/entry.ts'
+import type { Entry } from '../../shared/ledger/kinds.ts'
 import type { Message, Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
-import type { PoolControl, PoolPatch } from '../../shared/store/control.ts'
+import type { NewPool, PoolControl, PoolPatch } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { type Cursor, type DeadLetter, NO_CURSOR } from '../../shared/store/progress.ts'
 import type { Receipt } from '../../shared/store/receipts.ts'
@@ -155,7 +155,7 @@ export class MemoryStores implements SyncStores {
     return [...this.pool(path).receipts.values()].filter(({ key }) => key === txid).sort((a, b) => a.seq - b.seq)
   }
 
-  #createPool(pool: Pick<PoolControl, 'path' | 'key' | 'discoveryKey' | 'createdAt'>): PoolControl {
+  #createPool(pool: NewPool): PoolControl {
     const control = { ...pool, checkpoint: 0, coreLength: 0, prunedBefore: 0 }
     this.pools.set(pool.path, { control, blocks: [], entries: [], receipts: new Map() })
     return control

@@ -107,7 +107,7 @@ export class World {
     const maxAttempts = 1 + scheduler.below(5)
     for (const path of this.paths) {
       const key = createHash('sha256').update(path).digest('hex')
-      this.stores.control.create({ path, key, discoveryKey: key, createdAt: scheduler.now })
+      this.stores.control.create({ kind: 'own', path, key, discoveryKey: key, createdAt: scheduler.now })
       const onPoison = scheduler.chance(0.7) ? 'skip' : 'stop'
       this.#settings.set(path, checkSettings({ maxAttempts, timeoutMs: TIMEOUT_MS, onPoison }, path))
     }
@@ -262,7 +262,7 @@ export class World {
           stores,
           clock: process.clock,
           report: (report) => this.#heard(report),
-          onTx: (event) => this.userHandlers.handle(handler, event, pools, process),
+          functions: { tx: (event) => this.userHandlers.handle(handler, event, pools, process) },
           retryMs: 200,
           retryMostMs: 5_000,
           stopping,

@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
 import { folderLayout } from '../../local/folder.ts'
 import { type Block, decodeBlock, isBlockHead } from '../../shared/ledger/block.ts'
+import type { TxEntry } from '../../shared/ledger/kinds.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { TreeHash } from '../../sidecar/cores/signed.ts'
 import { Project } from '../cli/project.ts'
@@ -186,10 +187,10 @@ describe('verify', () => {
   /** Writes another amount into the first entry of block 0. */
   function falsify(db: DatabaseSync, pool: string): void {
     const [{ bytes }] = blocksOf(db, pool) as [Block]
-    const { tx } = decodeBlock(bytes).entries[0]!
+    const { tx } = decodeBlock(bytes).entries[0] as TxEntry
     const at = Buffer.from(bytes).indexOf(tx) + 6 // version, no inputs, one output: then its satoshis
     bytes[at] = 21
-    expect(decodeBlock(bytes).entries[0]!.tx[6]).toBe(21)
+    expect((decodeBlock(bytes).entries[0] as TxEntry).tx[6]).toBe(21)
     db.prepare('UPDATE blocks SET bytes = ? WHERE pool = ? AND n = 0').run(bytes, pool)
   }
 

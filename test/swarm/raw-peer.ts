@@ -7,7 +7,8 @@ import crypto, { type KeyPair } from 'hypercore-crypto'
 import DHT from 'hyperdht'
 import Hyperswarm, { type Connection } from 'hyperswarm'
 import { encodeBlock } from '../../shared/ledger/block.ts'
-import { type Entry, type EntryId, encodeEntry } from '../../shared/ledger/entry.ts'
+import { encodeEntry } from '../../shared/ledger/entry.ts'
+import type { EntryId, TxEntry } from '../../shared/ledger/kinds.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { until } from '../machine/machine.ts'
 import type { Peers } from './peers.ts'
@@ -106,8 +107,9 @@ export function newKeyPair(): KeyPair {
 }
 
 /** An entry as an honest publisher makes it, but for what is changed. */
-export function entryBytes(text: string, changed: Partial<Entry> = {}): Uint8Array {
+export function entryBytes(text: string, changed: Partial<TxEntry> = {}): Uint8Array {
   return encodeEntry({
+    kind: 'tx',
     id: crypto.randomBytes(32).toString('hex') as EntryId,
     at: 1_700_000_000_000,
     tx: Buffer.from(sampleTransaction(text), 'hex'),

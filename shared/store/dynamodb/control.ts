@@ -1,6 +1,6 @@
 import type { Block } from '../../ledger/block.ts'
 import { lengthOf } from '../blocks.ts'
-import { AS_JSON, type Control, type NewPool, type PoolControl, type PoolPatch, STORED_NAMES } from '../control.ts'
+import { AS_JSON, type Control, kindByName, type NewPool, type PoolControl, type PoolPatch, STORED_NAMES } from '../control.ts'
 import { PARTITION } from './partitions.ts'
 import type { DynamoProgress } from './progress.ts'
 import { attributesOf, type Item, type Key, nothingStandsThere, type Table, text, valuesOf } from './table.ts'
@@ -24,8 +24,8 @@ export class DynamoControl implements Control {
   }
 
   async create(pool: NewPool): Promise<PoolControl> {
-    const { path, key, discoveryKey, createdAt } = pool
-    const fresh = { key, discoveryKey, createdAt, checkpoint: 0, coreLength: 0, prunedBefore: 0 }
+    const { path, kind, key, discoveryKey, createdAt } = pool
+    const fresh = { kind, key, discoveryKey, createdAt, checkpoint: 0, coreLength: 0, prunedBefore: 0 }
     if (await this.#table.put({ ...controlKey(path), ...attributesOf(fresh) }, nothingStandsThere)) return { path, ...fresh }
     return (await this.read(path))!
   }
@@ -95,5 +95,6 @@ function controlOf(item: Item): PoolControl {
     delete fields[stored]
   }
   for (const field of AS_JSON) if (field in fields) fields[field] = JSON.parse(String(fields[field]))
-  return { path: item.sk!.S!.slice(SORT.length), ...fields } as unknown as PoolControl
+  const path = item.sk!.S!.slice(SORT.length)
+  return { path, kind: kindByName(path), ...fields } as unknown as PoolControl
 }

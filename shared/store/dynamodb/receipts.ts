@@ -1,6 +1,6 @@
 import type { WriteRequest } from '@aws-sdk/client-dynamodb'
 import { chunks, parallel } from '../../aws/call.ts'
-import type { EntryId } from '../../ledger/entry.ts'
+import type { EntryId } from '../../ledger/kinds.ts'
 import { MAX_RECEIPTS, type Receipt, type ReceiptKey, type Receipts } from '../receipts.ts'
 import { PARTITION } from './partitions.ts'
 import { type Item, type Key, number, type Table, text } from './table.ts'
@@ -60,10 +60,17 @@ function nameOf({ key, id }: ReceiptKey): string {
 /** One write unit is 1 KB: a receipt is below it, whatever its pool is named. */
 function receiptItem(pool: string, receipt: Receipt): Item {
   const { key, txid, seq, block } = receipt
-  return { ...receiptKey(pool, receipt), seq: number(seq), block: number(block), ...(txid !== key && { txid: text(txid) }) }
+  return {
+    ...receiptKey(pool, receipt),
+    seq: number(seq),
+    block: number(block),
+    ...(txid !== undefined && txid !== key && { txid: text(txid) }),
+  }
 }
 
 function receiptOf(item: Item, pool: string): Receipt {
   const key = item.pk!.S!.slice(`${PARTITION.receipt}${pool}#`.length)
-  return { key, id: item.sk!.S as EntryId, txid: item.txid?.S ?? key, seq: Number(item.seq!.N), block: Number(item.block!.N) }
+  const id = item.sk!.S as EntryId
+  const txid = item.txid?.S ?? (key === id ? undefined : key)
+  return { key, id, ...(txid !== undefined && { txid }), seq: Number(item.seq!.N), block: Number(item.block!.N) }
 }

@@ -7,7 +7,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS pools (
     path TEXT PRIMARY KEY, key TEXT NOT NULL, discoveryKey TEXT NOT NULL, createdAt INTEGER NOT NULL, checkpoint INTEGER NOT NULL DEFAULT 0,
     coreLength INTEGER NOT NULL DEFAULT 0, treeHash TEXT, prunedBefore INTEGER NOT NULL DEFAULT 0, halted TEXT,
-    wanted TEXT, rebuild TEXT, network TEXT, signed TEXT, begins TEXT);
+    wanted TEXT, rebuild TEXT, network TEXT, signed TEXT, begins TEXT, kind TEXT);
 `
 
 /** Pools as rows. */
@@ -17,13 +17,17 @@ export class SqliteControl implements Control {
   constructor(file: SqliteFile) {
     this.#file = file
     file.exec(SCHEMA)
+    // A file that was made before pools said what they are.
+    const columns = file.all<{ name: string }>('PRAGMA table_info(pools)').map(({ name }) => name)
+    if (!columns.includes('kind')) file.exec('ALTER TABLE pools ADD COLUMN kind TEXT')
   }
 
   create(pool: NewPool): Promise<PoolControl> {
     return this.#file.write(() => {
       this.#file.run(
-        'INSERT OR IGNORE INTO pools (path, key, discoveryKey, createdAt) VALUES (?, ?, ?, ?)',
+        'INSERT OR IGNORE INTO pools (path, kind, key, discoveryKey, createdAt) VALUES (?, ?, ?, ?, ?)',
         pool.path,
+        pool.kind,
         pool.key,
         pool.discoveryKey,
         pool.createdAt,

@@ -1,6 +1,6 @@
 import { OverpoolError } from '../../errors.ts'
 import { type Block, entryReader } from '../../ledger/block.ts'
-import type { Entry } from '../../ledger/entry.ts'
+import type { Entry } from '../../ledger/kinds.ts'
 import { scanTransaction } from '../../transaction/index.ts'
 import { MAX_RECEIPTS, type Receipt, type ReceiptKey, type Receipts } from '../receipts.ts'
 import type { SqliteBlocks } from './blocks.ts'
@@ -104,8 +104,9 @@ export class SqliteReceipts implements Receipts {
     const { block } = read
     const entry = block && read.entry!(seq - block.first)
     if (!entry) return undefined
-    const { txid } = scanTransaction(entry.tx)
-    return txid === key || entry.id === key ? { key, id: entry.id, txid, seq, block: block.n } : undefined
+    const txid = entry.kind === 'tx' ? scanTransaction(entry.tx).txid : undefined
+    if (txid !== key && entry.id !== key) return undefined
+    return { key, id: entry.id, ...(txid !== undefined && { txid }), seq, block: block.n }
   }
 
   /** The row number of a pool: a receipt carries it instead of the name. */

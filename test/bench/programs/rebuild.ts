@@ -2,7 +2,8 @@ import { hash } from 'node:crypto'
 import { join } from 'node:path'
 import { parallel } from '../../../shared/aws/call.ts'
 import { encodeBlock } from '../../../shared/ledger/block.ts'
-import { type EntryId, encodeEntry } from '../../../shared/ledger/entry.ts'
+import { encodeEntry } from '../../../shared/ledger/entry.ts'
+import type { EntryId } from '../../../shared/ledger/kinds.ts'
 import { CoreStore, poolKeys } from '../../../sidecar/cores/core.ts'
 import { IngressConsumer } from '../../../sidecar/writer/ingress-consumer.ts'
 import type { AwsPlace } from '../../aws/clients.ts'
@@ -20,7 +21,7 @@ answer({
   /** A pool with so many entries, so many in a block, all of whose effects are done; how many blocks, and bytes of them. */
   async fill({ pool, count, inBlock }: { pool: string; count: number; inBlock: number }) {
     const { key, discoveryKey } = poolKeys(SEED, pool)
-    await stores.control.create({ path: pool, key, discoveryKey, createdAt: Date.now() })
+    await stores.control.create({ kind: 'own', path: pool, key, discoveryKey, createdAt: Date.now() })
     const blocks = Math.ceil(count / inBlock)
     let bytes = 0
     const numbers = Array.from({ length: blocks }, (_, n) => n)
@@ -52,5 +53,5 @@ answer({
 
 function entryNumber(i: number): Uint8Array {
   const id = hash('sha256', String(i)) as EntryId
-  return encodeEntry({ id, at: 1_795_507_200_000 + i, tx: plain(i), payment: {}, source: 'http', hops: 0 })
+  return encodeEntry({ kind: 'tx', id, at: 1_795_507_200_000 + i, tx: plain(i), payment: {}, source: 'http', hops: 0 })
 }

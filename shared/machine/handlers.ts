@@ -1,0 +1,68 @@
+import { OverpoolError } from '../errors.ts'
+import type { Kind } from '../ledger/kinds.ts'
+import type { BlockEvent, EventOfKind, ReorgEvent, StatusEvent, TxEvent } from './event.ts'
+import type { Pools } from './machine.ts'
+
+/** Called with each transaction of a pool. */
+export type OnTx = (event: TxEvent, pool: Pools) => unknown
+/** Called with each change of a transaction's status. */
+export type OnStatus = (event: StatusEvent, pool: Pools) => unknown
+/** Called with each block of the chain. */
+export type OnBlock = (event: BlockEvent, pool: Pools) => unknown
+/** Called when the chain takes blocks back. */
+export type OnReorg = (event: ReorgEvent, pool: Pools) => unknown
+
+/** The kinds that handlers can be called with. */
+export type HandledKind = Exclude<Kind, 'commit'>
+
+/** The functions of a handler, by the kind of the entries that each is called with. */
+export type HandlerFunctions = { [K in HandledKind]?: (event: EventOfKind<K>, pool: Pools) => unknown }
+
+/** The same, as the runner calls them. */
+export type BoundFunctions = { [K in HandledKind]?: (event: EventOfKind<K>) => unknown }
+
+/** Gives a handler's functions their pools. A function that is replaced meanwhile, by a reload, is the one that is called next. */
+export function bindFunctions(handler: { functions: HandlerFunctions }, pools: Pools): BoundFunctions {
+  const bound: Record<string, (event: never) => unknown> = {}
+  for (const kind of Object.keys(handler.functions) as HandledKind[]) bound[kind] = (event) => handler.functions[kind]?.(event, pools)
+  return bound as BoundFunctions
+}
+
+/** What a handler file exports for each kind. */
+export const EXPORTS: Record<HandledKind, string> = { tx: 'onTx', status: 'onStatus', block: 'onBlock', reorg: 'onReorg' }
+
+/**
+ * The functions that a handler file exports; its default export stands for `onTx`.
+ * @param file how the config names it
+ * @throws OverpoolError BAD_CONFIG: it exports none, or something else under such a name, or one with another spelling
+ */
+export function handlerFunctions(exports: Record<string, unknown>, file: string): HandlerFunctions {
+  checkExports(Object.keys(exports), file)
+  const functions: Record<string, unknown> = {}
+  for (const [kind, name] of Object.entries(EXPORTS)) {
+    const exported = exports[name] ?? (kind === 'tx' ? exports.default : undefined)
+    if (exported === undefined) continue
+    if (typeof exported !== 'function') throw wrong(file, `exports ${name}, which is no function`)
+    functions[kind] = exported
+  }
+  if (Object.keys(functions).length) return functions as HandlerFunctions
+  throw none(file)
+}
+
+/** The same check by the names of the exports alone, for a file that is bundled and not run. */
+export function checkExports(names: string[], file: string): void {
+  const known = new Set([...Object.values(EXPORTS), 'default'])
+  for (const name of names) {
+    const meant = Object.values(EXPORTS).find((known) => known.toLowerCase() === name.toLowerCase())
+    if (meant !== undefined && meant !== name) throw wrong(file, `exports ${name}: write ${meant}`)
+  }
+  if (!names.some((name) => known.has(name))) throw none(file)
+}
+
+function none(file: string): OverpoolError {
+  return wrong(file, 'exports no onTx; write: export async function onTx(e, pool) { … }')
+}
+
+function wrong(file: string, what: string): OverpoolError {
+  return new OverpoolError('BAD_CONFIG', `${file} ${what}`)
+}
