@@ -33,11 +33,13 @@ const ORDERS = [
   '6fe9b308c2d714a5',
   'a2847615fb9e3cd0',
 ]
-const ROUNDS = [...ORDERS, ...ORDERS.slice(0, 2)].map((order) => [...order].map((digit) => Number.parseInt(digit, 16)))
+const ROUNDS = [...ORDERS, ...ORDERS.slice(0, 2)].map(digitsOf)
 /** The columns of the state, then its diagonals. */
-const QUARTERS = ['048c', '159d', '26ae', '37bf', '05af', '16bc', '278d', '349e'].map((quarter) =>
-  [...quarter].map((digit) => Number.parseInt(digit, 16)),
-)
+const QUARTERS = ['048c', '159d', '26ae', '37bf', '05af', '16bc', '278d', '349e'].map(digitsOf)
+
+function digitsOf(hex: string): number[] {
+  return Array.from(hex, (digit) => Number.parseInt(digit, 16))
+}
 
 function blake2b(key: Uint8Array, message: Uint8Array): Buffer {
   const hash = BigUint64Array.from(IV)
