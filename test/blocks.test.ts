@@ -212,7 +212,7 @@ describe('one entry of a block', () => {
 
   it('is what it is when the whole block is decoded, at every place', () => {
     fc.assert(
-      fc.property(fc.maxSafeNat(), fc.array(entries, { minLength: 1, maxLength: 30 }), (first, list) => {
+      fc.property(fc.nat(), fc.array(entries, { minLength: 1, maxLength: 30 }), (first, list) => {
         const block = encodeBlock(0, first, list.map(encodeEntry))
         expect(list.map((_, i) => entryAt(block, i))).toEqual(decodeBlock(block.bytes).entries)
         expect(entryAt(block, list.length)).toBeUndefined()

@@ -18,6 +18,27 @@ describe('a machine', () => {
     expect(machine.ended('mypool')).toEqual(Array.from({ length: 15 }, (_, i) => i))
   })
 
+  it('answers retries of what an earlier process took with the same ACKs, and writes no second entry', async () => {
+    await using machine = await TestMachine.start({ mypool: {} })
+    const payments = Array.from({ length: 60 }, (_, i) => payment(`number ${i}`))
+    const postAll = () => Promise.all(payments.map((one) => machine.post('mypool', one)))
+    const acks = await postAll()
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.length === payments.length,
+    )
+    await machine.stop()
+    await machine.start()
+    expect(await postAll()).toEqual(acks)
+    await machine.post('mypool', payment('the next'))
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.includes(payments.length),
+    )
+    await machine.stop()
+    expect(await machine.verify('mypool')).toMatchObject({ entries: payments.length + 1, receipts: payments.length + 1, problems: 0 })
+  })
+
   it('that is killed while its handler runs calls it again with that entry, and its loop is posted once', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     await machine.post('mypool', payment('hangs after its post', { hang: 1, loop: { pool: 'mypool', left: 1, text: 'step' } }))
