@@ -123,7 +123,7 @@ export class EmbeddedMachine implements Machine {
     settings: Map<string, CheckedSettings>,
     handlers: Map<string, WorkingHandler>,
   ) {
-    const { stores, ingress, clock } = ports
+    const { stores, clock } = ports
     this.#options = options
     this.#lock = lock
     this.#ports = ports
@@ -133,7 +133,7 @@ export class EmbeddedMachine implements Machine {
     this.control = sidecar.control
     this.pools = new LedgerPools({
       stores,
-      ingress,
+      ingress: sidecar.ingress,
       clock,
       settings: (path) => settings.get(path) ?? DEFAULT_SETTINGS,
       postFailed: (error) => options.report({ kind: 'post-failed', error }),
@@ -203,11 +203,10 @@ export class EmbeddedMachine implements Machine {
       const halted = settings ? this.#sidecar.halted(path)?.message : 'it is being opened'
       return { path, ...(settings ?? DEFAULT_SETTINGS), halted }
     }
-    const { ingress, clock } = this.#ports
     return paymentsApp({
       pool,
-      ingress,
-      now: clock.now,
+      ingress: this.#sidecar.ingress,
+      now: this.#ports.clock.now,
       maxBytes: MAX_PAYMENT_BYTES,
       log: (error) => this.#options.report({ kind: 'door', error }),
     })

@@ -4,13 +4,14 @@ import type { NetworkSettings, OverpoolConfig, PoolConfig } from '../shared/conf
 import { OverpoolError } from '../shared/errors.ts'
 import { isPeerPool } from '../shared/ledger/capability.ts'
 import { checkPublished, encryption, MachineControl } from '../shared/machine/control.ts'
-import type { Queue } from '../shared/queue/port.ts'
+import type { Ingress, Queue } from '../shared/queue/port.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import type { Stores } from '../shared/store/port.ts'
 import { CoreStore, machineKeyPair, poolKeys } from './cores/core.ts'
 import { PoolNetwork } from './peers/network.ts'
 import { Swarm } from './peers/swarm.ts'
 import type { Report } from './report.ts'
+import { DirectIngress } from './writer/direct-ingress.ts'
 import type { Ringer } from './writer/effects.ts'
 import { IngressConsumer, type IngressConsumerOptions } from './writer/ingress-consumer.ts'
 
@@ -48,6 +49,8 @@ export class Sidecar {
   readonly #options: SidecarOptions
   readonly #cores: CoreStore
   readonly #consumer: IngressConsumer
+  /** for posts that are made in this process */
+  readonly ingress: Ingress
   readonly #network: PoolNetwork
   readonly #keys = new Map<string, string>()
   #stopping: Promise<void> | undefined
@@ -76,6 +79,7 @@ export class Sidecar {
     const cores = new CoreStore(options.cores, seed)
     this.#cores = cores
     this.#consumer = new IngressConsumer({ stores, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs, owns: shard?.owns })
+    this.ingress = new DirectIngress({ queue: ingress, consumer: this.#consumer })
     const noNetwork = (error: OverpoolError) => report({ kind: 'no-network', error })
     const swarm = new Swarm(machineKeyPair(seed, shard?.index), options.network, clock, noNetwork)
     const secretOf = async (path: string) => poolKeys(seed, path).secret
