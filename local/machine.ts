@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs'
 import { HandlerLoop } from '../functions/handler/loop.ts'
 import { answerBell } from '../functions/handler/runner.ts'
-import { paymentsApp } from '../functions/payments/app.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
 import { atMost } from '../shared/clock.ts'
 import {
@@ -26,7 +25,7 @@ import { Sidecar } from '../sidecar/sidecar.ts'
 import { folderLayout, lockFolder, readSeed, writeRunning } from './folder.ts'
 import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
 import type { MachineReport } from './report.ts'
-import { type LocalServer, listen } from './server.ts'
+import { type LocalDoor, type LocalServer, listen } from './server.ts'
 
 /** Between two attempts at an entry: ms after the first, doubling up to the most. */
 const RETRY_MS = 200
@@ -174,7 +173,7 @@ export class EmbeddedMachine implements Machine {
       return door.server
     }
     const open = new Set(paths)
-    const server = listen(this.#app(open), port, host)
+    const server = listen(this.#door(open), port, host)
     this.#doors.set(place, { server, paths: open })
     const others = [...this.#doors.keys()].filter((other) => other !== place && port && other.endsWith(`:${port}`))
     await server.catch((error) => {
@@ -196,20 +195,20 @@ export class EmbeddedMachine implements Machine {
     }
   }
 
-  #app(open: ReadonlySet<string>) {
+  #door(open: ReadonlySet<string>): LocalDoor {
     const pool = (path: string): PoolDoor | undefined => {
       if (!open.has(path)) return undefined
       const settings = this.#settings.get(path)
       const halted = settings ? this.#sidecar.halted(path)?.message : 'it is being opened'
       return { path, ...(settings ?? DEFAULT_SETTINGS), halted }
     }
-    return paymentsApp({
+    return {
       pool,
       ingress: this.#sidecar.ingress,
       now: this.#ports.clock.now,
       maxBytes: MAX_PAYMENT_BYTES,
       log: (error) => this.#options.report({ kind: 'door', error }),
-    })
+    }
   }
 
   async #urls(): Promise<string[]> {
