@@ -1,6 +1,7 @@
-import { createHash, hash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { decode, encode } from 'cborg'
 import { OverpoolError } from '../errors.ts'
+import { encodePlainEntry } from './plain-entry.ts'
 
 /** 64 hex characters: what makes two posts "the same post". */
 export type EntryId = string & { readonly __brand: 'EntryId' }
@@ -49,6 +50,11 @@ const MAX_DEPTH = 64
  * @throws OverpoolError BAD_PAYMENT: a field that cannot be kept
  */
 export function encodeEntry(entry: Entry): Uint8Array {
+  return encodePlainEntry(entry, encodeFields) ?? encodeAnyEntry(entry)
+}
+
+/** The same by way of the general encoder, for entries of any shape. */
+export function encodeAnyEntry(entry: Entry): Uint8Array {
   const map: Record<string, unknown> = {
     ...entry.unknown,
     id: hexBytes(entry.id),
@@ -60,6 +66,10 @@ export function encodeEntry(entry: Entry): Uint8Array {
   if (entry.cause) map.cause = [hexBytes(entry.cause.key), entry.cause.seq]
   if (entry.hops) map.hops = entry.hops
   return encode(map)
+}
+
+function encodeFields(fields: PaymentFields): Uint8Array {
+  return Object.keys(fields).length ? encode(toStorable(fields)) : EMPTY_MAP
 }
 
 /** The entry in these bytes, or BAD_BLOCK. */
@@ -149,8 +159,9 @@ export function hexBytes(text: string): Uint8Array {
 
 /** The id of a wallet's post: the same pool and payment give the same id, so a retry is no second entry. */
 export function idOfPayment(pool: string, transaction: Uint8Array, fields: PaymentFields): EntryId {
+  const begin = Buffer.from(`http\0${pool}\0${transaction.length}\0`)
   const rest = Object.keys(fields).length ? encode(toStorable(fields)) : EMPTY
-  return createHash('sha256').update(`http\0${pool}\0${transaction.length}\0`).update(transaction).update(rest).digest('hex') as EntryId
+  return hash('sha256', Buffer.concat([begin, transaction, rest])) as EntryId
 }
 
 /** The id of a post into a pool with `unique: 'transaction'`: whatever else the payment says, one transaction is one entry. */
@@ -169,3 +180,4 @@ export function idOfName(pool: string, name: string): EntryId {
 }
 
 const EMPTY = new Uint8Array(0)
+const EMPTY_MAP = Uint8Array.of(0xa0)

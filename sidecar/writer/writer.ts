@@ -227,6 +227,7 @@ export class PoolWriter {
         }
       })
       batch.forEach((looked, i) => {
+        if (!this.#isHeld(looked.held)) return // let go meanwhile: it comes by way of the queue, and was perhaps there before this answer
         const receipt = receipts[i]
         if (!receipt) {
           this.#looked.push(looked)
@@ -390,7 +391,7 @@ export class PoolWriter {
     this.#moved = this.#options.clock.now()
     const messages: Message[] = []
     for (const held of released) {
-      if (this.#held.delete(held.post.id)) this.#bytes -= held.post.entry.length
+      if (this.#isHeld(held) && this.#held.delete(held.post.id)) this.#bytes -= held.post.entry.length
       this.#tell(held, true)
       if (held.messages.length) messages.push(...held.messages)
     }
@@ -416,10 +417,13 @@ export class PoolWriter {
       if (!held.messages.length && this.#held.delete(held.post.id)) this.#bytes -= held.post.entry.length
       this.#tell(held, false)
     }
-    const isHeld = (held: Held) => this.#held.get(held.post.id) === held
-    this.#waiting = this.#waiting.filter(isHeld)
-    this.#looked = this.#looked.filter(({ held }) => isHeld(held))
-    return batch.filter(({ held }) => isHeld(held))
+    this.#waiting = this.#waiting.filter((held) => this.#isHeld(held))
+    this.#looked = this.#looked.filter(({ held }) => this.#isHeld(held))
+    return batch.filter(({ held }) => this.#isHeld(held))
+  }
+
+  #isHeld(held: Held): boolean {
+    return this.#held.get(held.post.id) === held
   }
 
   /** Nothing more is put: those who still wait are told to use the queue. */

@@ -77,6 +77,27 @@ const RULES: LeftOut[] = [
     law: /^a message left the ingress queue before/,
   },
   {
+    rule: 'a post that does not come through the queue is acknowledged when its block is in the mirror',
+    file: 'sidecar/writer/writer.ts',
+    from: "      const stands = await this.#untilDone('put'",
+    to: "      for (const { held } of fresh) this.#tell(held, true)\n      const stands = await this.#untilDone('put'",
+    law: /was acknowledged before it was in the mirror or the queue$/,
+  },
+  {
+    rule: 'who waits for a post is told to use the queue when nothing more is put',
+    file: 'sidecar/writer/writer.ts',
+    from: '    for (const held of this.#held.values()) this.#tell(held, false)\n',
+    to: '    for (const held of this.#held.values()) this.#tell(held, true)\n',
+    law: /was acknowledged before it was in the mirror or the queue$/,
+  },
+  {
+    rule: 'a post that was let go while it was looked up is not put beside its message from the queue',
+    file: 'sidecar/writer/writer.ts',
+    from: '        if (!this.#isHeld(looked.held)) return //',
+    to: '        //',
+    law: /^an id is in the ledger twice/,
+  },
+  {
     rule: 'ids are known until no look-up is under way that may have missed their receipts',
     file: 'sidecar/writer/writer.ts',
     from: 'this.#recent.forget(this.#looked[0]?.since ?? this.#lookingSince ?? this.#effects.done)',
