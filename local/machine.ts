@@ -19,7 +19,7 @@ import type { MachineControl } from '../shared/machine/control.ts'
 import type { TxEvent } from '../shared/machine/event.ts'
 import { type Machine, type OnTx, type Pools, poolsOf } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
-import type { Queue } from '../shared/queue/port.ts'
+import type { Ingress, Queue } from '../shared/queue/port.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import { Sidecar } from '../sidecar/sidecar.ts'
 import { folderLayout, lockFolder, readSeed, writeRunning } from './folder.ts'
@@ -69,6 +69,8 @@ export class EmbeddedMachine implements Machine {
   readonly #ports: Ports
   readonly #lock: { release: () => void }
   readonly #sidecar: Sidecar
+  /** for posts that are made here */
+  readonly #ingress: Ingress
   readonly #settings: Map<string, CheckedSettings>
   readonly #handlers: Map<string, WorkingHandler>
   /** handlers that have been stopped and are at their last entry */
@@ -122,7 +124,8 @@ export class EmbeddedMachine implements Machine {
     settings: Map<string, CheckedSettings>,
     handlers: Map<string, WorkingHandler>,
   ) {
-    const { stores, clock } = ports
+    const { stores, clock, direct } = ports
+    this.#ingress = direct ? sidecar.ingress : ports.ingress
     this.#options = options
     this.#lock = lock
     this.#ports = ports
@@ -132,7 +135,7 @@ export class EmbeddedMachine implements Machine {
     this.control = sidecar.control
     this.pools = new LedgerPools({
       stores,
-      ingress: sidecar.ingress,
+      ingress: this.#ingress,
       clock,
       settings: (path) => settings.get(path) ?? DEFAULT_SETTINGS,
       postFailed: (error) => options.report({ kind: 'post-failed', error }),
@@ -204,7 +207,7 @@ export class EmbeddedMachine implements Machine {
     }
     return {
       pool,
-      ingress: this.#sidecar.ingress,
+      ingress: this.#ingress,
       now: this.#ports.clock.now,
       maxBytes: MAX_PAYMENT_BYTES,
       log: (error) => this.#options.report({ kind: 'door', error }),

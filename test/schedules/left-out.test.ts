@@ -84,10 +84,10 @@ const RULES: LeftOut[] = [
     law: /was acknowledged before it was in the mirror or the queue$/,
   },
   {
-    rule: 'who waits for a post is told to use the queue when nothing more is put',
+    rule: 'who waits for a post is told to use the queue when a store fails',
     file: 'sidecar/writer/writer.ts',
-    from: '    for (const held of this.#held.values()) this.#tell(held, false)\n',
-    to: '    for (const held of this.#held.values()) this.#tell(held, true)\n',
+    from: '      this.#tell(held, false)\n    }\n    this.#waiting',
+    to: '      this.#tell(held, true)\n    }\n    this.#waiting',
     law: /was acknowledged before it was in the mirror or the queue$/,
   },
   {
