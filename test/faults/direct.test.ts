@@ -103,12 +103,11 @@ it('posts that a writer has in hand when its pool is halted, or it is stopped, a
     const writer = await consumer.writer('a')
     const posted = direct.post(postOf('one'))
     await putting.promise
-    const stopping =
-      end === 'halt' ? writer.halt(Object.assign(new Error('by the test'), { code: 'POOL_HALTED' }) as never) : consumer.stop()
+    if (end === 'halt') writer.halt(new OverpoolError('POOL_HALTED', 'by the test'))
+    const stopped = consumer.stop()
     await posted
     expect(sent).toHaveLength(1)
-    await stopping
-    await consumer.stop()
+    await stopped
     expect(await idsIn(ledger)).toEqual([])
   }
 })
