@@ -107,8 +107,8 @@ const RULES: LeftOut[] = [
   {
     rule: 'the core follows the mirror',
     file: 'sidecar/writer/writer.ts',
-    from: "      const stands = await this.#untilDone('put'",
-    to: "      this.#follower.append(block)\n      const stands = await this.#untilDone('put'",
+    from: '          return block && (await stores.blocks.put(path, block))',
+    to: '          if (block) this.#follower.append(block)\n          return block && (await stores.blocks.put(path, block))',
     law: /^the core of \w+ is no prefix of the mirror/,
   },
   {
