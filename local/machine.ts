@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs'
 import { HandlerLoop } from '../functions/handler/loop.ts'
 import { answerBell } from '../functions/handler/runner.ts'
-import { paymentsApp } from '../functions/payments/app.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
 import { atMost } from '../shared/clock.ts'
 import {
@@ -21,13 +20,13 @@ import type { MachineControl } from '../shared/machine/control.ts'
 import { bindFunctions, type HandlerFunctions } from '../shared/machine/handlers.ts'
 import { type Machine, type Pools, poolsOf } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
-import type { Queue } from '../shared/queue/port.ts'
+import type { Ingress, Queue } from '../shared/queue/port.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import { Sidecar } from '../sidecar/sidecar.ts'
 import { folderLayout, lockFolder, readSeed, writeRunning } from './folder.ts'
 import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
 import type { MachineReport } from './report.ts'
-import { type LocalServer, listen } from './server.ts'
+import { type LocalDoor, type LocalServer, listen } from './server.ts'
 
 /** Between two attempts at an entry: ms after the first, doubling up to the most. */
 const RETRY_MS = 200
@@ -71,6 +70,8 @@ export class EmbeddedMachine implements Machine {
   readonly #ports: Ports
   readonly #lock: { release: () => void }
   readonly #sidecar: Sidecar
+  /** for posts that are made here */
+  readonly #ingress: Ingress
   readonly #settings: Map<string, CheckedSettings>
   readonly #handlers: Map<string, WorkingHandler>
   /** handlers that have been stopped and are at their last entry */
@@ -124,7 +125,8 @@ export class EmbeddedMachine implements Machine {
     settings: Map<string, CheckedSettings>,
     handlers: Map<string, WorkingHandler>,
   ) {
-    const { stores, ingress, clock } = ports
+    const { stores, clock, direct } = ports
+    this.#ingress = direct ? sidecar.ingress : ports.ingress
     this.#options = options
     this.#lock = lock
     this.#ports = ports
@@ -134,7 +136,7 @@ export class EmbeddedMachine implements Machine {
     this.control = sidecar.control
     this.pools = new LedgerPools({
       stores,
-      ingress,
+      ingress: this.#ingress,
       clock,
       settings: (path) => settings.get(path) ?? DEFAULT_SETTINGS,
       postFailed: (error) => options.report({ kind: 'post-failed', error }),
@@ -175,7 +177,7 @@ export class EmbeddedMachine implements Machine {
       return door.server
     }
     const open = new Set(paths)
-    const server = listen(this.#app(open), port, host)
+    const server = listen(this.#door(open), port, host)
     this.#doors.set(place, { server, paths: open })
     const others = [...this.#doors.keys()].filter((other) => other !== place && port && other.endsWith(`:${port}`))
     await server.catch((error) => {
@@ -197,21 +199,20 @@ export class EmbeddedMachine implements Machine {
     }
   }
 
-  #app(open: ReadonlySet<string>) {
+  #door(open: ReadonlySet<string>): LocalDoor {
     const pool = (path: string): PoolDoor | undefined => {
       if (!open.has(path)) return undefined
       const settings = this.#settings.get(path)
       const halted = settings ? this.#sidecar.halted(path)?.message : 'it is being opened'
       return { path, ...(settings ?? DEFAULT_SETTINGS), halted }
     }
-    const { ingress, clock } = this.#ports
-    return paymentsApp({
+    return {
       pool,
-      ingress,
-      now: clock.now,
+      ingress: this.#ingress,
+      now: this.#ports.clock.now,
       maxBytes: MAX_PAYMENT_BYTES,
       log: (error) => this.#options.report({ kind: 'door', error }),
-    })
+    }
   }
 
   async #urls(): Promise<string[]> {

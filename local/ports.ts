@@ -21,6 +21,8 @@ export interface Ports {
   bells: (handler: string) => Promise<Queue>
   /** a bell carries its block inside up to this many bytes: what saves a request on AWS is only a copy here */
   carryBytes: number
+  /** posts made in this process go to the writer without the queue: where a block costs so little that many small ones do no harm */
+  direct?: boolean
   clock: Clock
   close: () => Promise<void>
 }
@@ -60,6 +62,7 @@ export async function sqlitePorts(dir: string): Promise<Ports> {
       return bells
     },
     carryBytes: 0,
+    direct: true,
     clock: systemClock,
     close: async () => close(),
   }

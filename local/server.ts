@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { getRequestListener, RequestError } from '@hono/node-server'
+import { BodyReader, letGo } from '../functions/payments/body.ts'
+import { answerAtDoor, type DoorAnswer, type DoorDeps } from '../functions/payments/door.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { boundConnections } from './connections.ts'
 
@@ -11,8 +12,14 @@ const KEEP_ALIVE_MS = 65_000
 /** A connection on which nothing moves, in either direction, ends after this time, ms: of a client that does not take its answer, too. */
 const STILL_MS = 70_000
 const MAX_HEADERS = 100
-/** For a request that says so little of itself that the app has nothing to answer. */
-const UNREADABLE = 'this is no request that can be understood; look at its path and its Host header'
+/** For a request that says so little of itself that the door has nothing to answer. */
+const UNREADABLE: DoorAnswer = {
+  status: 400,
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify({ memo: 'this is no request that can be understood; look at its path and its Host header', error: 1 }),
+}
+/** What no host has in its name. */
+const NOT_IN_HOST = /[\s/?#@\\<>^`{|}]/
 
 export interface LocalServer {
   port: number
@@ -20,20 +27,14 @@ export interface LocalServer {
   close(): Promise<void>
 }
 
-/** A Hono app, as much of it as is needed here. */
-export interface App {
-  fetch: (request: Request, env: { incoming: IncomingMessage; outgoing: ServerResponse }) => Response | Promise<Response>
+export interface LocalDoor extends DoorDeps {
+  /** longest message, bytes */
+  maxBytes: number
 }
 
 /** Serves the HTTP door on this machine. Port 0 takes a free one; PORT_IN_USE if another program has it. */
-export async function listen(app: App, port: number, host: string): Promise<LocalServer> {
-  const answer = getRequestListener((request, env) => app.fetch(request, env as Parameters<App['fetch']>[1]), {
-    overrideGlobalObjects: false,
-    autoCleanupIncoming: false, // it cuts off who still sends after half a second, and its answer with it; Node's own way is bounded by the request's time
-    hostname: 'localhost', // HTTP/1.0 has no Host
-    errorHandler: (error) =>
-      error instanceof RequestError ? Response.json({ memo: UNREADABLE, error: 1 }, { status: 400 }) : new Response(null, { status: 500 }),
-  })
+export async function listen(door: LocalDoor, port: number, host: string): Promise<LocalServer> {
+  const bodies = new BodyReader(door.maxBytes)
   const server = createServer({
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -45,7 +46,7 @@ export async function listen(app: App, port: number, host: string): Promise<Loca
   server.maxHeadersCount = MAX_HEADERS
   boundConnections(server)
   server.on('request', (incoming, outgoing) => {
-    if (!incoming.socket.destroyed) void answer(incoming, outgoing) // of a connection that was just ended, more may have been read
+    if (!incoming.socket.destroyed) void serve(incoming, outgoing, door, bodies) // of a connection that was just ended, more may have been read
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => reject(cannotListen(cause, port, host)))
@@ -53,6 +54,28 @@ export async function listen(app: App, port: number, host: string): Promise<Loca
   })
   const actual = (server.address() as AddressInfo).port
   return { port: actual, url: `http://${host.includes(':') ? `[${host}]` : host}:${actual}`, close: () => close(server) }
+}
+
+async function serve(incoming: IncomingMessage, outgoing: ServerResponse, door: LocalDoor, bodies: BodyReader): Promise<void> {
+  const path = pathOf(incoming)
+  const { status, headers, body } =
+    path === undefined
+      ? UNREADABLE
+      : await answerAtDoor(
+          { method: incoming.method!, path, contentType: incoming.headers['content-type'], body: () => bodies.read(incoming, outgoing) },
+          door,
+        )
+  if (status >= 400) await letGo(incoming)
+  if (body === undefined) outgoing.writeHead(status, headers).end()
+  else outgoing.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body)
+}
+
+/** The path that a request asks for, without its query; undefined if it, or its host, is none. */
+function pathOf({ url = '', headers: { host } }: IncomingMessage): string | undefined {
+  if (host !== undefined && (!host || NOT_IN_HOST.test(host))) return undefined
+  if (url[0] !== '/') return URL.parse(url)?.pathname // as it is asked of a proxy
+  const end = url.indexOf('?')
+  return end < 0 ? url : url.slice(0, end)
 }
 
 function cannotListen(cause: NodeJS.ErrnoException, port: number, host: string): OverpoolError {

@@ -25,10 +25,13 @@ export const systemClock: Clock = {
     }),
 }
 
+/** Made once: without a reason, each abort would make an error with its stack. */
+const OVER = new Error('the wait is over')
+
 /** Waits for the work, but no longer than so many ms. */
 export async function atMost(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
   const over = new AbortController()
-  await Promise.race([work, clock.sleep(ms, over.signal)]).finally(() => over.abort())
+  await Promise.race([work, clock.sleep(ms, over.signal)]).finally(() => over.abort(OVER))
 }
 
 /** How much of `ms` is left of those that began at `since`; nothing when the clock was set back meanwhile, or it would be waited for as long again. */

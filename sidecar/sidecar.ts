@@ -4,13 +4,14 @@ import type { NetworkSettings, OverpoolConfig, PoolConfig } from '../shared/conf
 import { OverpoolError } from '../shared/errors.ts'
 import type { PoolName } from '../shared/ledger/pool.ts'
 import { checkPublished, encryption, MachineControl } from '../shared/machine/control.ts'
-import type { Queue } from '../shared/queue/port.ts'
+import type { Ingress, Queue } from '../shared/queue/port.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import type { Stores } from '../shared/store/port.ts'
 import { CoreStore, machineKeyPair, poolKeys } from './cores/core.ts'
 import { PoolNetwork } from './peers/network.ts'
 import { Swarm } from './peers/swarm.ts'
 import type { Report } from './report.ts'
+import { DirectIngress } from './writer/direct-ingress.ts'
 import type { Ringer } from './writer/effects.ts'
 import { IngressConsumer, type IngressConsumerOptions } from './writer/ingress-consumer.ts'
 
@@ -54,6 +55,8 @@ export class Sidecar {
   readonly #options: SidecarOptions
   readonly #cores: CoreStore
   readonly #consumer: IngressConsumer
+  /** for posts that are made in this process */
+  readonly ingress: Ingress
   readonly #network: PoolNetwork
   readonly #keys = new Map<string, string>()
   #stopping: Promise<void> | undefined
@@ -82,6 +85,7 @@ export class Sidecar {
     this.#cores = cores
     this.#consumer = consumer
     this.#network = network
+    this.ingress = new DirectIngress({ queue: options.ingress, consumer })
     const secretOf = async (path: string) => poolKeys(seed, path).secret
     this.control = new MachineControl({ stores, clock, secretOf, changed: () => network.look() })
   }

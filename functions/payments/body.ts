@@ -11,13 +11,7 @@ const ANSWER_MS = 60_000
 const LET_GO_BYTES = 20_000_000
 const LET_GO_MS = 5_000
 
-/** Node's own request and answer, where the door stands on Node's server. */
-export interface NodeBindings {
-  incoming?: IncomingMessage
-  outgoing?: ServerResponse
-}
-
-/** Reads bodies within bounds: of each, and of all large ones together. */
+/** Reads bodies from Node's requests within bounds: of each, and of all large ones together. */
 export class BodyReader {
   readonly #max: number
   #largeBytes = 0
@@ -28,17 +22,9 @@ export class BodyReader {
   }
 
   /** The body of a request, or PAYMENT_TOO_LARGE, OVERLOADED, MALFORMED_PAYMENT when it breaks off. */
-  async read(request: Request, announced: string | undefined, { incoming, outgoing }: NodeBindings): Promise<Uint8Array> {
-    if (Number(announced ?? 0) > this.#max) throw this.#tooLarge()
-    if (incoming && outgoing) return this.#readIncoming(incoming, outgoing)
-    const body = new Uint8Array(await request.arrayBuffer())
-    if (body.length > this.#max) throw this.#tooLarge()
-    return body
-  }
-
-  /** Straight from Node's request: a web stream in between takes as long as all the rest of a post. */
-  #readIncoming(incoming: IncomingMessage, outgoing: ServerResponse): Promise<Uint8Array> {
+  read(incoming: IncomingMessage, outgoing: ServerResponse): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
+      if (Number(incoming.headers['content-length'] ?? 0) > this.#max) return reject(tooLarge(this.#max))
       const chunks: Buffer[] = []
       let size = 0
       let held = 0
@@ -50,7 +36,7 @@ export class BodyReader {
       }
       const take = (chunk: Buffer) => {
         size += chunk.length
-        if (size > this.#max) return fail(this.#tooLarge())
+        if (size > this.#max) return fail(tooLarge(this.#max))
         if (size > SMALL) {
           if (held === 0) outgoing.once('close', () => (this.#largeBytes -= held))
           this.#largeBytes += size - held
@@ -70,18 +56,18 @@ export class BodyReader {
       if (incoming.destroyed) broken() // while the pool was looked up
     })
   }
+}
 
-  #tooLarge(): OverpoolError {
-    return new OverpoolError('PAYMENT_TOO_LARGE', `a Payment may have ${this.#max} bytes`)
-  }
+export function tooLarge(max: number): OverpoolError {
+  return new OverpoolError('PAYMENT_TOO_LARGE', `a Payment may have ${max} bytes`)
 }
 
 /**
  * Lets the rest of a message that is refused go by, for a while. Most clients listen only when they have said all; were they answered, and cut off,
  * before that, they would never hear why.
  */
-export function letGo({ incoming }: NodeBindings): Promise<void> | undefined {
-  if (!incoming || incoming.readableEnded || incoming.destroyed) return undefined
+export function letGo(incoming: IncomingMessage): Promise<void> | undefined {
+  if (incoming.readableEnded || incoming.destroyed) return undefined
   return new Promise((resolve) => {
     let size = 0
     const count = (chunk: Buffer) => (size += chunk.length) > LET_GO_BYTES && done()

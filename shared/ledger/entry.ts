@@ -15,6 +15,7 @@ import type {
   TxEntry,
   UnknownEntry,
 } from './kinds.ts'
+import { encodePlainEntry } from './plain-entry.ts'
 import { asMap, badBlock, decodeStrict, hex, hexBytes, isUint, toStorable } from './values.ts'
 
 const SOURCES: ReadonlySet<unknown> = new Set<Source>(['http', 'api', 'handler', 'mempool', 'chain'])
@@ -99,6 +100,11 @@ const CODECS: { [K in Kind]: Codec<Extract<Entry, { kind: K }>> } = { tx, commit
  * @throws OverpoolError BAD_PAYMENT: a field that cannot be stored
  */
 export function encodeEntry(entry: Entry): Uint8Array {
+  return (entry.kind === 'tx' && encodePlainEntry(entry, encodePayment)) || encodeAnyEntry(entry)
+}
+
+/** The same by way of the general encoder, for entries of any shape. */
+export function encodeAnyEntry(entry: Entry): Uint8Array {
   const { kind, id, at, source, cause, hops, unknown } = entry
   const fields = kind === 'unknown' ? entry.fields : (CODECS[kind].write as (entry: Entry) => Fields)(entry)
   const map: Fields = { ...unknown, id: hexBytes(id), at, ...fields, source }
@@ -107,6 +113,16 @@ export function encodeEntry(entry: Entry): Uint8Array {
   if (cause) map.cause = [hexBytes(cause.key), cause.seq]
   if (hops) map.hops = hops
   return encode(map)
+}
+
+function _encodeFields(fields: PaymentFields): Uint8Array {
+  return Object.keys(fields).length ? encode(toStorable(fields)) : EMPTY_MAP
+}
+
+const EMPTY_MAP = Uint8Array.of(0xa0)
+
+function encodePayment(fields: PaymentFields): Uint8Array {
+  return Object.keys(fields).length ? encode(toStorable(fields)) : EMPTY_MAP
 }
 
 /** The entry in these bytes, or BAD_BLOCK. */

@@ -1,4 +1,4 @@
-import { createHash, hash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { encode } from 'cborg'
 import type { Cause, EntryId, PaymentFields } from './kinds.ts'
 import { toStorable } from './values.ts'
@@ -8,7 +8,8 @@ import { toStorable } from './values.ts'
 /** The id of a wallet's post: the same pool and payment give the same id, so a retry is no second entry. */
 export function idOfPayment(pool: string, transaction: Uint8Array, fields: PaymentFields): EntryId {
   const rest = Object.keys(fields).length ? encode(toStorable(fields)) : EMPTY
-  return createHash('sha256').update(`http\0${pool}\0${transaction.length}\0`).update(transaction).update(rest).digest('hex') as EntryId
+  const begin = Buffer.from(`http\0${pool}\0${transaction.length}\0`)
+  return hash('sha256', Buffer.concat([begin, transaction, rest])) as EntryId
 }
 
 /** The id of a post into a pool with `unique: 'transaction'`: whatever else the payment says, one transaction is one entry. */

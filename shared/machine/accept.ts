@@ -38,7 +38,7 @@ export interface AcceptDeps {
   now: () => number
 }
 
-/** Takes a checked payment into a pool: filter, id, ingress queue. Resolves when the queue holds it durably (Promise 2). */
+/** Takes a checked payment into a pool: filter, id, ingress. Resolves when it is held durably (Promise 2). */
 export async function accept(
   pool: PoolDoor,
   { scanned, fields }: CheckedPayment,
@@ -67,8 +67,8 @@ export async function accept(
     ...(poster.source === 'handler' && { cause: poster.cause }),
   }
   const named = poster.source === 'handler' || (poster.source === 'api' && poster.name !== undefined)
-  const body = encodeIngress({ pool: pool.path, id, txid: scanned.txid, named, entry: encodeEntry(entry) })
-  await ingress.send([{ body, group: pool.path }])
+  const post = { pool: pool.path, id, txid: scanned.txid, named, entry: encodeEntry(entry) }
+  await (ingress.post ? ingress.post(post) : ingress.send([{ body: encodeIngress(post), group: pool.path }]))
   return { id, hash: scanned.txid, key: named ? id : scanned.txid }
 }
 

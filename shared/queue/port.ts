@@ -1,3 +1,5 @@
+import type { IngressMessage } from '../ledger/messages.ts'
+
 /** A message on its way into a queue. */
 export interface Outgoing {
   body: Uint8Array
@@ -46,4 +48,7 @@ export interface Queue {
 }
 
 /** The ingress queue, or those of all shards, as they who post know it. */
-export type Ingress = Pick<Queue, 'send' | 'depth'>
+export interface Ingress extends Pick<Queue, 'send' | 'depth'> {
+  /** Where the writer runs in this process: takes a post without its way through the queue. Resolves when it is held durably. */
+  post?(post: IngressMessage): Promise<void>
+}

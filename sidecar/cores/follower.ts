@@ -1,4 +1,4 @@
-import type { Clock } from '../../shared/clock.ts'
+import { type Clock, timeLeft } from '../../shared/clock.ts'
 import type { Block } from '../../shared/ledger/block.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { Wake } from '../../shared/wake.ts'
@@ -8,6 +8,8 @@ import type { PoolCore } from './core.ts'
 
 /** Blocks appended at once at most, and kept in memory until then; what is beyond is read from the mirror. */
 const APPEND_BLOCKS = 64
+/** After blocks of so many entries the next ones are appended no sooner than after this time, ms, unless they are as many as that: each time costs a signature. */
+const BUSY = { entries: 8, ms: 20 }
 
 export interface FollowerOptions {
   path: string
@@ -25,7 +27,8 @@ export class CoreFollower {
   #running = Promise.resolve()
   #recent: Block[] = []
   #length: number
-  #stopping = false
+  #busyAt = Number.NEGATIVE_INFINITY
+  readonly #stopped = new AbortController()
   #halted = false
 
   /** @param length blocks in the mirror */
@@ -48,17 +51,19 @@ export class CoreFollower {
 
   async #run(): Promise<void> {
     const { path, stores, core, clock, appended } = this.#options
-    const untilDone = retrying(path, this.#options, () => this.#stopping)
+    const untilDone = retrying(path, this.#options, () => this.#stopped.signal.aborted)
     while (true) {
       if (this.#halted || core.length >= this.#length) {
-        if (this.#stopping) return
+        if (this.#stopped.signal.aborted) return
         await this.#wake.sleep(clock)
         continue
       }
       await untilDone('append', async () => {
+        await this.#untilMore()
         const from = core.length // asked at each try: an append may have worked though it failed
         const blocks = this.#takeRecent(from) ?? (await stores.blocks.read(path, from, APPEND_BLOCKS))
         if (this.#halted) return
+        if (blocks.reduce((sum, { count }) => sum + count, 0) >= BUSY.entries) this.#busyAt = clock.now()
         await core.append(
           from,
           blocks.map(({ bytes }) => bytes),
@@ -66,6 +71,13 @@ export class CoreFollower {
         appended()
       })
     }
+  }
+
+  /** Under load, waits for a while, so that many small blocks are appended together. */
+  async #untilMore(): Promise<void> {
+    const { core, clock } = this.#options
+    const left = this.#length - core.length < APPEND_BLOCKS ? timeLeft(clock, this.#busyAt, BUSY.ms) : 0
+    if (left) await clock.sleep(left, this.#stopped.signal)
   }
 
   #takeRecent(from: number): Block[] | undefined {
@@ -81,7 +93,7 @@ export class CoreFollower {
 
   /** Appends what the mirror has, as far as it works, and stops. */
   async stop(): Promise<void> {
-    this.#stopping = true
+    this.#stopped.abort()
     this.#wake.wake()
     await this.#running.catch(() => {}) // the mirror holds it: the next start appends it
   }

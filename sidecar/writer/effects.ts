@@ -13,6 +13,8 @@ import type { Bells } from './bells.ts'
 
 /** The checkpoint is written at most once in this time, ms: it may lag, that costs a redo and nothing else (Promise 4). */
 const CHECKPOINT_MS = 1_000
+/** After effects of so many entries the next ones go out no sooner than after this time, ms: what many blocks wait for costs little more than what one waits for. */
+const BUSY = { entries: 8, ms: 20 }
 /** A handler that has come to the end of the pool is not asked again for so long, ms, unless a block follows: an idle pool asks next to nothing. */
 const CAUGHT_UP_MS = 60_000
 
@@ -72,13 +74,15 @@ export class Effects {
   #written: number
   #writtenCore: number
   #last: Block | undefined
-  #stopping = false
+  /** when those of many entries began to go out */
+  #busyAt = Number.NEGATIVE_INFINITY
+  readonly #stopped = new AbortController()
   /** handlers that have come to the last block, and when that was seen */
   readonly #caughtUp = new Map<string, number>()
 
   constructor(options: EffectsOptions) {
     this.#options = options
-    this.#untilDone = retrying(options.path, options, () => this.#stopping)
+    this.#untilDone = retrying(options.path, options, () => this.#stopped.signal.aborted)
     this.#done = options.checkpoint
     this.#written = options.checkpoint
     this.#last = options.last
@@ -100,9 +104,14 @@ export class Effects {
     return this.#done
   }
 
+  /** So many wait that the next block must. */
+  get isFull(): boolean {
+    return this.#bytes > MAX_WAITING_BYTES
+  }
+
   /** Resolves when there is room for the next block's, or the wait has no sense any more. */
   async keepUp(isOver: () => boolean): Promise<void> {
-    while (this.#bytes > MAX_WAITING_BYTES && !isOver()) await this.#options.clock.sleep(5)
+    while (this.isFull && !isOver()) await this.#options.clock.sleep(5)
   }
 
   /** A log that is followed from here on: what was before has no effects here. */
@@ -128,12 +137,14 @@ export class Effects {
     let writtenAt = Number.NEGATIVE_INFINITY
     const untilDue = () => timeLeft(clock, writtenAt, CHECKPOINT_MS)
     while (true) {
+      await this.#untilMore()
       const next = this.#together()
       if (next.length) {
+        if (next.reduce((sum, { block }) => sum + block.count, 0) >= BUSY.entries) this.#busyAt = clock.now()
         await this.#goOut(next)
         this.#done = next.at(-1)!.block.n + 1
         for (const { block } of this.#queue.splice(0, next.length)) this.#bytes -= block.bytes.length
-      } else if (this.#stopping) {
+      } else if (this.#stopped.signal.aborted) {
         break
       } else {
         await this.#wake.sleep(clock, this.#hasNews() ? untilDue() : undefined)
@@ -144,6 +155,13 @@ export class Effects {
       }
     }
     if (this.#hasNews()) await this.#checkpoint()
+  }
+
+  /** Under load, waits for a while, so that the effects of many small blocks go out together. */
+  async #untilMore(): Promise<void> {
+    const { clock } = this.#options
+    const left = timeLeft(clock, this.#busyAt, BUSY.ms)
+    if (left) await clock.sleep(left, this.#stopped.signal)
   }
 
   #hasNews(): boolean {
@@ -209,8 +227,8 @@ export class Effects {
 
   /** Lets what waits go out, and writes the checkpoint. */
   async stop(): Promise<void> {
-    this.#stopping = true
     this.#options.bells?.delete(this)
+    this.#stopped.abort()
     this.#wake.wake()
     await this.#running.catch(() => {}) // what did not go out is redone by the next start
   }

@@ -50,6 +50,8 @@ export class IngressConsumer {
   readonly #writers = new Map<string, Promise<PoolWriter>>()
   /** those that are open, by their pools, and what they write to */
   readonly #open = new Map<string, { writer: PoolWriter; core: PoolCore }>()
+  /** by pool, posts of this process that are in the queue: those that come after them must not overtake them */
+  readonly #queued = new Map<string, Set<string>>()
   /** messages that wait for their pool to be opened */
   readonly #waiting = new Map<string, number>()
   /** pools of other shards, and when a post for them came last: it was sent here before the shards became more */
@@ -166,6 +168,25 @@ export class IngressConsumer {
     await core.close().catch((error) => report({ kind: 'retrying', pool: path, step: 'close', error }))
   }
 
+  /** The writer that takes posts of this process for a pool without the queue, if one can. */
+  directWriter(pool: string): PoolWriter | undefined {
+    if (this.#stopped.signal.aborted || this.#queued.has(pool)) return undefined
+    const writer = this.#open.get(pool)?.writer
+    return writer?.takesDirect ? writer : undefined
+  }
+
+  /** A post of this process goes into the queue: until it has come from there, those that follow go the same way. */
+  noteQueued({ pool, id }: Pick<IngressMessage, 'pool' | 'id'>): void {
+    const queued = this.#queued.get(pool) ?? new Set()
+    this.#queued.set(pool, queued.add(id))
+  }
+
+  /** It has come from the queue, or could not be sent. */
+  forgetQueued({ pool, id }: Pick<IngressMessage, 'pool' | 'id'>): void {
+    const queued = this.#queued.get(pool)
+    if (queued?.delete(id) && !queued.size) this.#queued.delete(pool)
+  }
+
   /** Why nothing is appended to a pool any more, if so. */
   halted(path: string): OverpoolError | undefined {
     return this.#open.get(path)?.writer.halted
@@ -191,13 +212,14 @@ export class IngressConsumer {
   async #room(): Promise<void> {
     const { clock } = this.#options
     const { signal } = this.#stopped
-    while (this.#handsFull() && !signal.aborted) {
+    while (this.handsFull && !signal.aborted) {
       this.#received = clock.now() // the writers say for themselves whether they go on
       await clock.sleep(5, signal)
     }
   }
 
-  #handsFull(): boolean {
+  /** Whether so much is in hand that more has to wait in the queue. */
+  get handsFull(): boolean {
     let posts = 0
     let bytes = 0
     for (const { writer } of this.#open.values()) {
@@ -237,6 +259,7 @@ export class IngressConsumer {
   }
 
   #give(writer: PoolWriter, post: IngressMessage, message: Message): void {
+    this.forgetQueued(post)
     if (writer.halted) this.#giveBack(message, SET_ASIDE_MS)
     else writer.accept(post, message)
   }

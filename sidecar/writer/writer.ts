@@ -48,10 +48,16 @@ export interface WriterOptions {
   stopping?: AbortSignal
 }
 
-/** A post between its receive from the ingress queue and its deletion there. A redelivery joins it. */
+/** Told what became of a post that did not come through the queue: its block is in the mirror; or the writer has let it go, and it is to be sent to the queue. */
+export type Settled = (inMirror: boolean) => void
+
+/** A post in hand, until its block is in the mirror. A redelivery, and the same post by another way, join it. */
 interface Held {
   post: IngressMessage
+  /** its messages in the ingress queue, which are deleted then */
   messages: Message[]
+  /** those who posted it directly, and wait */
+  waiting: Settled[]
 }
 
 /** A post that no receipt was found of, by a look-up that began when the effects of blocks before `since` were done. */
@@ -73,6 +79,8 @@ export class PoolWriter {
   readonly #follower: CoreFollower
   readonly #held = new Map<string, Held>()
   #bytes = 0
+  /** posts in hand that somebody waits for */
+  #direct = 0
   #moved = 0
   #waiting: Held[] = []
   #looked: Looked[] = []
@@ -80,6 +88,9 @@ export class PoolWriter {
   readonly #lookWake = new Wake()
   readonly #putWake = new Wake()
   #loops: Promise<unknown> = Promise.resolve()
+  #begun = false
+  /** false from the failure of a store until one has worked again: what it cannot hold, nobody should wait for here */
+  #storesWork = true
   #lookEnded = false
   /** when the last block of many was put */
   #busyAt = Number.NEGATIVE_INFINITY
@@ -141,6 +152,7 @@ export class PoolWriter {
 
   /** Sets the loops to work, when nothing is left to be adopted from an earlier process: a sweep meanwhile would adopt it twice. */
   #begin(): void {
+    this.#begun = true
     const looking = this.#lookLoop().finally(() => {
       this.#lookEnded = true
       this.#putWake.wake()
@@ -167,19 +179,36 @@ export class PoolWriter {
     return this.#halted
   }
 
+  /** Takes a post from the ingress queue. */
   accept(post: IngressMessage, message: Message): void {
-    const held = this.#held.get(post.id)
-    if (held) {
-      this.#noteDifference(post, held.post.txid)
-      held.messages.push(message)
-      return
+    this.#hold(post).messages.push(message)
+  }
+
+  /** Whether it takes posts that do not come through the queue. Where blocks wait to be fuller, or effects cannot go out, posts wait in the queue. */
+  get takesDirect(): boolean {
+    return this.#begun && this.#storesWork && !this.#stopping && !this.#halted && !this.#options.batchMs && !this.#effects.isFull
+  }
+
+  /** Takes a post that does not come through the queue; it tells `settled` once what became of it. Only while `takesDirect`. */
+  acceptDirect(post: IngressMessage, settled: Settled): void {
+    const held = this.#hold(post)
+    if (!held.waiting.length) this.#direct++
+    held.waiting.push(settled)
+  }
+
+  #hold(post: IngressMessage): Held {
+    const there = this.#held.get(post.id)
+    if (there) {
+      this.#noteDifference(post, there.post.txid)
+      return there
     }
-    const fresh = { post, messages: [message] }
+    const held = { post, messages: [], waiting: [] }
     if (!this.#held.size) this.#moved = this.#options.clock.now()
-    this.#held.set(post.id, fresh)
+    this.#held.set(post.id, held)
     this.#bytes += post.entry.length
-    this.#waiting.push(fresh)
+    this.#waiting.push(held)
     this.#lookWake.wake()
+    return held
   }
 
   // ---- look: which of the posts are new
@@ -195,10 +224,18 @@ export class PoolWriter {
       }
       const since = this.#effects.done
       this.#lookingSince = since
-      const batch = this.#stillNew(this.#waiting.splice(0, room).map((held) => ({ held, since })))
-      const wanted = batch.map(({ held: { post } }) => ({ key: post.named || post.txid === undefined ? post.id : post.txid, id: post.id }))
-      const receipts = wanted.length ? await this.#untilDone('look-up', () => stores.receipts.find(path, wanted)) : []
+      let batch = this.#stillNew(this.#waiting.splice(0, room).map((held) => ({ held, since })))
+      const receipts = await this.#untilDone('look-up', async () => {
+        const keys = batch.map(({ held: { post } }) => ({ key: post.named || post.txid === undefined ? post.id : post.txid, id: post.id }))
+        try {
+          return keys.length ? await stores.receipts.find(path, keys) : []
+        } catch (error) {
+          batch = this.#storeFailed(batch)
+          throw error
+        }
+      })
       batch.forEach((looked, i) => {
+        if (!this.#isHeld(looked.held)) return // let go meanwhile: it comes by way of the queue, and was perhaps there before this answer
         const receipt = receipts[i]
         if (!receipt) {
           this.#looked.push(looked)
@@ -248,11 +285,11 @@ export class PoolWriter {
     }
   }
 
-  /** Waits so long for more posts, or until they are a block, or the writer is to stop. */
+  /** Waits so long for more posts, or until they are a block, or somebody waits for one of them, or the writer is to stop. */
   async #untilFull(ms: number): Promise<void> {
     const { clock } = this.#options
     const began = clock.now()
-    while (!this.#isFull() && !this.#stopping && !this.#halted) {
+    while (!this.#direct && !this.#isFull() && !this.#stopping && !this.#halted) {
       const left = timeLeft(clock, began, ms)
       if (!left) return
       await this.#putWake.sleep(clock, left)
@@ -287,12 +324,18 @@ export class PoolWriter {
     const { stores, path } = this.#options
     let fresh = this.#stillNew(batch)
     while (fresh.length) {
-      const block = encodeBlock(
-        this.#length,
-        this.#next,
-        fresh.map(({ held }) => held.post.entry),
-      )
-      const stands = await this.#untilDone('put', () => stores.blocks.put(path, block))
+      let block: Block | undefined
+      const stands = await this.#untilDone('put', async () => {
+        block = fresh.length ? this.#blockOf(fresh) : undefined
+        try {
+          return block && (await stores.blocks.put(path, block))
+        } catch (error) {
+          fresh = this.#storeFailed(fresh) // it may have been put all the same: then the next put, or the sweep, finds it there
+          throw error
+        }
+      })
+      if (!block || !stands) return
+      this.#storesWork = true
       if (Buffer.compare(stands.bytes, block.bytes) === 0) {
         this.#adopt(
           block,
@@ -305,6 +348,14 @@ export class PoolWriter {
       this.#adopt(stands, scanEntries(entriesOf(stands)))
       fresh = this.#stillNew(fresh)
     }
+  }
+
+  #blockOf(fresh: Looked[]): Block {
+    return encodeBlock(
+      this.#length,
+      this.#next,
+      fresh.map(({ held }) => held.post.entry),
+    )
   }
 
   #adopt(block: Block, entries: ScannedEntry[]): void {
@@ -337,15 +388,51 @@ export class PoolWriter {
 
   // ---- leaving the ingress queue
 
-  /** The posts are in the mirror, so their messages can go. One that cannot be deleted comes again, is known then, and goes. */
+  /** The posts are in the mirror: who waits for one is told so, and their messages can go. One that cannot be deleted comes again, is known then, and goes. */
   #release(released: Held[]): void {
     this.#moved = this.#options.clock.now()
-    for (const { post } of released) if (this.#held.delete(post.id)) this.#bytes -= post.entry.length
-    const messages = released.flatMap(({ messages }) => messages)
+    const messages: Message[] = []
+    for (const held of released) {
+      if (this.#isHeld(held) && this.#held.delete(held.post.id)) this.#bytes -= held.post.entry.length
+      this.#tell(held, true)
+      if (held.messages.length) messages.push(...held.messages)
+    }
     if (!messages.length) return
     this.#options.ingress
       .delete(messages)
       .catch((error) => this.#options.report({ kind: 'retrying', pool: this.path, step: 'delete', error }))
+  }
+
+  #tell(held: Held, inMirror: boolean): void {
+    if (!held.waiting.length) return
+    this.#direct--
+    for (const settled of held.waiting.splice(0)) settled(inMirror)
+  }
+
+  /**
+   * A store has failed, and perhaps for long: those who wait for a post are told to use the queue, and what no message stands for is out of hand.
+   * @returns what is left of these posts
+   */
+  #storeFailed(batch: Looked[]): Looked[] {
+    this.#storesWork = false
+    for (const held of this.#held.values()) {
+      if (!held.messages.length && this.#held.delete(held.post.id)) this.#bytes -= held.post.entry.length
+      this.#tell(held, false)
+    }
+    this.#waiting = this.#waiting.filter((held) => this.#isHeld(held))
+    this.#looked = this.#looked.filter(({ held }) => this.#isHeld(held))
+    return batch.filter(({ held }) => this.#isHeld(held))
+  }
+
+  #isHeld(held: Held): boolean {
+    return this.#held.get(held.post.id) === held
+  }
+
+  /** Nothing more is put: those who still wait are told to use the queue. */
+  #letAllGo(): void {
+    for (const held of this.#held.values()) this.#tell(held, false)
+    this.#held.clear() // their messages come again when their visibility lapses
+    this.#bytes = 0
   }
 
   #noteDifference({ id, txid }: IngressMessage, kept: string | undefined): void {
@@ -360,8 +447,7 @@ export class PoolWriter {
     if (this.#halted || this.#stopping) return
     const { stores, path, report } = this.#options
     this.#halted = error
-    this.#bytes = 0
-    this.#held.clear() // their messages come again when their visibility lapses
+    this.#letAllGo()
     this.#follower.halt()
     report({ kind: 'halted', pool: path, error })
     this.#marked = this.#untilDone('halt', () => stores.control.update(path, { halted: error.message })).catch(() => {}) // the next start sees it again
@@ -375,6 +461,7 @@ export class PoolWriter {
     this.#lookWake.wake()
     this.#putWake.wake()
     await this.#loops
+    this.#letAllGo()
     await this.#marked
     await this.#follower.stop()
     await this.#effects.stop()

@@ -31,7 +31,7 @@ const HELP = `Usage: npm run bench -- [names] [--smoke]
 
 Measures this machine, and says which of its goals it has met; all of them take about a quarter of an hour.
 
-  http      posts/s and the time to an ACK, beside the original Overpool (npm installs it into your cache folder)
+  http      posts/s, the time to an ACK and what a post costs, beside a bare floor and the original Overpool (npm installs it into your cache folder)
   ledger    what a ledger costs: memory, disk, retries beside fresh posts, and the time to verify it
   writer    entries/s of the writer alone, one pool, with a mirror that takes 5 ms a call
   scanner   transactions/s of the strict scanner, beside @bsv/sdk

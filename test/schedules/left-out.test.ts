@@ -77,6 +77,27 @@ const RULES: LeftOut[] = [
     law: /^a message left the ingress queue before/,
   },
   {
+    rule: 'a post that does not come through the queue is acknowledged when its block is in the mirror',
+    file: 'sidecar/writer/writer.ts',
+    from: "      const stands = await this.#untilDone('put'",
+    to: "      for (const { held } of fresh) this.#tell(held, true)\n      const stands = await this.#untilDone('put'",
+    law: /was acknowledged before it was in the mirror or the queue$/,
+  },
+  {
+    rule: 'who waits for a post is told to use the queue when a store fails',
+    file: 'sidecar/writer/writer.ts',
+    from: '      this.#tell(held, false)\n    }\n    this.#waiting',
+    to: '      this.#tell(held, true)\n    }\n    this.#waiting',
+    law: /was acknowledged before it was in the mirror or the queue$/,
+  },
+  {
+    rule: 'a post that was let go while it was looked up is not put beside its message from the queue',
+    file: 'sidecar/writer/writer.ts',
+    from: '        if (!this.#isHeld(looked.held)) return //',
+    to: '        //',
+    law: /^an id is in the ledger twice/,
+  },
+  {
     rule: 'ids are known until no look-up is under way that may have missed their receipts',
     file: 'sidecar/writer/writer.ts',
     from: 'this.#recent.forget(this.#looked[0]?.since ?? this.#lookingSince ?? this.#effects.done)',
@@ -86,8 +107,8 @@ const RULES: LeftOut[] = [
   {
     rule: 'the core follows the mirror',
     file: 'sidecar/writer/writer.ts',
-    from: "      const stands = await this.#untilDone('put'",
-    to: "      this.#follower.append(block)\n      const stands = await this.#untilDone('put'",
+    from: '          return block && (await stores.blocks.put(path, block))',
+    to: '          if (block) this.#follower.append(block)\n          return block && (await stores.blocks.put(path, block))',
     law: /^the core of \w+ is no prefix of the mirror/,
   },
   {

@@ -55,20 +55,20 @@ export class Users {
   }
 
   #send({ pool, wish, source }: Post): void {
-    const process = this.#world.process('door')
+    const beside = this.#world.scheduler.chance(0.5) ? this.#world.besideSidecar : undefined
+    const process = beside?.process ?? this.#world.process('door')
+    const ingress = beside?.ingress ?? this.#world.queueOf(process, this.#world.ingress)
     const payment = paymentOf(`payment ${wish.n}`, wish)
     const door = { path: pool, ...this.#world.settings(pool) }
     const posting =
       source === 'http'
-        ? accept(
-            door,
-            checkPayment(payment),
-            { source },
-            { ingress: this.#world.queueOf(process, this.#world.ingress), now: process.clock.now },
-          )
-        : this.#world.poolsOf(process).post({ path: pool, payment, id: source === 'named' ? `named ${wish.n}` : undefined })
+        ? accept(door, checkPayment(payment), { source }, { ingress, now: process.clock.now })
+        : this.#world.poolsOf(process, ingress).post({ path: pool, payment, id: source === 'named' ? `named ${wish.n}` : undefined })
     posting.then(
-      ({ id }) => this.acknowledged.set(id, pool),
+      ({ id }) => {
+        this.#world.checkAcknowledged(pool, id)
+        this.acknowledged.set(id, pool)
+      },
       () => {},
     )
   }

@@ -5,10 +5,11 @@ import { type Answer, answerBell } from '../../functions/handler/runner.ts'
 import { type CheckedSettings, checkSettings } from '../../shared/config/config.ts'
 import { type Bell, decodeBell, decodeIngress } from '../../shared/ledger/messages.ts'
 import { LedgerPools } from '../../shared/machine/pools.ts'
-import type { Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
+import type { Ingress, Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { PoolCore } from '../../sidecar/cores/core.ts'
 import type { SidecarReport } from '../../sidecar/report.ts'
+import { DirectIngress } from '../../sidecar/writer/direct-ingress.ts'
 import { IngressConsumer } from '../../sidecar/writer/ingress-consumer.ts'
 import { Handlers } from './handler.ts'
 import { Disk, MemoryCore, MemoryQueue, MemoryStores, type Restore } from './ports.ts'
@@ -34,6 +35,8 @@ interface Running {
   /** of a runner: the bells that are being answered, as `handler pool`, and when a function's time for it is up, ms since 1970 */
   answering: Map<string, number>
   stop: () => Promise<unknown>
+  /** of a sidecar: for posts that are made in its process */
+  ingress?: Ingress
   /** of a sidecar: rings for handlers that lag */
   ringAgain?: () => Promise<void>
   isStopping?: boolean
@@ -119,11 +122,26 @@ export class World {
     })
   }
 
+  // ---- posts that are made beside a writer, as in the embedded machine
+
+  /** A sidecar's process, to post in it; undefined if none runs at this moment. */
+  get besideSidecar(): { process: Process; ingress: Ingress } | undefined {
+    const sidecars = this.running.flatMap(({ process, ingress }) => (ingress ? [{ process, ingress }] : []))
+    return sidecars.length ? this.scheduler.pick(sidecars) : undefined
+  }
+
   // ---- laws that can be seen to break
 
   break(what: string): void {
     this.scheduler.trace?.(`BROKEN: ${what}`)
     this.broken ??= what
+  }
+
+  /** What is acknowledged is held, from this moment on. */
+  checkAcknowledged(pool: string, id: string): void {
+    const isInMirror = this.stores.pool(pool).entries.some((entry) => entry.id === id)
+    if (!isInMirror && !this.ingress.rows.some(({ body }) => decodeIngress(body).id === id))
+      this.break(`${id} of ${pool} was acknowledged before it was in the mirror or the queue`)
   }
 
   #checkDeleted(body: Uint8Array): void {
@@ -190,10 +208,10 @@ export class World {
     )
   }
 
-  poolsOf(process: Process): LedgerPools {
+  poolsOf(process: Process, ingress: Ingress = this.queueOf(process, this.ingress)): LedgerPools {
     return new LedgerPools({
       stores: this.storesOf(process),
-      ingress: this.queueOf(process, this.ingress),
+      ingress,
       clock: process.clock,
       settings: (path) => this.settings(path),
       postFailed: () => {},
@@ -229,11 +247,12 @@ export class World {
     this.running.push({ kind, name, process, answering, ...methods })
   }
 
-  #startSidecar(process: Process, disk: Disk): Pick<Running, 'stop' | 'ringAgain'> {
+  #startSidecar(process: Process, disk: Disk): Pick<Running, 'stop' | 'ringAgain' | 'ingress'> {
     const bells = new Map([...this.bells].map(([handler, queue]) => [handler, this.queueOf(process, queue)]))
+    const queue = this.queueOf(process, this.ingress)
     const consumer = IngressConsumer.start({
       stores: this.storesOf(process),
-      ingress: this.queueOf(process, this.ingress),
+      ingress: queue,
       cores: {
         open: async (path) => this.#coreOf(process, path, disk),
         purge: () => Promise.reject(new Error('nothing is encrypted here')),
@@ -245,7 +264,8 @@ export class World {
       sweepMs: SWEEP_MS,
     })
     for (const path of this.paths) consumer.writer(path).catch(() => {})
-    return { stop: () => consumer.stop(), ringAgain: () => consumer.bells.ringAgain() }
+    const ingress = new DirectIngress({ queue, consumer, soon: queueMicrotask })
+    return { stop: () => consumer.stop(), ringAgain: () => consumer.bells.ringAgain(), ingress }
   }
 
   #startRunner(process: Process, answering: Running['answering']): Pick<Running, 'stop'> {

@@ -26,7 +26,7 @@ export class SqliteBlocks implements Blocks {
   }
 
   put(pool: string, block: Block): Promise<Block> {
-    return this.#file.write(() => this.#insert(pool, block))
+    return this.#file.writeNow(() => this.#insert(pool, block)) // the writer has gathered
   }
 
   putAll(pool: string, blocks: Block[]): Promise<Block[]> {

@@ -21,7 +21,7 @@ pool.on('tx', (e) => {
   delivered.add(e.parsed.tx.h)
 })
 await created
-answer({ url: () => `http://127.0.0.1:${port}/mypool`, delivered: () => delivered.size })
+answer({ url: () => `http://127.0.0.1:${port}/mypool`, delivered: () => delivered.size, cpu: () => process.cpuUsage() })
 
 function freePort(): Promise<number> {
   return new Promise((resolve) => {

@@ -10,4 +10,4 @@ pool.on('tx', (e) => {
   delivered.add(e.parsed.tx.h)
 })
 const { url } = await pool.create({ path: 'mypool', port: 0 })
-answer({ url: () => url, delivered: () => delivered.size })
+answer({ url: () => url, delivered: () => delivered.size, cpu: () => process.cpuUsage() })

@@ -1,0 +1,127 @@
+import { dialectOf, readPayment } from '../../shared/bip270/payment.ts'
+import { type ErrorCode, OverpoolError } from '../../shared/errors.ts'
+import { hex } from '../../shared/ledger/values.ts'
+import { type AcceptDeps, accept, type PoolDoor } from '../../shared/machine/accept.ts'
+
+export interface DoorDeps extends AcceptDeps {
+  pool: (path: string) => PoolDoor | undefined | Promise<PoolDoor | undefined>
+  /** what the wallet is not told of a failure that is ours */
+  log: (error: unknown) => void
+}
+
+/** A request, as much of it as the door looks at. */
+export interface DoorRequest {
+  method: string
+  /** with its percent escapes, without the query */
+  path: string
+  contentType: string | undefined
+  /** Reads the body, once; PAYMENT_TOO_LARGE, OVERLOADED, or MALFORMED_PAYMENT when it breaks off. */
+  body: () => Promise<Uint8Array>
+}
+
+export interface DoorAnswer {
+  status: number
+  headers: Readonly<Record<string, string>>
+  body?: string
+}
+
+const CORS = {
+  'access-control-allow-origin': '*',
+  'access-control-allow-methods': 'POST, OPTIONS',
+  'access-control-allow-headers': 'Content-Type, Accept',
+  'access-control-max-age': '86400',
+}
+const JSON_HEADERS = { 'content-type': 'application/json', ...CORS }
+
+/**
+ * The HTTP door: `POST /{pool}` takes a BIP270 Payment and answers with a PaymentACK when it is held durably. One function for the Lambda and for the local server,
+ * each of which brings its own way to read and to answer. It writes nothing but payments (Promise 7).
+ */
+export async function answerAtDoor(request: DoorRequest, deps: DoorDeps): Promise<DoorAnswer> {
+  try {
+    return await answer(request, deps)
+  } catch (error) {
+    if (isOurFault(error)) deps.log(error)
+    return refusal(error)
+  }
+}
+
+async function answer({ method, path, contentType, body }: DoorRequest, deps: DoorDeps): Promise<DoorAnswer> {
+  if (method === 'OPTIONS') return { status: 204, headers: CORS }
+  if (path === '/_/health' && (method === 'GET' || method === 'HEAD')) return { status: 200, headers: JSON_HEADERS, body: '{"ok":true}' }
+  const name = path.slice(1)
+  if (!name || name.includes('/')) throw new OverpoolError('POOL_NOT_FOUND', 'payments are posted to /{pool}')
+  if (method !== 'POST') throw new OverpoolError('METHOD_NOT_ALLOWED', 'a pool takes a POST with a BIP270 Payment')
+  const found = deps.pool(unescaped(name))
+  const pool = found instanceof Promise ? await found : found
+  if (!pool) throw new OverpoolError('POOL_NOT_FOUND', 'no pool of this name takes payments here')
+  const dialect = dialectOf(contentType)
+  const payment = readPayment(await body(), dialect)
+  await accept(pool, payment, { source: 'http' }, deps)
+  const copy = { transaction: hex(payment.scanned.bytes), ...payment.fields }
+  return {
+    status: 200,
+    headers: JSON_HEADERS,
+    body: JSON.stringify({ payment: copy, memo: `Received into ${pool.path}`, error: 0, success: true }),
+  }
+}
+
+function unescaped(name: string): string {
+  if (!name.includes('%')) return name
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name
+  }
+}
+
+/** A failure as the wallet sees it: a status and a PaymentACK, since one wallet reads only the status and another only `error`. */
+function refusal(error: unknown): DoorAnswer {
+  const code = error instanceof OverpoolError ? error.code : undefined
+  const status = code ? statusOf(code) : 500
+  const headers: Record<string, string> = { ...JSON_HEADERS }
+  if (status === 405) headers.allow = 'POST, OPTIONS'
+  if (status === 503) headers['retry-after'] = '1'
+  return { status, headers, body: JSON.stringify({ memo: sentence(error, status), error: 1, ...(status !== 500 && { code }) }) }
+}
+
+/** Too much work, or a halted pool that has said so before, would fill the log at every post. */
+function isOurFault(error: unknown): boolean {
+  return !(error instanceof OverpoolError) || (statusOf(error.code) >= 500 && !['OVERLOADED', 'POOL_HALTED', 'CLOSED'].includes(error.code))
+}
+
+/** What the wallet did is named; what is the matter with us is for the log. */
+function sentence(error: unknown, status: number): string {
+  if (error instanceof OverpoolError && (status < 500 || error.code === 'OVERLOADED')) return error.message
+  if (error instanceof OverpoolError && error.code === 'POOL_HALTED')
+    return 'This pool takes no payments at this moment. Please try again later.'
+  return 'The payment could not be taken. Please send it again: it is recorded once, however often it is sent.'
+}
+
+function statusOf(code: ErrorCode): number {
+  switch (code) {
+    case 'MALFORMED_PAYMENT':
+      return 400
+    case 'FILTER_REFUSED':
+      return 403
+    case 'POOL_NOT_FOUND':
+      return 404
+    case 'METHOD_NOT_ALLOWED':
+      return 405
+    case 'PAYMENT_TOO_LARGE':
+      return 413
+    case 'UNSUPPORTED_MEDIA_TYPE':
+      return 415
+    case 'BAD_PAYMENT':
+    case 'BAD_TRANSACTION':
+      return 422
+    case 'OVERLOADED':
+    case 'POOL_HALTED':
+    case 'FILTER_SILENT':
+    case 'UNAVAILABLE':
+    case 'CLOSED':
+      return 503
+    default:
+      return 500
+  }
+}
