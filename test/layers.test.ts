@@ -12,7 +12,7 @@ const ROOMS: Record<string, string[]> = {
   'shared/bip270': ['shared/base', 'shared/transaction', 'shared/ledger'],
   'shared/aws': ['shared/base', 'shared/blobs', 'shared/queue', 'shared/store'],
   'shared/blobs': ['shared/base', 'shared/aws'],
-  'shared/queue': ['shared/base', 'shared/aws', 'shared/blobs', 'shared/store'],
+  'shared/queue': ['shared/base', 'shared/aws', 'shared/blobs', 'shared/ledger', 'shared/store'],
   'shared/store': ['shared/base', 'shared/aws', 'shared/blobs', 'shared/ledger', 'shared/transaction'],
   'shared/config': ['shared/base', 'shared/ledger', 'shared/transaction'],
   'shared/base': [], // the files of the folder itself: errors, clock, retry …
