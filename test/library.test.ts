@@ -422,7 +422,7 @@ describe('handlers', () => {
     const events: TxEvent[] = []
     pool.on('tx', (e) => {
       const plain = JSON.parse(JSON.stringify(e))
-      expect(Object.keys(plain)).toEqual(['path', 'key', 'hash', 'seq', 'id', 'at', 'source', 'hops', 'payment', 'parsed'])
+      expect(Object.keys(plain)).toEqual(['path', 'key', 'kind', 'hash', 'seq', 'id', 'at', 'source', 'hops', 'payment', 'parsed'])
       expect(structuredClone(e)).toEqual(plain)
       expect({ ...e }).toEqual(plain)
       expect(inspect(e, { depth: 9 })).toBe(inspect(plain, { depth: 9 }))
@@ -534,7 +534,7 @@ describe('an Overpool', () => {
     await expect(post(pool, 'x', 'cofee')).rejects.toThrow('no pool named "cofee"; this machine has: coffee, tea')
     expect(await codeOf(() => pool.get({ path: 'tea', hash: '00'.repeat(32) }))).toBe('ENTRY_NOT_FOUND')
     expect(await codeOf(() => pool.on('txs' as 'tx', () => {}))).toBe('BAD_ARGUMENT')
-    expect(() => pool.off('txs' as 'tx', () => {})).toThrow('there are tx and error')
+    expect(() => pool.off('txs' as 'tx', () => {})).toThrow('there are tx, status, block, reorg, error')
   })
 
   it('has a folder alone, says who has it, and works when the other one is gone', async () => {

@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import zlib from 'node:zlib' // not by names: on a Node without zstd the import itself would fail before anybody can say that it is too old
 import type { Block } from '../../ledger/block.ts'
 import { type Blocks, PAGE_BYTES } from '../blocks.ts'
 import type { SqliteFile } from './file.ts'
@@ -79,7 +79,7 @@ export class SqliteBlocks implements Blocks {
 /** The bytes of a block as they are written. */
 function compressed({ count, bytes }: Block): Uint8Array {
   if (!count || bytes.length < COMPRESS_BYTES) return bytes
-  const frame = zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL } })
+  const frame = zlib.zstdCompressSync(bytes, { params: { [zlib.constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL } })
   return frame.length < bytes.length ? frame : bytes
 }
 
@@ -88,7 +88,7 @@ function whole<T extends Block | undefined>(block: T): T {
   // What a peer signed that is no block (count 0) may begin in any way, and is never compressed.
   if (!block?.count || !isFrame(block.bytes)) return block
   try {
-    return { ...block, bytes: zstdDecompressSync(block.bytes, { chunkSize: 2 * block.bytes.length }) } // which it mostly fits into
+    return { ...block, bytes: zlib.zstdDecompressSync(block.bytes, { chunkSize: 2 * block.bytes.length }) } // which it mostly fits into
   } catch {
     return block // damaged: whoever decodes it says so, and says which block it is
   }
