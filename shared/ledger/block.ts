@@ -4,7 +4,7 @@ import { decodeEntry, entryOf } from './entry.ts'
 import type { Entry } from './kinds.ts'
 import { asMap, badBlock, decodeStrict, isUint } from './values.ts'
 
-/** A block holds at most this many entries and bytes, except a single larger entry (DESIGN, Formats). */
+/** A block holds at most this many entries and bytes, except a single larger entry (docs/design.md, Formats). */
 export const MAX_BLOCK_ENTRIES = 256
 export const MAX_BLOCK_BYTES = 256 * 1024
 

@@ -7,7 +7,7 @@ import { type Blocks, PAGE_BYTES } from '../blocks.ts'
 import { PARTITION } from './partitions.ts'
 import { type Item, type Key, nothingStandsThere, number, type Table, text } from './table.ts'
 
-/** A block of more bytes lies in S3: above 8 KiB that is cheaper, and one partition takes 1 MB of writes a second (DESIGN, Formats). */
+/** A block of more bytes lies in S3: above 8 KiB that is cheaper, and one partition takes 1 MB of writes a second (docs/design.md, Formats). */
 const INLINE_BYTES = 16 * 1024
 /** Blobs that one call reads at a time. */
 const WIDTH = 16
