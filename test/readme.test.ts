@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { folderLayout, readRunning } from '../local/folder.ts'
@@ -7,10 +7,13 @@ import { sampleTransaction } from '../shared/transaction/sample.ts'
 import { Project, pay, REPOSITORY } from './cli/project.ts'
 import { until } from './machine/machine.ts'
 
-// The README cannot rot: its commands are run, its code is run, and what comes is compared with what it shows.
+// The pages cannot rot: their commands are run, their code is run, and the outcome is compared with what they show.
 
-const README = readFileSync(join(REPOSITORY, 'README.md'), 'utf8')
-const blocks = [...README.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language, text]) => ({ language, text: text! }))
+const page = (path: string) => readFileSync(join(REPOSITORY, path), 'utf8')
+const CLI = page('docs/cli.md')
+const REFERENCE = page('docs/reference.md')
+const PAGES = [page('README.md'), page('docs/tutorial.md'), REFERENCE, CLI, page('docs/network.md')].join('\n')
+const blocks = [...PAGES.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language, text]) => ({ language, text: text! }))
 
 interface Shown {
   command: string
@@ -24,7 +27,7 @@ const shown: Shown[] = blocks
   .map((part) => ({ command: part.slice(0, part.indexOf('\n')), output: part.slice(part.indexOf('\n') + 1) }))
 const showing = (prefix: string) => shown.find(({ command }) => command.startsWith(prefix))!
 
-/** Source files that the README writes, by the path in their first line. */
+/** Source files that the pages write, by the path in their first line. */
 const sources = blocks.filter(({ language }) => language === 'ts').map(({ text }) => ({ file: /^\/\/ (\S+)\n/.exec(text)![1]!, text }))
 
 /** Output without what differs from run to run. */
@@ -39,8 +42,8 @@ function shape(output: string): string {
     .trim()
 }
 
-describe('the README', () => {
-  it('shows what npm start prints, and its curl line works as it is pasted', async () => {
+describe('the README and the docs', () => {
+  it('show what npm start prints, with a curl line that works as it is pasted', async () => {
     await using project = Project.template()
     const machine = project.run('npm', ['start'], { env: { OVERPOOL_DIR: join(project.dir, '.overpool') }, cwd: REPOSITORY })
     await machine.says(/Ctrl-C stops/)
@@ -53,13 +56,13 @@ describe('the README', () => {
     expect(await machine.stop('SIGINT'), 'npm passes it on').toBe(0)
   })
 
-  it('shows how npm test ends', () => {
+  it('show how npm test ends', () => {
     expect(showing('npm test').output).toMatch(
       /^ Test Files {2}\d+ passed \(\d+\)\n {6}Tests {2}\d+ passed \(\d+\)\n {3}Duration {2}[\d.]+s .*\n$/,
     )
   })
 
-  it('shows what its curl line is answered', async () => {
+  it('show the answer to the curl line of the tutorial', async () => {
     await using project = Project.template()
     const machine = await project.start()
     const { command, output } = showing('curl')
@@ -72,7 +75,7 @@ describe('the README', () => {
     expect((await project.result('tail', 'mypool')).out.trim().split('\n')).toHaveLength(1)
   })
 
-  it('has handlers and configs that work when they are saved, one after the other, while the machine runs', async () => {
+  it('have handlers and configs that work when they are saved, one after the other, while the machine runs', async () => {
     await using project = Project.template()
     const machine = await project.start()
     const save = async (n: number) => {
@@ -111,7 +114,7 @@ describe('the README', () => {
     expect(await machine.stop()).toBe(0)
   })
 
-  it('shows what the commands print', async () => {
+  it('show what the commands print', async () => {
     await using project = Project.template()
     const machine = await project.start()
     await pay(`${machine.url}/mypool`, sampleTransaction('the first'))
@@ -128,7 +131,7 @@ describe('the README', () => {
     }
   })
 
-  it('has a program that runs', async () => {
+  it('have a program that runs', async () => {
     await using project = new Project()
     const program = blocks
       .find(({ language }) => language === 'js')!
@@ -148,20 +151,37 @@ describe('the README', () => {
     expect(existsSync(folderLayout(join(project.dir, '.overpool')).seed)).toBe(true)
   })
 
-  it('has every setting of a pool, with its default', () => {
+  it('have every setting of a pool, with its default', () => {
     for (const [setting, value] of Object.entries(checkSettings({}, ''))) {
       const shownDefault = typeof value === 'string' ? `\`'${value}'\`` : value!.toLocaleString('en')
-      expect(README).toContain(`| \`${setting}\` | ${shownDefault} |`)
+      expect(REFERENCE).toContain(`| \`${setting}\` | ${shownDefault} |`)
     }
   })
 
-  it('has every command', async () => {
+  it('have every command', async () => {
     await using project = new Project()
     const { out } = await project.result('--help')
     const commands = [...out.matchAll(/^ {2}([a-z]+)(?: \[options\]| <| {2})/gm)].map(([, name]) => name!)
     expect(commands.length).toBeGreaterThan(6)
-    const table = README.slice(README.indexOf('## The command line'), README.indexOf('## When a handler fails'))
     for (const name of commands.filter((each) => each !== 'help' && each !== 'overpool'))
-      expect(table).toMatch(new RegExp(`^\\|.*\`${name}[ \`]`, 'm'))
+      expect(CLI).toMatch(new RegExp(`^\\|.*\`${name}[ \`]`, 'm'))
+  })
+
+  it('link to pages and headings that exist', () => {
+    const pages = ['README.md', ...readdirSync(join(REPOSITORY, 'docs')).map((name) => `docs/${name}`)]
+    const anchors = (text: string) =>
+      [...text.matchAll(/^#+ (.+)$/gm)].map(([, title]) =>
+        title!
+          .toLowerCase()
+          .replace(/[^\p{L}\p{N} _-]/gu, '')
+          .replaceAll(' ', '-'),
+      )
+    for (const path of pages) {
+      for (const [, target, anchor] of page(path).matchAll(/\]\(([^)#:]*)(?:#([^)]+))?\)/g)) {
+        const file = target ? join(path, '..', target) : path
+        expect(existsSync(join(REPOSITORY, file)), `${path} links to ${file}`).toBe(true)
+        if (anchor) expect(anchors(page(file)), `${path} links to ${file}#${anchor}`).toContain(anchor)
+      }
+    }
   })
 })

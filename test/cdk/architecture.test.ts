@@ -9,7 +9,7 @@ import { defaultResources, type Resource } from './synth.ts'
 // docs/architecture.md cannot rot: its resources are those of the template, its prices those of test/aws/prices.ts.
 
 const DOC = readFileSync(join(REPOSITORY, 'docs/architecture.md'), 'utf8')
-const README = readFileSync(join(REPOSITORY, 'README.md'), 'utf8')
+const COST = readFileSync(join(REPOSITORY, 'docs/cost.md'), 'utf8')
 const rows = [...DOC.matchAll(/^\|(?!---)(.*)\|$/gm)].map(([, cells]) => cells!.split('|').map((cell) => cell.trim()))
 
 let resources: Record<string, Resource>
@@ -82,12 +82,12 @@ describe('the page on what stands on AWS', () => {
     expect(bold(row('**sum**')[3]!)).toBeCloseTo(sum(byPayments.map(({ dollars }) => dollars)), 1)
   })
 
-  it('says what the README says', () => {
+  it('agrees with docs/cost.md', () => {
     const [, ...perMillion] = row('**$ per million**')
-    expect(README).toContain(`| $ per million payments | ${perMillion.map((cell) => bold(cell).toFixed(2)).join(' | ')} |`)
+    expect(COST).toContain(`| $ per million payments | ${perMillion.map((cell) => bold(cell).toFixed(2)).join(' | ')} |`)
     const [, , list, afterFree] = row('**a month at rest**')
-    expect(README).toContain(`A month in which nobody pays is $${bold(list!).toFixed(2)}, or $${bold(afterFree!).toFixed(2)} `)
-    expect(README).toContain(`list prices of us-east-1, ${PRICED}`)
+    expect(COST).toContain(`A month in which nobody pays is $${bold(list!).toFixed(2)}, or $${bold(afterFree!).toFixed(2)} `)
+    expect(COST).toContain(`list prices of us-east-1, ${PRICED}`)
   })
 })
 
