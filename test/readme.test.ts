@@ -1,10 +1,12 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { folderLayout, readRunning } from '../local/folder.ts'
 import { checkSettings } from '../shared/config/config.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
-import { Project, pay, REPOSITORY } from './cli/project.ts'
+import { type Program, Project, pay, REPOSITORY } from './cli/project.ts'
 import { until } from './machine/machine.ts'
 
 // The pages cannot rot: their commands are run, their code is run, and the outcome is compared with what they show.
@@ -13,22 +15,24 @@ const page = (path: string) => readFileSync(join(REPOSITORY, path), 'utf8')
 const CLI = page('docs/cli.md')
 const REFERENCE = page('docs/reference.md')
 const PAGES = [page('README.md'), page('docs/tutorial.md'), REFERENCE, CLI, page('docs/network.md')].join('\n')
-const blocks = [...PAGES.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language, text]) => ({ language, text: text! }))
+const blocksOf = (text: string) => [...text.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language, code]) => ({ language, text: code! }))
+const blocks = blocksOf(PAGES)
 
 interface Shown {
   command: string
   output: string
 }
 
-/** The commands of the console blocks, each with the output that is shown below it. */
-const shown: Shown[] = blocks
-  .filter(({ language }) => language === 'console')
-  .flatMap(({ text }) => text.split(/^\$ /m).slice(1))
-  .map((part) => ({ command: part.slice(0, part.indexOf('\n')), output: part.slice(part.indexOf('\n') + 1) }))
-const showing = (prefix: string) => shown.find(({ command }) => command.startsWith(prefix))!
+/** The commands of a console block, each with the output that is shown below it. */
+function commandsOf(text: string): Shown[] {
+  return text
+    .split(/^\$ /m)
+    .slice(1)
+    .map((part) => ({ command: part.slice(0, part.indexOf('\n')), output: part.slice(part.indexOf('\n') + 1) }))
+}
 
-/** Source files that the pages write, by the path in their first line. */
-const sources = blocks.filter(({ language }) => language === 'ts').map(({ text }) => ({ file: /^\/\/ (\S+)\n/.exec(text)![1]!, text }))
+const shown: Shown[] = blocks.filter(({ language }) => language === 'console').flatMap(({ text }) => commandsOf(text))
+const showing = (prefix: string) => shown.find(({ command }) => command.startsWith(prefix))!
 
 /** Output without what differs from run to run. */
 function shape(output: string): string {
@@ -40,6 +44,95 @@ function shape(output: string): string {
     .replace(/\d+ bytes/g, 'N bytes')
     .replace(/^> .*\n+/gm, '') // npm's own
     .trim()
+}
+
+/** A UDP port that nobody uses. */
+async function freePort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  const { port } = socket.address()
+  socket.close()
+  await once(socket, 'close')
+  return port
+}
+
+/** Somebody who does what docs/tutorial.md says. */
+class Tutorial {
+  readonly #project = Project.template()
+  readonly #overpool = `${process.execPath} ${join(REPOSITORY, 'cli/main.ts')}`
+  /** The machine of `npm start`. */
+  #machine: Program | undefined
+  /** The machine that was started last. */
+  #started: Program | undefined
+  /** What the page shows and is another in each run: addresses, txids, keys; with what it is in this run. */
+  readonly #here = new Map<string, string>()
+
+  /** The page's text with the addresses, txids and keys of this run. */
+  #inThisRun(text: string): string {
+    return [...this.#here].reduce((written, [shown, here]) => written.replaceAll(shown, here), text)
+  }
+
+  #command(command: string): string {
+    return this.#inThisRun(command)
+      .replace(/^npm start/, `${this.#overpool} start`)
+      .replace('npx overpool', this.#overpool)
+      .replace(/PORT=\d+/, 'PORT=0') // any free one
+  }
+
+  /** Saves a file. The machine loads it, unless it belongs to another machine or has settings that are read at the start. */
+  async save(text: string): Promise<void> {
+    const [, file] = /^\/\/ (\S+)\n/.exec(text)!
+    const loads = () => this.#machine!.err.match(/overpool: (not )?reloaded/g) ?? []
+    const before = loads().length
+    this.#project.write(file!, this.#inThisRun(text))
+    if (file!.startsWith('ben') || text.includes('network:')) return
+    const after = await until(loads, (all) => all.length > before)
+    expect(after.at(-1), this.#machine!.err).toBe('overpool: reloaded')
+  }
+
+  /** Starts a program, and compares what it prints at its start. A machine that runs is killed before. */
+  async start(command: string, output: string): Promise<void> {
+    const isMachine = command === 'npm start'
+    const [, port] = /--port (\d+)/.exec(command) ?? []
+    if (port) this.#here.set(port, String(await freePort()))
+    if (isMachine) await this.#machine?.stop('SIGKILL')
+    const program = this.#project.run('sh', ['-c', `exec env ${this.#command(command)}`])
+    if (!port) this.#started = program // a DHT node prints no more than that it runs
+    await program.says(/Ctrl-C stops/)
+    expect(shape(program.out), command).toBe(shape(output))
+    const address = /[\d.]+:\d+/
+    this.#here.set(address.exec(output)![0], address.exec(program.out)![0])
+    if (isMachine) this.#machine = program
+  }
+
+  /** Runs a command until it ends, and compares what it prints; one that only reads is run until it prints that. */
+  async type(command: string, output: string): Promise<void> {
+    const onlyReads = /overpool (pools|status|tail|verify)/.test(command)
+    const end = performance.now() + 60_000
+    let out: string
+    do {
+      const program = this.#project.run('sh', ['-c', this.#command(command)])
+      await program.ended()
+      out = program.out
+    } while (onlyReads && shape(out) !== shape(output) && performance.now() < end)
+    expect(shape(out), command).toBe(shape(output))
+    const hashes = (text: string) => text.match(/\b[0-9a-f]{64}\b/g) ?? []
+    for (const [i, shown] of hashes(output).entries()) this.#here.set(shown, hashes(out)[i]!)
+  }
+
+  /** Waits until the machine that was started last has printed these lines, in this order. */
+  async prints(text: string): Promise<void> {
+    const missing = () => {
+      const lines = shape(text).split('\n')
+      for (const line of shape(this.#started!.out).split('\n')) if (line === lines[0]) lines.shift()
+      return lines
+    }
+    await until(missing, (lines) => lines.length === 0, 60_000)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#project[Symbol.asyncDispose]()
+  }
 }
 
 describe('the README and the docs', () => {
@@ -75,43 +168,17 @@ describe('the README and the docs', () => {
     expect((await project.result('tail', 'mypool')).out.trim().split('\n')).toHaveLength(1)
   })
 
-  it('have handlers and configs that work when they are saved, one after the other, while the machine runs', async () => {
-    await using project = Project.template()
-    const machine = await project.start()
-    const save = async (n: number) => {
-      const before = machine.err.match(/overpool: reloaded/g)?.length ?? 0
-      project.write(sources[n]!.file, sources[n]!.text)
-      await machine.says(new RegExp(`(overpool: reloaded[\\s\\S]+?){${before + 1}}|not reloaded`))
-      expect(machine.err).not.toContain('not reloaded')
+  it('have a tutorial whose steps, done one after the other, print what it shows', { timeout: 240_000 }, async () => {
+    await using tutorial = new Tutorial()
+    for (const { language, text } of blocksOf(page('docs/tutorial.md'))) {
+      if (language === 'ts') await tutorial.save(text)
+      if (language === 'text') await tutorial.prints(text)
+      if (language !== 'console') continue
+      for (const { command, output } of commandsOf(text)) {
+        if (/^npm start|overpool (start|dht)/.test(command)) await tutorial.start(command, output)
+        else await tutorial.type(command, output)
+      }
     }
-    const post = (pool: string, text: string, memo?: string) => pay(`${machine.url}/${pool}`, sampleTransaction(text), memo)
-    expect(sources.map(({ file }) => file)).toEqual([
-      'functions/handlers/main.ts',
-      'functions/handlers/main.ts',
-      'overpool.config.ts',
-      'overpool.config.ts',
-    ])
-
-    await save(0)
-    expect(await post('mypool', 'edited')).toBe(200)
-    await machine.says(/^mypool #0 pays 0 sat to false$/m)
-
-    await save(1)
-    expect(await post('mypool', 'loop', 'a walk')).toBe(200)
-    await machine.says(/^step 3 of a walk$/m)
-    expect(machine.out.match(/^step .+$/gm)).toEqual([0, 1, 2, 3].map((hops) => `step ${hops} of a walk`))
-
-    await save(2)
-    const refused = await fetch(`${machine.url}/mypool`, {
-      method: 'POST',
-      body: Buffer.from(JSON.stringify({ transaction: sampleTransaction('x') })),
-    })
-    expect([refused.status, await refused.json()]).toEqual([403, expect.objectContaining({ memo: 'say in the memo what you pay for' })])
-    expect(await post('mypool', 'filtered', 'a coffee')).toBe(200)
-
-    await save(3)
-    for (const pool of ['mypool', 'coffee', 'orders']) expect(await post(pool, 'to each')).toBe(200)
-    expect(await machine.stop()).toBe(0)
   })
 
   it('show what the commands print', async () => {
