@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import type { RemoteMachine } from '../client/remote.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import type { TxEvent } from '../shared/machine/event.ts'
+import type { LedgerEvent } from '../shared/machine/event.ts'
+import type { Kinds } from '../shared/machine/pools.ts'
 import { nextEntry, type Redriven } from '../shared/machine/progress.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { Verified } from '../sidecar/cores/verify.ts'
@@ -58,19 +59,20 @@ function readTransaction(from: string | undefined): string {
 
 export async function tail(
   pool: string,
-  flags: { number: number; follow?: boolean },
+  flags: { number: number; follow?: boolean; kinds?: Kinds },
   { where, out }: CommandContext,
   signal: AbortSignal,
 ): Promise<void> {
   await withMachine(where, async (machine) => {
     const { pools } = machine
-    const events = await pools.tail({ path: pool, size: flags.number })
+    const { kinds = ['tx'] } = flags
+    const events: LedgerEvent[] = await pools.tail({ path: pool, size: flags.number, kinds })
     for (const event of events) out.show(event, lineOf(event))
     if (!events.length && !flags.follow) out.say(`no entries in ${pool}`)
     let next = events.length ? events.at(-1)!.seq + 1 : await pools.length(pool)
     while (flags.follow && !signal.aborted) {
       await machine.changed(LOOK_MS, signal)
-      for await (const event of pools.read({ path: pool, from: next })) {
+      for await (const event of pools.read({ path: pool, from: next, kinds })) {
         out.show(event, lineOf(event))
         next = event.seq + 1
       }
@@ -196,6 +198,26 @@ function redriven({ handler, pool, dead, stoppedAt, skipped }: Redriven, later: 
   return `${handler} tries again ${what.join(' and ')}${later}`
 }
 
-function lineOf({ seq, at, hash, source, hops, payment: { memo } }: TxEvent): string {
-  return `#${seq}  ${new Date(at).toISOString()}  ${hash}  ${source}${hops ? ` +${hops}` : ''}${memo === undefined ? '' : `  ${JSON.stringify(memo)}`}`
+/** An entry as a line: its number and time, then what its kind says. */
+function lineOf(event: LedgerEvent): string {
+  return `#${event.seq}  ${new Date(event.at).toISOString()}  ${detailsOf(event)}`
+}
+
+function detailsOf(event: LedgerEvent): string {
+  switch (event.kind) {
+    case 'tx': {
+      const { hash, source, hops, payment } = event
+      return `${hash}  ${source}${hops ? ` +${hops}` : ''}${payment.memo === undefined ? '' : `  ${JSON.stringify(payment.memo)}`}`
+    }
+    case 'commit':
+      return `commit  ${count(event.of.length, 'transaction', 'transactions')} to broadcast`
+    case 'status':
+      return `status  ${event.of.txid} is ${event.status}${event.reason === undefined ? '' : `: ${event.reason}`}`
+    case 'block':
+      return `block  ${event.height}  ${event.hash}  ${count(event.count, 'transaction', 'transactions')} of this pool`
+    case 'reorg':
+      return `reorg  ${count(event.undone.length, 'block', 'blocks')} taken back, down to ${event.to.height}`
+    case 'unknown':
+      return `${event.named}  of a kind that this version does not know`
+  }
 }

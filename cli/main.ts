@@ -4,6 +4,8 @@ import { resolve } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
+import { KINDS, type Kind } from '../shared/ledger/kinds.ts'
+import type { Kinds } from '../shared/machine/pools.ts'
 import * as commands from './commands.ts'
 import * as network from './network.ts'
 import { outOf } from './out.ts'
@@ -101,9 +103,10 @@ program
   .description('show the newest entries')
   .option('-n, --number <entries>', 'how many', whole, 10)
   .option('-f, --follow', 'go on with those that come')
+  .option('--kinds <kinds>', "which kinds of entries: a list such as tx,status, or 'all'", kinds)
   .addHelpText(
     'after',
-    '\nA line is: number, time, txid, source (with the steps since a loop began), memo. With --json it is the event that handlers get.',
+    '\nA line is: number, time, txid, source (with the steps since a loop began), memo. With --json it is the event that handlers get. Without --kinds it shows transactions.',
   )
   .action((pool, flags) => commands.tail(pool, flags, context(), untilInterrupted()))
 
@@ -262,6 +265,13 @@ function nodes(text: string, before: string[] = []): string[] {
 
 function from(text: string): 'start' | 'now' | number {
   return text === 'start' || text === 'now' ? text : whole(text)
+}
+
+function kinds(text: string): Kinds {
+  const names = text.split(',')
+  if (text === 'all') return text
+  if (names.every((name) => (KINDS as readonly string[]).includes(name))) return names as Kind[]
+  throw new InvalidArgumentError(`kinds are 'all', or some of ${KINDS.join(', ')}`)
 }
 
 function whole(text: string): number {

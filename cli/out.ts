@@ -19,12 +19,17 @@ const LINE_MS = 1_000
 
 export function outOf(json: boolean): Out {
   return {
-    show: (value, text) => console.log(json ? JSON.stringify(value) : text),
+    show: (value, text) => console.log(json ? JSON.stringify(value, asHex) : text),
     say: (text) => {
       if (!json) console.log(text)
     },
     progress: (done, unit) => (json ? { show() {}, end() {} } : progressOn(process.stderr, done, unit)),
   }
+}
+
+/** Bytes in an answer are shown as hex. */
+function asHex(_: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value
 }
 
 /** A state that is reached sooner than the first one is due is not shown: what takes no time needs no progress. */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { readEnv } from '../shared/config/env.ts'
 import { STALE_MS } from './heartbeat.ts'
 
-// The container's health check: ends with 1 unless the sidecar beside it has touched its file lately.
+// The container's health check. It exits with 1 unless the sidecar has touched its file lately.
 const file = join(readEnv('health').WORK_DIR ?? '/work', 'alive')
 const mtime = statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0
 process.exitCode = Date.now() - mtime < STALE_MS ? 0 : 1

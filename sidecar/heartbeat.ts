@@ -1,13 +1,13 @@
 import { utimesSync, writeFileSync } from 'node:fs'
 import type { Clock } from '../shared/clock.ts'
 
-/** The file is touched so often, and something is said every so many times. */
+/** How often the file is touched, ms; a log line is written at every so many touches. */
 const BEAT_MS = 5_000
 const SAID_EACH = 12
-/** A file that is older than this belongs to a sidecar that stands still, ms. */
+/** A file older than this belongs to a stuck sidecar, ms. */
 export const STALE_MS = 30_000
 
-/** Touches a file for as long as the loops move, for the container's health check (`health.ts`), and says once a minute that it is there. */
+/** Touches a file while the loops make progress, for the container's health check (`health.ts`), and logs once a minute that the sidecar is alive. */
 export function beat(file: string, clock: Clock, look: () => { moves: boolean; say: () => void }): { stop: () => void } {
   const stopped = new AbortController()
   writeFileSync(file, '')

@@ -1,19 +1,19 @@
 import type { Clock } from '../shared/clock.ts'
 import type { Stores } from '../shared/store/port.ts'
 
-/** A lease that is not renewed is another's after this time, ms: so long nobody works after a task has died without a word. */
+/** A lease that is not renewed is free after this time, ms. After a task dies without releasing it, nobody works for so long. */
 export const LEASE_MS = 20_000
-/** Parts of it: it is renewed so often; asked for so often while another has it, or when nobody has answered. */
+/** As parts of the lease time: how often it is renewed; how often it is asked for while another task holds it or nobody answers. */
 const RENEW = 1 / 4
 const ASK = 1 / 20
-/** It counts as lost so long before it ends: what is under way can be finished before another has it, whose clock may not be ours. */
+/** It counts as lost this part of the time before it ends: work under way finishes before another task gets it, even if clocks differ. */
 const GRACE = 1 / 4
 
 export interface LeaseOptions {
   stores: Pick<Stores, 'leases'>
   clock: Clock
   shard: string
-  /** names this process among all that ever ask */
+  /** a name that no other process ever uses */
   owner: string
   /** how long it holds, ms */
   leaseMs: number
@@ -22,18 +22,18 @@ export interface LeaseOptions {
 }
 
 /**
- * The right to work on a shard. It keeps two sidecars from doing the same work, during a deployment above all; that they cannot do harm if both believe that
- * they have it is the condition on blocks (Promise 1).
+ * The right to work on a shard. It keeps two sidecars from doing the same work, above all during a deployment. If both believe that they hold it, the condition on
+ * blocks keeps the ledger right (Promise 1).
  */
 export class Lease {
-  /** resolves when it is lost: another has it, or it could not be renewed in time, and is to be another's in `graceMs` */
+  /** resolves when it is lost: another task holds it, or it was not renewed in time and another may get it in `graceMs` */
   readonly lost: Promise<void>
   readonly graceMs: number
   readonly #options: LeaseOptions
   readonly #released = new AbortController()
   #asking: Promise<unknown> = Promise.resolve()
 
-  /** Waits until the lease is ours; undefined if it was given up before. */
+  /** Waits until the lease is ours; undefined if the signal was aborted before. */
   static async acquire(options: LeaseOptions, signal: AbortSignal): Promise<Lease | undefined> {
     const { clock, leaseMs } = options
     while (!signal.aborted) {
@@ -56,7 +56,7 @@ export class Lease {
     const { signal } = this.#released
     for (let waitMs = leaseMs * RENEW; ; ) {
       await clock.sleep(Math.max(0, Math.min(waitMs, ends - clock.now())), signal)
-      if (signal.aborted) return new Promise(() => {}) // given back, not lost
+      if (signal.aborted) return new Promise(() => {}) // released, not lost
       const asked = clock.now()
       if (asked >= ends) return
       const late = new AbortController()
@@ -70,16 +70,16 @@ export class Lease {
     }
   }
 
-  /** Gives it back: who waits for it has it when it asks next. */
+  /** Releases it: a waiting task gets it at its next try. */
   async release(): Promise<void> {
     const { stores, shard, owner } = this.#options
     this.#released.abort()
-    await this.#asking // or it would take it again
+    await this.#asking // a request under way would take it again
     await stores.leases.release(shard, owner)
   }
 }
 
-/** Asks for it, or for more time; undefined if nobody knows, which is no yes. */
+/** Asks for the lease, or for more time; undefined if there was no answer, which counts as no. */
 async function ask({ stores, shard, owner, leaseMs, report }: LeaseOptions): Promise<boolean | undefined> {
   try {
     return await stores.leases.take(shard, owner, leaseMs)

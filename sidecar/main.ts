@@ -20,19 +20,19 @@ import { lineOf, type SidecarReport } from './report.ts'
 import { readSecretSeed } from './seed.ts'
 import { Sidecar } from './sidecar.ts'
 
-/** Pools of the config that are taken side by side at the start. */
+/** How many pools of the config are opened at a time at the start. */
 const CONFIGURED_TOGETHER = 8
-/** Receives and deletes of the ingress queue wait so long for company: SQS bills by the request. */
+/** Receives and deletes of the ingress queue are gathered for this time, ms: SQS bills by the request. */
 const GATHER_MS = 50
-/** So does the next block of a pool that takes twenty posts a second or more: its handlers hear of them up to so much later, at two thirds of the price. */
+/** A pool with twenty posts a second or more gathers its next block for 200 ms: handlers are called up to that much later, at two thirds of the price. */
 const BUSY = { entries: 4, ms: 200 }
-/** On AWS every look costs: for blocks of another writer and lost bells, and for what callers want of the network, ms. */
+/** Every check costs requests on AWS. How often to sweep for other writers' blocks and lost bells, and to check the desired state, ms. */
 const SWEEP_MS = 30_000
 const LOOK_MS = 5_000
-/** What is under way when the task is told to stop has so long, ms: ECS kills it after 60 s (cdk/sidecar.ts). */
+/** Work under way has this time to finish after SIGTERM, ms: ECS kills the task after 60 s (cdk/sidecar.ts). */
 const STOP_MS = 50_000
 
-// The container of one shard: takes its posts into the ledger, keeps the hypercores and speaks to the swarm, for as long as it has the lease.
+// The container of one shard. While it holds the lease it writes the shard's posts into the ledger, signs the hypercores and speaks to the swarm.
 const env = readEnv('sidecar')
 const log = new Logger({ serviceName: 'sidecar' })
 const shards = Number(env.SHARDS)
@@ -55,7 +55,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   })
 }
 
-/** Ends the process in good order or not: the next one need not wait for what hangs. */
+/** Ends the process after `ms` even if something hangs, so that the next one need not wait. */
 function endWithin(ms: number): void {
   setTimeout(() => process.exit(1), ms).unref()
 }
@@ -80,7 +80,7 @@ function report(said: SidecarReport): void {
 
 let sidecar: Sidecar | undefined
 const heart = beat(join(disk, 'alive'), systemClock, () => {
-  const moves = sidecar?.moves ?? true // one that waits for the lease has nothing to move
+  const moves = sidecar?.moves ?? true // while it waits for the lease it counts as moving
   const mb = Math.round(process.memoryUsage.rss() / 1e6)
   return { moves, say: () => log.info('alive', { kind: 'alive', working: sidecar !== undefined, blocks, entries, mb }) }
 })
@@ -124,7 +124,7 @@ if (lease) {
     log.info('working', { kind: 'working', machine: opened.id, pools: pools.length })
     await lost
   }
-  // One that is told to stop, or has lost its lease, does not first take what it has not taken yet: a pool may take long.
+  // After SIGTERM or a lost lease it opens no further pools: that may take long.
   if (!stopping.signal.aborted) await Promise.race([work(), lost, once(stopping.signal, 'abort')])
   await opened.close()
   await Promise.all([ingress.close(), ...handlers.map(({ queue }) => queue.close())])

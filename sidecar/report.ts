@@ -1,30 +1,30 @@
 import { type OverpoolError, reasonOf } from '../shared/errors.ts'
 
-/** What the sidecar has to say to the person on call. Entry files log it; the domain only emits. */
+/** What the sidecar reports to the person on call. Only entry files log it. */
 export type SidecarReport =
-  /** a step failed and is being tried again */
+  /** a step failed and is retried */
   | { kind: 'retrying'; pool: string; step: string; error: unknown }
-  /** nothing is appended to this pool any more until an operator acts */
+  /** the pool is halted: nothing is appended until an operator acts */
   | { kind: 'halted'; pool: string; error: OverpoolError }
-  /** a handler that ran twice posted something else the second time: the first stands */
+  /** a handler that ran twice posted another transaction the second time: the first stands */
   | { kind: 'post-differs'; pool: string; id: string; kept: string; dropped: string }
-  /** a message in the ingress queue that this program did not write, or for a pool that is not there */
+  /** a message in the ingress queue that this program did not write, or for a pool that does not exist */
   | { kind: 'bad-message'; error: unknown }
-  /** what a peer signed as a block is none: it has no entries, and the next one is taken */
+  /** an invalid block of a peer: it counts as having no entries, and the next one is taken */
   | { kind: 'passed-over'; pool: string; n: number; problem: string }
-  /** there is no network to be had with the settings that were given */
+  /** the network cannot be joined with these settings */
   | { kind: 'no-network'; error: OverpoolError }
   | { kind: 'block'; pool: string; n: number; entries: number }
 
 export type Report = (report: SidecarReport) => void
 
-/** A report as a line for people; undefined where all is well. */
+/** A report as a line for people; undefined if nothing is wrong. */
 export function lineOf(report: SidecarReport): string | undefined {
   switch (report.kind) {
     case 'block':
       return undefined
     case 'retrying':
-      return `${report.pool ? `pool ${report.pool}: ` : ''}${report.step} failed and is tried again: ${reasonOf(report.error)}`
+      return `${report.pool ? `pool ${report.pool}: ` : ''}${report.step} failed; it is retried: ${reasonOf(report.error)}`
     case 'halted':
       return `pool ${report.pool} is halted: ${reasonOf(report.error)}`
     case 'passed-over':

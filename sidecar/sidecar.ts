@@ -15,7 +15,7 @@ import { DirectIngress } from './writer/direct-ingress.ts'
 import type { Ringer } from './writer/effects.ts'
 import { IngressConsumer, type IngressConsumerOptions } from './writer/ingress-consumer.ts'
 
-/** Pools that are opened side by side when the machine starts. */
+/** How many pools are opened at a time when the machine starts. */
 const OPENED_TOGETHER = 8
 
 export interface SidecarOptions {
@@ -24,17 +24,17 @@ export interface SidecarOptions {
   clock: Clock
   /** 32 bytes, the machine's one secret */
   seed: Uint8Array
-  /** where the seed is, for a person who has to put the right one there */
+  /** where the seed is kept, for the error that names it */
   seedPlace: string
   /** folder of the hypercores: a cache */
   cores: string
   network: NetworkSettings
-  /** pools that are there before the first post is taken: one for a pool that is not would be set aside */
+  /** pools to create before the first post is received: a post for a missing pool would be set aside */
   pools?: string[]
   ringers: (pool: PoolName) => Ringer[]
   batchMs: (pool: string) => number
   report: Report
-  /** of many shards this one, with these pools; default: there is one, and it has all of them */
+  /** this shard, and the pools that it owns; default: one shard owns all */
   shard?: { index: number; owns: (pool: string) => boolean }
   /** see PoolWriter, PoolNetwork */
   busy?: IngressConsumerOptions['busy']
@@ -48,20 +48,20 @@ interface SidecarParts {
   network: PoolNetwork
 }
 
-/** Keeps the ledger of a machine, or of one shard of it: the writers of its pools, their hypercores and their part in the network. Whoever opens it closes it. */
+/** Runs the ledger of a machine, or of one shard: the writers of its pools, their hypercores and the network. The caller that opens it closes it. */
 export class Sidecar {
-  /** what is wanted of the pools: written by callers, and by the config */
+  /** the desired state of the pools */
   readonly control: MachineControl
   readonly #options: SidecarOptions
   readonly #cores: CoreStore
   readonly #consumer: IngressConsumer
-  /** for posts that are made in this process */
+  /** the ingress for posts of this process */
   readonly ingress: Ingress
   readonly #network: PoolNetwork
   readonly #keys = new Map<string, string>()
   #stopping: Promise<void> | undefined
 
-  /** Opens every pool's writer, in the background and the newest first: what an earlier process left half done is done now. */
+  /** Opens every pool's writer in the background, the newest pool first, and finishes what an earlier process left undone. */
   static async open(options: SidecarOptions): Promise<Sidecar> {
     const { stores, clock, seed, pools = [] } = options
     const createdAt = clock.now()
@@ -94,7 +94,7 @@ export class Sidecar {
     const { report, shard } = this.#options
     const pools = all.filter(({ path, kind }) => kind !== 'peer' && (shard?.owns(path) ?? true))
     for (const pool of pools) this.#checkKey(pool)
-    // A few at a time: what is read of each meanwhile is in memory.
+    // A few at a time: each holds its blocks in memory meanwhile.
     const open = ({ path }: PoolControl) =>
       this.#consumer.writer(path).catch((error) => {
         if (!this.#stopping) report({ kind: 'retrying', pool: path, step: 'open', error })
@@ -126,17 +126,17 @@ export class Sidecar {
     return machineKeyPair(seed, shard?.index).publicKey.toString('hex')
   }
 
-  /** Whether its loops move: one that waits for the mirror or a queue does not. */
+  /** Whether its loops make progress: a loop that hangs in a store or a queue does not. */
   get moves(): boolean {
     return this.#consumer.moves
   }
 
-  /** Why nothing is appended to a pool any more, if so. */
+  /** Why a pool is halted, if it is. */
   halted(path: string): OverpoolError | undefined {
     return this.#consumer.halted(path)
   }
 
-  /** Makes a pool if there is none. */
+  /** Creates a pool if it does not exist. */
   async make(path: string): Promise<PoolControl> {
     const { stores, clock, seed } = this.#options
     const there = this.#keys.has(path) ? await stores.control.read(path) : undefined
@@ -145,7 +145,7 @@ export class Sidecar {
     return pool
   }
 
-  /** Opens a pool that is made; resolves when it takes posts, and what is wanted of it holds durably. */
+  /** Opens a pool and applies its settings. Resolves when it takes posts and its desired state is stored. */
   async configure(pool: PoolControl, { encrypt, publish: published }: Pick<PoolConfig, 'encrypt' | 'publish'>): Promise<PoolControl> {
     const changed = encryption(pool, encrypt)
     if (changed) await this.#options.stores.control.update(pool.path, changed)
@@ -156,23 +156,23 @@ export class Sidecar {
     return taken
   }
 
-  /** Follows the peers' pools of a config, as far as they are this shard's; no more those that an earlier config named and this one does not. */
+  /** Subscribes to the peers' pools of a config that this shard owns; ends subscriptions that only an earlier config named. */
   syncSubscriptions(config: Pick<OverpoolConfig, 'subscribe'>): Promise<void> {
     return this.control.syncSubscriptions(config, this.#options.shard?.owns)
   }
 
-  /** Resolves when the network has taken the announcement of a published pool. */
+  /** Resolves when the DHT has accepted the announcement of a published pool. */
   async announced({ path, desired }: PoolControl, signal: AbortSignal): Promise<void> {
     checkPublished({ path, desired })
     await this.#network.announced(path, signal)
   }
 
-  /** Rings for handlers whose pools have changed. */
+  /** Rings for handlers that lag, such as one that has just begun. */
   async ringAgain(): Promise<void> {
     await Promise.all([this.#consumer.bells.ringAgain(), this.#network.bells.ringAgain()])
   }
 
-  /** Stops in this order: receives no more, puts what is in hand, lets the effects go out, leaves the network. What is left is redone by the next start. */
+  /** Stops receiving, puts the posts in hand, finishes the effects, then leaves the network. The next start repeats the rest. */
   stop(): Promise<void> {
     this.#stopping ??= this.#consumer.stop().then(() => this.#network.stop())
     return this.#stopping
@@ -185,7 +185,7 @@ export class Sidecar {
   }
 }
 
-/** Opens the hypercores, and sets the consumer of posts and the network to work. */
+/** Opens the hypercores, and starts the ingress consumer and the network. */
 function startParts({ cores: folder, seed, network: settings, shard, ...options }: SidecarOptions): SidecarParts {
   const { stores, ingress, ringers, clock, report, batchMs, busy, sweepMs, lookMs } = options
   const owns = shard?.owns

@@ -9,64 +9,64 @@ import type { Signed } from '../../shared/store/control.ts'
 import { Fetcher } from './fetcher.ts'
 import { type Tree, TreeHash } from './signed.ts'
 
-/** Bytes of blocks that the cores' store holds in memory before it makes a file of them, all pools together. Its own 64 MB make nothing faster here. */
+/** Bytes that the cores' store buffers in memory before it writes a file, all pools together. Its default of 64 MB makes nothing faster here. */
 const WRITE_BUFFER = 4 * 1024 * 1024
 /**
- * Blocks that are asked for at once: at least, and at most where answers take long. Hypercore's own least is 16; with 32 a reader on a fast line needs a tenth less
- * time, with more it needs more again.
+ * How many blocks are requested at once: at least, and at most when answers take long. Hypercore's default minimum is 16. With 32 a reader on a fast line needs a tenth
+ * less time; with more, it needs more time again.
  */
 const IN_FLIGHT: [number, number] = [32, 512]
 
-/** A hypercore, to be read. */
+/** A hypercore for reading. */
 export interface ReadCore {
-  /** blocks that its publisher has signed, as far as we have heard */
+  /** blocks that the publisher has signed, as far as we know */
   readonly length: number
   /** Whether block n is here. */
   has(n: number): Promise<boolean>
-  /** Block n; of a peer's core, when it has come. It fails when the core is closed. */
+  /** Block n. Of a peer's core it waits until the block arrives. It fails when the core is closed. */
   get(n: number): Promise<Uint8Array>
   /** 64 hex */
   treeHash(length?: number): Promise<string>
-  /** What the publisher has signed of the whole log as it stands here, if it has blocks. */
+  /** The publisher's signature over the whole log as it is here; undefined for an empty log. */
   signed(): Promise<Signed | undefined>
   close(): Promise<void>
 }
 
 /** The signed log of one pool of ours. It follows the mirror: block n of the core and item n of the mirror are the same bytes (Promise 1). */
 export interface PoolCore extends Pick<ReadCore, 'length' | 'has' | 'get' | 'treeHash' | 'close'> {
-  /** Appends blocks, the first of which is number `from`; refuses any other place than the end. */
+  /** Appends blocks, the first of which is block `from`. It refuses any place but the end. */
   append(from: number, blocks: Uint8Array[]): Promise<void>
-  /** An empty tree, to see what hash the core would have with other blocks. */
+  /** An empty tree, to compute the hash that the core would have with other blocks. */
   tree(): Tree
 }
 
-/** The log of a pool that somebody else signs, as far as it has come here. */
+/** The log of a peer's pool, as far as it has arrived. */
 export interface PeerCore extends ReadCore {
-  /** how often the publisher has taken blocks back: never, if it keeps its promises */
+  /** how often the publisher has taken blocks back; 0 for an honest one */
   readonly fork: number
-  /** Resolves when somebody who has it has told us how long it is; false if it was closed meanwhile. */
+  /** Resolves to true when a peer has told us the length; to false if the core was closed before. */
   heard(): Promise<boolean>
   /**
-   * Has blocks from number n on fetched, those to come too: a live tail without it is one round trip a block.
-   * @returns what is worth waiting for when many are missing: a good number of them is here
+   * Downloads blocks from number n on, future ones included. Without it each live block costs a round trip.
+   * @returns a promise to wait for when many blocks are missing: it resolves when a good number of them is here
    */
   fetch(n: number): Promise<void> | undefined
 }
 
-/** What may happen to a core that somebody else signs. */
+/** Events of a peer's core. */
 export interface PeerCoreEvents {
   /** the publisher has signed more */
   grew: () => void
-  /** what must never happen: conflict, truncation, a closed core */
+  /** called on events that must never happen: conflict, truncation, a closed core */
   alarm: (what: string) => void
 }
 
-/** The keys of a pool, made from the machine's seed and the pool's name: the same seed gives the same pool again on an empty disk. */
+/** The keys of a pool, derived from the machine's seed and the pool's name: the same seed gives the same pool on an empty disk. */
 export interface PoolKeys {
-  /** 64 hex, what others subscribe to */
+  /** 64 hex: others subscribe to it */
   key: string
   discoveryKey: string
-  /** 64 hex, what an encrypted pool's subscribers need besides */
+  /** 64 hex: subscribers of an encrypted pool need it as well */
   secret: string
   manifest: Manifest
   keyPair: KeyPair
@@ -90,20 +90,20 @@ function derived(seed: Uint8Array, purpose: string): Buffer {
   return createHmac('sha256', seed).update(purpose).digest()
 }
 
-/** All hypercores of a machine, in one folder. It holds no secret: blocks are signed with keys that stay in memory. */
+/** All hypercores of a machine, in one folder. The folder holds no secret: the signing keys stay in memory. */
 export class CoreStore {
   readonly #store: Corestore
   readonly #seed: Uint8Array
 
   constructor(folder: string, seed: Uint8Array, options: { readOnly?: boolean } = {}) {
-    // The store would refuse a folder that was copied or restored, lest it signs another ledger. It is the mirror that keeps us from that (Promise 1).
+    // Corestore refuses a copied or restored folder, since it could sign a second ledger. Here the mirror prevents that (Promise 1).
     this.#store = new Corestore(Hypercore.defaultStorage(folder, { ...options, allowBackup: true, writeBufferSize: WRITE_BUFFER }))
     this.#seed = seed
   }
 
   /**
    * Opens the core of one of our pools.
-   * @param alarm is told of what must never happen to a core and what nobody can do who has not its key: conflict, truncation
+   * @param alarm called on conflict and truncation: they must never happen, and only the key's holder can cause them
    */
   async open(
     path: string,
@@ -129,14 +129,14 @@ export class CoreStore {
     return opened
   }
 
-  /** Opens a core to read what is here of it. */
+  /** Opens a core to read the blocks that are here. */
   async read(key: string, secret: string | undefined): Promise<ReadCore> {
     const core = this.#get(key, secret)
     await core.ready()
     return new OpenCore(core)
   }
 
-  /** A core as the swarm replicates it: a session of its own, to be closed by who asked. */
+  /** A core for the swarm to replicate: a session of its own, which the caller closes. */
   async replica(key: string, { isOurs }: { isOurs: boolean }): Promise<Hypercore> {
     const core = this.#get(key)
     await core.ready()
@@ -145,8 +145,8 @@ export class CoreStore {
   }
 
   /**
-   * Removes a hypercore that is to be made again: one of ours, which nobody may have seen, from the mirror; a peer's, from the network. All who had it open have
-   * closed it. (Hypercore's own `purge` calls a method that its version 11 has lost.)
+   * Removes a hypercore that will be rebuilt: one of ours from the mirror, a peer's from the network. Every session of it is closed before.
+   * (Hypercore's own `purge` calls a method that version 11 no longer has.)
    */
   async purge(key: string): Promise<void> {
     const session = this.#get(key)
@@ -155,7 +155,7 @@ export class CoreStore {
     const { storage } = core
     await session.close()
     if (core.hasSession()) throw new OverpoolError('UNAVAILABLE', `the hypercore ${key} is still open`, { retryable: true })
-    await core.close() // the store would keep it in memory for some seconds more
+    await core.close() // otherwise the store keeps it in memory for some seconds
     await storage.store.deleteCore(storage.core)
   }
 
@@ -174,8 +174,8 @@ export class CoreStore {
 }
 
 /**
- * Nobody else signs it, so it takes its length from nobody: one that is behind the mirror, its disk having been lost, would take it from those who follow it, and go on after
- * blocks that it lacks. (An option of hypercore's that Corestore does not pass on.)
+ * A core of ours takes its length from nobody. After a lost disk it is behind the mirror; if it took the length from its subscribers, it would go on after blocks that it
+ * lacks. (An option of hypercore that Corestore does not pass on.)
  */
 function growsByUsAlone(core: Hypercore): void {
   core.core.replicator.eagerUpgrade = false
@@ -201,13 +201,13 @@ class OpenCore implements ReadCore {
   }
 
   async treeHash(length?: number): Promise<string> {
-    // `core.treeHash` would first have the newest block fetched, for as long as its publisher is away: its hash is here as soon as its length is known.
+    // `core.treeHash` would first download the newest block, and wait while the publisher is away. Its hash is known as soon as the length is.
     return (await Hypercore.treeHashFromStorage(this.core, length)).toString('hex')
   }
 
   async signed(): Promise<Signed | undefined> {
     const { length, manifest, state } = this.core
-    const { signature } = state // of this length, read in the same moment
+    const { signature } = state // read at the same moment as the length
     const signer = manifest?.signers[0]?.publicKey
     if (!length || !signature || !signer) return undefined
     return {

@@ -1,11 +1,11 @@
 import type Hypercore from 'hypercore'
 import type { Download } from 'hypercore'
 
-/** A window has at most so many blocks, and about so many bytes. */
+/** The size of a window: at most this many blocks, and about this many bytes. */
 const WINDOW_BLOCKS = 512
 const WINDOW_BYTES = 4 * 1024 * 1024
 const WINDOW_LEAST = 16
-/** Windows that are fetched at once: one to be worked on when it is here, and the next. */
+/** How many windows are downloaded at once: the one in use, and the next. */
 const WINDOWS = 2
 
 interface Window {
@@ -14,8 +14,8 @@ interface Window {
 }
 
 /**
- * Has a peer's blocks fetched in about the order in which they are needed. Of a long range hypercore takes the blocks at random, the first of them perhaps last,
- * and in order (`linear`) it needs nearly twice the time: so what is far behind is fetched a window at a time, at random within it.
+ * Downloads a peer's blocks in about the order in which they are needed. Hypercore downloads a long range in random order, the first block perhaps last; in order
+ * (`linear`) it needs nearly twice the time. So a subscription that is far behind downloads one window after another, in random order within each.
  */
 export class Fetcher {
   readonly #core: Hypercore
@@ -26,12 +26,12 @@ export class Fetcher {
     this.#core = core
   }
 
-  /** Fetches from block n on. @returns when the window that n is in has come; undefined if nothing but the newest blocks is missing */
+  /** Downloads from block n on. @returns resolves when the window of block n is here; undefined if only the newest blocks are missing */
   fetch(n: number): Promise<void> | undefined {
     const { length } = this.#core
     if (length - n <= WINDOW_LEAST) {
       this.#drop(Number.POSITIVE_INFINITY)
-      this.#tail ??= this.#core.download({ start: n, end: -1 }) // with each length that is announced the newest block comes without being asked for
+      this.#tail ??= this.#core.download({ start: n, end: -1 }) // new blocks are then sent without being requested
       return undefined
     }
     this.#tail?.destroy()

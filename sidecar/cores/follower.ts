@@ -6,9 +6,9 @@ import type { Report } from '../report.ts'
 import { retrying } from '../retrying.ts'
 import type { PoolCore } from './core.ts'
 
-/** Blocks appended at once at most, and kept in memory until then; what is beyond is read from the mirror. */
+/** At most this many blocks are appended at once, and kept in memory until then; further ones are read from the mirror. */
 const APPEND_BLOCKS = 64
-/** After blocks of so many entries the next ones are appended no sooner than after this time, ms, unless they are as many as that: each time costs a signature. */
+/** After blocks with `entries` entries or more, the next append waits `ms`, unless that many entries wait again: each append costs a signature. */
 const BUSY = { entries: 8, ms: 20 }
 
 export interface FollowerOptions {
@@ -20,7 +20,7 @@ export interface FollowerOptions {
   appended: () => void
 }
 
-/** Makes the core follow the mirror: it appends nothing but what the mirror holds, in order, in the background (Promise 1). */
+/** Appends the mirror's blocks to the core, in order, in the background, and nothing else (Promise 1). */
 export class CoreFollower {
   readonly #options: FollowerOptions
   readonly #wake = new Wake()
@@ -38,7 +38,7 @@ export class CoreFollower {
     this.#wake.wake()
   }
 
-  /** Sets it to work. */
+  /** Starts the loop. */
   begin(): void {
     this.#running = this.#run()
   }
@@ -60,7 +60,7 @@ export class CoreFollower {
       }
       await untilDone('append', async () => {
         await this.#untilMore()
-        const from = core.length // asked at each try: an append may have worked though it failed
+        const from = core.length // read at each try: a failed append may have worked
         const blocks = this.#takeRecent(from) ?? (await stores.blocks.read(path, from, APPEND_BLOCKS))
         if (this.#halted) return
         if (blocks.reduce((sum, { count }) => sum + count, 0) >= BUSY.entries) this.#busyAt = clock.now()
@@ -73,7 +73,7 @@ export class CoreFollower {
     }
   }
 
-  /** Under load, waits for a while, so that many small blocks are appended together. */
+  /** Under load it waits, so that many small blocks are appended together. */
   async #untilMore(): Promise<void> {
     const { core, clock } = this.#options
     const left = this.#length - core.length < APPEND_BLOCKS ? timeLeft(clock, this.#busyAt, BUSY.ms) : 0
@@ -91,10 +91,10 @@ export class CoreFollower {
     this.#halted = true
   }
 
-  /** Appends what the mirror has, as far as it works, and stops. */
+  /** Appends the remaining blocks, as far as possible, and stops. */
   async stop(): Promise<void> {
     this.#stopped.abort()
     this.#wake.wake()
-    await this.#running.catch(() => {}) // the mirror holds it: the next start appends it
+    await this.#running.catch(() => {}) // the next start appends what is missing
   }
 }

@@ -24,7 +24,7 @@ export interface Tree {
   readonly value: string
 }
 
-/** The tree hash of the first blocks in a pool's mirror; undefined if it has not so many. @param tree an empty one */
+/** The tree hash of the first `length` blocks in a pool's mirror; undefined if it has fewer. @param tree an empty one */
 export async function treeHashOf(
   { blocks: stored }: Pick<Stores, 'blocks'>,
   path: string,
@@ -41,8 +41,8 @@ export async function treeHashOf(
 }
 
 /**
- * The tree hash of a hypercore, computed from its blocks alone: what is kept in a mirror can be held against what was signed, whatever
- * became of the core. An encrypted core's blocks are encrypted first, as the core does it.
+ * The tree hash of a hypercore, computed from its blocks alone. So the mirror can be compared with what was signed, even without the core.
+ * Blocks of an encrypted core are encrypted first, as the core does it.
  */
 export class TreeHash implements Tree {
   readonly #encryption: { encrypt(n: number, padded: Uint8Array, fork: number, core: { compat: boolean }): void } | undefined

@@ -7,12 +7,12 @@ import type { Receipt } from '../../shared/store/receipts.ts'
 import type { ReadCore } from './core.ts'
 import { isSignedBy, TreeHash } from './signed.ts'
 
-/** Problems are listed up to this number; all are counted. */
+/** At most this many problems are listed; all are counted. */
 const MAX_LISTED = 20
 /** Blocks read at once. */
 const PAGE = 64
 
-/** A hypercore that lies on a disk which is not reached from here: what was last reported of it is all that is known. */
+/** A hypercore on a disk that cannot be reached from here. Only its last report is known. */
 export const ELSEWHERE = Symbol('elsewhere')
 
 export interface Verified {
@@ -23,30 +23,30 @@ export interface Verified {
   /** of all blocks */
   bytes: number
   receipts: number
-  /** blocks in the hypercore, or of one elsewhere what was last reported; fewer than in the mirror when it has not caught up, which is no problem */
+  /** blocks in the hypercore; for one elsewhere, as last reported. Fewer than in the mirror while it catches up, which is no problem */
   coreLength: number
-  /** blocks of a peer's that have no entries, because they are no blocks */
+  /** invalid blocks of a peer: they count as having no entries */
   passedOver: number
   /** of the hypercore, 64 hex, if it has blocks */
   treeHash?: string
-  /** so many blocks, as they are in the mirror, are proved to be what the pool's key has signed */
+  /** the first so many blocks of the mirror are proved to be signed by the pool's key */
   signedBlocks: number
-  /** of a hypercore elsewhere: so many blocks, as they are in the mirror, have the tree hash that was last reported of it */
+  /** for a hypercore elsewhere: the first so many blocks of the mirror have the tree hash that was last reported */
   reportedBlocks?: number
   problems: number
   /** the first of them, in words */
   listed: string[]
 }
 
-/** How far a verification has come: entries that it has looked at, of those that there were when it began. */
+/** How far a verification has come: entries checked, and entries in all when it began. */
 export interface Progress {
   done: number
   total: number
 }
 
 /**
- * Reads a pool from its first block to its last: do mirror, hypercore and receipts agree, and has the pool's key signed what is in the mirror (Promise 1)?
- * What was last reported of the hypercore, when it was there to be seen, has to be in the mirror still.
+ * Reads a pool from its first block to its last. Do mirror, hypercore and receipts agree, and has the pool's key signed the mirror (Promise 1)?
+ * What was last reported of the hypercore must still be in the mirror.
  * @param core undefined if there is none yet
  * @param secret the encryption key of an encrypted pool
  * @param progress is called after each page of blocks
@@ -101,7 +101,7 @@ export async function verifyPool(
       if (block.count) entries.push(...checkEntries(block, problem))
       else verified.passedOver++
       verified.entries += block.count
-      next = block.count ? block.first + block.count : undefined // nobody knows how many entries a block had that is none
+      next = block.count ? block.first + block.count : undefined // an invalid block does not say how many entries it had
     }
     verified.receipts += await checkReceipts(pool, entries, stores, problem)
     progress?.({ done: lengthOf(blocks.at(-1)).entries, total })
@@ -121,7 +121,7 @@ function checkSigned(key: string, signed: Signed, tree: TreeHash, verified: Veri
   else verified.signedBlocks = signed.length
 }
 
-/** A core that is to be made again, encrypted or from another mirror, will have another tree hash; a peer's pool is held against what its publisher signed. */
+/** Compares the mirror with the last report of the core. A core to be rebuilt will have another tree hash; a peer's pool is compared with its publisher's signature instead. */
 function checkReported(
   { kind, coreLength, treeHash, rebuild }: PoolControl,
   tree: TreeHash,
@@ -162,7 +162,7 @@ function checkEntries(block: Block, problem: (what: string) => void): Receipt[] 
   }
 }
 
-/** @returns how many receipts there are. Those of the newest blocks may still be on their way: after the checkpoint none is missed */
+/** @returns how many receipts were found. Receipts of blocks after the checkpoint may still be missing */
 async function checkReceipts(pool: PoolControl, entries: Receipt[], stores: Stores, problem: (what: string) => void): Promise<number> {
   const found = await stores.receipts.find(pool.path, entries)
   for (const [i, { key, seq, block }] of entries.entries()) {

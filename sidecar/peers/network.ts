@@ -12,7 +12,7 @@ import type { IngressConsumer } from '../writer/ingress-consumer.ts'
 import { Subscription } from './subscription.ts'
 import type { Swarm } from './swarm.ts'
 
-/** How often handlers whose cursor lags in a followed pool are looked for, ms. A writer does so for its own pool. */
+/** How often it looks for handlers that lag in a subscription, ms. A writer does so for its own pool. */
 const SWEEP_MS = 5_000
 
 export interface PoolNetworkOptions {
@@ -23,25 +23,25 @@ export interface PoolNetworkOptions {
   ringers: (pool: PoolName) => Ringer[]
   clock: Clock
   report: Report
-  /** the pools that are ours to offer and to follow, of those in the mirror; default all */
+  /** whether a pool is this shard's to publish or to subscribe to; default: all are */
   owns?: (pool: string) => boolean
-  /** how often it is looked whether callers want something else, ms (default 1,000) */
+  /** how often the desired state is read, ms (default 1,000) */
   lookMs?: number
 }
 
-/** A pool that takes part in the network: one of ours, or a peer's. */
+/** A pool in the network: a published one of ours, or a subscription. */
 interface Member {
   core: Hypercore
   subscription?: Subscription
   /** the machines that may have it */
   allow: string | undefined
-  /** what it cannot be changed in while it is a member */
+  /** settings that need leaving and joining again when they change */
   terms: string
 }
 
-/** Makes of the network what callers want of it, as they wrote it into the control items; and writes there how it stands. */
+/** Brings the network to the desired state in the control items, and writes the actual state there. */
 export class PoolNetwork {
-  /** the effects of the pools that are followed */
+  /** the effects of the subscriptions */
   readonly bells = new Bells()
   readonly #options: PoolNetworkOptions
   readonly #members = new Map<string, Member>()
@@ -72,7 +72,7 @@ export class PoolNetwork {
     }
   }
 
-  /** Looks now: resolves when what is wanted has been begun. */
+  /** Reads the desired state now; resolves when its changes have begun. */
   look(): Promise<void> {
     this.#looking = this.#looking
       .then(() => this.#look())
@@ -99,7 +99,7 @@ export class PoolNetwork {
     const member = this.#members.get(path)
     if (member && (pool.rebuild || !isDesired(pool) || member.subscription?.halted || member.terms !== termsOf(pool))) {
       await this.#leave(path, member)
-      return this.#begin((await this.#options.stores.control.read(path))!) // whether it is halted has been written meanwhile
+      return this.#begin((await this.#options.stores.control.read(path))!) // it may have been halted meanwhile
     }
     await this.#begin(pool)
   }
@@ -139,7 +139,7 @@ export class PoolNetwork {
     await core.close()
   }
 
-  /** How the pool stands, written when it is something else than last time. */
+  /** Writes the actual state of a pool if it has changed. */
   async #describe({ path, network }: PoolControl): Promise<void> {
     const { stores, swarm, clock } = this.#options
     const member = this.#members.get(path)
@@ -163,7 +163,7 @@ export class PoolNetwork {
     throw new OverpoolError('CLOSED', `"${path}" was not announced before the end`)
   }
 
-  /** Leaves the network, and lets the effects of what has come go out. */
+  /** Leaves the network, and finishes the effects of blocks that have arrived. */
   async stop(): Promise<void> {
     this.#stopped.abort()
     await this.#running

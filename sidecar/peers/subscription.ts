@@ -12,14 +12,14 @@ import type { Bells } from '../writer/bells.ts'
 import { type CoreState, Effects, type Ringer } from '../writer/effects.ts'
 import { type CheckedBlock, checkPeerBlock } from './peer-block.ts'
 
-/** Blocks, and about so many bytes, that are put into the mirror at once at most. */
+/** At most this many blocks, and about this many bytes, are put into the mirror at once. */
 const PAGE_BLOCKS = 512
 const PAGE_BYTES = 4 * 1024 * 1024
-/** A subscription from now on looks at so many of the newest blocks for the sequence number. */
+/** A subscription from 'now' looks for the sequence number in this many of the newest blocks. */
 const MAX_TRIES = 16
-/** Blocks that are read from the disk at once: each may be large. */
+/** How many blocks are read from the disk at once: each may be large. */
 const READ_BLOCKS = 16
-/** Far behind, it is waited so long for a fuller page, ms: a commit for many costs little more than one for a few. */
+/** When it is far behind it waits this long for a fuller page, ms: a commit of many blocks costs little more than one of a few. */
 const GATHER_MS = 250
 
 export interface SubscriptionOptions {
@@ -29,13 +29,13 @@ export interface SubscriptionOptions {
   ringers: () => Ringer[]
   clock: Clock
   report: Report
-  /** where its effects are found by whoever has to ring again */
+  /** the registry that rings again for lagging handlers */
   bells?: Bells
 }
 
 /**
- * Follows a peer's pool: each block that its publisher has signed goes into the mirror and has its effects, as a block of ours does, but nothing is appended
- * (steps 1 and 3 of a payment's way). It goes on where the mirror ends, so whenever it dies nothing is skipped and nothing comes twice.
+ * Follows a peer's pool. Each block that the publisher has signed goes into the mirror and has its effects, like a block of ours; nothing is appended. It goes on where
+ * the mirror ends, so nothing is skipped or doubled when the process dies.
  */
 export class Subscription implements CoreState {
   readonly key: string
@@ -46,9 +46,9 @@ export class Subscription implements CoreState {
   readonly #wake: Wake
   #running = Promise.resolve()
   #length: number
-  /** the sequence number that comes next; undefined while none is known */
+  /** the next sequence number; undefined while it is not known */
   #next: number | undefined
-  /** no block has been taken yet: if this one is nonsense, the key is wrong */
+  /** no block has been taken yet: if the first one is unreadable, the key is wrong */
   #isFirst: boolean
   /** the block before was passed over */
   #gap = false
@@ -57,9 +57,9 @@ export class Subscription implements CoreState {
   #stopping = false
   readonly #stopped = Promise.withResolvers<never>()
   #halted: OverpoolError | undefined
-  /** resolves when the mirror says that it is halted */
+  /** resolves when the halt is stored */
   #marked: Promise<void> | undefined
-  /** length of what is kept of the publisher's signatures */
+  /** length of the log whose signature is stored */
   #signedLength: number
 
   static async open(options: SubscriptionOptions): Promise<Subscription> {
@@ -103,7 +103,7 @@ export class Subscription implements CoreState {
     })
   }
 
-  /** Sets it to work. */
+  /** Starts it. */
   #start(checkpoint: number): void {
     this.#effects.begin()
     this.#running = this.#run(checkpoint).catch((error) => {
@@ -111,12 +111,12 @@ export class Subscription implements CoreState {
     })
   }
 
-  /** Why it is not followed any more, if so. */
+  /** Why the subscription is halted, if it is. */
   get halted(): OverpoolError | undefined {
     return this.#halted
   }
 
-  /** How it stands: what the publisher has signed, as far as we have heard, and what was passed over. */
+  /** Its state: the publisher's length, as far as we know, and the blocks that were passed over. */
   get state(): Pick<Network, 'remoteLength' | 'skipped' | 'lastSkipped'> {
     return { remoteLength: this.#core.length, ...(this.#skipped && { skipped: this.#skipped, lastSkipped: this.#lastSkipped }) }
   }
@@ -135,12 +135,12 @@ export class Subscription implements CoreState {
     }
   }
 
-  /** What may wait for the publisher; the end does not. */
+  /** Work that may wait for the publisher; `stop` ends the wait. */
   #untilStopped<T>(work: Promise<T>): Promise<T> {
     return Promise.race([work, this.#stopped.promise])
   }
 
-  /** Blocks that an earlier process has put, but whose effects it may not have seen through. */
+  /** Repeats the effects of blocks that an earlier process has put and perhaps not finished. */
   async #redoEffects(checkpoint: number): Promise<void> {
     const { stores } = this.#options
     for (let n = checkpoint; n < this.#length && !this.#stopping; ) {
@@ -155,8 +155,8 @@ export class Subscription implements CoreState {
   }
 
   /**
-   * The publisher's log must go on from what it was: never another block in the place of one that we have. Where the hypercore has been removed, the newest of
-   * ours is fetched again for that: its proof tells the tree hash of all before it.
+   * The publisher's log must continue the one we have. If the hypercore was removed, our newest block is downloaded again for this check: its proof gives the tree hash
+   * of all blocks before it.
    */
   async #compare(): Promise<void> {
     const core = this.#core
@@ -173,14 +173,14 @@ export class Subscription implements CoreState {
     )
   }
 
-  /** Of what is in the mirror. */
+  /** The tree hash of the mirror. */
   #treeHash(): Promise<string | undefined> {
     const { stores, pool } = this.#options
     const tree = () => new TreeHash({ key: this.key, secret: pool.desired?.secret })
     return this.#untilDone('open', () => treeHashOf(stores, this.key, this.#length, tree()))
   }
 
-  /** Finds the first block, where the subscription does not begin with the pool's own. False if it was stopped meanwhile. */
+  /** Finds the first block of a subscription that does not begin with the pool's first. False if it was stopped meanwhile. */
   async #begin(): Promise<boolean> {
     const { pool, stores } = this.#options
     const from = pool.desired?.from ?? 'start'
@@ -194,7 +194,7 @@ export class Subscription implements CoreState {
     return true
   }
 
-  /** Behind the newest block. The newest of its last ones that can be read says which entry comes next, or one before it. */
+  /** The place after the newest block. The newest readable block says which entry comes next, or an earlier one. */
   async #end(): Promise<{ block: number; seq: number }> {
     const block = this.#core.length
     for (let n = block - 1; n >= Math.max(0, block - MAX_TRIES); n--) {
@@ -204,7 +204,7 @@ export class Subscription implements CoreState {
     return { block, seq: 0 }
   }
 
-  /** The last block that begins with `seq` or before. */
+  /** The last block that begins at `seq` or before. */
   async #find(seq: number): Promise<{ block: number; seq: number }> {
     let low = 0
     for (let high = this.#core.length; high - low > 1; ) {
@@ -231,7 +231,7 @@ export class Subscription implements CoreState {
     }
   }
 
-  /** The next block when it has come, and those after it that are here already. */
+  /** The next block, when it has arrived, and the ones after it that are already here. */
   async #fetch(): Promise<Uint8Array[]> {
     const core = this.#core
     const coming = core.fetch(this.#length)
@@ -286,7 +286,7 @@ export class Subscription implements CoreState {
     return this.#core.length
   }
 
-  /** What the publisher has signed is kept when all of it is in the mirror; of a log that is followed no more, what was kept before stands. */
+  /** The publisher's signature is stored when all blocks that it covers are in the mirror. After a halt the stored one stays. */
   async describe(): Promise<PoolPatch> {
     if (this.#halted) return {}
     const coreLength = this.#core.length
@@ -302,18 +302,18 @@ export class Subscription implements CoreState {
     const { stores, report } = this.#options
     this.#halted = new OverpoolError('POOL_HALTED', why, { cause })
     report({ kind: 'halted', pool: this.key, error: this.#halted })
-    this.#marked = this.#untilDone('halt', () => stores.control.update(this.key, { halted: why })).catch(() => {}) // the next start may see it again
+    this.#marked = this.#untilDone('halt', () => stores.control.update(this.key, { halted: why })).catch(() => {}) // the next start may find the fault again
     this.#wake.wake()
   }
 
-  /** Takes no more blocks, lets the effects of those that it has taken go out. The core is closed last: the checkpoint tells of it. */
+  /** Takes no more blocks and finishes the effects. The core is closed last, since the checkpoint reports it. */
   async stop(): Promise<void> {
     this.#stopping = true
-    this.#stopped.promise.catch(() => {}) // there may be nobody who waits
+    this.#stopped.promise.catch(() => {}) // perhaps nobody waits for it
     this.#stopped.reject(new OverpoolError('CLOSED', 'the subscription is stopped'))
     this.#wake.wake()
     await this.#running
-    await this.#marked // whoever stops it looks there whether to follow it again
+    await this.#marked // the caller reads it to decide whether to subscribe again
     await this.#effects.stop()
     await this.#core.close()
   }

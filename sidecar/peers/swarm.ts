@@ -9,28 +9,28 @@ import { OverpoolError } from '../../shared/errors.ts'
 import { hex } from '../../shared/ledger/values.ts'
 import { backoff } from '../../shared/retry.ts'
 
-/** Machines connected at once at most. Those beyond are let go, unless one that has nothing to do with us can go in their place. */
+/** At most this many machines are connected. Further ones are disconnected, unless a connected machine that shares no pool with us can go instead. */
 const MAX_CONNECTIONS = 256
-/** A machine that asks for more pools than this that are none of its business is let go. */
+/** A machine that asks for more than this many pools that it may not have is disconnected. */
 const MAX_STRANGE_ASKS = 1_000
-/** A machine that answers nothing for so long is taken for dead, ms: the transport by itself would wait for up to 18 s until its next process is seen. */
+/** A machine that does not answer for this time counts as dead, ms. The transport alone would take up to 18 s to notice its next process. */
 const SILENT_MS = 4_000
-/** Between two looks whether connected machines still answer, and the longest time in which they are asked nothing, ms. */
+/** How often it checks that connected machines answer, and the longest time without asking them, ms. */
 const PULSE_MS = 1_000
-/** Leaving takes about 30 ms a pool; after this time the rest is left to time-outs at the other side, ms. */
+/** Leaving takes about 30 ms a pool. After this time, ms, the other side's time-outs do the rest. */
 const LEAVE_MS = 3_000
-/** What is not there (a network, a publisher, a machine) is tried again after so long, ms, doubling up to the most. */
+/** A network, publisher or machine that cannot be reached is tried again after this time, ms, doubling up to the most. */
 const TRY_MS = 500
 const TRY_MOST_MS = 30_000
 
-/** A pool that is shared with the network. */
+/** A pool that this machine shares. */
 export interface Share {
   core: Hypercore
-  /** we have it: others find us; else we look for others that have it */
+  /** true: announce it, so that others find us; false: look for machines that have it */
   announce: boolean
-  /** only these machines get it, by their public keys (64 hex) */
+  /** only these machines may get it: public keys, 64 hex */
   allow?: string[]
-  /** a machine to go to straight for it, by its public key (64 hex) */
+  /** a machine to connect to directly for it: public key, 64 hex */
   peer?: string
 }
 
@@ -42,8 +42,8 @@ interface Place extends Share {
 }
 
 /**
- * This machine in the peer-to-peer network. On each connection it replicates the pools that were shared, and no others; a pool that was not is never
- * offered, whoever asks for it. It begins with the first share: a machine that shares nothing opens no socket.
+ * This machine in the peer-to-peer network. On each connection it replicates the shared pools and no others, whatever the other side asks for. It starts with the first
+ * share: a machine that shares nothing opens no socket.
  */
 export class Swarm {
   readonly #keyPair: KeyPair
@@ -56,10 +56,10 @@ export class Swarm {
   #swarm: Hyperswarm | undefined
   /** why there is no network, if there is none */
   #problem: string | undefined
-  /** when there is a network, or at the end */
+  /** resolves when there is a network, or at the end */
   readonly #opened = Promise.withResolvers<void>()
 
-  /** @param failed is told when there is no network to be had with these settings */
+  /** @param failed called when the network cannot be joined with these settings */
   constructor(keyPair: KeyPair, network: NetworkSettings, clock: Clock, failed: (error: OverpoolError) => void) {
     this.#keyPair = keyPair
     this.#network = network
@@ -67,7 +67,7 @@ export class Swarm {
     this.#failed = failed
   }
 
-  /** Shares a pool: on the connections that there are at once, and with those that find us from now on. The announcement goes on in the background. */
+  /** Shares a pool, on current connections and on later ones. The announcement goes on in the background. */
   share(share: Share): void {
     const place: Place = { ...share, announced: false, left: new AbortController() }
     this.#places.set(hex(share.core.discoveryKey), place)
@@ -95,7 +95,7 @@ export class Swarm {
       )
   }
 
-  /** Shares a pool with these machines only from now on, or with all. Who has blocks of it keeps them. */
+  /** Shares a pool with these machines only, or with all. Machines that have blocks of it keep them. */
   restrict(core: Hypercore, allow: string[] | undefined): void {
     const place = this.#places.get(hex(core.discoveryKey))
     if (!place) return
@@ -103,7 +103,7 @@ export class Swarm {
     this.#review()
   }
 
-  /** Shares it no more. What else goes over the connections goes on. */
+  /** Stops sharing it. Other pools on the same connections go on. */
   async leave(core: Hypercore): Promise<void> {
     const name = hex(core.discoveryKey)
     const place = this.#places.get(name)
@@ -116,7 +116,7 @@ export class Swarm {
     if (place.discovery) await within(LEAVE_MS, place.discovery.destroy())
   }
 
-  /** How a shared pool stands. */
+  /** The state of a shared pool. */
   state(core: Hypercore): { announced: boolean; peers: number; problem?: string } {
     const announced = this.#places.get(hex(core.discoveryKey))?.announced ?? false
     return { announced, peers: core.peers.length, ...(this.#problem !== undefined && { problem: this.#problem }) }
@@ -125,19 +125,19 @@ export class Swarm {
   async #open(attempt = 1): Promise<void> {
     const dht = createDht(this.#network)
     const firewall = (peer: Uint8Array) => this.#refuses(hex(peer))
-    // Hyperswarm's own bound, 64, counts those who come to us and then lets us go to nobody any more.
+    // Hyperswarm's own limit, 64, counts incoming connections, and then makes no outgoing ones.
     const swarm = new Hyperswarm({ dht, keyPair: this.#keyPair, firewall, maxPeers: 4 * MAX_CONNECTIONS })
     swarm.setMaxListeners(0) // one a followed pool
     swarm.on('connection', (connection) => this.#connected(connection))
     swarm.on('ban', (info) => {
-      // It would be refused for ever, and kept in memory for ever: what our firewall says of it may change.
+      // Hyperswarm would remember a refused machine for ever, but our firewall's answer may change.
       info.ban(false)
       if (!info.explicit) swarm.leavePeer(info.publicKey)
     })
     this.#dht = dht
     this.#swarm = swarm
     try {
-      // A connection that is begun while the node finds out which of its sockets can be reached may hang for 15 s.
+      // A connection begun while the node still finds out which of its sockets is reachable may hang for 15 s.
       await dht.fullyBootstrapped()
       this.#problem = undefined
       this.#opened.resolve()
@@ -147,7 +147,7 @@ export class Swarm {
     }
   }
 
-  /** Perhaps there is a network later, when the port is free. */
+  /** Tries later: the port may be free then. */
   async #openLater(error: OverpoolError, attempt: number): Promise<void> {
     const { signal } = this.#closed
     if (attempt === 1 && !signal.aborted) this.#failed(error)
@@ -157,7 +157,7 @@ export class Swarm {
     if (!signal.aborted) await this.#open(attempt + 1)
   }
 
-  /** Goes to a machine straight, and again whenever it is not connected. */
+  /** Connects to a machine directly, and again whenever it is not connected. */
   async #goTo(peer: string, signal: AbortSignal): Promise<void> {
     await this.#opened.promise
     const join = () => this.#swarm!.joinPeer(Buffer.from(peer, 'hex'))
@@ -166,7 +166,7 @@ export class Swarm {
   }
 
   #connected(connection: Connection): void {
-    connection.on('error', () => {}) // its close follows, and the swarm tries again
+    connection.on('error', () => {}) // 'close' follows, and the swarm reconnects
     connection.setKeepAlive(PULSE_MS)
     if (this.#connections().length > MAX_CONNECTIONS && !this.#makeRoom(connection)) return void connection.destroy()
     let strange = 0
@@ -183,7 +183,7 @@ export class Swarm {
     return [...this.#swarm!.connections].filter(({ destroying }) => !destroying)
   }
 
-  /** Lets the oldest machine go that shares no pool with us; for one that we have named, any that we have not. */
+  /** Disconnects the oldest machine that shares no pool with us; for a machine that we named, any that we did not name. */
   #makeRoom(newcomer: Connection): boolean {
     const busy = new Set([...this.#places.values()].flatMap(({ core }) => core.peers.map(({ remotePublicKey }) => hex(remotePublicKey))))
     const others = this.#connections().filter((other) => other !== newcomer && !this.#isNamed(hex(other.remotePublicKey)))
@@ -198,12 +198,12 @@ export class Swarm {
     return peers.includes(peer) || [...this.#places.values()].some((place) => place.peer === peer || place.allow?.includes(peer))
   }
 
-  /** A machine that none of our pools is for does not get as far as a connection. */
+  /** Refuses a machine that may have none of our pools, before it is connected. */
   #refuses(peer: string): boolean {
     return [...this.#places.values()].every(({ announce, allow }) => announce && allow && !allow.includes(peer))
   }
 
-  /** Makes the connections that there are follow what is shared now. */
+  /** Brings the current connections in line with what is shared now. */
   #review(): void {
     for (const connection of this.#connections()) {
       if (this.#refuses(hex(connection.remotePublicKey))) {
@@ -217,7 +217,7 @@ export class Swarm {
     }
   }
 
-  // Without a network the query ends too, having asked nobody: an announcement is one that some node has taken.
+  // Without a network the query ends, too, having asked nobody. An announcement counts only if some node has accepted it.
   async #announce(place: Place, discovery: Discovery): Promise<void> {
     const { signal } = place.left
     for (let attempt = 1; !signal.aborted; attempt++) {
@@ -228,7 +228,7 @@ export class Swarm {
     }
   }
 
-  /** Whether a machine is connected that announces this pool, or is named for it. Others that have it may be behind. */
+  /** Whether a machine that announces this pool, or is named for it, is connected. Other machines that have it may be behind. */
   #hasPublisher({ core, peer }: Place): boolean {
     const announces = (name: string) => this.#swarm!.peers.get(name)?.topics.some((topic) => hex(topic) === hex(core.discoveryKey))
     return this.#isConnected((name) => name === peer || announces(name))
@@ -239,8 +239,7 @@ export class Swarm {
   }
 
   /**
-   * Tries for as long as it is not there: at once when it has gone, then less and less often. The swarm by itself gives up after 20 s, and asks the DHT again after
-   * ten minutes.
+   * Retries until it is connected: at once after a loss, then less and less often. The swarm by itself gives up after 20 s, and asks the DHT again after ten minutes.
    */
   async #insist(there: () => boolean, tryAgain: () => unknown, signal: AbortSignal): Promise<void> {
     for (let attempt = 1; !signal.aborted; attempt++) {
@@ -252,11 +251,11 @@ export class Swarm {
       await this.#clock.sleep(backoff(attempt, TRY_MS, TRY_MOST_MS), signal)
       try {
         if (!signal.aborted && !there()) await tryAgain()
-      } catch {} // there is no network: it is tried again
+      } catch {} // there is no network; it retries
     }
   }
 
-  /** Lets go of machines that answer nothing any more. Looks are counted, not time: while this process itself was held up, nobody was silent. */
+  /** Disconnects machines that do not answer. It counts checks, not time: a pause of this process is no silence of the others. */
   async #watch(): Promise<void> {
     const heard = new WeakMap<Connection, { packets: number; silent: number }>()
     while (!this.#closed.signal.aborted) {
@@ -271,7 +270,7 @@ export class Swarm {
     }
   }
 
-  /** Leaves the network; who follows us hears of it, if there is time. */
+  /** Leaves the network, and tells subscribers if there is time. */
   async close(): Promise<void> {
     this.#closed.abort()
     this.#opened.resolve()
@@ -287,8 +286,8 @@ function allows({ allow }: Place, { remotePublicKey }: Connection): boolean {
 }
 
 /**
- * Stops replicating a core on a connection, and answers no later wish for it there. Hypercore offers this only for the whole connection, which others need:
- * so we do what its replicator does when it closes.
+ * Stops replicating a core on a connection, and refuses later requests for it there. Hypercore can do so only for a whole connection, which other pools need. So this does
+ * what its replicator does when it closes.
  */
 function withhold(core: Hypercore, connection: Connection): void {
   const muxer = Hypercore.getProtocolMuxer(connection)
@@ -296,7 +295,7 @@ function withhold(core: Hypercore, connection: Connection): void {
   for (const { protomux, channel } of Array.from(core.peers)) if (protomux === muxer) channel.close()
 }
 
-/** A node of the DHT. With an address to announce it does not find out for itself whether it can be reached. */
+/** A node of the DHT. With an `announce` address it does not probe whether it is reachable. */
 export function createDht({ bootstrap, port, host, announce }: NetworkSettings): DHT {
   const options = { bootstrap, host, ...(port !== undefined && { port, anyPort: false }) }
   return announce === undefined
@@ -309,10 +308,10 @@ function noNetwork({ port, host }: NetworkSettings, cause: NodeJS.ErrnoException
     cause.code === 'EADDRINUSE'
       ? `UDP port ${port} is taken by another program`
       : `no UDP port can be had${host ? ` on ${host}` : ''}: ${cause.code ?? cause.message}`
-  return new OverpoolError('UNAVAILABLE', `${why}; it is tried again, and until then nothing is published or followed`, { cause })
+  return new OverpoolError('UNAVAILABLE', `${why}; it retries, and until then nothing is published and no subscription goes on`, { cause })
 }
 
-/** Whether it is over in time; a failure counts as over. */
+/** Whether the work ends in time; a failure counts as its end. */
 async function within(ms: number, work: Promise<unknown>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<boolean>((resolve) => (timer = setTimeout(resolve, ms, false)))

@@ -5,7 +5,7 @@ import type { IngressConsumer } from './ingress-consumer.ts'
 export interface DirectIngressOptions {
   queue: Ingress
   consumer: IngressConsumer
-  /** calls back when the event loop has read what has arrived: posts until then become one block (default `setImmediate`) */
+  /** calls back after this turn of the event loop: posts until then go into one block (default `setImmediate`) */
   soon?: (callback: () => void) => void
 }
 
@@ -16,8 +16,8 @@ interface Gathered {
 }
 
 /**
- * The ingress of posts that are made in the sidecar's own process. A post goes to the writer of its pool at once, and is acknowledged when its block is in the mirror:
- * that is more than a place in the queue, for one commit instead of two. Where no writer can take it, it goes into the queue, as posts of other processes do.
+ * The ingress for posts of the sidecar's own process. A post goes straight to the writer of its pool, and is acknowledged when its block is in the mirror: one commit
+ * instead of two. When the writer cannot take it, it goes into the queue, like posts of other processes.
  */
 export class DirectIngress implements Ingress {
   readonly #queue: Ingress

@@ -11,30 +11,30 @@ import type { Report } from '../report.ts'
 import { type Retry, retrying } from '../retrying.ts'
 import type { Bells } from './bells.ts'
 
-/** The checkpoint is written at most once in this time, ms: it may lag, that costs a redo and nothing else (Promise 4). */
+/** The checkpoint is written at most once in this time, ms. It may lag: then some effects are repeated (Promise 4). */
 const CHECKPOINT_MS = 1_000
-/** After effects of so many entries the next ones go out no sooner than after this time, ms: what many blocks wait for costs little more than what one waits for. */
+/** After the effects of `entries` entries or more, the next ones wait `ms`: effects of many blocks cost little more than those of one. */
 const BUSY = { entries: 8, ms: 20 }
-/** A handler that has come to the end of the pool is not asked again for so long, ms, unless a block follows: an idle pool asks next to nothing. */
+/** A handler that reached the end of the pool is not checked again for this time, ms, unless a block follows: an idle pool costs next to nothing. */
 const CAUGHT_UP_MS = 60_000
 
-/** Bytes of the blocks whose effects may be under way while the next one is put: the pipeline's depth. */
+/** Depth of the pipeline: bytes of the blocks whose effects may be pending while the next block is put. */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024
-/** Entries whose effects go out together at most, except those of a single larger block: a commit for many costs little more than a commit for one. */
+/** At most this many entries have their effects together, except those of a single larger block. One commit for many costs little more than one for one. */
 const MAX_TOGETHER = 16_384
 
-/** A handler that is to hear of this pool's blocks. */
+/** A handler that is rung for this pool's blocks. */
 export interface Ringer {
   handler: string
   queue: Queue
-  /** a bell carries its block inside up to this many bytes, which saves the handler a read of the mirror */
+  /** a bell carries a block of up to this many bytes, which saves the handler a read */
   carryBytes: number
 }
 
-/** The core beside the mirror, as the checkpoint tells of it. */
+/** The core, as the checkpoint reports it. */
 export interface CoreState {
   readonly length: number
-  /** what is to be written of a core that has blocks */
+  /** The fields to write for a core that has blocks. */
   describe(): Promise<PoolPatch>
 }
 
@@ -44,7 +44,7 @@ export interface EffectsOptions {
   ringers: () => Ringer[]
   clock: Clock
   report: Report
-  /** blocks before this one have had their effects */
+  /** the effects of all blocks before this one are done */
   checkpoint: number
   /** the newest of them */
   last: Block | undefined
@@ -60,8 +60,8 @@ interface Waiting {
 }
 
 /**
- * What follows a block: its receipts, then the bells, then the checkpoint; in the order of blocks, and all of it repeatable (Promise 4). What several blocks
- * wait for goes out together, step by step.
+ * The effects of blocks: receipts, then bells, then the checkpoint, in the order of blocks, all repeatable (Promise 4). Effects of several waiting blocks go out
+ * together, step by step.
  */
 export class Effects {
   readonly #options: EffectsOptions
@@ -74,10 +74,10 @@ export class Effects {
   #written: number
   #writtenCore: number
   #last: Block | undefined
-  /** when those of many entries began to go out */
+  /** when the last large batch of effects began */
   #busyAt = Number.NEGATIVE_INFINITY
   readonly #stopped = new AbortController()
-  /** handlers that have come to the last block, and when that was seen */
+  /** handlers that have reached the last block, and when that was seen */
   readonly #caughtUp = new Map<string, number>()
 
   constructor(options: EffectsOptions) {
@@ -89,12 +89,12 @@ export class Effects {
     this.#writtenCore = options.coreLength
   }
 
-  /** Sets it to work. */
+  /** Starts the loop. */
   begin(): void {
     this.#running = this.#run()
   }
 
-  /** Rings again from now on when it is asked to: every block up to the last is here to have its effects, or has had them. */
+  /** From now on `Bells` may ring again here: every block up to the last one has had its effects, or is queued for them. */
   joinBells(): void {
     this.#options.bells?.add(this)
   }
@@ -104,22 +104,22 @@ export class Effects {
     return this.#done
   }
 
-  /** So many wait that the next block must. */
+  /** Too many effects wait: the next block has to wait, too. */
   get isFull(): boolean {
     return this.#bytes > MAX_WAITING_BYTES
   }
 
-  /** Resolves when there is room for the next block's, or the wait has no sense any more. */
+  /** Resolves when there is room for the effects of the next block, or `isOver`. */
   async keepUp(isOver: () => boolean): Promise<void> {
     while (this.isFull && !isOver()) await this.#options.clock.sleep(5)
   }
 
-  /** A log that is followed from here on: what was before has no effects here. */
+  /** For a subscription that begins at this block: earlier ones have no effects here. */
   beginAt(block: number): void {
     this.#done = Math.max(this.#done, block)
   }
 
-  /** The core has followed: its length and tree hash are written with the next checkpoint, or for their own sake. */
+  /** The core has grown: its length and tree hash are written with the next checkpoint, or alone. */
   coreGrew(): void {
     this.#wake.wake()
   }
@@ -183,7 +183,7 @@ export class Effects {
     await this.#untilDone('bell', () => Promise.all(ringers().map((ringer) => this.#ring(ringer, blocks))))
   }
 
-  /** Of several bells the last one says it all; those before it are worth sending for the blocks that they carry. */
+  /** Rings for these blocks. The last bell alone would do; earlier ones are sent only if they carry their block. */
   async #ring({ queue, carryBytes }: Ringer, blocks: Block[], again = ''): Promise<void> {
     const { path } = this.#options
     const bells = blocks.flatMap((block) => {
@@ -194,7 +194,7 @@ export class Effects {
     await queue.send(bells)
   }
 
-  /** Rings again for handlers whose cursor lags though all bells are out: a bell can get lost. A failure waits for the next time. */
+  /** Rings again for handlers whose cursor lags although all bells are out: a bell can get lost. A failure is reported; the next sweep tries again. */
   async ringAgain(): Promise<void> {
     const { path, report } = this.#options
     await this.#ringLagging().catch((error) => report({ kind: 'retrying', pool: path, step: 'bell', error }))
@@ -225,12 +225,12 @@ export class Effects {
     this.#writtenCore = coreLength
   }
 
-  /** Lets what waits go out, and writes the checkpoint. */
+  /** Finishes the waiting effects, and writes the checkpoint. */
   async stop(): Promise<void> {
     this.#options.bells?.delete(this)
     this.#stopped.abort()
     this.#wake.wake()
-    await this.#running.catch(() => {}) // what did not go out is redone by the next start
+    await this.#running.catch(() => {}) // the next start repeats the effects that are missing
   }
 }
 

@@ -15,17 +15,17 @@ import { PoolWriter, type WriterOptions } from './writer.ts'
 
 /** Messages taken from the ingress queue at once. */
 const RECEIVE_MAX = 256
-/** None are taken while so many posts, or bytes of them, are in hand: enough for the writers, and what lies in the queue costs no memory. */
+/** While this many posts or bytes are in hand, no more are received: posts in the queue cost no memory. */
 const MAX_POSTS_IN_HAND = 2_048
 const MAX_BYTES_IN_HAND = 16 * 1024 * 1024
-/** Messages that wait for a pool to be opened at most; more of them are given back for so long, ms. */
+/** At most this many messages wait for a pool that is being opened; more are given back for this time, ms. */
 const MAX_WAITING = 512
 const WAIT_MS = 1_000
-/** A message that nothing can be done with for now is given back for so long, ms. */
+/** A message that cannot be handled now is given back for this time, ms. */
 const SET_ASIDE_MS = 60_000
-/** A loop that has had work and has not moved for so long stands still, ms: longer than a long poll and its retries. */
+/** A loop with work that makes no progress for this time is stuck, ms: longer than a long poll and its retries. */
 const STILL_MS = 90_000
-/** The writer of a pool that is another shard's is closed when nothing has come for it for so long, ms. */
+/** The writer of another shard's pool is closed after this time without posts, ms. */
 const GUEST_MS = 10_000
 
 export interface IngressConsumerOptions {
@@ -38,26 +38,26 @@ export interface IngressConsumerOptions {
   batchMs?: (pool: string) => number
   busy?: WriterOptions['busy']
   sweepMs?: number
-  /** which pools are this shard's; default: all of them */
+  /** whether a pool belongs to this shard; default: all do */
   owns?: (pool: string) => boolean
 }
 
-/** Takes posts from the ingress queue to the writers of their pools. Whoever starts it stops it. */
+/** Takes posts from the ingress queue to the writers of their pools. The caller that starts it stops it. */
 export class IngressConsumer {
   /** the effects of the pools that are open */
   readonly bells = new Bells()
   readonly #options: IngressConsumerOptions
   readonly #writers = new Map<string, Promise<PoolWriter>>()
-  /** those that are open, by their pools, and what they write to */
+  /** the open writers and their cores, by pool */
   readonly #open = new Map<string, { writer: PoolWriter; core: PoolCore }>()
-  /** by pool, posts of this process that are in the queue: those that come after them must not overtake them */
+  /** by pool, ids of this process's posts in the queue: later direct posts must not overtake them */
   readonly #queued = new Map<string, Set<string>>()
   /** messages that wait for their pool to be opened */
   readonly #waiting = new Map<string, number>()
-  /** pools of other shards, and when a post for them came last: it was sent here before the shards became more */
+  /** pools of other shards, and when their last post came: it was sent here before the number of shards grew */
   readonly #guests = new Map<string, number>()
   readonly #closing = new Map<string, Promise<void>>()
-  /** messages that are to be given back, by their delays, and what of that is under way */
+  /** messages to give back, by delay, and the calls under way */
   readonly #back = new Map<number, Message[]>()
   readonly #giving = new Set<Promise<void>>()
   readonly #stopped = new AbortController()
@@ -84,13 +84,13 @@ export class IngressConsumer {
     return this.#opening(path, closing ? closing.then(() => this.#openWriter(path)) : this.#openWriter(path))
   }
 
-  /** Whether it goes on taking posts, and the writers go on with those that they have. */
+  /** Whether receiving and all writers make progress. */
   get moves(): boolean {
     const since = this.#options.clock.now() - STILL_MS
     return this.#received > since && [...this.#open.values()].every(({ writer }) => writer.movedAt > since)
   }
 
-  /** Closes the writer of a pool and opens it again: its core is to be made anew. */
+  /** Closes the writer of a pool and opens it again, because its core has to be rebuilt. */
   async reopen(path: string): Promise<void> {
     if (this.#stopped.signal.aborted) throw closed()
     const before = this.writer(path)
@@ -146,7 +146,7 @@ export class IngressConsumer {
     return writer
   }
 
-  /** That a hypercore is to be made again is said once, to the sidecar that offers it: a guest's is not that one, and waits. */
+  /** The pool, or UNAVAILABLE while its hypercore waits to be rebuilt by another shard: that sidecar publishes it, and the mark is read once. */
   async #readPool(path: string): Promise<PoolControl | undefined> {
     const pool = await this.#options.stores.control.read(path)
     if (!pool?.rebuild || !this.#isGuest(path)) return pool
@@ -164,30 +164,30 @@ export class IngressConsumer {
     const { writer, core } = this.#open.get(path)!
     this.#open.delete(path)
     await writer.stop()
-    // One core that cannot be closed keeps no other from it.
+    // A core that cannot be closed does not stop the others from closing.
     await core.close().catch((error) => report({ kind: 'retrying', pool: path, step: 'close', error }))
   }
 
-  /** The writer that takes posts of this process for a pool without the queue, if one can. */
+  /** The writer that takes direct posts for a pool, if it can take them now. */
   directWriter(pool: string): PoolWriter | undefined {
     if (this.#stopped.signal.aborted || this.#queued.has(pool)) return undefined
     const writer = this.#open.get(pool)?.writer
     return writer?.takesDirect ? writer : undefined
   }
 
-  /** A post of this process goes into the queue: until it has come from there, those that follow go the same way. */
+  /** A post of this process goes into the queue: until it comes from there, later posts of the pool use the queue too. */
   noteQueued({ pool, id }: Pick<IngressMessage, 'pool' | 'id'>): void {
     const queued = this.#queued.get(pool) ?? new Set()
     this.#queued.set(pool, queued.add(id))
   }
 
-  /** It has come from the queue, or could not be sent. */
+  /** The post came from the queue, or could not be sent. */
   forgetQueued({ pool, id }: Pick<IngressMessage, 'pool' | 'id'>): void {
     const queued = this.#queued.get(pool)
     if (queued?.delete(id) && !queued.size) this.#queued.delete(pool)
   }
 
-  /** Why nothing is appended to a pool any more, if so. */
+  /** Why a pool is halted, if it is. */
   halted(path: string): OverpoolError | undefined {
     return this.#open.get(path)?.writer.halted
   }
@@ -213,12 +213,12 @@ export class IngressConsumer {
     const { clock } = this.#options
     const { signal } = this.#stopped
     while (this.handsFull && !signal.aborted) {
-      this.#received = clock.now() // the writers say for themselves whether they go on
+      this.#received = clock.now() // the writers report their own progress
       await clock.sleep(5, signal)
     }
   }
 
-  /** Whether so much is in hand that more has to wait in the queue. */
+  /** Whether more posts have to wait in the queue. */
   get handsFull(): boolean {
     let posts = 0
     let bytes = 0
@@ -229,7 +229,7 @@ export class IngressConsumer {
     return posts >= MAX_POSTS_IN_HAND || bytes >= MAX_BYTES_IN_HAND
   }
 
-  /** Hands a message to the writer of its pool. A pool that is being opened, which may take long, holds up no other: its messages wait for it. */
+  /** Hands a message to the writer of its pool. Opening a pool may take long: its messages wait for it, and other pools go on. */
   #handOver(message: Message): void {
     let post: IngressMessage
     try {
@@ -265,8 +265,8 @@ export class IngressConsumer {
   }
 
   /**
-   * A post for another shard's pool is written all the same: the condition on blocks decides between its sidecar and this one (Promise 1). But two that keep one
-   * pool cost twice, so its writer is closed as soon as it has no more to do.
+   * A post for another shard's pool is written all the same: the condition on blocks decides between the two sidecars (Promise 1). Two writers of one pool cost
+   * twice, so this one is closed when it has no more to do.
    */
   #letGuestsGo(): void {
     const { clock, report } = this.#options
@@ -282,7 +282,7 @@ export class IngressConsumer {
     }
   }
 
-  /** Not ours, or for a pool that is not there: kept, since a person may know more. */
+  /** A message that this program did not write, or for a pool that does not exist: it stays in the queue for an operator. */
   #setAside(message: Message, error: unknown): void {
     const isStopped = this.#stopped.signal.aborted
     if (!isStopped) this.#options.report({ kind: 'bad-message', error })
@@ -290,8 +290,8 @@ export class IngressConsumer {
   }
 
   /**
-   * Gives back together what is to be given back at this moment, beside the loop: a halted pool of many posts holds up no other. What cannot be given back comes
-   * again by itself.
+   * Gives messages back, all of this moment in one call, beside the loop: a halted pool with many posts does not delay others. A message that cannot be given back
+   * comes again by itself.
    */
   #giveBack(message: Message, delayMs: number): void {
     const { ingress, report } = this.#options
@@ -309,7 +309,7 @@ export class IngressConsumer {
     this.#giving.add(given)
   }
 
-  /** Receives no more, puts what is in hand, lets the effects go out. What remains is redone by the next start. */
+  /** Stops receiving, puts the posts in hand, finishes the effects. The next start repeats the rest. */
   async stop(): Promise<void> {
     this.#stopped.abort()
     await this.#receiving

@@ -17,8 +17,8 @@ import { type CoreState, Effects, type Ringer } from './effects.ts'
 import { RecentIds } from './recent-ids.ts'
 
 /**
- * After a block of so many entries the next one comes no sooner than after this time, ms, unless it is full. Under load that makes a few full blocks of many small
- * ones, and a block costs the same puts, bells, cursors and signatures whatever it holds; a lone post, or a loop's next step, waits for nothing.
+ * After a block of `entries` entries or more, the next block waits `ms`, unless it is full. Under load that makes few full blocks instead of many small ones: a block
+ * costs the same puts, bells, cursor writes and signatures whatever it holds. A lone post, or the next step of a loop, does not wait.
  */
 export interface Busy {
   entries: number
@@ -32,43 +32,43 @@ export interface WriterOptions {
   stores: Stores
   ingress: Queue
   core: PoolCore
-  /** the handlers that hear of this pool's blocks, at this moment */
+  /** the handlers that are rung for this pool's blocks, as of now */
   ringers: () => Ringer[]
   clock: Clock
   report: Report
-  /** wait so long for a fuller, cheaper block, ms (default 0) */
+  /** how long to wait for a fuller, cheaper block, ms (default 0) */
   batchMs?: number
   /** default: 8 entries, 20 ms */
   busy?: Busy
   /** how long a pool is idle until it looks for blocks of another writer and for lost bells, ms (default 5,000) */
   sweepMs?: number
-  /** where its effects are found by whoever has to ring again */
+  /** the registry that rings again for lagging handlers */
   bells?: Bells
-  /** aborted: `open` is given up when it fails next */
+  /** once aborted, `open` gives up at its next failure */
   stopping?: AbortSignal
 }
 
-/** Told what became of a post that did not come through the queue: its block is in the mirror; or the writer has let it go, and it is to be sent to the queue. */
+/** Called once for a direct post. True: its block is in the mirror. False: the writer let it go, and the caller sends it to the queue. */
 export type Settled = (inMirror: boolean) => void
 
-/** A post in hand, until its block is in the mirror. A redelivery, and the same post by another way, join it. */
+/** A post in hand, until its block is in the mirror. A redelivery joins it, and so does the same post by another way. */
 interface Held {
   post: IngressMessage
-  /** its messages in the ingress queue, which are deleted then */
+  /** its messages in the ingress queue, deleted at the end */
   messages: Message[]
-  /** those who posted it directly, and wait */
+  /** the callers of direct posts that wait for it */
   waiting: Settled[]
 }
 
-/** A post that no receipt was found of, by a look-up that began when the effects of blocks before `since` were done. */
+/** A post with no receipt: it is new. Its look-up began when the effects of all blocks before `since` were done. */
 interface Looked {
   held: Held
   since: number
 }
 
 /**
- * The writer of one pool. Three loops, side by side: look (which posts are new), put (block n into the mirror, if absent), and the block's
- * effects; the core follows by itself. What each does can be redone after a crash at any point (Promises 1 to 4).
+ * The writer of one pool. Three loops run side by side: look (which posts are new), put (block n into the mirror, if absent), and the
+ * effects. The core follows by itself. Each step can be repeated after a crash at any point (Promises 1 to 4).
  */
 export class PoolWriter {
   readonly path: string
@@ -79,7 +79,7 @@ export class PoolWriter {
   readonly #follower: CoreFollower
   readonly #held = new Map<string, Held>()
   #bytes = 0
-  /** posts in hand that somebody waits for */
+  /** direct posts in hand */
   #direct = 0
   #moved = 0
   #waiting: Held[] = []
@@ -89,14 +89,14 @@ export class PoolWriter {
   readonly #putWake = new Wake()
   #loops: Promise<unknown> = Promise.resolve()
   #begun = false
-  /** false from the failure of a store until one has worked again: what it cannot hold, nobody should wait for here */
+  /** false after a store has failed, until a put works again: meanwhile posts go to the queue */
   #storesWork = true
   #lookEnded = false
-  /** when the last block of many was put */
+  /** when the last large block was put (`Busy`) */
   #busyAt = Number.NEGATIVE_INFINITY
   #stopping = false
   #halted: OverpoolError | undefined
-  /** resolves when the mirror says that the pool is halted */
+  /** resolves when the halt is stored */
   #marked: Promise<void> | undefined
   /** blocks in the mirror, as far as we know, and the next sequence number */
   #length: number
@@ -110,9 +110,9 @@ export class PoolWriter {
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
     const length = last ? last.n + 1 : 0
     const wrong = control.halted ?? (await retry('open', () => disagreement(stores, core, control, length)))
-    // Where something is wrong nothing is followed, least of all by the core.
+    // A pool that is wrong adopts no blocks, and its core appends none.
     const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
-    // Of a core that was made again, as long as it was, the tree hash is still to be written.
+    // A rebuilt core of the same length still needs its tree hash written.
     const reported = control.treeHash === undefined ? 0 : control.coreLength
     const writer = new PoolWriter(options, from, wrong === undefined ? reported : core.length, last)
     writer.#effects.begin()
@@ -127,7 +127,7 @@ export class PoolWriter {
       }
     } catch (error) {
       if (stopping?.aborted) {
-        await writer.stop() // or it would go on in the background, beside the next one
+        await writer.stop() // otherwise it would run on beside the next writer
         throw error
       }
       writer.halt(asHalt(error))
@@ -138,7 +138,7 @@ export class PoolWriter {
     return writer
   }
 
-  /** @param from the number of the first block that has not had its effects */
+  /** @param from number of the first block whose effects are not done */
   private constructor(options: WriterOptions, from: number, coreLength: number, last: Block | undefined) {
     this.#options = options
     this.path = options.path
@@ -150,7 +150,7 @@ export class PoolWriter {
     this.#follower = new CoreFollower({ path, stores, core, clock, report, appended: () => this.#effects.coreGrew() }, from)
   }
 
-  /** Sets the loops to work, when nothing is left to be adopted from an earlier process: a sweep meanwhile would adopt it twice. */
+  /** Starts the loops. It comes after the blocks of an earlier process are adopted: a sweep before that would adopt them twice. */
   #begin(): void {
     this.#begun = true
     const looking = this.#lookLoop().finally(() => {
@@ -169,12 +169,12 @@ export class PoolWriter {
     return this.#bytes
   }
 
-  /** When it last went on with the posts that it has, ms since 1970; one that has none, or is halted, is not late. */
+  /** When it last made progress with its posts, ms since 1970. A writer without posts, or a halted one, counts as moving. */
   get movedAt(): number {
     return this.#held.size && !this.#halted ? this.#moved : this.#options.clock.now()
   }
 
-  /** Why nothing is appended any more, if so. */
+  /** Why the pool is halted, if it is. */
   get halted(): OverpoolError | undefined {
     return this.#halted
   }
@@ -184,12 +184,12 @@ export class PoolWriter {
     this.#hold(post).messages.push(message)
   }
 
-  /** Whether it takes posts that do not come through the queue. Where blocks wait to be fuller, or effects cannot go out, posts wait in the queue. */
+  /** Whether it takes direct posts. With `batchMs`, after a failed store or while too many effects wait, posts use the queue. */
   get takesDirect(): boolean {
     return this.#begun && this.#storesWork && !this.#stopping && !this.#halted && !this.#options.batchMs && !this.#effects.isFull
   }
 
-  /** Takes a post that does not come through the queue; it tells `settled` once what became of it. Only while `takesDirect`. */
+  /** Takes a direct post and calls `settled` once. Call it only while `takesDirect` is true. */
   acceptDirect(post: IngressMessage, settled: Settled): void {
     const held = this.#hold(post)
     if (!held.waiting.length) this.#direct++
@@ -235,7 +235,7 @@ export class PoolWriter {
         }
       })
       batch.forEach((looked, i) => {
-        if (!this.#isHeld(looked.held)) return // let go meanwhile: it comes by way of the queue, and was perhaps there before this answer
+        if (!this.#isHeld(looked.held)) return // let go meanwhile: it comes through the queue, perhaps before this answer
         const receipt = receipts[i]
         if (!receipt) {
           this.#looked.push(looked)
@@ -249,7 +249,7 @@ export class PoolWriter {
     }
   }
 
-  /** Leaves out, and settles, what is in a block that we know. */
+  /** Leaves out posts that are in a recent block, and releases them. */
   #stillNew(batch: Looked[]): Looked[] {
     return batch.filter(({ held }) => {
       const known = this.#recent.get(held.post.id)
@@ -285,7 +285,7 @@ export class PoolWriter {
     }
   }
 
-  /** Waits so long for more posts, or until they are a block, or somebody waits for one of them, or the writer is to stop. */
+  /** Waits `ms` for more posts. It ends early when they fill a block, when a direct post waits, and when the writer stops. */
   async #untilFull(ms: number): Promise<void> {
     const { clock } = this.#options
     const began = clock.now()
@@ -296,18 +296,18 @@ export class PoolWriter {
     }
   }
 
-  /** Whether what has been looked up is a block. */
+  /** Whether the posts that were looked up fill a block. */
   #isFull(): boolean {
     const bytes = this.#looked.reduce((sum, { held }) => sum + held.post.entry.length, 0)
     return this.#looked.length >= MAX_BLOCK_ENTRIES || bytes >= MAX_BLOCK_BYTES
   }
 
-  /** Waits while too many effects do; not when the writer is to stop, since what they wait for may be away. */
+  /** Waits while too many effects are queued. It does not wait when the writer stops: the stores may be away. */
   #effectsKeepUp(): Promise<void> {
     return this.#effects.keepUp(() => this.#halted !== undefined || this.#stopping || (this.#options.stopping?.aborted ?? false))
   }
 
-  /** A look-up that is under way, or not yet acted on, may have begun before the newest receipts were there: it needs the ids since then. */
+  /** Forgets the ids of old blocks. A pending look-up may have begun before the newest receipts were written, so ids since then stay. */
   #forget(): void {
     this.#recent.forget(this.#looked[0]?.since ?? this.#lookingSince ?? this.#effects.done)
   }
@@ -330,7 +330,7 @@ export class PoolWriter {
         try {
           return block && (await stores.blocks.put(path, block))
         } catch (error) {
-          fresh = this.#storeFailed(fresh) // it may have been put all the same: then the next put, or the sweep, finds it there
+          fresh = this.#storeFailed(fresh) // the block may have been put all the same: the next put, or the sweep, finds it
           throw error
         }
       })
@@ -344,7 +344,7 @@ export class PoolWriter {
         this.#release(fresh.map(({ held }) => held))
         return
       }
-      // Another writer was first. Its block is the ledger's now, and ours as well; what of ours is not in it comes next.
+      // Another writer was first: its block is part of the ledger. Our posts that it lacks go into the next block.
       this.#adopt(stands, scanEntries(entriesOf(stands)))
       fresh = this.#stillNew(fresh)
     }
@@ -368,7 +368,7 @@ export class PoolWriter {
     this.#options.report({ kind: 'block', pool: this.path, n: block.n, entries: block.count })
   }
 
-  /** Looks for blocks that another writer has put, and for bells that got lost. A failure waits for the next sweep. */
+  /** Adopts blocks that another writer has put, and rings again for lost bells. After a failure the next sweep tries again. */
   async #sweep(): Promise<void> {
     const { stores, path, report } = this.#options
     try {
@@ -388,7 +388,7 @@ export class PoolWriter {
 
   // ---- leaving the ingress queue
 
-  /** The posts are in the mirror: who waits for one is told so, and their messages can go. One that cannot be deleted comes again, is known then, and goes. */
+  /** The posts are in the mirror: acknowledges direct posts and deletes messages. A message that cannot be deleted comes again, and is found to be a repeat. */
   #release(released: Held[]): void {
     this.#moved = this.#options.clock.now()
     const messages: Message[] = []
@@ -410,8 +410,8 @@ export class PoolWriter {
   }
 
   /**
-   * A store has failed, and perhaps for long: those who wait for a post are told to use the queue, and what no message stands for is out of hand.
-   * @returns what is left of these posts
+   * A store has failed, perhaps for long. Callers of direct posts send them to the queue; posts without a message leave this writer.
+   * @returns the posts of `batch` that are still held
    */
   #storeFailed(batch: Looked[]): Looked[] {
     this.#storesWork = false
@@ -428,10 +428,10 @@ export class PoolWriter {
     return this.#held.get(held.post.id) === held
   }
 
-  /** Nothing more is put: those who still wait are told to use the queue. */
+  /** Nothing more is put: callers of direct posts send them to the queue. */
   #letAllGo(): void {
     for (const held of this.#held.values()) this.#tell(held, false)
-    this.#held.clear() // their messages come again when their visibility lapses
+    this.#held.clear() // their messages come again when their visibility time is over
     this.#bytes = 0
   }
 
@@ -442,7 +442,7 @@ export class PoolWriter {
 
   // ---- ends
 
-  /** Appends nothing any more, here or after a restart, until an operator acts. */
+  /** Stops appending, here and after a restart, until an operator acts. */
   halt(error: OverpoolError): void {
     if (this.#halted || this.#stopping) return
     const { stores, path, report } = this.#options
@@ -455,7 +455,7 @@ export class PoolWriter {
     this.#putWake.wake()
   }
 
-  /** Puts what is in hand, lets the effects go out, and stops. What fails meanwhile comes again from the ingress queue or is redone. */
+  /** Puts the posts in hand, finishes the effects, and stops. Posts that fail come again from the ingress queue; effects are repeated at the next start. */
   async stop(): Promise<void> {
     this.#stopping = true
     this.#lookWake.wake()
@@ -480,7 +480,7 @@ function stateOf(core: PoolCore): CoreState {
   }
 }
 
-/** In what way the core is not a prefix of the mirror, or would not be what it was: appending to it would fork it. */
+/** Why appending to the core would fork it: it is no prefix of the mirror, or would become another core than before. */
 async function disagreement(
   stores: Stores,
   core: PoolCore,
@@ -489,7 +489,7 @@ async function disagreement(
 ): Promise<string | undefined> {
   const mend = `restore the mirror, and then \`overpool resume ${path}\`; or give up what others may hold of it: resume makes it again from the mirror as it is`
   if (core.length > length) return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: ${mend}`
-  // A core that has to be made again, its disk having been lost, must become the one that others have seen.
+  // A core whose disk was lost must become the one that others have seen.
   if (core.length < coreLength && treeHash !== undefined && (await treeHashOf(stores, path, coreLength, core.tree())) !== treeHash)
     return `the mirror of "${path}" is not the one whose first ${coreLength} blocks were signed: ${mend}`
   if (core.length === 0) return undefined

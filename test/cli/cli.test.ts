@@ -4,8 +4,14 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { folderLayout } from '../../local/folder.ts'
+import { openLedgerFile } from '../../local/ports.ts'
+import { encodeEntry } from '../../shared/ledger/entry.ts'
+import { idOfChainBlock, idOfStatus } from '../../shared/ledger/ids.ts'
+import type { Entry } from '../../shared/ledger/kinds.ts'
+import { encodeIngress } from '../../shared/ledger/messages.ts'
 import { scanTransaction } from '../../shared/transaction/index.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import { until } from '../machine/machine.ts'
 import { Project, pay, REPOSITORY } from './project.ts'
 
 const PRINTING = `export const onTx = (e) => console.log('got', e.path + '#' + e.seq, e.payment.memo)\n`
@@ -52,6 +58,49 @@ describe('overpool post, tail and get', () => {
       parsed: { tx: { h: hashOf(hex) } },
     })
     expect(await project.result('tail', 'other')).toEqual({ code: 0, err: '', out: 'no entries in other\n' })
+  })
+
+  it('tail --kinds shows entries of other kinds, each in words, or as JSON with bytes in hex', async () => {
+    await using project = Project.of({ mypool: {} }, PRINTING)
+    const machine = await project.start()
+    const file = openLedgerFile(join(project.dir, '.overpool'))
+    const at = Date.UTC(2026, 0, 1)
+    const txid = 'ab'.repeat(32)
+    const common = { at, source: 'chain', hops: 0 }
+    const entries: Entry[] = [
+      { kind: 'status', ...common, id: idOfStatus(txid, 'refused', ''), of: { txid }, status: 'refused', reason: 'no fee' },
+      { kind: 'block', ...common, id: idOfChainBlock(txid), height: 7, hash: txid, header: new Uint8Array(80), count: 1 },
+      { kind: 'unknown', ...common, id: idOfChainBlock('cd'.repeat(32)), named: 'vote', fields: {} },
+    ]
+    for (const entry of entries) {
+      const { id, kind } = entry
+      const body = encodeIngress({
+        pool: 'mypool',
+        id,
+        kind: kind === 'unknown' ? entry.named : kind,
+        named: true,
+        entry: encodeEntry(entry),
+      })
+      await file.ingress.send([{ body, group: 'mypool' }])
+    }
+    await until(
+      () => file.stores.blocks.last('mypool'),
+      (last) => last !== undefined && last.first + last.count === 3,
+    )
+    file.close()
+    expect((await project.result('tail', 'mypool')).out).toBe('no entries in mypool\n')
+    expect((await project.result('tail', 'mypool', '--kinds', 'all')).out).toBe(
+      [
+        `#0  2026-01-01T00:00:00.000Z  status  ${txid} is refused: no fee`,
+        `#1  2026-01-01T00:00:00.000Z  block  7  ${txid}  1 transaction of this pool`,
+        '#2  2026-01-01T00:00:00.000Z  vote  of a kind that this version does not know\n',
+      ].join('\n'),
+    )
+    expect(values((await project.result('tail', 'mypool', '--kinds', 'block', '--json')).out)).toMatchObject([
+      { kind: 'block', header: '00'.repeat(80) },
+    ])
+    expect(await project.result('tail', 'mypool', '--kinds', 'votes')).toMatchObject({ code: 2 })
+    expect(await machine.stop()).toBe(0)
   })
 
   it('without a machine: a post waits in the folder, and is handled when there is one', async () => {

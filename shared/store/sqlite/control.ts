@@ -1,6 +1,6 @@
 import type { Block } from '../../ledger/block.ts'
 import { lengthOf } from '../blocks.ts'
-import { AS_JSON, type Control, type NewPool, type PoolControl, type PoolPatch, STORED_NAMES } from '../control.ts'
+import { AS_JSON, type Control, kindByName, type NewPool, type PoolControl, type PoolPatch, STORED_NAMES } from '../control.ts'
 import type { SqliteFile } from './file.ts'
 
 const SCHEMA = `
@@ -88,7 +88,8 @@ const FIELDS = new Map(Object.entries(STORED_NAMES).map(([field, stored]) => [st
 function poolOf(row: object): PoolControl {
   const present = Object.entries(row).filter(([, value]) => value !== null)
   const fields = present.map(([column, value]) => [FIELDS.get(column) ?? column, value] as const)
-  return Object.fromEntries(
+  const pool = Object.fromEntries(
     fields.map(([field, value]) => [field, AS_JSON.has(field) ? JSON.parse(value) : value]),
   ) as unknown as PoolControl
+  return { ...pool, kind: pool.kind ?? kindByName(pool.path) }
 }
