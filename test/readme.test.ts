@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { folderLayout, readRunning } from '../local/folder.ts'
 import { checkSettings } from '../shared/config/config.ts'
@@ -232,6 +232,27 @@ describe('the README and the docs', () => {
     expect(commands.length).toBeGreaterThan(6)
     for (const name of commands.filter((each) => each !== 'help' && each !== 'overpool'))
       expect(CLI).toMatch(new RegExp(`^\\|.*\`${name}[ \`]`, 'm'))
+  })
+
+  it('name, beside each promise, tests and rules that exist', () => {
+    const promises = [...page('docs/design.md').matchAll(/^\| (\d) \| (.+) \| (.+) \|$/gm)]
+    expect(promises.map(([, number]) => number)).toEqual(['1', '2', '3', '4', '5', '6', '7'])
+    const rules = [...page('test/schedules/left-out.test.ts').matchAll(/^ {4}rule: (['"])(.+)\1,$/gm)].map(([, , rule]) => rule!)
+    for (const [, number, , tests] of promises) {
+      const files = tests!.replace(/\(rules [^)]+\)/g, '').matchAll(/(test\/)?([\w/-]+)(?= and |, |\s*$)/g)
+      let folder = ''
+      for (const [, isWhole, name] of files) {
+        const path = isWhole ? `test/${name}` : `${folder}/${name}`
+        if (isWhole) folder = dirname(path)
+        const isThere = existsSync(join(REPOSITORY, path)) || existsSync(join(REPOSITORY, `${path}.test.ts`))
+        expect(isThere, `Promise ${number} names ${path}`).toBe(true)
+      }
+      for (const [, begin] of tests!.matchAll(/"([^"]+?)(?: …)?"/g))
+        expect(
+          rules.filter((rule) => rule.startsWith(begin!)),
+          `Promise ${number} names the rule "${begin}"`,
+        ).not.toEqual([])
+    }
   })
 
   it('link to pages and headings that exist', () => {
