@@ -5,7 +5,7 @@ import { OverpoolError } from '../shared/errors.ts'
 import { CoreStore } from '../sidecar/cores/core.ts'
 import { RemoteMachine } from './remote.ts'
 
-/** The machine of a folder, beside the process that runs it or without one. @throws OverpoolError MACHINE_NOT_FOUND: none has been started in it */
+/** Opens the machine of a folder, whether a process runs it or not. @throws OverpoolError MACHINE_NOT_FOUND: none has been started in it */
 export function openFolder(dir: string): RemoteMachine {
   const layout = folderLayout(dir)
   if (!existsSync(layout.ledger))

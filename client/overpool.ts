@@ -22,30 +22,30 @@ const DEFAULT_POOL = 'localhost'
 export interface OverpoolOptions {
   /** the machine's folder, default `.overpool`, or OVERPOOL_DIR */
   dir?: string
-  /** as in the original: the folder in which to make the machine's own */
+  /** as in the original: the parent folder of the machine's folder */
   path?: string
-  /** how it takes part in the peer-to-peer network, once something is published or followed; default: by the public DHT */
+  /** settings of the peer-to-peer network, used once a pool is published or subscribed to; default: the public DHT */
   network?: NetworkSettings
-  /** a machine on AWS instead, by the name of its stack; with the credentials that the AWS SDK finds */
+  /** reaches a machine on AWS instead, by the name of its stack, with the credentials that the AWS SDK finds */
   stack?: string
-  /** of the stack, default as the AWS SDK finds it */
+  /** AWS region of the stack; default: as the AWS SDK finds it */
   region?: string
 }
 
 export interface ReadyOptions {
   path: string
-  /** until the network has taken the announcement of the published pool */
+  /** wait until the DHT has accepted the announcement of the published pool */
   announced?: boolean
 }
 
 export interface CreateOptions extends PoolSettings {
   /** the pool's name, default `localhost` as in the original */
   path?: string
-  /** default 3000; 0 takes a free one, false opens none. Pools of one port share it. Digits will do, such as `process.env.PORT` */
+  /** default 3000; 0 takes a free port, false opens none. Pools may share a port. A string of digits works, such as `process.env.PORT` */
   port?: number | string | false
   /** default 127.0.0.1, this machine only */
   host?: string
-  /** its hypercore is encrypted: when it is published, who only has the public key cannot read it */
+  /** encrypts its hypercore: the public key alone does not open it when it is published */
   encrypt?: boolean
 }
 
@@ -58,26 +58,26 @@ export interface Created {
 }
 
 export interface OnOptions {
-  /** keeps the handler's place in the pools over restarts, default `tx`, `tx-2` … in the order they are registered */
+  /** the name of the handler's cursor, which survives restarts; default `tx`, `tx-2` … in the order of registration */
   name?: string
 }
 
-/** Something to be seen to: the machine goes on. `report` says the same for programs. */
+/** A problem that needs attention; the machine goes on. `report` has the details for programs. */
 export type MachineError = Error & { report: MachineReport }
 type ErrorListener = (error: MachineError) => void
 
 type AnyHandler = OnTx | OnStatus | OnBlock | OnReorg
 
-/** A handler as it was given, and as the machine calls it. */
+/** A handler as it was registered, and as the machine calls it. */
 interface Registered extends Handler {
   kind: HandledKind
   given: AnyHandler
 }
 
 /**
- * A machine as one object with the methods of the original Overpool. One in a folder runs here: it is opened at the first call, calls wait for the pools
- * that are being created, and handlers and pools may come in any order. One on AWS (`stack`) is reached from here: its pools and handlers are those that were
- * deployed, and filters are not asked.
+ * A machine as one object with the methods of the original Overpool. A machine in a folder runs in this process: it opens at the first call, calls wait for pools that are
+ * being created, and handlers and pools may be registered in any order. A machine on AWS (`stack`) is reached from here: it has the pools and handlers that were deployed, and
+ * filters do not run for posts from here.
  */
 export class Overpool implements Pools {
   readonly #stack: StackPlace | undefined
@@ -88,11 +88,11 @@ export class Overpool implements Pools {
   #closing: Promise<void> | undefined
   #closed = false
   readonly #creating = new Set<Promise<unknown>>()
-  /** what is registered, and what of it is at work */
+  /** the registered handlers, and those at work */
   readonly #handlers: Registered[] = []
   readonly #working = new Set<Registered>()
   #setting: Promise<void> = Promise.resolve()
-  /** the runs of our handlers: what is called in one of them */
+  /** the runs of our handlers, to recognise calls inside one */
   readonly #runs = new WeakSet<HandlerContext>()
   readonly #errorListeners = new Set<ErrorListener>()
 
@@ -107,13 +107,13 @@ export class Overpool implements Pools {
     )
   }
 
-  /** Makes a pool, or gives one that exists these settings, and opens its HTTP door. Resolves when wallets can post. DEPLOYED on AWS: the config says it there. */
+  /** Creates a pool, or changes the settings of an existing one, and opens its HTTP door. Resolves when wallets can post. DEPLOYED on AWS: the config does it there. */
   create(options?: CreateOptions): Promise<Created> {
     const creating = this.#create(options)
     this.#creating.add(creating)
     const over = () => this.#creating.delete(creating)
     creating.then(over, over)
-    return creating.then((created) => created) // of its own, so that a failure that nobody looks at ends the program, as it should
+    return creating.then((created) => created) // a new promise, so that an unhandled failure ends the program, as it should
   }
 
   async #create(options: CreateOptions | undefined): Promise<Created> {
@@ -129,14 +129,14 @@ export class Overpool implements Pools {
   }
 
   /**
-   * Posts a payment; resolves when it is held durably. Inside a handler it is a consequence of the entry that the handler was called with: run again, the
-   * handler posts it no second time.
+   * Posts a payment; resolves when it is durable. Inside a handler it is a consequence of the entry that the handler runs on: if the handler runs again, the post is not made
+   * twice.
    */
   post(options: PostOptions): Promise<Posted> {
     return asPoster(
       options,
       async (poster) => {
-        const post = checkPost(options) // at once: the program may go on to use the same object for its next post
+        const post = checkPost(options) // at once: the program may reuse the object for its next post
         return (await this.#pools()).postAs(poster, post)
       },
       (error) => this.#report({ kind: 'post-failed', error }),
@@ -162,43 +162,43 @@ export class Overpool implements Pools {
     yield* (await this.#pools()).read(options)
   }
 
-  /** The entry of a transaction, the one whose handler posted it, and so on to where the loop began, or as far as this machine sees. */
+  /** The entry of a transaction, then its cause, and so on back to where the loop began, or as far as this machine has the entries. */
   async *trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void> {
     yield* (await this.#pools()).trail(options)
   }
 
-  /** Archives what a pool holds: `tail` and `read` begin after it, `get` still finds it. */
+  /** Archives the entries of a pool: `tail` and `read` begin after them, `get` still finds them. */
   async prune(path: string | { path: string }): Promise<void> {
     return (await this.#pools()).prune(path)
   }
 
   /**
-   * Offers a pool to the network under its public key; resolves to what others subscribe to. The announcement goes on in the background (`ready`, `status`),
-   * and again after a restart.
+   * Publishes a pool under its public key; resolves to the key that others subscribe to. The announcement goes on in the background (`ready`, `status`), and again after a
+   * restart.
    */
   async pub(options: PubOptions): Promise<string> {
     const { path, ...publish } = optionsOf(options, 'pub')
     return (await this.#created()).control.publish(path, publish)
   }
 
-  /** Offers it no more. Who has entries of it keeps them. */
+  /** Stops publishing a pool. Machines that have entries of it keep them. */
   async unpub(options: { path: string }): Promise<void> {
     return (await this.#created()).control.unpublish(optionsOf(options, 'unpub').path)
   }
 
-  /** Follows a peer's pool: `tx` handlers run on its entries, `get`, `tail` and `read` know it by its public key. Resolves when that is durable. */
+  /** Subscribes to a peer's pool: handlers run on its entries; `get`, `tail` and `read` find it by its public key. Resolves when the subscription is stored. */
   async sub(options: SubOptions): Promise<Created> {
     const { path, ...subscribe } = optionsOf(options, 'sub')
     const pool = await (await this.#created()).control.subscribe(path, subscribe)
     return { path: pool.path, key: pool.key }
   }
 
-  /** Follows it no more. What has come stays; `sub` goes on from there. */
+  /** Ends a subscription. Its entries stay; a later `sub` goes on from there. */
   async unsub(options: { path: string }): Promise<void> {
     return (await this.#created()).control.unsubscribe(optionsOf(options, 'unsub').path)
   }
 
-  /** Resolves when a pool is there; with `announced`, when others can find it. */
+  /** Resolves when a pool exists; with `announced`, when others can find it. */
   async ready(options: ReadyOptions): Promise<void> {
     const { path, announced } = optionsOf(options, 'ready')
     const machine = await this.#created()
@@ -206,19 +206,19 @@ export class Overpool implements Pools {
     if (announced) await machine.announced(path)
   }
 
-  /** The pools of this machine and those that it follows, with how they stand in the network. */
+  /** The machine's pools and subscriptions, and their state in the network. */
   async status(): Promise<PoolStatus[]> {
     return statusOf((await this.#created()).pools)
   }
 
-  /** The public key by which other machines know this one, 64 hex: what they put into `allow`, `peer` and `peers`. */
+  /** The public key of this machine, 64 hex: others use it in `allow`, `peer` and `peers`. */
   async id(): Promise<string> {
     return (await this.#created()).id()
   }
 
   /**
-   * `tx`: calls the handler with every entry of every pool of this machine, in order within a pool; DEPLOYED on AWS, where handlers are functions of their own.
-   * `error`: what otherwise goes to console.error.
+   * `tx`, `status`, `block`, `reorg`: calls the handler with every entry of this kind in every pool of this machine, in order within a pool. DEPLOYED on AWS, where handlers are
+   * functions of their own. `error`: gets the problems that otherwise go to console.error.
    */
   on(event: 'tx', handler: OnTx, options?: OnOptions): this
   on(event: 'status', handler: OnStatus, options?: OnOptions): this
@@ -261,7 +261,7 @@ export class Overpool implements Pools {
     }
   }
 
-  /** Stops a handler after the entry that it is at. Registered again under its name, it goes on from there. */
+  /** Stops a handler after its current entry. Registered again under the same name, it goes on from there. */
   off(event: 'tx', handler: OnTx): this
   off(event: 'status', handler: OnStatus): this
   off(event: 'block', handler: OnBlock): this
@@ -278,7 +278,7 @@ export class Overpool implements Pools {
     return this
   }
 
-  /** Sets to work what is registered, and stops what is no more; one change after the other. */
+  /** Starts registered handlers and stops removed ones, one change after the other. */
   #setHandlers(): void {
     const set = async () => {
       const machine = await this.#open()
@@ -298,8 +298,8 @@ export class Overpool implements Pools {
   }
 
   /**
-   * Stops the machine: handlers finish the entry that they are at, the rest goes on at the next start. Called inside one of its handlers it resolves at once,
-   * since the machine waits for that handler.
+   * Stops the machine: handlers finish their current entry, and the next start goes on from there. Called inside one of its handlers it resolves at once, since the machine
+   * waits for that handler.
    */
   async close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -320,7 +320,7 @@ export class Overpool implements Pools {
     return this.close()
   }
 
-  /** The pools, when those that are being created are there. */
+  /** The pools, after those that are being created. */
   async #pools(): Promise<LedgerPools> {
     return (await this.#created()).pools
   }
@@ -336,7 +336,7 @@ export class Overpool implements Pools {
     if (!this.#remote) {
       const remote = outside(async () => (await import('./stack.ts')).openStack(place))
       this.#remote = remote
-      remote.catch(() => (this.#remote = undefined)) // whoever asked is told; the next call tries again
+      remote.catch(() => (this.#remote = undefined)) // the caller gets the error; the next call tries again
     }
     return this.#remote
   }
@@ -349,8 +349,8 @@ export class Overpool implements Pools {
       )
       this.#machine = machine
       machine.then(
-        () => this.#setHandlers(), // those that an earlier opening, which failed, left without work
-        () => (this.#machine = undefined), // whoever asked is told; the next call tries again
+        () => this.#setHandlers(), // handlers that a failed opening left without work
+        () => (this.#machine = undefined), // the caller gets the error; the next call tries again
       )
     }
     return this.#machine
@@ -361,12 +361,12 @@ export class Overpool implements Pools {
     if (line === undefined || this.#closed) return
     const error = Object.assign(new Error(line, { cause: 'error' in report ? report.error : undefined }), { report })
     if (!this.#errorListeners.size) console.error(`overpool: ${line}`)
-    // Not from here: what a listener throws is the program's to see, and must not stop the loop that had something to report.
+    // In a microtask of its own: an error that a listener throws is the program's, and must not stop the loop that reports.
     for (const listener of this.#errorListeners) outside(() => queueMicrotask(() => listener(error)))
   }
 }
 
-/** Runs what is the machine's own, and no consequence of the entry whose handler happened to ask for it. */
+/** Runs work of the machine outside the current handler's context: it is no consequence of that handler's entry. */
 function outside<T>(work: () => T): T {
   return handlerContext.exit(work)
 }
@@ -406,7 +406,7 @@ function portOf(port: unknown): number {
   throw new OverpoolError('BAD_ARGUMENT', 'port is a number from 0 to 65535, or false for none')
 }
 
-/** No empty one: Node would take it, or a number, for "every address there is". */
+/** Refuses an empty host: Node would listen on every address. */
 function hostOf(host: unknown): string {
   if (typeof host === 'string' && host) return host
   throw new OverpoolError('BAD_ARGUMENT', 'host is an address of this machine: 127.0.0.1, or 0.0.0.0 for all of them')

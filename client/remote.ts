@@ -10,22 +10,22 @@ import type { Stores } from '../shared/store/port.ts'
 import { type CoreStore, machineKeyPair, poolKeys } from '../sidecar/cores/core.ts'
 import { ELSEWHERE, type Progress, type Verified, verifyPool } from '../sidecar/cores/verify.ts'
 
-/** How often it is looked for what the machine does in its own time, ms. */
+/** How often it checks for changes of a machine that does not notify it, ms. */
 const LOOK_MS = 1_000
 
-/** How a machine is reached that another process runs: by its folder, or by the AWS services that it stands on. */
+/** Access to a machine that another process runs: by its folder, or by the AWS services that it uses. */
 export interface Access {
   stores: Stores
   ingress: Ingress
   /** the queue of a handler's bells; undefined if the machine has no such handler */
   bells: (handler: string) => Queue | undefined
-  /** the machine's secret, read when it is needed: not everybody who posts may */
+  /** the machine's seed, read only when it is needed: a poster may not have the right to read it */
   seed: () => Promise<Uint8Array>
-  /** sidecars, each with its share of the pools and a key of its own */
+  /** number of shards, each with a key of its own */
   shards: number
-  /** its hypercores, to read only, undefined if there are none yet; ELSEWHERE if they cannot be reached */
+  /** its hypercores, read-only; undefined if there are none yet, ELSEWHERE if they cannot be reached from here */
   cores: typeof ELSEWHERE | (() => CoreStore | undefined)
-  /** whether it works at this moment on what is asked of it */
+  /** whether the machine runs now */
   isRunning: () => boolean
   /** resolves when something may have been written, after `ms`, or when the signal is aborted */
   changed: (ms: number, signal?: AbortSignal) => Promise<void>
@@ -33,8 +33,8 @@ export interface Access {
 }
 
 /**
- * A machine that another process runs. What is asked of it is written to where that process looks, and done by it: now, or when it runs again. Whoever opens it
- * closes it. The filters of its pools are code of that process, and not asked: who can write a folder or a table may post what they like.
+ * A machine that another process runs. Requests are written to its stores and queues, and that process carries them out, now or when it runs again. The caller closes it.
+ * Filters do not run for posts from here: they are code of that process, and a caller who can write its folder or tables may post anything.
  */
 export class RemoteMachine implements Machine, AsyncDisposable {
   readonly pools: LedgerPools
@@ -63,7 +63,7 @@ export class RemoteMachine implements Machine, AsyncDisposable {
     return this.#access.changed(ms, signal)
   }
 
-  /** Resolves when the network has taken the announcement of a published pool. */
+  /** Resolves when the DHT has accepted the announcement of a published pool. */
   async announced(path: unknown): Promise<void> {
     const { signal } = this.#closed
     const pool = await this.pools.control(path)
@@ -89,13 +89,13 @@ export class RemoteMachine implements Machine, AsyncDisposable {
     )
   }
 
-  /** The same of each shard, in their order. */
+  /** The public key of each shard, in order. */
   async ids(): Promise<string[]> {
     const seed = await this.#access.seed()
     return Array.from({ length: this.#access.shards }, (_, shard) => machineKeyPair(seed, shard).publicKey.toString('hex'))
   }
 
-  /** Do mirror, hypercore and receipts of a pool agree? Of a hypercore that is not reached from here it is looked at what was last reported. */
+  /** Checks whether mirror, hypercore and receipts of a pool agree. For a hypercore that cannot be reached from here, its last report is used. */
   async verify(path: string, progress?: (progress: Progress) => void): Promise<Verified> {
     const { cores } = this.#access
     const pool = await this.pools.control(path)
@@ -111,15 +111,15 @@ export class RemoteMachine implements Machine, AsyncDisposable {
   }
 
   /**
-   * Has handlers try again what they gave up in a pool, or go on where they stopped; with `skip` they pass over the entry where they stopped.
-   * @param handler this one only, HANDLER_NOT_FOUND if there is none; default: all that have worked on the pool
+   * Asks handlers to retry what they gave up in a pool, or to go on where they stopped; with `skip` they pass over the entry where they stopped.
+   * @param handler only this one, HANDLER_NOT_FOUND if there is none; default: all that have worked on the pool
    */
   async redrive(path: string, { handler, skip = false }: { handler?: string; skip?: boolean } = {}): Promise<Redriven[]> {
     const { stores } = this
     await this.pools.control(path)
     const known = (await stores.progress.listHandlers(path)).flatMap((name) => {
       const bells = this.#access.bells(name)
-      return bells ? [{ name, bells }] : [] // of one that is deployed no more
+      return bells ? [{ name, bells }] : [] // a handler that is no longer deployed has no queue
     })
     const asked = known.filter(({ name }) => handler === undefined || name === handler)
     if (handler !== undefined && !asked.length) {

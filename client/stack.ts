@@ -10,7 +10,7 @@ import { OverpoolError } from '../shared/errors.ts'
 import { ELSEWHERE } from '../sidecar/cores/verify.ts'
 import { type Access, RemoteMachine } from './remote.ts'
 
-// Loaded when a stack is reached, and not before: the AWS clients take a tenth of a second that a machine in a folder need not wait for.
+// Loaded only to reach a stack: the AWS clients take a tenth of a second to load.
 
 /** A machine on AWS, by the name of its stack. */
 export interface StackPlace {
@@ -19,7 +19,7 @@ export interface StackPlace {
   region?: string
 }
 
-/** What a machine is found by (cdk/stack.ts). */
+/** The stack outputs that a machine is found by (cdk/stack.ts). */
 const OUTPUTS = ['Table', 'Bucket', 'IngressUrls', 'Seed'] as const
 type Outputs = Record<(typeof OUTPUTS)[number], string> & Record<string, string>
 
@@ -29,7 +29,7 @@ export async function openStack(place: StackPlace): Promise<RemoteMachine> {
 }
 
 /**
- * Finds what the machine of a stack stands on by its outputs, with the credentials and the region that the AWS SDK finds.
+ * Finds the services of a stack's machine by the stack's outputs, with the credentials and the region that the AWS SDK finds.
  * @throws OverpoolError MACHINE_NOT_FOUND, ACCESS_DENIED, BAD_ARGUMENT, UNAVAILABLE
  */
 export async function stackAccess({ stack, region }: StackPlace): Promise<Access> {
@@ -52,7 +52,7 @@ export async function stackAccess({ stack, region }: StackPlace): Promise<Access
     seed: async () => (await import('../sidecar/seed.ts')).readSecretSeed(clients, outputs.Seed),
     shards: ingress.shards,
     cores: ELSEWHERE,
-    isRunning: () => true, // ECS sees to it, and an alarm to ECS
+    isRunning: () => true, // ECS keeps it running, and an alarm watches that
     changed: systemClock.sleep,
     close: () => clients.close(),
   }
@@ -94,7 +94,7 @@ async function regionOf(client: CloudFormationClient): Promise<string> {
   }
 }
 
-/** What a person can do about it that a stack is not found. */
+/** The error for a stack that cannot be found, with what to do about it. */
 function explained(error: OverpoolError, stack: string, region: string): OverpoolError {
   const cause = error.cause as Error & { code?: string }
   const { AWS_PROFILE, AWS_ENDPOINT_URL } = readEnv('caller')
@@ -107,14 +107,14 @@ function explained(error: OverpoolError, stack: string, region: string): Overpoo
       { cause },
     )
   if (cause.name === 'ValidationError')
-    // the only thing that can be wrong with the request is the name
+    // only the name can be wrong in this request
     return new OverpoolError(
       'MACHINE_NOT_FOUND',
       `there is no stack "${stack}" in ${region} under these AWS credentials: if it is in another region, name that with --region (in a program: \`region\`); \`npx cdk deploy\` makes one`,
       { cause },
     )
   if (cause.code !== undefined)
-    // Node's word for an address that does not answer
+    // Node's code for an address that does not answer
     return new OverpoolError(
       'UNAVAILABLE',
       AWS_ENDPOINT_URL === undefined

@@ -1,3 +1,3 @@
-/** `overpool-cloud` as a config or a handler on AWS imports it: what works there, and none of the machine that they are part of. */
+/** `overpool-cloud` for configs and handlers on AWS: only what works inside a function. */
 export { defineConfig } from '../shared/config/config.ts'
 export { OverpoolError } from '../shared/errors.ts'

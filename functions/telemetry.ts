@@ -1,17 +1,17 @@
 import { Logger } from '@aws-lambda-powertools/logger'
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics'
 
-/** Metrics go out at most so often, ms: a line of them costs as much as the rest of a payment. Those of the last second before a function sleeps go out when it wakes. */
+/** Metrics are written at most once in this time, ms: a line of them costs as much as the rest of a payment. The last second before a function sleeps is written when it wakes. */
 const WINDOW_MS = 1_000
 
 export interface TelemetryOptions {
-  /** tells the machines of an account apart */
+  /** distinguishes the machines of an account */
   namespace: string
-  /** what stands in the logs, and as a dimension beside the metrics */
+  /** the service name in logs and metrics */
   service: string
 }
 
-/** What a function writes of itself: structured log lines, and metrics as lines of CloudWatch's embedded format. */
+/** A function's structured log lines, and its metrics in CloudWatch's embedded metric format. */
 export class Telemetry {
   readonly log: Logger
   readonly #metrics: Metrics
@@ -32,12 +32,12 @@ export class Telemetry {
     this.#metrics.addMetric(name, MetricUnit.Milliseconds, ms)
   }
 
-  /** Counts a refusal, under its code. */
+  /** Counts a refusal by its code. */
   refused(code: string): void {
     this.#byCode.set(code, (this.#byCode.get(code) ?? 0) + 1)
   }
 
-  /** At the end of each call. */
+  /** Writes the metrics that are due. Call it at the end of each invocation. */
   flush(): void {
     if (Date.now() < this.#due) return
     this.#due = Date.now() + WINDOW_MS

@@ -1,16 +1,16 @@
 import type { Tracer } from '@aws-lambda-powertools/tracer'
 
-/** What a function tells X-Ray of each call: how long it and each of its requests took, and what failed. */
+/** Traces a function's calls in X-Ray: how long the call and each of its requests took, and what failed. */
 export interface Tracing {
-  /** A client of AWS whose requests are told. */
+  /** Wraps an AWS client so that its requests are traced. */
   client: Tracer['captureAWSv3Client']
-  /** A function's handler, whose calls are told. */
+  /** Wraps a function's handler so that its calls are traced. */
   handler: <Args extends unknown[], Answer>(answer: (...args: Args) => Promise<Answer>) => (...args: Args) => Promise<Answer>
 }
 
 const untraced: Tracing = { client: (client) => client, handler: (answer) => answer }
 
-/** Loads what traces need only where they are wanted (`aws.traces`): a payment would wait for it. Requests that the user's handler makes are told as well. */
+/** Loads the tracer only if traces are on (`aws.traces`), since a cold payment waits for it. Requests that the user's handler makes are traced as well. */
 export async function tracing(service: string, wanted: boolean): Promise<Tracing> {
   if (!wanted) return untraced
   const { Tracer } = await import('@aws-lambda-powertools/tracer')

@@ -2,15 +2,15 @@ import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 
 const MAX_CONNECTIONS = 2_000
-/** Requests that were sent before the answer to another one on the same connection, all connections together. No wallet does that. */
+/** Pipelined requests on all connections together: sent before an earlier request on the connection was answered. No wallet does that. */
 const MAX_PIPELINED = 1_000
 
 /**
- * Bounds what a server's clients can have open, so that whoever opens much keeps nobody out. One connection too many ends another: of the address that
- * has the most of them, the one whose last request began longest ago. One pipelined request too many ends its own connection.
+ * Bounds open connections, so that one client cannot lock others out. A connection too many closes another one: of the address that has the most, the one whose last request
+ * began longest ago. A pipelined request too many closes its own connection.
  */
 export function boundConnections(server: Server): void {
-  /** by address; each in the order in which their last requests began */
+  /** by address, each set in the order of the last requests */
   const open = new Map<string, Set<Socket>>()
   const pipelined = new Map<Socket, number>()
   let [connections, waiting] = [0, 0]

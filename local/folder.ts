@@ -6,7 +6,7 @@ import { OverpoolError } from '../shared/errors.ts'
 
 const SQLITE_BUSY = 5
 
-/** What lies in a machine's folder. The ledger and the seed are what matters; the cores are made again from them (Promise 1). */
+/** The files of a machine's folder. Only the ledger and the seed matter: the cores are rebuilt from them (Promise 1). */
 export function folderLayout(dir: string) {
   return {
     ledger: join(dir, 'ledger.sqlite'),
@@ -25,9 +25,9 @@ export interface Running {
 }
 
 /**
- * Makes the folder a machine's own until `release`, or FOLDER_IN_USE. The lock is SQLite's on a file beside the ledger: the system gives it
- * back when the process dies in whatever way, so that nothing has to be cleaned up after a kill -9.
- * @param patienceMs how long to wait for another one: who only looks whether a machine runs holds the lock for a moment, too
+ * Locks the folder for a machine until `release`; FOLDER_IN_USE if another has it. It is SQLite's lock on a file beside the ledger: the system releases it when the process
+ * dies, so nothing has to be cleaned up after a kill -9.
+ * @param giveUpMs how long to wait for the lock: a check whether a machine runs holds it for a moment, too
  */
 export function lockFolder(dir: string, giveUpMs = 1_000): { release: () => void } {
   makeFolder(dir)
@@ -58,7 +58,7 @@ export function lockFolder(dir: string, giveUpMs = 1_000): { release: () => void
   }
 }
 
-/** Makes the folder if there is none, or BAD_ARGUMENT. */
+/** Creates the folder if it does not exist, or throws BAD_ARGUMENT. */
 export function makeFolder(dir: string): void {
   try {
     mkdirSync(dir, { recursive: true, mode: 0o700 })
@@ -101,8 +101,8 @@ export function readRunning(dir: string): Running | undefined {
 }
 
 /**
- * The machine's secret, 32 bytes. Whoever has it can sign as any of the machine's pools.
- * @param make makes one if there is none: for a folder without a ledger
+ * The machine's seed, 32 bytes. Its holder can sign as any of the machine's pools.
+ * @param make create it if it does not exist: for a folder without a ledger
  */
 export function readSeed(dir: string, make: boolean): Uint8Array {
   const file = folderLayout(dir).seed
@@ -125,6 +125,6 @@ function makeSeed(file: string): void {
   const fd = openSync(draft, 'r')
   fsyncSync(fd)
   closeSync(fd)
-  linkSync(draft, file) // refuses to replace a seed
+  linkSync(draft, file) // fails if there is a seed
   rmSync(draft)
 }

@@ -28,17 +28,17 @@ import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
 import type { MachineReport } from './report.ts'
 import { type LocalDoor, type LocalServer, listen } from './server.ts'
 
-/** Between two attempts at an entry: ms after the first, doubling up to the most. */
+/** Wait after a failed attempt, ms, doubling up to the most. */
 const RETRY_MS = 200
 const RETRY_MOST_MS = 30_000
-/** Handlers that run when the machine is closed have this long to finish, ms; what they do not, they do again. */
+/** Running handlers have this time to finish when the machine closes, ms. Unfinished entries run again at the next start. */
 const CLOSE_MS = 10_000
 
-/** A handler at work. Its functions may be replaced: an entry under way finishes on the old code. */
+/** A handler. Its functions may be replaced: an entry under way finishes on the old code. */
 export interface Handler {
   readonly name: string
   functions: HandlerFunctions
-  /** the pools whose entries it is called with */
+  /** whether it is called with the entries of a pool */
   takes: (pool: PoolName) => boolean
 }
 
@@ -52,15 +52,15 @@ export interface MachineOptions {
   /** the machine's folder */
   dir: string
   report: (report: MachineReport) => void
-  /** how it takes part in the peer-to-peer network, once something is published or followed */
+  /** settings of the peer-to-peer network, used once a pool is published or subscribed to */
   network?: NetworkSettings
-  /** what to stand on, default the SQLite file in the folder */
+  /** the ports to use, default: the SQLite file in the folder */
   ports?: (dir: string) => Promise<Ports>
 }
 
 const DEFAULT_SETTINGS = checkSettings({}, '')
 
-/** The embedded machine: payments, sidecar and handlers in one process, over one folder. Whoever opens it closes it. */
+/** The embedded machine: door, sidecar and handlers in one process, over one folder. The caller that opens it closes it. */
 export class EmbeddedMachine implements Machine {
   readonly pools: LedgerPools
   readonly control: MachineControl
@@ -70,16 +70,16 @@ export class EmbeddedMachine implements Machine {
   readonly #ports: Ports
   readonly #lock: { release: () => void }
   readonly #sidecar: Sidecar
-  /** for posts that are made here */
+  /** the ingress for posts of this process */
   readonly #ingress: Ingress
   readonly #settings: Map<string, CheckedSettings>
   readonly #handlers: Map<string, WorkingHandler>
-  /** handlers that have been stopped and are at their last entry */
+  /** stopped handlers that still run their last entry */
   readonly #ending = new Map<string, Promise<void>>()
   readonly #stopping = new AbortController()
   readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string> }>()
 
-  /** Opens a folder, alone: FOLDER_IN_USE while another machine runs in it. What was under way when an earlier one ended goes on. */
+  /** Opens a folder; FOLDER_IN_USE while another machine runs in it. Unfinished work of an earlier process goes on. */
   static async open(options: MachineOptions): Promise<EmbeddedMachine> {
     const { dir } = options
     const lock = lockFolder(dir)
@@ -144,7 +144,7 @@ export class EmbeddedMachine implements Machine {
     this.#handlersPools = poolsOf(this)
   }
 
-  /** Makes a pool if there is none, or gives an existing one these settings. */
+  /** Creates a pool, or changes the settings of an existing one. */
   async create(path: string, options: PoolSettings & { encrypt?: boolean } = {}, publish?: PoolConfig['publish']): Promise<PoolControl> {
     const { encrypt, ...settings } = options
     const checked = checkSettings(settings, `pools.${checkPath(path)}`)
@@ -153,12 +153,12 @@ export class EmbeddedMachine implements Machine {
     return this.#sidecar.configure(pool, { encrypt, publish })
   }
 
-  /** Follows the peers' pools of a config, and no more those that an earlier config named. */
+  /** Subscribes to the peers' pools of a config, and ends subscriptions that only an earlier config named. */
   syncSubscriptions(config: OverpoolConfig): Promise<void> {
     return this.#sidecar.syncSubscriptions(config)
   }
 
-  /** Resolves when the network has taken the announcement of a published pool. */
+  /** Resolves when the DHT has accepted the announcement of a published pool. */
   async announced(path: unknown): Promise<void> {
     return this.#sidecar.announced(await this.pools.control(path), this.#stopping.signal)
   }
@@ -168,7 +168,7 @@ export class EmbeddedMachine implements Machine {
     return this.#sidecar.id
   }
 
-  /** Opens the HTTP door for pools that were created here. Pools that ask for the same host and port share it; port 0 takes a free one. */
+  /** Opens the HTTP door for pools that were created here. Pools with the same host and port share it; port 0 takes a free one. */
   async listen(paths: string[], port: number, host: string): Promise<LocalServer> {
     const place = `${host}:${port}`
     const door = this.#doors.get(place)
@@ -191,7 +191,7 @@ export class EmbeddedMachine implements Machine {
     return server
   }
 
-  /** Takes payments for these pools and no others from now on, at every door. */
+  /** From now on every door takes payments for these pools only. */
   serveOnly(paths: string[]): void {
     for (const { paths: open } of this.#doors.values()) {
       open.clear()
@@ -220,11 +220,11 @@ export class EmbeddedMachine implements Machine {
     return servers.flatMap((server) => (server.status === 'fulfilled' ? [server.value.url] : []))
   }
 
-  /** Sets a handler to work, from where one of this name stopped last; a new name begins with the first entry. */
+  /** Starts a handler where the last one of this name stopped; a new name begins with the first entry. */
   async handle(handler: Handler): Promise<void> {
     const { name } = handler
     if (this.#handlers.has(name)) throw new OverpoolError('BAD_ARGUMENT', `there is a handler named "${name}" already`)
-    await this.#ending.get(name) // the two would run side by side: a queue that is opened gives out again what is in flight
+    await this.#ending.get(name) // otherwise both would run at once: opening the queue makes its messages in flight due
     const queue = await this.#ports.bells(name)
     if (this.#stopping.signal.aborted) return
     const { clock } = this.#ports
@@ -234,12 +234,12 @@ export class EmbeddedMachine implements Machine {
     await this.ringAgain()
   }
 
-  /** Rings for handlers whose pools have changed. */
+  /** Rings for handlers that lag, such as those whose pools have changed. */
   async ringAgain(): Promise<void> {
     await this.#sidecar.ringAgain()
   }
 
-  /** Stops a handler, after the entry that it is at. */
+  /** Stops a handler after its current entry. */
   async unhandle(name: string): Promise<void> {
     const working = this.#handlers.get(name)
     if (!working) return
@@ -271,7 +271,7 @@ export class EmbeddedMachine implements Machine {
     return answerBell(bell, pool, receives, clock.now() + BELL_MS, options)
   }
 
-  /** Stops in the order of a payment's way: doors, sidecar, handlers, files. What is under way is finished, or goes on at the next start. */
+  /** Stops in the order of a payment's way: doors, sidecar, handlers, files. Unfinished work goes on at the next start. */
   async close(): Promise<void> {
     const doors = await Promise.allSettled([...this.#doors.values()].map(({ server }) => server))
     await Promise.all(doors.flatMap((door) => (door.status === 'fulfilled' ? [door.value.close()] : [])))
@@ -282,7 +282,7 @@ export class EmbeddedMachine implements Machine {
       await atMost(this.#ports.clock, CLOSE_MS, loops)
       await this.#sidecar.close()
     } finally {
-      // Whatever cannot be closed: the program may go on, and its next machine needs the folder.
+      // Even if something could not be closed: the program may go on, and its next machine needs the folder.
       await this.#ports.close()
       this.#lock.release()
     }

@@ -7,21 +7,21 @@ import { SqliteFile } from '../shared/store/sqlite/file.ts'
 import { sqliteStores } from '../shared/store/sqlite/index.ts'
 import { folderLayout } from './folder.ts'
 
-/** A post that is in nobody's hands any more comes again after this time, ms. Within a machine's life only a failure brings it there. */
+/** A received post that is not deleted comes again after this time, ms. While the machine runs, that happens only after a failure. */
 const INGRESS_VISIBILITY_MS = 60_000
-/** A bell's answer begins no entry after this time, ms; then it stays hidden for as long as the last one may take, and a while, so that two never run side by side (Promise 4). */
+/** The answer to a bell begins no entry after this time, ms. The visibility time adds the longest time-out and a margin, so that two answers never run side by side (Promise 4). */
 export const BELL_MS = 10 * 60_000
 export const BELL_VISIBILITY_MS = BELL_MS + MAX_TIMEOUT_MS + 60_000
 
-/** What a machine stands on: the two ports and the time. The machine does not know which side they are. */
+/** The ports of a machine, and its clock. The machine does not know which implementation they have. */
 export interface Ports {
   stores: Stores
   ingress: Queue
-  /** the queue of a handler, FIFO; only one machine works at a time, so what an earlier one held is free */
+  /** the FIFO queue of a handler. Only one machine runs at a time, so messages in flight of an earlier one are due again */
   bells: (handler: string) => Promise<Queue>
-  /** a bell carries its block inside up to this many bytes: what saves a request on AWS is only a copy here */
+  /** a bell carries a block of up to this many bytes; 0 over SQLite, where it would save no request */
   carryBytes: number
-  /** posts made in this process go to the writer without the queue: where a block costs so little that many small ones do no harm */
+  /** posts of this process go to the writer without the queue: for stores where many small blocks are cheap */
   direct?: boolean
   clock: Clock
   close: () => Promise<void>
@@ -37,7 +37,7 @@ export interface LedgerFile {
   close: () => void
 }
 
-/** Opens the ledger's file, beside a running machine or without one. */
+/** Opens the ledger's file, whether a machine runs or not. */
 export function openLedgerFile(dir: string): LedgerFile {
   const store = new SqliteFile(folderLayout(dir).ledger)
   return {
@@ -49,7 +49,7 @@ export function openLedgerFile(dir: string): LedgerFile {
   }
 }
 
-/** The parts of an embedded machine, whose folder is locked: what an earlier one was given out comes again at once. */
+/** The ports of an embedded machine, whose folder is locked: messages in flight of an earlier one are due at once. */
 export async function sqlitePorts(dir: string): Promise<Ports> {
   const { stores, ingress, queue, close } = openLedgerFile(dir)
   await ingress.reclaim()

@@ -2,17 +2,17 @@ import { type PostFailed, type RunnerReport, lineOf as runnerLineOf } from '../f
 import { stackOf } from '../shared/errors.ts'
 import { type SidecarReport, lineOf as sidecarLineOf } from '../sidecar/report.ts'
 
-/** What a machine has to say to whoever runs it. */
+/** What a machine reports to its operator. */
 export type MachineReport =
   | SidecarReport
   | RunnerReport
   | PostFailed
   /** the door answered 5xx */
   | { kind: 'door'; error: unknown }
-  /** a handler was registered, and the machine could not be opened; the next call tries again */
+  /** the machine could not be opened for a registered handler; the next call tries again */
   | { kind: 'not-open'; error: unknown }
 
-/** A report as a line for people; undefined where all is well. */
+/** A report as a line for people; undefined if nothing is wrong. */
 export function lineOf(report: MachineReport): string | undefined {
   switch (report.kind) {
     case 'door':

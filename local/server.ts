@@ -5,14 +5,14 @@ import { answerAtDoor, type DoorAnswer, type DoorDeps } from '../functions/payme
 import { OverpoolError } from '../shared/errors.ts'
 import { boundConnections } from './connections.ts'
 
-/** A client that sends its headers, or its whole request, more slowly than this is cut off, ms: a slow-loris holds no connection for long. */
+/** A client that takes longer for its headers, or its whole request, is cut off, ms: slow-loris attacks hold no connection for long. */
 const HEADERS_TIMEOUT_MS = 10_000
 const REQUEST_TIMEOUT_MS = 60_000
 const KEEP_ALIVE_MS = 65_000
-/** A connection on which nothing moves, in either direction, ends after this time, ms: of a client that does not take its answer, too. */
+/** A connection without traffic in either direction is closed after this time, ms, even if the client has not read its answer. */
 const STILL_MS = 70_000
 const MAX_HEADERS = 100
-/** For a request that says so little of itself that the door has nothing to answer. */
+/** The answer to a request that the door cannot make sense of. */
 const UNREADABLE: DoorAnswer = {
   status: 400,
   headers: { 'content-type': 'application/json' },
@@ -46,7 +46,7 @@ export async function listen(door: LocalDoor, port: number, host: string): Promi
   server.maxHeadersCount = MAX_HEADERS
   boundConnections(server)
   server.on('request', (incoming, outgoing) => {
-    if (!incoming.socket.destroyed) void serve(incoming, outgoing, door, bodies) // of a connection that was just ended, more may have been read
+    if (!incoming.socket.destroyed) void serve(incoming, outgoing, door, bodies) // more requests may have been read from a connection that was just closed
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => reject(cannotListen(cause, port, host)))
@@ -70,7 +70,7 @@ async function serve(incoming: IncomingMessage, outgoing: ServerResponse, door: 
   else outgoing.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body)
 }
 
-/** The path that a request asks for, without its query; undefined if it, or its host, is none. */
+/** The path of a request, without its query; undefined if the path or the host is invalid. */
 function pathOf({ url = '', headers: { host } }: IncomingMessage): string | undefined {
   if (host !== undefined && (!host || NOT_IN_HOST.test(host))) return undefined
   if (url[0] !== '/') return URL.parse(url)?.pathname // as it is asked of a proxy

@@ -17,7 +17,7 @@ export interface StartOptions {
   dir: string
   port: number
   host: string
-  /** what has happened to the files: a handler reloaded, a mistake in one */
+  /** called with news of the files: a reload, or a mistake in one */
   say: (line: string) => void
   report: (report: MachineReport) => void
   ports?: (dir: string) => Promise<Ports>
@@ -26,7 +26,7 @@ export interface StartOptions {
 export interface Started {
   url: string
   machine: EmbeddedMachine
-  /** the pools of the config, and the file of each one's handler */
+  /** the pools of the config, each with its handler's file */
   pools: { path: string; handler?: string }[]
   close: () => Promise<void>
 }
@@ -35,14 +35,14 @@ interface LoadedHandler extends PlannedHandler {
   functions: HandlerFunctions
 }
 
-/** Everything that a config says, loaded: nothing of it is applied while a part of it is wrong. */
+/** A loaded config with its handlers. It is applied only if all of it is right. */
 interface Plan {
   config: OverpoolConfig
   handlers: Map<string, LoadedHandler>
   files: string[]
 }
 
-/** Starts the machine of a config, and follows the config and the handler files as they are saved. A mistake in one leaves what runs as it is. */
+/** Starts the machine of a config, and reloads the config and the handlers when they are saved. After a mistake in a file the old version goes on. */
 export async function start(options: StartOptions): Promise<Started> {
   const { dir, port, host, report, ports } = options
   makeFolder(dir)
@@ -60,7 +60,7 @@ export async function start(options: StartOptions): Promise<Started> {
   }
 }
 
-/** A machine that does what a config says, and goes on to do so when the config or a handler is saved. */
+/** A machine that is kept in line with its config and handler files. */
 class RunningConfig {
   readonly #options: StartOptions
   readonly #machine: EmbeddedMachine
@@ -79,7 +79,7 @@ class RunningConfig {
     this.#machine = machine
     this.#plan = plan
     this.#network = networkOf(plan)
-    // While a mistake stands, the file that mends it may be one that no good plan has seen.
+    // After a mistake, the file that mends it may be one that the running plan does not have.
     this.#watch = new FileWatch(
       (file) => this.#isBroken || this.#plan.files.includes(file),
       () => (this.#reloading = this.#reloading.then(() => this.#reload())),
@@ -106,7 +106,7 @@ class RunningConfig {
     await this.#machine.syncSubscriptions(config)
   }
 
-  /** Stops the handlers that are gone, gives those that go on their new code, and sets new ones to work. */
+  /** Stops removed handlers, gives the others their new code, and starts new ones. */
   async #applyHandlers(planned: Map<string, LoadedHandler>): Promise<void> {
     for (const name of this.#handlers.keys()) {
       if (planned.has(name)) continue

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 /** Editors write a file in several steps: what changes within this time is one change, ms. */
 const DEBOUNCE_MS = 60
 
-/** Watches files by their folders: an editor replaces a file, and a watcher of the file itself would lose it. Whoever makes it closes it. */
+/** Watches files by their folders: editors replace files, and a watcher of the file itself would lose it. The caller closes it. */
 export class FileWatch {
   readonly #isOfInterest: (file: string) => boolean
   readonly #changed: () => void
@@ -20,7 +20,7 @@ export class FileWatch {
     this.#changed = changed
   }
 
-  /** Watches the folders of these files and no others. A folder that is watched already stays so: between two watchers a change would be missed. */
+  /** Watches the folders of these files and no others. It keeps existing watchers: between two watchers a change would be missed. */
   watch(files: string[]): void {
     const folders = new Set(files.map((file) => dirname(file)))
     for (const [folder, watcher] of this.#watchers) {

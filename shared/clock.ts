@@ -1,4 +1,4 @@
-/** Time, as the writer and the runner see it; tests hand in one that they wind themselves. */
+/** Time, for the writer and the runner. Tests pass a clock of their own. */
 export interface Clock {
   /** ms since 1970 */
   now(): number
@@ -6,12 +6,12 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 
-/** A longer timer would ring at once. */
+/** Node fires a longer timer at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 export const systemClock: Clock = {
   now: Date.now,
-  // That of `node:timers/promises` makes an error of each sleep that ends early, which under load most do.
+  // `node:timers/promises` makes an error object for each sleep that ends early, and under load most do.
   sleep: (ms, signal) =>
     new Promise((resolve) => {
       if (signal?.aborted) return resolve()
@@ -25,16 +25,16 @@ export const systemClock: Clock = {
     }),
 }
 
-/** Made once: without a reason, each abort would make an error with its stack. */
+/** Made once: an abort without a reason makes an error with its stack each time. */
 const OVER = new Error('the wait is over')
 
-/** Waits for the work, but no longer than so many ms. */
+/** Waits for the work, but at most `ms`. */
 export async function atMost(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
   const over = new AbortController()
   await Promise.race([work, clock.sleep(ms, over.signal)]).finally(() => over.abort(OVER))
 }
 
-/** How much of `ms` is left of those that began at `since`; nothing when the clock was set back meanwhile, or it would be waited for as long again. */
+/** The rest of a wait of `ms` that began at `since`; 0 if the clock was set back meanwhile, so that the wait does not grow. */
 export function timeLeft(clock: Clock, since: number, ms: number): number {
   const passed = clock.now() - since
   return passed < 0 ? 0 : Math.max(0, ms - passed)

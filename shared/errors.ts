@@ -16,7 +16,7 @@ export type ErrorCode =
   | 'HANDLER_NOT_FOUND'
   | 'MACHINE_NOT_FOUND'
   | 'LOOP_TOO_DEEP'
-  | 'DEPLOYED' // of a machine on AWS: its config says it, and `npx cdk deploy` does it
+  | 'DEPLOYED' // on AWS: change the config and run `npx cdk deploy`
   | 'ACCESS_DENIED'
   | 'BAD_ARGUMENT'
   | 'BAD_CONFIG'
@@ -24,11 +24,11 @@ export type ErrorCode =
   | 'BAD_MESSAGE'
   | 'PORT_IN_USE'
   | 'FOLDER_IN_USE'
-  | 'NODE_TOO_OLD' // thrown by node-version.cjs, which no old Node fails to read
+  | 'NODE_TOO_OLD' // thrown by node-version.cjs, which every old Node can read
   | 'CLOSED'
   | 'UNAVAILABLE'
 
-/** A failure with a code, a cause, and a word on whether waiting helps. Nothing tests `message`; it is for people. */
+/** A failure with a code, a cause, and whether waiting helps. `message` is for people: no code tests it. */
 export class OverpoolError extends Error {
   override readonly name = 'OverpoolError'
   readonly code: ErrorCode
@@ -42,7 +42,7 @@ export class OverpoolError extends Error {
   }
 }
 
-/** Of a call that came too late. */
+/** The error of a call after `close`. */
 export function closed(): OverpoolError {
   return new OverpoolError('CLOSED', 'the machine is closed')
 }
@@ -54,10 +54,10 @@ export function reasonOf(error: unknown): string {
   return error instanceof OverpoolError ? `${error.message} [${error.code}]${cause}` : `${error.message}${cause}`
 }
 
-/** Where this program's own files are, as a stack names them; a user's are named by their paths. */
+/** The folder of this program's own files, as stack traces name it. */
 const OURS = new URL('../', import.meta.url).href
 
-/** The same; what is not one of ours is told with where it came from, without the frames of this program around it. */
+/** The same with a stack trace for errors that are not ours, without the frames of this program. */
 export function stackOf(error: unknown): string {
   if (error instanceof OverpoolError) return reasonOf(error)
   if (!(error instanceof Error)) return String(error)

@@ -1,8 +1,8 @@
 import { type Clock, systemClock } from './clock.ts'
 
 /**
- * How long to wait before attempt `attempt + 1`, ms. It doubles from `base` to `most`, so that what is away for long is not asked often. Half of it is left to
- * chance, so that many who failed together do not come back together; the other half is not, so that nobody comes back at once.
+ * How long to wait before attempt `attempt + 1`, ms. It doubles from `base` to `most`, so that a long failure is not asked often. Half of it is random, so that many callers
+ * that failed together do not return together; the other half is not, so that none returns at once.
  */
 export function backoff(attempt: number, base = 50, most = 5_000): number {
   return Math.min(most, base * 2 ** (attempt - 1)) * (0.5 + Math.random() / 2)
@@ -23,7 +23,7 @@ export function retriesWithin(giveUpMs: number, base: number, most: number, sign
   }
 }
 
-/** Tries until it works or `stopped` says so: for steps that must happen and can be redone. Each failure is reported. */
+/** Retries a step until it works or `stopped` is true: for steps that must happen and can be repeated. Each failure is reported. */
 export async function untilDone<T>(
   step: () => Promise<T>,
   clock: Clock,

@@ -351,7 +351,7 @@ describe('handlers', () => {
     )
     expect(runs).toEqual(['throws', 'throws', 'rejects', 'rejects', 'hangs', 'hangs', 'works'])
     expect(errors.map(({ report }) => report.kind)).toEqual(['failed', 'given-up', 'failed', 'given-up', 'failed', 'given-up'])
-    expect(errors[0]!.message).toMatch(/^handler tx failed at mypool #0 \(attempt 1, it is tried again\): TypeError: at once/)
+    expect(errors[0]!.message).toMatch(/^handler tx failed at mypool #0 \(attempt 1, it is retried\): TypeError: at once/)
     expect(errors.map(({ cause }) => (cause instanceof Error ? cause.message : cause))).toEqual(
       ['at once', 'at once', 'later', 'later'].concat(Array(2).fill('the handler took longer than 200 ms')),
     )

@@ -4,12 +4,12 @@ import { backoff } from '../../shared/retry.ts'
 import type { Answer } from './runner.ts'
 
 export interface BellsOptions {
-  /** answers a bell; a throw means that the answer itself failed (the mirror was away), not the user's function */
+  /** answers a bell. It throws if a store fails, not if the user's function fails */
   answer: (bell: Bell, receives: number) => Promise<Answer>
   report: (error: unknown) => void
 }
 
-/** Answers bells of one pool together: the last covers the others. A bell that cannot be read is named and counts as answered: the next one, or the sweep, says the same. */
+/** Answers the bells of one pool together: the last covers the others. An unreadable bell is reported and counts as answered: the next bell, or the sweep, covers it. */
 export async function answerBells(messages: Message[], { answer, report }: BellsOptions): Promise<Answer> {
   const receives = Math.max(...messages.map((message) => message.receives))
   let last: Bell | undefined

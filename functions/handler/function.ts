@@ -8,14 +8,14 @@ import { answerBatch, type BellsDeps, type BellsEvent, type BellsResponse } from
 import type { RunnerReport } from './report.ts'
 import { answerBell } from './runner.ts'
 
-/** Between two attempts at an entry: ms after the first, doubling up to the most. SQS knows whole seconds. */
+/** Wait after a failed attempt, ms, doubling up to the most. SQS knows whole seconds. */
 const RETRY_MS = 1_000
 const RETRY_MOST_MS = 30_000
 
 export interface FunctionDeps {
   /** the handler's name */
   handler: string
-  /** that of its bells */
+  /** the queue of its bells */
   queue: BellsDeps['queue']
   stores: Stores
   pools: Pick<LedgerPools, 'control'>
@@ -24,20 +24,20 @@ export interface FunctionDeps {
   /** the user's functions */
   functions: BoundFunctions
   report: (report: RunnerReport) => void
-  /** told why bells could not be answered */
+  /** called when bells could not be answered */
   failed: (error: unknown) => void
 }
 
-/** The function of one handler: what Lambda calls with a batch of its bells, and how long it has for them. */
+/** The Lambda function of one handler: called with a batch of its bells, and the time that is left. */
 export function handlerFunction(deps: FunctionDeps): (event: BellsEvent, remainingMs: () => number) => Promise<BellsResponse> {
   const { handler, queue, stores, pools, settings, clock, functions, report, failed } = deps
-  /** Keys of pools of ours, which never change; what of a peer's pool may change is read each time. */
+  /** Our own pools, whose keys never change. A subscription may change, so it is read each time. */
   const own = new Map<string, Pick<PoolControl, 'key' | 'begins'>>()
   const answer: BellsDeps['answer'] = async (bell, receives, remainingMs) => {
     const { maxAttempts, onPoison, timeoutMs } = settings(bell.pool)
     const pool = own.get(bell.pool) ?? (await pools.control(bell.pool))
     if ('kind' in pool && pool.kind === 'own') own.set(bell.pool, { key: pool.key })
-    // An entry is begun when all the time that it may take is left: Lambda never ends a handler's call in its middle.
+    // An entry begins only if its whole time-out is left: Lambda never ends the call in the middle of a handler.
     const deadline = clock.now() + remainingMs() - timeoutMs
     const attempts = { maxAttempts, onPoison, timeoutMs, retryMs: RETRY_MS, retryMostMs: RETRY_MOST_MS }
     return answerBell(bell, pool, receives, deadline, { handler, stores, clock, report, functions, ...attempts })

@@ -56,7 +56,7 @@ function report(report: RunnerReport | PostFailed): void {
   if (report.kind === 'given-up' || report.kind === 'stopped') telemetry.count('givenUp')
 }
 
-/** The user's functions, each call counted, and how long its entry waited for it. */
+/** The user's functions, with metrics: calls, and how long each entry waited. */
 function measured(bound: BoundFunctions): BoundFunctions {
   const calls = Object.entries(bound).map(([kind, call]: [string, (event: never) => unknown]) => [
     kind,

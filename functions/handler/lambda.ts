@@ -2,12 +2,12 @@ import type { Delivered, SqsQueue } from '../../shared/queue/sqs.ts'
 import { answerBells, type BellsOptions } from './bells.ts'
 import type { Answer } from './runner.ts'
 
-/** What Lambda gives a function for messages of a queue. */
+/** Lambda's event for SQS messages. */
 export interface BellsEvent {
   Records: (Delivered & { messageId: string })[]
 }
 
-/** Messages that are not done: Lambda leaves them in the queue, and deletes the others. */
+/** The failed messages: Lambda leaves them in the queue and deletes the others. */
 export interface BellsResponse {
   batchItemFailures: { itemIdentifier: string }[]
 }
@@ -19,8 +19,8 @@ export interface BellsDeps extends Omit<BellsOptions, 'answer'> {
 }
 
 /**
- * Answers the bells of a batch: pools side by side, those of a pool together. Where a pool's are not done all of them go back, so that none is taken before
- * an earlier one, and come again when the answer says, not only when their visibility lapses.
+ * Answers the bells of a batch: pools side by side, the bells of one pool together. If a pool's bells are not done, all of them go back, so that none overtakes an earlier
+ * one. They come again when the answer says so, not only when their visibility time is over.
  */
 export async function answerBatch(
   { Records }: BellsEvent,
@@ -36,7 +36,7 @@ export async function answerBatch(
         if (verdict.done) return []
         await queue.giveBack(messages, verdict.againMs)
       } catch (error) {
-        report(error) // they come again by themselves, only later
+        report(error) // they come again by themselves, later
       }
       return records
     }),

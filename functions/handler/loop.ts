@@ -5,9 +5,9 @@ import { untilDone } from '../../shared/retry.ts'
 import { answerBells, type BellsOptions } from './bells.ts'
 import type { Answer } from './runner.ts'
 
-/** Bells taken at once: all of one pool are answered together, since the last covers the others. */
+/** Bells received at once. Those of one pool are answered together, since the last covers the others. */
 const RECEIVE_MAX = 64
-/** Pools whose handlers run side by side at most. */
+/** At most this many pools have their handler running at a time. */
 const MAX_POOLS = 64
 
 export interface LoopOptions extends Omit<BellsOptions, 'answer'> {
@@ -19,7 +19,7 @@ export interface LoopOptions extends Omit<BellsOptions, 'answer'> {
   answer: (...bell: [...Parameters<BellsOptions['answer']>, stopping: AbortSignal]) => Promise<Answer>
 }
 
-/** Takes bells from a handler's queue and has them answered: in order within a pool, in parallel across pools. What a Lambda's event source does on AWS. */
+/** Receives bells from a handler's queue and answers them: in order within a pool, in parallel across pools. On AWS Lambda's event source does so. */
 export class HandlerLoop {
   readonly #options: LoopOptions
   readonly #stopped = new AbortController()
@@ -54,7 +54,7 @@ export class HandlerLoop {
     })
   }
 
-  /** A bell comes again while it is still being answered if its visibility was too short, or the machine slept: then one after the other. */
+  /** A bell may come again while it is being answered, after the machine slept for example: the second answer waits for the first. */
   #begin(pool: string | undefined, bells: Message[]): void {
     const task = (this.#running.get(pool) ?? Promise.resolve()).then(() => this.#answer(bells)).catch(this.#options.report)
     this.#running.set(pool, task)
@@ -72,7 +72,7 @@ export class HandlerLoop {
       answer: async (...bell) => (signal.aborted ? stopping : answer(...bell, signal)),
       report,
     })
-    // A bell that stays hidden holds up its pool until its visibility lapses.
+    // A bell that stays in flight blocks its pool until its visibility time is over.
     await untilDone(
       () => (verdict.done ? queue.delete(messages) : queue.giveBack(messages, verdict.againMs)),
       clock,
@@ -81,7 +81,7 @@ export class HandlerLoop {
     )
   }
 
-  /** Takes no more bells, and waits for the handlers that run, until the end of the entry that each is at. */
+  /** Receives no more bells, and waits until each running handler has finished its current entry. */
   async stop(): Promise<void> {
     this.#stopped.abort()
     await this.#receiving

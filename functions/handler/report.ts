@@ -1,11 +1,11 @@
 import { reasonOf, stackOf } from '../../shared/errors.ts'
 
-/** What the runner of a handler has to say to the person on call. */
+/** What the runner of a handler reports to the person on call. */
 export type RunnerReport =
   | { kind: 'failed'; handler: string; pool: string; seq: number; attempt: number; error: unknown }
   | { kind: 'given-up'; handler: string; pool: string; seq: number; error: unknown }
   | { kind: 'stopped'; handler: string; pool: string; seq: number; error: unknown }
-  /** an entry of a kind that this program does not know: it is passed over */
+  /** an entry of an unknown kind was passed over */
   | { kind: 'unknown-kind'; handler: string; pool: string; seq: number; named: string }
   | { kind: 'bad-block'; handler: string; pool: string; n: number; error: unknown }
 
@@ -19,11 +19,11 @@ export interface PostFailed {
 export function lineOf(report: RunnerReport | PostFailed): string {
   switch (report.kind) {
     case 'failed':
-      return `handler ${report.handler} failed at ${report.pool} #${report.seq} (attempt ${report.attempt}, it is tried again): ${stackOf(report.error)}`
+      return `handler ${report.handler} failed at ${report.pool} #${report.seq} (attempt ${report.attempt}, it is retried): ${stackOf(report.error)}`
     case 'given-up':
       return `handler ${report.handler} gave up ${report.pool} #${report.seq} and goes on; \`overpool redrive ${report.pool}\` tries it again: ${stackOf(report.error)}`
     case 'stopped':
-      return `handler ${report.handler} stopped at ${report.pool} #${report.seq}; mend it, then \`overpool redrive ${report.pool}\`: ${stackOf(report.error)}`
+      return `handler ${report.handler} stopped at ${report.pool} #${report.seq}; mend the handler, then run \`overpool redrive ${report.pool}\`: ${stackOf(report.error)}`
     case 'unknown-kind':
       return `handler ${report.handler} passed over ${report.pool} #${report.seq}: it is a "${report.named}", which this version does not know; a newer one may`
     case 'bad-block':

@@ -12,12 +12,12 @@ import type { Stores } from '../../shared/store/port.ts'
 import type { Cursor } from '../../shared/store/progress.ts'
 import type { RunnerReport } from './report.ts'
 
-/** An error text that is kept is cut to so many characters. */
+/** A stored error text is cut to this many characters. */
 const MAX_ERROR = 1_000
-/** Stop before the time is up, so that the cursor can still be written, ms. */
+/** It stops this long before the deadline, ms, so that the cursor can still be written. */
 const MARGIN_MS = 1_000
-/** Why an entry is given up that no attempt has come to an end with. */
-const NO_END = 'the process ended while the handler ran, each time'
+/** The error of an entry whose every attempt ended with the process. */
+const NO_END = 'the process ended while the handler ran, at each attempt'
 
 export interface RunnerOptions {
   /** the handler's name: its cursor, its dead letters and the ids of its posts go by it */
@@ -25,31 +25,31 @@ export interface RunnerOptions {
   stores: Pick<Stores, 'blocks' | 'progress'>
   clock: Clock
   report: (report: RunnerReport) => void
-  /** the user's functions, by the kinds of entries that they are called with; entries of other kinds are passed over */
+  /** the user's functions by kind; entries of other kinds are passed over */
   functions: BoundFunctions
-  /** attempts at an entry until it is given up */
+  /** attempts at an entry before it is given up */
   maxAttempts: number
   /** 'skip': a given-up entry becomes a dead letter and the pool goes on; 'stop': the pool stops there for this handler */
   onPoison: 'skip' | 'stop'
-  /** a call that takes longer has failed, ms */
+  /** a longer call counts as failed, ms */
   timeoutMs: number
   /** wait after a first failure, ms; doubles up to `retryMostMs` */
   retryMs: number
   retryMostMs: number
-  /** aborted: no further entry is begun */
+  /** once aborted, no further entry begins */
   stopping?: AbortSignal
 }
 
-/** What becomes of a bell: it has been answered and can be deleted, or comes again after `againMs`. */
+/** The answer to a bell: it is done and can be deleted, or it comes again after `againMs`. */
 export type Answer = { done: true } | { done: false; againMs: number }
 
 const DONE: Answer = { done: true }
 
 /**
- * Answers a bell: runs the handler on every entry from the cursor's next one to the end of the bell's block, in order. What is to be done is
- * said by the cursor and the mirror, so a lost, repeated or reordered bell costs time, never an event (Promise 4).
- * @param receives how often this bell was given out: from the second time the cursor is written after each entry, so that a slow batch moves on
- * @param deadline ms since 1970; what does not fit is left for the next time
+ * Answers a bell: runs the handler on every entry from the cursor's next one to the end of the bell's block, in order. The cursor and the mirror
+ * say what to do, so a lost, repeated or reordered bell costs time, never an event (Promise 4).
+ * @param receives how often this bell was received: from the second time on the cursor is written after each entry, so that a slow batch makes progress
+ * @param deadline ms since 1970; entries that do not fit are left for the next time
  */
 export async function answerBell(
   bell: Bell,
@@ -62,7 +62,7 @@ export async function answerBell(
   return new BellRun({ path: bell.pool, key }, start, receives, deadline, options).answer(bell)
 }
 
-/** One answer to a bell: where the handler is in the pool, and the steps from there. */
+/** One run for a bell: the handler's place in the pool, and the steps from there. */
 class BellRun {
   readonly #pool: { path: string; key: string }
   readonly #start: Cursor
@@ -71,8 +71,8 @@ class BellRun {
   readonly #options: RunnerOptions
   #at: Cursor
   /**
-   * A process that dies in the handler leaves nobody to count the attempt. A bell that has come so often may have seen that: its next attempt is counted before it
-   * is made.
+   * A process that dies inside the handler counts no attempt. After so many receives of a bell that may have happened: the next attempt is counted before it is
+   * made.
    */
   #isSuspect: boolean
 
@@ -98,13 +98,13 @@ class BellRun {
     for await (const block of blocksUpTo(bell, this.#at.block, stores)) {
       const answer = await this.#runBlock(block)
       if (answer) return answer
-      this.#at = { ...this.#at, block: block.n + 1 } // though it had no entry: a peer can sign any number of such blocks, and each bell would read them all again
+      this.#at = { ...this.#at, block: block.n + 1 } // even without entries: a peer can sign any number of invalid blocks, and each bell would read them all again
     }
     if (this.#at.block > this.#start.block) await this.#keep(this.#at)
     return DONE
   }
 
-  /** All dead letters have been tried again. A handler that had stopped goes on, with all attempts at the entry where it stopped. */
+  /** All dead letters have been retried. A handler that had stopped goes on, with all its attempts at the entry where it stopped. */
   async #endRedrive(redrive: number): Promise<void> {
     const { handler, stores } = this.#options
     if (this.#start.stopped !== undefined) this.#at = { ...this.#at, attempts: 0 }
@@ -112,7 +112,7 @@ class BellRun {
     await stores.progress.endRedrive(handler, this.#pool.path, redrive)
   }
 
-  /** Runs what is left of a block. @returns the answer, if it ends here */
+  /** Runs the remaining entries of a block. @returns the answer, if the run ends here */
   async #runBlock(block: Block): Promise<Answer | undefined> {
     const entries = readable(block, this.#pool.path, this.#options)
     for (const [i, entry] of entries.entries()) {
@@ -133,21 +133,21 @@ class BellRun {
     return undefined
   }
 
-  /** Entries of kinds that the handler has no function for, or that this program does not know, are done without a call. */
+  /** An entry is passed over if its kind is unknown, or if the handler has no function for it. */
   #passesOver(seq: number, entry: Entry): boolean {
     const { handler, functions, report } = this.#options
     if (entry.kind === 'unknown') report({ kind: 'unknown-kind', handler, pool: this.#pool.path, seq, named: entry.named })
     return entry.kind === 'unknown' || entry.kind === 'commit' || functions[entry.kind] === undefined
   }
 
-  /** Whether no further entry is to be begun now. At least one is run at each receive, however late it is. */
+  /** Whether to begin no further entry. At least one entry runs at the first receive, however late it is. */
   #mustStop(): boolean {
     const { clock, stopping } = this.#options
     const isLate = clock.now() >= this.#deadline - MARGIN_MS && (this.#at.seq !== this.#start.seq || this.#receives > 1)
     return isLate || (stopping?.aborted ?? false)
   }
 
-  /** Makes an attempt at an entry. @param next the block in which the entry after it is looked for. @returns the answer, if it ends here */
+  /** Makes an attempt at an entry. @param next the block where the following entry is looked for. @returns the answer, if the run ends here */
   async #runEntry(seq: number, entry: Entry, block: number, next: number): Promise<Answer | undefined> {
     const { handler, stores, maxAttempts } = this.#options
     const tried = this.#at.attempts
@@ -155,14 +155,14 @@ class BellRun {
     this.#isSuspect = false
     const failure = tried > maxAttempts ? { thrown: new Error(NO_END) } : await run(this.#pool, seq, entry, this.#options)
     if (failure) return this.#fail(seq, block, next, tried, failure.thrown)
-    // an earlier attempt may have come as far as giving it up, and no further
+    // an earlier attempt may have stored a dead letter and died before the cursor was written
     if (this.#receives > 1 && tried + 1 >= maxAttempts) await stores.progress.deleteDead(handler, this.#pool.path, seq)
     this.#at = { seq, block: next, attempts: 0 }
     if (this.#receives > 1) await this.#keep(this.#at)
     return undefined
   }
 
-  /** An attempt has failed: the entry is tried again later, or given up. */
+  /** An attempt has failed: the entry is retried later, or given up. */
   async #fail(seq: number, block: number, next: number, tried: number, thrown: unknown): Promise<Answer | undefined> {
     const { handler, report, maxAttempts, retryMs, retryMostMs } = this.#options
     const attempts = tried + 1
@@ -196,15 +196,15 @@ class BellRun {
   }
 }
 
-/** A pool that is not followed from its first block has nothing before that for a handler to do, and perhaps nobody knows which entry comes first. */
+/** The cursor, or the start of the subscription if that is later. The first entry of such a subscription may be unknown. */
 function laterOf(cursor: Cursor, begins: PoolControl['begins']): Cursor {
   if (!begins) return cursor
   return { ...cursor, seq: Math.max(cursor.seq, begins.seq - 1), block: Math.max(cursor.block, begins.block) }
 }
 
 /**
- * Runs the dead letters again, each once since it was asked for at `asked`; those that work now are dead no more.
- * @returns when not all could be run: after how many ms the rest goes on
+ * Retries the dead letters, each once since the redrive was asked for at `asked`. Those that work now are deleted.
+ * @returns if not all could be run: after how many ms to go on with the rest
  */
 async function rerunDead(
   pool: { path: string; key: string },
@@ -218,10 +218,10 @@ async function rerunDead(
   for (const [i, letter] of letters.entries()) {
     if (stopping?.aborted || (i > 0 && clock.now() >= deadline - MARGIN_MS)) return 0
     const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), asked) }
-    if (receives > 1) await stores.progress.putDead(handler, pool.path, tried) // the process may have died in it, and would again
+    if (receives > 1) await stores.progress.putDead(handler, pool.path, tried) // counted before it is run: the process may have died in it
     const block = await stores.blocks.find(pool.path, letter.seq)
     const entry = block && entryAt(block, letter.seq - block.first)
-    if (!entry || entry.kind === 'unknown' || entry.kind === 'commit') continue // its kind was known when it was given up: the letter stays
+    if (!entry || entry.kind === 'unknown' || entry.kind === 'commit') continue // not for this version: the letter stays
     const error = await run(pool, letter.seq, entry, options)
     if (error === undefined) await stores.progress.deleteDead(handler, pool.path, letter.seq)
     else if (isAway(error.thrown)) {
@@ -235,7 +235,7 @@ async function rerunDead(
   return undefined
 }
 
-/** The blocks from number `from` to the bell's, which is not read where the bell carries it. */
+/** The blocks from number `from` to the bell's. If the bell carries its block, that one is not read. */
 async function* blocksUpTo(bell: Bell, from: number, { blocks: stored }: Pick<Stores, 'blocks'>): AsyncGenerator<Block> {
   const last = bell.block ? bell.n - 1 : bell.n
   for (let n = from; n <= last; ) {
@@ -248,7 +248,7 @@ async function* blocksUpTo(bell: Bell, from: number, { blocks: stored }: Pick<St
   if (bell.block && from <= bell.n) yield bell.block
 }
 
-/** A block that does not decode is named, counted, and passed over: it must not hold up what follows. */
+/** The entries of a block. A block that cannot be decoded is reported and passed over, so that it does not block the pool. */
 function readable(block: Block, pool: string, { handler, report }: RunnerOptions): Entry[] {
   try {
     return entriesOf(block)
@@ -258,7 +258,7 @@ function readable(block: Block, pool: string, { handler, report }: RunnerOptions
   }
 }
 
-/** Calls the handler; what it threw, if it failed. */
+/** Calls the handler. @returns what it threw, if it failed */
 async function run(
   pool: { path: string; key: string },
   seq: number,
@@ -292,15 +292,15 @@ async function run(
   }
 }
 
-/** What the handler needed of the machine, such as its queue for a post, is away at this moment. That is no fault of the entry, and costs it no attempt. */
+/** Whether a service of the machine failed, such as the queue for a post. That is not the entry's fault, and counts as no attempt. */
 function isAway(thrown: unknown): boolean {
   return thrown instanceof OverpoolError && thrown.code === 'UNAVAILABLE' && thrown.retryable
 }
 
-/** The handler's own end, and that of its posts, and of those that come after them. Whether a post failed is for the handler to see, and is reported where it failed. */
+/** Resolves when the handler and all its posts have ended. A failed post is reported where it failed; the handler may look at it. */
 async function finished(returned: unknown, { posts }: HandlerContext): Promise<void> {
   await returned
-  while (posts.length) await Promise.allSettled(posts.splice(0)) // one may have led to the next
+  while (posts.length) await Promise.allSettled(posts.splice(0)) // a post may lead to the next one
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -7,7 +7,7 @@ export interface PaymentsDeps extends DoorDeps {
   maxBytes: number
 }
 
-/** The HTTP door as the Lambda behind the function URL has it. */
+/** The HTTP door for the Lambda behind the function URL. */
 export function paymentsApp(deps: PaymentsDeps): Hono {
   const app = new Hono()
   app.all('*', async (c) => {

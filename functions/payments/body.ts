@@ -1,17 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { OverpoolError } from '../../shared/errors.ts'
 
-/** Messages up to this size are always read: those who send large ones, and let them lie, keep no other wallet out. */
+/** Messages up to this size are always read, bytes: clients that hold up large messages do not lock other wallets out. */
 const SMALL = 32 * 1024
-/** Bytes of larger messages in hand at one time, each from its arrival until its answer has been taken: more large ones are told to come again. */
+/** Bytes of larger messages in hand at one time, each until its answer has been read. More large messages get 503. */
 const MAX_LARGE_BYTES = 32 * 1024 * 1024
-/** A large message's sender has this long to take the answer, ms. */
+/** The sender of a large message has this time to read the answer, ms. */
 const ANSWER_MS = 60_000
-/** What still comes of a refused message is let go by before the answer, up to so many bytes and ms. */
+/** The rest of a refused message is read and dropped before the answer, up to this many bytes and ms. */
 const LET_GO_BYTES = 20_000_000
 const LET_GO_MS = 5_000
 
-/** Reads bodies from Node's requests within bounds: of each, and of all large ones together. */
+/** Reads bodies of Node's requests. It bounds each body, and all large ones together. */
 export class BodyReader {
   readonly #max: number
   #largeBytes = 0
@@ -53,7 +53,7 @@ export class BodyReader {
       }
       const broken = () => fail(new OverpoolError('MALFORMED_PAYMENT', 'the message broke off'))
       incoming.on('data', take).on('end', whole).on('error', broken).on('close', broken)
-      if (incoming.destroyed) broken() // while the pool was looked up
+      if (incoming.destroyed) broken() // the connection closed while the pool was looked up
     })
   }
 }
@@ -63,8 +63,8 @@ export function tooLarge(max: number): OverpoolError {
 }
 
 /**
- * Lets the rest of a message that is refused go by, for a while. Most clients listen only when they have said all; were they answered, and cut off,
- * before that, they would never hear why.
+ * Reads and drops the rest of a refused message, for a while. Most clients read the answer only after they have sent everything: cut off earlier, they would never see the
+ * reason.
  */
 export function letGo(incoming: IncomingMessage): Promise<void> | undefined {
   if (incoming.readableEnded || incoming.destroyed) return undefined
@@ -86,7 +86,7 @@ export function letGo(incoming: IncomingMessage): Promise<void> | undefined {
   })
 }
 
-/** Ends the connection of an answer that is not taken in time. */
+/** Closes the connection if its answer is not read in time. */
 function endAfter(outgoing: ServerResponse, ms: number): void {
   const timer = setTimeout(() => outgoing.destroy(), ms).unref()
   outgoing.once('close', () => clearTimeout(timer))

@@ -5,14 +5,14 @@ import { type AcceptDeps, accept, type PoolDoor } from '../../shared/machine/acc
 
 export interface DoorDeps extends AcceptDeps {
   pool: (path: string) => PoolDoor | undefined | Promise<PoolDoor | undefined>
-  /** what the wallet is not told of a failure that is ours */
+  /** called with failures of ours, whose details the wallet does not get */
   log: (error: unknown) => void
 }
 
-/** A request, as much of it as the door looks at. */
+/** The parts of a request that the door reads. */
 export interface DoorRequest {
   method: string
-  /** with its percent escapes, without the query */
+  /** without the query, percent escapes as they are */
   path: string
   contentType: string | undefined
   /** Reads the body, once; PAYMENT_TOO_LARGE, OVERLOADED, or MALFORMED_PAYMENT when it breaks off. */
@@ -34,8 +34,8 @@ const CORS = {
 const JSON_HEADERS = { 'content-type': 'application/json', ...CORS }
 
 /**
- * The HTTP door: `POST /{pool}` takes a BIP270 Payment and answers with a PaymentACK when it is held durably. One function for the Lambda and for the local server,
- * each of which brings its own way to read and to answer. It writes nothing but payments (Promise 7).
+ * The HTTP door: `POST /{pool}` takes a BIP270 Payment and answers with a PaymentACK when it is durable. The Lambda and the local server share this function and bring
+ * their own way to read and to answer. It writes nothing but payments (Promise 7).
  */
 export async function answerAtDoor(request: DoorRequest, deps: DoorDeps): Promise<DoorAnswer> {
   try {
@@ -75,7 +75,7 @@ function unescaped(name: string): string {
   }
 }
 
-/** A failure as the wallet sees it: a status and a PaymentACK, since one wallet reads only the status and another only `error`. */
+/** The answer to a failure: a status and a PaymentACK, since some wallets read only the status, others only `error`. */
 function refusal(error: unknown): DoorAnswer {
   const code = error instanceof OverpoolError ? error.code : undefined
   const status = code ? statusOf(code) : 500
@@ -85,12 +85,12 @@ function refusal(error: unknown): DoorAnswer {
   return { status, headers, body: JSON.stringify({ memo: sentence(error, status), error: 1, ...(status !== 500 && { code }) }) }
 }
 
-/** Too much work, or a halted pool that has said so before, would fill the log at every post. */
+/** Whether to log a failure. Overload and halted pools would fill the log with every post. */
 function isOurFault(error: unknown): boolean {
   return !(error instanceof OverpoolError) || (statusOf(error.code) >= 500 && !['OVERLOADED', 'POOL_HALTED', 'CLOSED'].includes(error.code))
 }
 
-/** What the wallet did is named; what is the matter with us is for the log. */
+/** The sentence for the wallet. It names faults of the payment; details of our own faults go to the log only. */
 function sentence(error: unknown, status: number): string {
   if (error instanceof OverpoolError && (status < 500 || error.code === 'OVERLOADED')) return error.message
   if (error instanceof OverpoolError && error.code === 'POOL_HALTED')

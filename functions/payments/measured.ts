@@ -22,7 +22,7 @@ function methodOf(event: Parameters<Handler>[0]): string | undefined {
   return 'http' in event.requestContext ? event.requestContext.http.method : undefined
 }
 
-/** A refusal says in its body what it is; a failure of ours does not. */
+/** A refusal has its code in the body; a failure of ours has none. */
 function codeOf(body: string): string {
   return (JSON.parse(body) as { code?: string }).code ?? 'INTERNAL'
 }

@@ -2,7 +2,7 @@ import type { Blobs } from '../blobs/port.ts'
 import type { Prefix } from '../blobs/s3.ts'
 import type { AwsClients } from './clients.ts'
 
-/** A machine's bucket. Its client is loaded when the first blob is put or got: what few payments need costs the others nothing. */
+/** A machine's bucket. The S3 client is loaded with the first blob: few payments need it, and the others do not pay for it. */
 export class Bucket {
   readonly #clients: AwsClients
   readonly #name: string

@@ -1,11 +1,11 @@
 import { OverpoolError } from '../errors.ts'
 import { retriesWithin } from '../retry.ts'
 
-/** A call that fails for reasons that pass is tried again for this long, ms; then it is UNAVAILABLE, and who called decides. */
+/** A call that fails for a temporary reason is retried for this time, ms; then it is UNAVAILABLE, and the caller decides. */
 export const GIVE_UP_MS = 10_000
-/** One attempt may take this long, ms. What its server did after that is unknown: every write here can be repeated. */
+/** Time of one attempt, ms. After a time-out it is unknown whether the server did it: every write here can be repeated. */
 export const ATTEMPT_MS = 5_000
-/** Waits between attempts, as `backoff` takes them: shorter than in the background, since a wallet may wait for the answer. */
+/** Waits between attempts, for `backoff`: shorter than for background work, since a wallet may wait for the answer. */
 const FIRST_WAIT_MS = 25
 const LONGEST_WAIT_MS = 2_000
 
@@ -17,9 +17,8 @@ export interface CallOptions {
 }
 
 /**
- * Runs one request to AWS until it is answered. Throttling, 5xx, a broken connection and a time-out are waited out; whatever is thrown in
- * the end is UNAVAILABLE with the SDK's error as its cause, and retryable if waiting longer may help; or ACCESS_DENIED.
- * Retries live here and not in the clients: make those with `maxAttempts: 1`, or the two multiply.
+ * Runs one request to AWS, with retries after throttling, 5xx, a broken connection or a time-out. What it throws in the end is UNAVAILABLE with the SDK's error as its
+ * cause, retryable if waiting longer may help; or ACCESS_DENIED. Retries live here and not in the clients: make those with `maxAttempts: 1`, or the two multiply.
  */
 export async function call<T>(
   what: string,
@@ -42,8 +41,8 @@ export async function call<T>(
 }
 
 /**
- * Batch calls may do a part and answer well. `request` gets the items and resolves to those that were left undone; they are asked for again,
- * with growing waits, until none is left, or patience is over: UNAVAILABLE.
+ * For batch calls, which may succeed in part. `request` gets the items and resolves to those that are still undone; these are sent again with growing waits, until none is
+ * left or the time is over: UNAVAILABLE.
  */
 export async function untilNoneIsLeft<T>(
   what: string,
@@ -59,7 +58,7 @@ export async function untilNoneIsLeft<T>(
   }
 }
 
-/** Maps with at most `width` under way at a time; the first failure is thrown, and nothing new is begun after it. */
+/** Maps items with at most `width` calls at a time. The first failure is thrown, and no further call begins. */
 export async function parallel<T, R>(items: readonly T[], width: number, work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = new Array(items.length)
   let next = 0
@@ -83,10 +82,10 @@ export function chunks<T>(items: readonly T[], size: number): T[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
 }
 
-/** The failure of a request, with what a person can do about it if AWS refuses it to who asks. */
+/** The error of a failed request; if AWS refuses the caller, with what the caller can do about it. */
 export function unavailable(what: string, cause: unknown, retryable: boolean): OverpoolError {
   const name = cause instanceof Error ? cause.name : ''
-  const [said] = (cause instanceof Error ? `${name}: ${cause.message}` : String(cause)).split('\n') // of a wrong signature the rest is what was signed
+  const [said] = (cause instanceof Error ? `${name}: ${cause.message}` : String(cause)).split('\n') // the other lines of a signature error repeat the request
   if (NOT_KNOWN.test(name))
     return new OverpoolError(
       'ACCESS_DENIED',
@@ -102,7 +101,7 @@ export function unavailable(what: string, cause: unknown, retryable: boolean): O
   return new OverpoolError('UNAVAILABLE', `${what} failed: ${said}`, { cause, retryable })
 }
 
-// AWS's words for it, which differ from service to service.
+// The names of these errors differ from service to service.
 const NOT_KNOWN =
   /^(ExpiredToken|UnrecognizedClient|InvalidClientTokenId|InvalidAccessKeyId|SignatureDoesNotMatch|InvalidSignature|IncompleteSignature|MissingAuthenticationToken|CredentialsProviderError)/
 const NOT_ALLOWED = /^(AccessDenied|Forbidden|NotAuthorized|403$)/
@@ -112,7 +111,7 @@ const PASSING_CODES: ReadonlySet<unknown> = new Set(
   ['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN'], // of Node's sockets and resolver
 )
 
-/** Whether an error of this name passes by itself: AWS's words for throttling. */
+/** Whether an error of this name is throttling, which passes by itself. */
 export function passesByName(name: string): boolean {
   return PASSING_NAMES.test(name)
 }

@@ -1,4 +1,4 @@
-/** What every client of AWS is made with. */
+/** Options of every AWS client. */
 interface ClientConfig {
   /** default: the environment's */
   region?: string
@@ -9,13 +9,13 @@ interface ClientConfig {
 export interface AwsClientsOptions {
   /** default: the environment's */
   region?: string
-  /** AWS_ENDPOINT_URL, if an emulator stands in for AWS. The SDK reads it by itself; only S3 has to be told (bucket.ts). */
+  /** AWS_ENDPOINT_URL, if an emulator is used. The SDK reads it by itself; only S3 needs a setting (bucket.ts). */
   endpoint?: string
-  /** Has the requests of a client traced (functions/tracing.ts); default: they are not. */
+  /** Traces the requests of a client (functions/tracing.ts); default: no traces. */
   traced?: <Client>(client: Client) => Client
 }
 
-/** The clients of AWS that a program has, one for each service: made when the first asks for it, and closed together. */
+/** The AWS clients of a program, one for each service: made at first use, closed together. */
 export class AwsClients {
   readonly isEmulated: boolean
   readonly #config: ClientConfig

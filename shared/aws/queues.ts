@@ -5,7 +5,7 @@ import { SqsQueue, type SqsQueueOptions } from '../queue/sqs.ts'
 import type { Bucket } from './bucket.ts'
 import type { AwsClients } from './clients.ts'
 
-/** The queues of a machine: over one client, and with the bodies that are too large for SQS in its bucket. */
+/** The queues of a machine, over one client; bodies too large for SQS lie in its bucket. */
 export class AwsQueues {
   readonly #client: SQSClient
   readonly #blobs: Blobs

@@ -4,7 +4,7 @@ import type { Stores } from '../store/port.ts'
 import type { Bucket } from './bucket.ts'
 import type { AwsClients } from './clients.ts'
 
-/** The stores of a machine: its table, and blocks that are too large for that in its bucket. Apart from queues.ts, or the HTTP door would load DynamoDB's client. */
+/** The stores of a machine: its table, and its bucket for large blocks. It is separate from queues.ts so that the HTTP door does not load the DynamoDB client. */
 export function openStores(clients: AwsClients, table: string, bucket: Bucket): Stores {
   return dynamoStores({ client: clients.of(DynamoDBClient), table, blobs: bucket.blobs('blocks/') })
 }

@@ -16,9 +16,9 @@ export const MAX_PAYMENT_BYTES = MAX_TRANSACTION_HEX + 6 * (MAX_MERCHANT_DATA + 
 /** Lambda takes 6 MB, and a body that is not text arrives as base64, a third longer: so 4.5 MB of what the wallet sent. */
 export const MAX_PAYMENT_BYTES_ON_LAMBDA = 4_500_000
 
-/** Marks (brackets and commas, or the `&` and `+` of a form) that a Payment can have at most: its strings are this long, and an honest one has six. */
+/** The most marks (brackets and commas, or the `&` and `+` of a form) that a Payment can have: that many characters are in its strings. An honest one has six. */
 const MAX_STRUCTURE = MAX_MERCHANT_DATA + MAX_REFUND_TO + MAX_MEMO + 100
-/** Below this many bytes no parser can do harm. */
+/** Below this many bytes a parser cannot be made to do harm. */
 const SMALL = 64 * 1024
 
 /** A Payment that has been checked: its transaction's bytes were scanned, its other fields are within their limits. */
@@ -39,20 +39,20 @@ export function dialectOf(contentType: string | undefined): Dialect {
     case 'application/bitcoinsv-payment':
     case 'application/payment':
       return 'json'
-    case 'application/x-www-form-urlencoded': // the original took it
+    case 'application/x-www-form-urlencoded': // accepted by the original
       return 'form'
     default:
       throw new OverpoolError('UNSUPPORTED_MEDIA_TYPE', 'a Payment is sent as application/json or application/bitcoinsv-payment')
   }
 }
 
-/** No form begins with it: there it is escaped. */
+/** A form cannot begin with it: there it is escaped. */
 const OPENING_BRACE = 0x7b
 
 /** Reads a Payment message, or throws MALFORMED_PAYMENT, BAD_PAYMENT or BAD_TRANSACTION. */
 export function readPayment(body: Uint8Array, dialect: Dialect): CheckedPayment {
   const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
-  const isJson = dialect === 'json' || text[0] === OPENING_BRACE // `curl -d '{…}'` says that it sends a form
+  const isJson = dialect === 'json' || text[0] === OPENING_BRACE // `curl -d '{…}'` sends the type of a form
   return checkPayment(isJson ? parseJson(text) : parseForm(text))
 }
 
@@ -64,7 +64,7 @@ function parseJson(text: Buffer): unknown {
   try {
     return JSON.parse(text.toString('utf8'))
   } catch (cause) {
-    throw malformed('the message is no JSON', cause)
+    throw malformed('the message is not JSON', cause)
   }
 }
 
@@ -81,14 +81,15 @@ function marks(text: Buffer, which: string): number {
   return count
 }
 
-/** Checks a Payment that is an object already: one that a program posts. */
+/** Checks a Payment that is already an object, such as one that a program posts. */
 export function checkPayment(value: unknown): CheckedPayment {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw malformed('a Payment is a JSON object with a "transaction"')
   const { transaction, transactions, merchantData, refundTo, memo } = value as Record<string, unknown>
   const understood = new Set(['transaction', 'transactions', 'merchantData', 'refundTo', 'memo'])
   for (const field in value) {
-    if (field.startsWith('req-') && !understood.has(field)) throw bad(`the field "${field.slice(0, 60)}" must be understood, and is not`) // BIP270, extensibility
+    if (field.startsWith('req-') && !understood.has(field))
+      throw bad(`the field "${field.slice(0, 60)}" must be understood, and is not known here`) // BIP270, extensibility
   }
   const fields: PaymentFields = {}
   if (present(merchantData)) fields.merchantData = within(merchantData, 'merchantData', MAX_MERCHANT_DATA)
@@ -97,7 +98,7 @@ export function checkPayment(value: unknown): CheckedPayment {
     if (typeof memo !== 'string') throw bad('"memo" is a string')
     fields.memo = within(memo, 'memo', MAX_MEMO) as string
   }
-  // The dialect of 2019 sent an array; one transaction in it is what we can take.
+  // The dialect of 2019 sent an array: we take one with a single transaction.
   const one = present(transaction) ? transaction : Array.isArray(transactions) && transactions.length === 1 ? transactions[0] : undefined
   if (one === undefined) throw bad('a Payment has a "transaction", in hex')
   if (typeof one !== 'string') throw bad('"transaction" is a string of hex characters')
@@ -107,7 +108,7 @@ export function checkPayment(value: unknown): CheckedPayment {
 }
 
 function present(value: unknown): boolean {
-  return value !== undefined && value !== null // null stands for absent
+  return value !== undefined && value !== null // null counts as absent
 }
 
 function within(value: unknown, field: string, limit: number): unknown {

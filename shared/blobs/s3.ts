@@ -4,10 +4,10 @@ import { type CallOptions, call } from '../aws/call.ts'
 import { OverpoolError } from '../errors.ts'
 import type { Blobs } from './port.ts'
 
-/** A blob may be many megabytes: one attempt has longer than those at small requests. */
+/** Time of one attempt, ms: longer than for small requests, since a blob may be many megabytes. */
 const ATTEMPT_MS = 30_000
 
-/** What keys begin with: blocks are kept for good, bodies of messages expire when no queue can hold their message any more. */
+/** The prefix of keys. Blocks are kept for good; bodies of messages expire when no queue can hold their message any more. */
 export type Prefix = 'blocks/' | 'messages/'
 
 export interface S3BlobsOptions {
@@ -56,7 +56,7 @@ export class S3Blobs implements Blobs {
     return checked(sha256, bytes)
   }
 
-  // The body is read inside the attempt: a connection that breaks halfway is tried again too.
+  // The body is read inside the attempt, so a connection that breaks halfway is retried, too.
   async #read(object: { Bucket: string; Key: string }, options: { abortSignal: AbortSignal }): Promise<Uint8Array> {
     const { Body } = await this.#client.send(new GetObjectCommand(object), options)
     return Body!.transformToByteArray()
@@ -76,7 +76,7 @@ function nameOf(bytes: Uint8Array): string {
   return hash('sha256', bytes)
 }
 
-/** A name comes out of messages and items: only 64 hex characters become part of a key. */
+/** A name comes from messages and items: only 64 hex characters may become part of a key. */
 function checkName(sha256: string): void {
   if (!/^[0-9a-f]{64}$/.test(sha256)) throw new OverpoolError('BAD_ARGUMENT', 'the name of a blob is its sha256, 64 hex characters')
 }

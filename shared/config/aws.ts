@@ -1,39 +1,39 @@
-/** What can be said of a machine on AWS, as `aws` in `overpool.config.ts`. What is left out is as it says. */
+/** The settings of a machine on AWS: `aws` in `overpool.config.ts`. Each has a default. */
 export interface AwsSettings {
   /**
-   * The pools' own domain: an HTTP API with a certificate stands before the same function, whose URL goes on to work. With `zone`, a Route 53 zone, the
-   * certificate and the record are made too; without it name a `certificate` of this region, and point the domain to the output `DomainTarget`.
+   * A domain of your own: an HTTP API with a certificate in front of the same function, whose URL goes on working. With `zone`, a Route 53 zone, the stack makes the
+   * certificate and the record. Without it, name a `certificate` of this region, and point the domain to the output `DomainTarget`.
    */
   domain?: { name: string; zone?: { id: string; name: string }; certificate?: string }
-  /** at the domain: payments a second, and how many at once beyond that; more are told to come again. Default: what the account allows */
+  /** at the domain: payments a second, and the burst beyond that; further ones get 429. Default: the account's limits */
   throttle?: { rate: number; burst: number }
-  /** payments taken at one moment at most, which sets them apart from the account's other functions; 0 closes the door. Default: as many as the account allows */
+  /** payments handled at one moment at most, reserved from the account's concurrency; 0 closes the door. Default: the account's limit */
   reservedConcurrency?: number
-  /** sidecars, each with its share of the pools, default 1. They can become more at any time; before they become fewer the ingress queues have to be empty */
+  /** number of sidecars, each with its share of the pools, default 1. It can grow at any time; before it shrinks the ingress queues must be empty */
   shards?: number
   /**
-   * Of a sidecar's task: CPU units (1024 are one), default 256, and memory in MiB, default 512. With `spot` it runs on what AWS has to spare, for 50 to 70 % less: AWS may take it away with
-   * two minutes' notice, and payments wait in the queue until there is room for another.
+   * A sidecar's task: CPU units (1024 are one vCPU), default 256, and memory in MiB, default 512. With `spot` it runs on spare capacity, for 50 to 70 % less: AWS may stop it with
+   * two minutes' notice, and payments wait in the queue until there is capacity again.
    */
   sidecar?: { cpu?: number; memory?: number; spot?: boolean }
-  /** keep table, bucket, ingress queues and secret when the stack is taken down, default true; false is for stacks that are tried out */
+  /** keep table, bucket, ingress queues and secret when the stack is deleted, default true; false is for trial stacks */
   retain?: boolean
   /**
-   * A ledger that there is already, instead of one of the stack's own: names of the table and the bucket, complete ARN of the secret. One that a stack has left (`retain`), that was
-   * restored, or that was moved here. No other machine may run on it, or with its seed. Once said it stays: without it the stack makes a new, empty one.
+   * An existing ledger, instead of a new one: names of the table and the bucket, complete ARN of the secret. It may be left over from a stack (`retain`), restored, or moved here.
+   * No other machine may run on it, or with its seed. Keep the setting: without it the stack makes a new, empty ledger.
    */
   ledger?: { table: string; bucket: string; seed: string }
-  /** where alarms go. Default: they are only seen in the console */
+  /** where alarms are mailed to. Default: they show in the console only */
   alarmEmail?: string
-  /** a network that there is already: its public subnets, which must reach the internet without a NAT gateway. Default: one of the machine's own */
+  /** an existing VPC: its public subnets, which must reach the internet without a NAT gateway. Default: a VPC of the machine's own */
   vpc?: { id: string; availabilityZones: string[]; publicSubnets: string[] }
-  /** say so by mail when the account's costs of a month pass, or are going to pass, so many dollars */
+  /** a mail when the account's monthly costs exceed, or will exceed, this many dollars */
   budget?: { dollars: number; email: string }
-  /** X-Ray is told of the functions' calls and of each request in them, about $0.30 per million payments, default false */
+  /** X-Ray traces of the functions' calls and their requests, about $0.30 per million payments, default false */
   traces?: boolean
 }
 
-/** CPU units of a Fargate task, and the memory that it can have with them, MiB: from, to, in steps of. */
+/** CPU units of a Fargate task, and the memory that goes with them, MiB: from, to, step. */
 const FARGATE: Record<number, [from: number, to: number, step: number]> = {
   256: [512, 2_048, 512],
   512: [1_024, 4_096, 1_024],
@@ -65,7 +65,7 @@ const KNOWN = {
   budget: ['dollars', 'email'],
 }
 
-/** Says what is wrong with the settings, naming the line, by a throw of what `wrong` makes of it. */
+/** Checks the settings; throws `wrong(…)` with the setting to change. */
 export function checkAws(value: unknown, wrong: (what: string) => Error): asserts value is AwsSettings {
   const object = (part: unknown, where: string, known: string[]) => {
     if (typeof part !== 'object' || part === null || Array.isArray(part)) throw wrong(`${where} is an object`)
@@ -149,7 +149,7 @@ export function checkAws(value: unknown, wrong: (what: string) => Error): assert
   }
 }
 
-/** The smallest task that Fargate has. */
+/** The smallest Fargate task. */
 export const SIDECAR = { cpu: 256, memory: 512, spot: false }
 
 const SECRET = /^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:.+-[A-Za-z0-9]{6}$/

@@ -5,32 +5,32 @@ import type { PaymentFields } from '../ledger/kinds.ts'
 import type { Parsed } from '../transaction/index.ts'
 import { type AwsSettings, checkAws } from './aws.ts'
 
-/** What a filter sees: the Payment, and its transaction in the shape that handlers get. */
+/** What a filter gets: the Payment, and its transaction as handlers get it. */
 export interface FilterPayment extends PaymentFields {
   transaction: string
   parsed: Parsed
 }
 
 /**
- * Says which payments a pool takes. The original's form, with two parameters, calls back with an error to refuse; the new one may be async, and throws or
- * returns false. The reason reaches the wallet in `memo`. It has half a minute.
+ * Decides which payments a pool takes. To refuse, it throws or returns false; it may be async. The original's form, with two parameters, calls back with an error. The
+ * reason reaches the wallet in `memo`. After 10 s without an answer the wallet gets 503.
  */
 export type Filter = (payment: FilterPayment, callback: (error?: unknown, valid?: unknown) => void) => unknown
 
-/** What can be said of a pool. */
+/** The settings of a pool. */
 export interface PoolSettings {
   filter?: Filter
   /** what makes two wallet posts the same: the whole payment (default), or its transaction alone */
   unique?: 'payment' | 'transaction'
   /** longest chain of posts by handlers, default 1,000; 0: handlers cannot post into it */
   maxHops?: number
-  /** attempts at an entry until the handler gives it up, default 5 */
+  /** attempts at an entry before the handler gives it up, default 5 */
   maxAttempts?: number
   /** then the pool goes on without it ('skip', the default), or stops there for this handler ('stop') */
   onPoison?: 'skip' | 'stop'
-  /** a handler's call that takes longer has failed, ms, default 60,000, at most 300,000 */
+  /** a longer call of the handler counts as failed, ms, default 60,000, at most 300,000 */
   timeoutMs?: number
-  /** wait so long for a fuller, cheaper block, ms, default 0, at most 60,000 */
+  /** how long to wait for a fuller, cheaper block, ms, default 0, at most 60,000 */
   batchMs?: number
 }
 
@@ -38,9 +38,9 @@ export interface PoolSettings {
 export interface PoolConfig extends PoolSettings {
   /** the handler's file, relative to the config; without one the config's own */
   handler?: string
-  /** offers the pool to the network: to all who know its key, or to the machines in `allow` (public keys, 64 hex); false: no more. Left out: as it is */
+  /** publishes the pool: to all who know its key, or to the machines in `allow` (public keys, 64 hex). False: stops publishing. Left out: unchanged */
   publish?: boolean | { allow: string[] }
-  /** its hypercore is encrypted: who only has the public key cannot read it. Cannot be changed once it has been published */
+  /** encrypts its hypercore: the public key alone does not open it. Cannot be changed after the first publication */
   encrypt?: boolean
 }
 
@@ -50,23 +50,23 @@ export interface SubscriptionConfig {
   key: string
   /** the handler's file, relative to the config; without one the config's own */
   handler?: string
-  /** the first entry to be followed, default 'start'; 'now': what comes after the publisher's newest */
+  /** the first entry that handlers get, default 'start'; 'now': the entries after the publisher's newest */
   from?: 'start' | 'now' | number
-  /** public key of the publisher's machine (`overpool id`), to go to it straight */
+  /** public key of the publisher's machine (`overpool id`), to connect to it directly */
   peer?: string
 }
 
 /** How the machine takes part in the peer-to-peer network. */
 export interface NetworkSettings {
-  /** nodes of the DHT to begin with, `host:port`; default: those of the public one */
+  /** bootstrap nodes of the DHT, `host:port`; default: those of the public DHT */
   bootstrap?: string[]
-  /** UDP port, default any free one; open it in the firewall, and peers need no help to reach this machine */
+  /** UDP port, default any free one. If the firewall opens it, peers reach this machine without help */
   port?: number
   /** address to bind to, default all */
   host?: string
-  /** public IPv4 address under which others reach `port`; default: found out by asking */
+  /** public IPv4 address under which others reach `port`; default: the DHT finds it out */
   announce?: string
-  /** public keys of machines to go to straight (`overpool id`), 64 hex */
+  /** public keys of machines to connect to directly (`overpool id`), 64 hex */
   peers?: string[]
 }
 
@@ -75,14 +75,14 @@ export interface OverpoolConfig {
   /** the file of the handler for every pool and subscription that names none, relative to the config */
   handler?: string
   pools: Record<string, PoolConfig>
-  /** peers' pools to follow: what their `pub` printed */
+  /** peers' pools to subscribe to: what their `pub` printed */
   subscribe?: (string | SubscriptionConfig)[]
   network?: NetworkSettings
-  /** of a machine on AWS (`npx cdk deploy`); the embedded one has no use for it */
+  /** settings of a machine on AWS (`npx cdk deploy`); the embedded machine ignores them */
   aws?: AwsSettings
 }
 
-/** A pool's settings with nothing left open. */
+/** A pool's settings with all defaults filled in. */
 export type CheckedSettings = Required<Omit<PoolSettings, 'filter'>> & Pick<PoolSettings, 'filter'>
 
 const DEFAULTS: CheckedSettings = { unique: 'payment', maxHops: 1_000, maxAttempts: 5, onPoison: 'skip', timeoutMs: 60_000, batchMs: 0 }
@@ -90,7 +90,7 @@ const SETTING_KEYS = new Set([...Object.keys(DEFAULTS), 'filter'])
 const POOL_KEYS = new Set([...SETTING_KEYS, 'handler', 'publish', 'encrypt'])
 const SUBSCRIPTION_KEYS = new Set(['key', 'handler', 'from', 'peer'])
 const NETWORK_KEYS = new Set(['bootstrap', 'port', 'host', 'announce', 'peers'])
-/** Whatever waits for a handler's entry (a bell's visibility, a function's time) is made for this, ms. */
+/** The longest `timeoutMs`. The visibility of bells and the time of functions are made for it. */
 export const MAX_TIMEOUT_MS = 300_000
 const MAX_BATCH_MS = 60_000
 
@@ -159,7 +159,7 @@ function checkMachines(keys: unknown, where: string): void {
   }
 }
 
-/** A pool's settings as a config has them, filled in, or BAD_CONFIG. What the config says of the pool besides is checked, and left out. */
+/** A pool's settings from a config, with defaults, or BAD_CONFIG. `handler`, `publish` and `encrypt` are checked and left out. */
 export function checkPool({ handler, publish, encrypt, ...settings }: PoolConfig, where: string): CheckedSettings {
   if (handler !== undefined && typeof handler !== 'string') throw wrong(`${where}.handler is the path of a file`)
   if (encrypt !== undefined && typeof encrypt !== 'boolean') throw wrong(`${where}.encrypt is true or false`)
@@ -169,7 +169,7 @@ export function checkPool({ handler, publish, encrypt, ...settings }: PoolConfig
   return checkSettings(settings, where)
 }
 
-/** Fills in what is not said, or throws BAD_CONFIG. */
+/** Fills in defaults, or throws BAD_CONFIG. */
 export function checkSettings(settings: PoolSettings, where: string): CheckedSettings {
   refuseUnknown(settings, SETTING_KEYS, `${where}.`)
   const said = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined && value !== null))

@@ -1,8 +1,8 @@
 import { OverpoolError } from '../errors.ts'
 
-/** The environment that each part reads: names that must be there, and names that may be. Nothing else reads `process.env`. */
+/** The environment variables of each part, required and optional. Nothing else reads `process.env`. */
 export const ENV = {
-  /** the HTTP door; TRACES is there if X-Ray is to be told of its calls */
+  /** the HTTP door; TRACES turns X-Ray on */
   payments: { required: ['INGRESS_URLS', 'BUCKET', 'NAMESPACE'], optional: ['TRACES', 'AWS_ENDPOINT_URL'] },
   /** the runner of one handler */
   handler: {
@@ -10,8 +10,8 @@ export const ENV = {
     optional: ['TRACES', 'AWS_ENDPOINT_URL'],
   },
   /**
-   * SEED_ARN names the secret, whose value is read at the start and stands nowhere else; MACHINE is a MachinePlan; LEASE_MS (20,000): after so long another task
-   * takes the place of one that has died without a word
+   * SEED_ARN names the secret with the seed, which is read at the start; MACHINE is a MachinePlan; LEASE_MS (20,000): after this time another task
+   * replaces one that has died
    */
   sidecar: {
     required: ['TABLE', 'BUCKET', 'INGRESS_URL', 'SHARD', 'SHARDS', 'SEED_ARN', 'MACHINE'],
@@ -19,7 +19,7 @@ export const ENV = {
   },
   /** the container's health check */
   health: { required: [], optional: ['WORK_DIR'] },
-  /** whoever reaches a machine on AWS from outside; region and credentials are the SDK's to find */
+  /** a program that reaches a machine on AWS from outside; the SDK finds region and credentials */
   caller: { required: [], optional: ['AWS_ENDPOINT_URL', 'AWS_PROFILE'] },
   local: { required: [], optional: ['PORT', 'HOST', 'OVERPOOL_DIR'] },
 } as const satisfies Record<string, { required: readonly string[]; optional: readonly string[] }>

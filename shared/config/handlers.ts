@@ -8,13 +8,13 @@ import type { OverpoolConfig, SubscriptionConfig } from './config.ts'
 export interface Takes {
   /** those that the config gives it */
   pools: string[]
-  /** it has every peer's pool besides, but not these */
+  /** it handles every peer's pool besides, except these */
   notPeers?: string[] | undefined
 }
 
 /** A handler that a config names. */
 export interface PlannedHandler extends Takes {
-  /** keeps its place in the pools: its file's name without the ending */
+  /** its cursor goes by this: its file's name without the ending */
   name: string
   /** absolute */
   file: string
@@ -22,7 +22,7 @@ export interface PlannedHandler extends Takes {
   named: string
 }
 
-/** The handlers of a config, each once, and what each of them takes. @param dir the folder of the config's file */
+/** The handlers of a config, each once, with their pools. @param dir the folder of the config's file */
 export function planHandlers(config: OverpoolConfig, dir: string): PlannedHandler[] {
   const planned = new Map<string, PlannedHandler>()
   const at = (named: string): PlannedHandler => {
@@ -43,7 +43,7 @@ export function planHandlers(config: OverpoolConfig, dir: string): PlannedHandle
   const pools: [pool: string, handler: string | undefined][] = Object.entries(config.pools).map(([path, { handler }]) => [path, handler])
   for (const { key, handler } of subscriptionsOf(config)) pools.push([parseCapability(key).key, handler])
   for (const [path, handler = config.handler] of pools) if (handler !== undefined) at(handler).pools.push(path)
-  // Peers' pools that are followed without the config's doing (`overpool sub`) are the config's own handler's.
+  // Subscriptions that are not in the config (`overpool sub`) go to the config's default handler.
   if (config.handler !== undefined) at(config.handler).notPeers = pools.map(([path]) => path)
   return [...planned.values()]
 }

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { type BuildFailure, build, type Plugin } from 'esbuild'
 import { OverpoolError } from '../errors.ts'
 
-/** This library, as a loaded file imports it: the very one that runs, not a second copy. */
+/** What a loaded file imports as `overpool-cloud`: the running library, not a second copy. */
 const LIBRARY = new URL(`../../index${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url).href
 
 export interface Loaded {
@@ -16,7 +16,7 @@ export interface Loaded {
 }
 
 /**
- * Bundles a user's file, TypeScript or JavaScript, and imports it; again after a change gives the new code beside the old.
+ * Bundles a user's file, TypeScript or JavaScript, and imports it. After a change, a second call gives the new code; the old stays in use where it runs.
  * @param outDir where bundles lie; those of earlier loads are removed
  * @throws OverpoolError BAD_CONFIG, with the place in the file
  */
@@ -38,13 +38,13 @@ export async function load(file: string, outDir: string): Promise<Loaded> {
   }
 }
 
-/** Where in the user's own files a load failed, as the source maps say. */
+/** The place in the user's own files where loading failed, by the source maps. */
 function placeOf(cause: unknown): string | undefined {
   const [, place, at] = (cause instanceof Error && /^ +at .*?([^\s()]+?)(:\d+:\d+)\)?$/m.exec(cause.stack ?? '')) || []
   return place && existsSync(place) ? `${near(place)}${at}` : undefined
 }
 
-/** A path as it is shortest to read. */
+/** The shortest form of a path. */
 function near(file: string): string {
   const path = relative('.', file)
   return path.startsWith('..') ? file : path
@@ -71,7 +71,7 @@ async function bundle(file: string, outDir: string): Promise<{ code: string; fil
   }
 }
 
-/** A mistake in a user's file that esbuild has found, with its place. */
+/** An error of esbuild in a user's file, with its place. */
 export function buildError(file: string, cause: unknown): OverpoolError {
   const [error] = (cause as Partial<BuildFailure>).errors ?? []
   const where = error?.location ? `${error.location.file}:${error.location.line}:${error.location.column + 1}: ` : `${near(file)}: `

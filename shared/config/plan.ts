@@ -1,14 +1,14 @@
 import type { NetworkSettings, OverpoolConfig, PoolConfig, SubscriptionConfig } from './config.ts'
 import { subscriptionsOf, type Takes } from './handlers.ts'
 
-/** A handler as the sidecar knows it: whom to ring for which pools. */
+/** A handler as the sidecar knows it: its queue, and the pools to ring it for. */
 export interface RungHandler extends Takes {
   name: string
   /** of its bell queue */
   url: string
 }
 
-/** What a sidecar on AWS needs of the config. It is data, and the same for all shards. */
+/** What a sidecar on AWS needs from the config. It is plain data, the same for all shards. */
 export interface MachinePlan {
   pools: Record<string, Pick<PoolConfig, 'batchMs' | 'encrypt' | 'publish'>>
   subscribe: Omit<SubscriptionConfig, 'handler'>[]

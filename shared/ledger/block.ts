@@ -12,13 +12,13 @@ export const MAX_BLOCK_BYTES = 256 * 1024
 export interface Block {
   n: number
   first: number
-  /** 0 if what a peer signed as its block n is none: it keeps its place and has no entries */
+  /** 0 for an invalid block of a peer: it keeps its place and counts as having no entries */
   count: number
   bytes: Uint8Array
 }
 
-// A block is `{ v: 1, first, entries: [...] }` with keys in CBOR's canonical order (shorter first): the entries come last but for
-// nothing, so entries that were encoded once, at the door, are laid behind a head without being decoded again.
+// A block is `{ v: 1, first, entries: [...] }` with keys in CBOR's canonical order, the shorter first. The entries come last, so entries that
+// the door has encoded are put behind a head as they are.
 const HEAD = Uint8Array.of(0xa3, 0x61, 0x76, 0x01, 0x65, 0x66, 0x69, 0x72, 0x73, 0x74) // map(3), "v": 1, "first":
 const ENTRIES = Uint8Array.of(0x67, 0x65, 0x6e, 0x74, 0x72, 0x69, 0x65, 0x73) // "entries":
 
@@ -28,12 +28,12 @@ export function encodeBlock(n: number, first: number, entries: Uint8Array[]): Bl
   return { n, first, count: entries.length, bytes }
 }
 
-/** Whether bytes begin as every block does: what was encrypted with another key does not. */
+/** Whether bytes begin like a block. Bytes that are encrypted with another key do not. */
 export function isBlockHead(bytes: Uint8Array): boolean {
   return Buffer.compare(bytes.subarray(0, HEAD.length), HEAD) === 0
 }
 
-/** The entries of a block that is in the mirror; none of one that was passed over (`checkPeerBlock`). */
+/** The entries of a block in the mirror; none for one that was passed over (`checkPeerBlock`). */
 export function entriesOf({ count, bytes }: Pick<Block, 'count' | 'bytes'>): Entry[] {
   return count ? decodeBlock(bytes).entries : []
 }
@@ -48,17 +48,17 @@ export function decodeBlock(bytes: Uint8Array): { first: number; entries: Entry[
   return { first, entries: entries.map(entryOf) }
 }
 
-/** The entry at place `i` of a block that is in the mirror, or undefined if it has no such place; see `entryReader`. */
+/** The entry at place `i` of a block in the mirror; undefined if it has no such place. See `entryReader`. */
 export function entryAt(block: Pick<Block, 'count' | 'bytes'>, i: number): Entry | undefined {
   return entryReader(block)(i)
 }
 
 /**
- * Reads single entries of a block that is in the mirror, by their places. The others are passed over undecoded, which takes a twentieth of the time; so what is wrong
- * inside them is not seen, but that they are cut off is.
+ * Reads single entries of a block in the mirror, by place. It skips the others without decoding them, in a twentieth of the time. So it does not notice a fault inside
+ * them, but it does notice when they are cut off.
  */
 export function entryReader({ count, bytes }: Pick<Block, 'count' | 'bytes'>): (i: number) => Entry | undefined {
-  if (!count) return () => undefined // passed over: it need not be a block
+  if (!count) return () => undefined // passed over: the bytes may be anything
   const reader = new CborReader(bytes)
   let ends: number[] | undefined
   for (let fields = reader.mapHead(); fields > 0; fields--) {

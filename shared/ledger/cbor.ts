@@ -8,7 +8,7 @@ const MAP = 5
 const TAG = 6
 const SIMPLE = 7
 
-/** Moves over CBOR values without decoding them, and never past the end: whatever does not fit is BAD_BLOCK. It knows the CBOR that `decodeStrict` takes. */
+/** Skips CBOR values without decoding them. Bytes that do not fit are BAD_BLOCK. It accepts the same CBOR as `decodeStrict`. */
 export class CborReader {
   at = 0
   readonly #bytes: Uint8Array
@@ -41,7 +41,7 @@ export class CborReader {
     return true
   }
 
-  /** Moves past so many values, with all that is in them. */
+  /** Moves past this many values, nested ones included. */
   skip(values: number): void {
     for (let left = values; left > 0; left--) {
       this.#head()
@@ -79,7 +79,7 @@ export class CborReader {
     else if (size === 27) this.#argument = this.#uint32() * 0x1_0000_0000 + this.#uint32()
     else throw badBlock('a value of indefinite length')
     if (this.#type === SIMPLE && size === 24) throw badBlock('a simple value that has no meaning')
-    // No value takes less than a byte, so a count that cannot fit is refused before anybody loops for it.
+    // A value takes at least one byte, so a count that cannot fit is refused before any loop.
     if ((this.#type === ARRAY || this.#type === MAP) && this.#argument > this.#bytes.length - this.at)
       throw badBlock('fewer values than it says')
   }

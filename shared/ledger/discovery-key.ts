@@ -1,6 +1,6 @@
 /**
- * What a pool is looked for by in the network: it does not tell the key. Both 64 hex. The same as `discoveryKey` of hypercore-crypto, which needs native code: a
- * handler's function on Lambda is JavaScript alone, and subscribes to pools as well.
+ * The topic under which peers find a pool; it does not reveal the key. Both 64 hex. The same as `discoveryKey` of hypercore-crypto, which needs native code:
+ * a handler's function on Lambda is JavaScript alone, and may subscribe to pools.
  */
 export function discoveryKeyOf(key: string): string {
   return blake2b(Buffer.from(key, 'hex'), Buffer.from('hypercore')).toString('hex')

@@ -50,7 +50,7 @@ const tx: Codec<TxEntry> = {
     if (read.transaction !== undefined) throw badBlock('a payment with a second transaction')
     const { id, at, source, cause, hops } = common
     const entry: TxEntry = { kind: 'tx', id, at, source: source as Source, ...(cause && { cause }), hops, tx, payment: read }
-    for (const _ in rest) return withRest(entry, rest, { height: uint, blockHash: hash, index: uint, proof: bytes }) // few have more
+    for (const _ in rest) return withRest(entry, rest, { height: uint, blockHash: hash, index: uint, proof: bytes }) // rare
     return entry
   },
 }
@@ -103,13 +103,13 @@ export function encodeEntry(entry: Entry): Uint8Array {
   return (entry.kind === 'tx' && encodePlainEntry(entry, encodePayment)) || encodeAnyEntry(entry)
 }
 
-/** The same by way of the general encoder, for entries of any shape. */
+/** The same by the general encoder, for entries of any shape. */
 export function encodeAnyEntry(entry: Entry): Uint8Array {
   const { kind, id, at, source, cause, hops, unknown } = entry
   const fields = kind === 'unknown' ? entry.fields : (CODECS[kind].write as (entry: Entry) => Fields)(entry)
   const map: Fields = { ...unknown, id: hexBytes(id), at, ...fields, source }
   if (kind !== 'tx') map.kind = kind === 'unknown' ? entry.named : kind
-  if (map.kind === 'tx') delete map.kind // a transaction from a source that is not known here
+  if (map.kind === 'tx') delete map.kind // a transaction from an unknown source
   if (cause) map.cause = [hexBytes(cause.key), cause.seq]
   if (hops) map.hops = hops
   return encode(map)
@@ -130,7 +130,7 @@ export function decodeEntry(bytes: Uint8Array): Entry {
   return entryOf(decodeStrict(bytes))
 }
 
-/** Checks that a decoded CBOR value has the shape of an entry, or throws BAD_BLOCK. Kinds and sources that are not known here are no fault of the block. */
+/** Checks that a decoded CBOR value has the shape of an entry, or throws BAD_BLOCK. An unknown kind or source is not a fault: it gives an UnknownEntry. */
 export function entryOf(value: unknown): Entry {
   const { id, at, source, cause, hops, kind = 'tx', ...fields } = asMap(value, 'an entry')
   if (!(id instanceof Uint8Array) || id.length !== HASH_BYTES) throw badBlock('an entry without an id of 32 bytes')
@@ -166,7 +166,7 @@ function hash(value: unknown): string {
 }
 
 function uint(value: unknown): number {
-  if (!isUint(value)) throw badBlock('a number that is none, or is too large')
+  if (!isUint(value)) throw badBlock('a field that is no whole number')
   return value
 }
 
@@ -182,7 +182,7 @@ function string(value: unknown): string {
 
 function name(value: unknown, what: string): string {
   if (typeof value !== 'string' || !value || value.length > MAX_NAME)
-    throw badBlock(`${what} that is no name of 1 to ${MAX_NAME} characters`)
+    throw badBlock(`${what} that is not a name of 1 to ${MAX_NAME} characters`)
   return value
 }
 
@@ -211,7 +211,7 @@ function present(fields: Fields): Fields {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }
 
-/** Adds the fields that need not be there, each read by its check; all others are unknown ones. */
+/** Adds the optional fields, each read by its check. All others are kept as `unknown`. */
 function withRest<Of extends Entry>(entry: Of, rest: Fields, checks: Record<string, (value: unknown) => unknown> = {}): Of {
   const unknown: Fields = {}
   for (const [name, value] of Object.entries(rest)) {

@@ -32,7 +32,7 @@ export function idOfChainEntry(blockHash: string, txid: string): EntryId {
   return hash('sha256', `chain\0${blockHash}\0${txid}`) as EntryId
 }
 
-/** The id of a transaction's status: the same status at the same place of the chain is one entry. @param place block hash, or '' while it is in none */
+/** The id of a transaction's status: the same status at the same place of the chain is one entry. @param place block hash, or '' if it is in no block */
 export function idOfStatus(txid: string, status: string, place: string): EntryId {
   return hash('sha256', `status\0${txid}\0${status}\0${place}`) as EntryId
 }

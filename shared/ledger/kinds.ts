@@ -101,12 +101,12 @@ export interface ReorgEntry extends CommonFields {
   undone: string[]
 }
 
-/** An entry of a kind, or from a source, that this program does not know: it is stored and replicated like all others, and handlers do not get it. */
+/** An entry of an unknown kind, or from an unknown source. It is stored and replicated like all others; handlers do not get it. */
 export interface UnknownEntry extends CommonFields {
   kind: 'unknown'
-  /** what it says that it is */
+  /** the name of its kind */
   named: string
-  /** all that it says besides the common fields */
+  /** its other fields */
   fields: Record<string, unknown>
 }
 

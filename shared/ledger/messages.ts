@@ -4,11 +4,11 @@ import type { Block } from './block.ts'
 import type { EntryId } from './kinds.ts'
 import { asMap, decodeStrict, hex, hexBytes, isUint } from './values.ts'
 
-/** What the ingress queue carries: an entry, encoded once at the door, and what the writer needs to know of it without decoding it. */
+/** A message of the ingress queue: an entry, encoded once at the door, and what the writer needs to know without decoding it. */
 export interface IngressMessage {
   pool: string
   id: EntryId
-  /** what the entry records, if it is no transaction; perhaps a kind that this program does not know */
+  /** the kind of the entry, if it is not a transaction; perhaps an unknown one */
   kind?: string
   /** of a transaction */
   txid?: string
@@ -17,7 +17,7 @@ export interface IngressMessage {
   entry: Uint8Array
 }
 
-/** A transaction's message is a list of five, as it was before there were other kinds: a door and a writer of different versions understand each other. */
+/** A transaction's message is a list of five, as before there were other kinds: a door and a writer of different versions understand each other. */
 export function encodeIngress({ pool, id, kind, txid, named, entry }: IngressMessage): Uint8Array {
   const list = [pool, hexBytes(id), txid === undefined ? null : hexBytes(txid), named, entry]
   return encode(kind === undefined ? list : [...list, kind])
@@ -32,7 +32,7 @@ export function decodeIngress(bytes: Uint8Array): IngressMessage {
   throw badMessage('ingress')
 }
 
-/** What a tx queue carries: "pool P has block n", with the block inside when it is small. */
+/** A bell, the message of a handler's queue: "pool P has block n", with the block inside when it is small. */
 export interface Bell {
   pool: string
   n: number

@@ -1,7 +1,7 @@
 import { scanTransaction } from '../transaction/index.ts'
 import type { Entry, EntryId } from './kinds.ts'
 
-/** What is needed of an entry to find it again, and to see a second copy of it. */
+/** The part of an entry that receipts and the check for repeats need. */
 export interface ScannedEntry {
   id: EntryId
   /** of an entry that records a transaction */
@@ -10,7 +10,7 @@ export interface ScannedEntry {
 }
 
 /**
- * The entries of a block, when all we have is the block. Whether an id was made from the transaction is not in it, so all but wallets' posts count as named.
+ * Scans the entries of a block. The block does not say whether an id was made from the transaction, so all posts but wallets' count as named.
  * Transactions are scanned (Promise 5), those to be broadcast as well: BAD_TRANSACTION if one is malformed.
  */
 export function scanEntries(entries: Entry[]): ScannedEntry[] {

@@ -1,7 +1,7 @@
 import { decode } from 'cborg'
 import { OverpoolError } from '../errors.ts'
 
-/** A payment may nest its values so deep: a reader with less stack than the writer could not decode the block. */
+/** How deep a payment may nest its values: a reader with a smaller stack than the writer must still be able to decode the block. */
 const MAX_DEPTH = 64
 
 /** Decodes CBOR that others may have written: definite lengths and no repeated keys only, and every failure is BAD_BLOCK. */
@@ -14,8 +14,8 @@ export function decodeStrict(bytes: Uint8Array): unknown {
 }
 
 /**
- * A copy of a value as it comes back from CBOR, or BAD_PAYMENT. Text that is no Unicode (half of a surrogate pair) or begins with a byte order mark comes back as other
- * text; were it written as it is, two keys could come back as one, and nobody could decode a block with such a payment in it.
+ * A copy of a value as it comes back from CBOR, or BAD_PAYMENT. Text with half a surrogate pair, or with a byte order mark at its start, comes back as other text. Written
+ * as it is, two keys could come back as one, and nobody could decode the block.
  */
 export function toStorable<T>(value: T): T {
   return storableAt(value, 0) as T

@@ -9,18 +9,18 @@ import { encodeIngress } from '../ledger/messages.ts'
 import type { Ingress } from '../queue/port.ts'
 import { parseTransaction } from '../transaction/index.ts'
 
-/** A wallet waits for the filter, so this is all that a filter has, ms: on AWS less than its function (cdk/payments.ts). */
+/** A filter's time, ms. A wallet waits for it, and on AWS the function's own time is a little longer (cdk/payments.ts). */
 const FILTER_MS = 10_000
 const NONE = Symbol('no verdict')
 
 /** What the door knows of a pool. */
 export interface PoolDoor extends Pick<CheckedSettings, 'filter' | 'unique' | 'maxHops'> {
   path: string
-  /** why nothing is appended to it, until an operator acts */
+  /** why the pool is halted, if it is */
   halted?: string
 }
 
-/** Who posts: a wallet; a program, which may name its post; or a handler, on an entry. */
+/** The poster: a wallet, a program (which may name its post), or a handler (on an entry). */
 export type Poster =
   | { source: 'http' }
   | { source: 'api'; name?: string }
@@ -29,7 +29,7 @@ export type Poster =
 export interface Accepted {
   id: EntryId
   hash: string
-  /** by which its receipt is found */
+  /** the key of its receipt */
   key: string
 }
 
@@ -76,10 +76,10 @@ function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFi
   if (poster.source === 'http') return pool.unique === 'transaction' ? idOfTransaction(pool.path, txid) : idOfPayment(pool.path, tx, fields)
   if (poster.name !== undefined) return idOfName(pool.path, poster.name)
   if (poster.source === 'handler') return idOfHandlerPost(poster.handler, poster.cause, poster.ordinal)
-  return randomBytes(32).toString('hex') as EntryId // each call is an entry of its own
+  return randomBytes(32).toString('hex') as EntryId // each call is a new entry
 }
 
-/** Runs either kind of filter; throws FILTER_REFUSED with its reason, or FILTER_SILENT if it does not answer, or what it has asked does not. */
+/** Runs either kind of filter. @throws OverpoolError FILTER_REFUSED with its reason; FILTER_SILENT if it, or a service that it calls, does not answer */
 async function runFilter(filter: Filter, payment: FilterPayment): Promise<void> {
   let verdict: unknown
   try {
@@ -92,10 +92,10 @@ async function runFilter(filter: Filter, payment: FilterPayment): Promise<void> 
   if (verdict === NONE) throw silent()
 }
 
-/** A failure of what the filter has asked, AWS or another machine, and no word on the payment: as a refusal it would be final, and tell the wallet of our machines. */
+/** Whether a service that the filter calls has failed. That says nothing about the payment: it must not become a final refusal, nor show the wallet our services. */
 function isOfMachines(reason: unknown): boolean {
   if (reason instanceof OverpoolError) return reason.retryable || reason.code === 'ACCESS_DENIED'
-  const told = reason instanceof Error ? [reason, reason.cause] : [] // what `fetch` throws has it as its cause
+  const told = reason instanceof Error ? [reason, reason.cause] : [] // `fetch` puts the failure into its cause
   return told.some((error) => error instanceof AggregateError || (error instanceof Error && ('$metadata' in error || 'syscall' in error)))
 }
 
@@ -108,9 +108,9 @@ function verdictOf(filter: Filter, payment: FilterPayment): Promise<unknown> {
   return new Promise<unknown>((resolve, reject) => {
     timer = setTimeout(() => resolve(NONE), FILTER_MS)
     const returned = filter(payment, (error, valid) => (error ? reject(error) : resolve(valid)))
-    // Not `resolve(returned)`: one that never answers could not be given up any more.
+    // Not `resolve(returned)`: the time-out could not end the wait for a promise that never settles.
     if (filter.length < 2) Promise.resolve(returned).then(resolve, reject)
-    // The original's form answers by its callback, whatever it returns; but an async one that throws, or says something in the end, has answered, too.
+    // The original's form answers by its callback. An async one that throws, or resolves to something, has answered, too.
     else if (returned instanceof Promise) returned.then((said) => said !== undefined && resolve(said), reject)
   }).finally(() => clearTimeout(timer))
 }

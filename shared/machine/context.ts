@@ -1,17 +1,17 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 
-/** Where a handler is while it runs: what it posts is posted as a consequence of this entry (Promise 3). */
+/** The run of a handler. Its posts are consequences of the entry that it runs on (Promise 3). */
 export interface HandlerContext {
   handler: string
   cause: { key: string; seq: number }
   hops: number
   /** number of the next post */
   ordinal: number
-  /** posts under way: the entry is not finished before they are, though the handler may forget to await them */
+  /** posts under way: the entry is finished when they are, even if the handler does not await them */
   posts: Promise<unknown>[]
-  /** the entry is finished, though code that the handler began may still run: what it posts, nobody waits for */
+  /** the entry is finished; code that the handler started may still run, and nobody waits for its posts */
   ended: boolean
 }
 
-/** The handler that the current code runs in, however deep. */
+/** The run that the current code belongs to, through any async calls. */
 export const handlerContext = new AsyncLocalStorage<HandlerContext>()

@@ -9,31 +9,31 @@ import type { Stores } from '../store/port.ts'
 import { findPool } from './find-pool.ts'
 
 export interface PublishOptions {
-  /** encrypts the hypercore: only who has the whole of what `pub` gives can read it. As it was created, unless it was never published */
+  /** encrypts the hypercore: only a holder of the whole key that `pub` returns can read it. Can be changed only before the first publication */
   encrypt?: boolean
-  /** only these machines get it: their public keys, 64 hex (`overpool id`) */
+  /** only these machines may get it: public keys, 64 hex (`overpool id`) */
   allow?: string[]
 }
 
 export interface SubscribeOptions {
   /** the first entry that handlers get, default 'start'; 'now': what comes after the publisher's newest */
   from?: 'start' | 'now' | number
-  /** public key of the publisher's machine, to go to it straight, 64 hex */
+  /** public key of the publisher's machine, to connect to it directly, 64 hex */
   peer?: string
-  /** said by the config */
+  /** set by the config */
   byConfig?: boolean
 }
 
 export interface MachineControlDeps {
   stores: Pick<Stores, 'control'>
   clock: Clock
-  /** encryption key of a pool of ours, 64 hex. It is made from the seed, which few may read, and asked for an encrypted pool only */
+  /** encryption key of a pool of ours, 64 hex; called for encrypted pools only, since few may read the seed that it is derived from */
   secretOf: (path: string) => Promise<string>
-  /** told that a desired state was written; resolves when whoever runs the machine has seen it. Default: it looks by itself */
+  /** called after a desired state was stored; resolves when the running machine has read it. Default: the machine looks by itself */
   changed?: () => Promise<void>
 }
 
-/** Writes what callers want of the pools of a machine. Whoever runs the machine does it: now, or when it runs again. */
+/** Stores the desired state of a machine's pools. The process that runs the machine carries it out, now or at its next start. */
 export class MachineControl {
   readonly #deps: MachineControlDeps
 
@@ -42,7 +42,8 @@ export class MachineControl {
   }
 
   /**
-   * Publishes a pool of ours; again is harmless, and with another `allow` changes that. Resolves when the wish is stored: the announcement goes on in the background.
+   * Publishes a pool of ours. A second call is harmless; with another `allow` it changes that. Resolves when the desired state is stored; the announcement goes on in the
+   * background.
    * @returns what others subscribe to
    * @throws OverpoolError BAD_ARGUMENT, POOL_NOT_FOUND
    */
@@ -64,7 +65,7 @@ export class MachineControl {
     return capability
   }
 
-  /** Publishes a pool of ours no more. Who has blocks of it keeps them. */
+  /** Stops publishing a pool of ours. Machines that have blocks of it keep them. */
   async unpublish(path: unknown): Promise<void> {
     const pool = await this.#ownPool(path, `${String(path)} is a peer's pool: unsubscribe from it`)
     await this.#update(pool.path, { desired: { ...pool.desired, publish: false } })
@@ -72,8 +73,8 @@ export class MachineControl {
   }
 
   /**
-   * Follows a peer's pool: handlers run on its entries. Again is harmless; after `unsubscribe` it goes on where it was, and one that was halted is tried anew.
-   * @param published what `pub` gave
+   * Subscribes to a peer's pool: handlers run on its entries. A second call is harmless. After `unsubscribe` it goes on where it was; a halted subscription starts again.
+   * @param published what `pub` returned
    * @throws OverpoolError BAD_ARGUMENT
    */
   async subscribe(published: unknown, { from, peer, byConfig }: SubscribeOptions = {}): Promise<PoolControl> {
@@ -93,17 +94,17 @@ export class MachineControl {
       subscribe: true,
       from: from ?? before.from ?? 'start',
       peer: peer ?? before.peer,
-      secret: secret ?? (isHalted ? undefined : before.secret), // of a halted one the secret may be what is wrong
+      secret: secret ?? (isHalted ? undefined : before.secret), // the old secret may be what halted it
       byConfig: byConfig ?? before.byConfig,
     }
-    // A config says the same at every start: only if it says something else is that a wish to try again.
+    // A config subscribes at every start. Only a change in it means: try again.
     const tryAgain = isHalted && (!byConfig || !before.subscribe || desired.secret !== before.secret)
     await this.#update(key, { desired, ...(tryAgain && { halted: undefined, rebuild: true }) })
     void this.#changed()
     return { ...pool, desired }
   }
 
-  /** Follows a peer's pool no more. What has come stays. */
+  /** Ends the subscription to a peer's pool. Its entries stay. */
   async unsubscribe(published: unknown): Promise<void> {
     const { path, desired } = await findPool(this.#deps.stores.control, parseCapability(published).key)
     await this.#update(path, { desired: { ...desired, subscribe: false } })
@@ -111,8 +112,8 @@ export class MachineControl {
   }
 
   /**
-   * Follows the peers' pools of a config, and no more those that an earlier config named and this one does not.
-   * @param owns whether a pool is this process's to follow; default: all are
+   * Subscribes to the peers' pools of a config, and ends subscriptions that only an earlier config named.
+   * @param owns whether this process subscribes to a pool; default: to all
    */
   async syncSubscriptions(config: Pick<OverpoolConfig, 'subscribe'>, owns: (path: string) => boolean = () => true): Promise<void> {
     const subscriptions = subscriptionsOf(config).map((one) => ({ ...one, path: parseCapability(one.key).key }))
@@ -124,7 +125,7 @@ export class MachineControl {
   }
 
   /**
-   * Lets a halted pool of ours go on: its hypercore is made again from the mirror as it is now. If others hold other blocks of it, or more, their copies halt.
+   * Lets a halted pool of ours go on. Its hypercore is rebuilt from the mirror as it is now. Peers that hold other blocks of it, or more, halt their copies.
    * @throws OverpoolError BAD_ARGUMENT: it is not halted
    */
   async resume(path: unknown): Promise<void> {
@@ -133,7 +134,7 @@ export class MachineControl {
     await this.#update(pool.path, { halted: undefined, rebuild: true })
   }
 
-  /** A pool of ours, or BAD_ARGUMENT with the sentence. */
+  /** A pool of ours, or BAD_ARGUMENT with this sentence. */
   async #ownPool(path: unknown, elseSay: string): Promise<PoolControl> {
     const pool = await findPool(this.#deps.stores.control, path)
     if (pool.kind === 'peer') throw new OverpoolError('BAD_ARGUMENT', elseSay)
@@ -150,8 +151,8 @@ export class MachineControl {
 }
 
 /**
- * What has to be written so that the pool's hypercore is encrypted, or is not; nothing if it stays as it is.
- * @throws OverpoolError BAD_ARGUMENT: others have seen it as it is
+ * The change that encrypts a pool's hypercore, or decrypts it; undefined if it stays as it is.
+ * @throws OverpoolError BAD_ARGUMENT: the pool has been published as it is
  */
 export function encryption(
   { path, desired = {} }: PoolControl,

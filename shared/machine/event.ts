@@ -84,8 +84,8 @@ export function eventOf(pool: PoolName, seq: number, entry: Entry): LedgerEvent 
 }
 
 /**
- * The event of a transaction. `hash`, `payment` and `parsed` are computed when first read; else they are like the rest, to console.log and to JSON.stringify, and
- * to a program that writes into its event, as it could in the original.
+ * The event of a transaction. `hash`, `payment` and `parsed` are computed when they are first read. Otherwise they are ordinary properties: console.log and
+ * JSON.stringify show them, and a program may write to them, as in the original.
  */
 export function txEventOf(pool: PoolName, seq: number, entry: TxEntry): TxEvent {
   const { kind, id, at, source, cause, hops, height, blockHash, index, proof } = entry

@@ -1,10 +1,10 @@
 import { OverpoolError } from '../errors.ts'
 import type { Control, PoolControl } from '../store/control.ts'
 
-/** Pools that an error names. */
+/** An error names at most this many pools. */
 const MAX_LISTED = 50
 
-/** What is known of a pool, or POOL_NOT_FOUND with those that there are. */
+/** The control item of a pool, or POOL_NOT_FOUND with the names of the machine's pools. */
 export async function findPool(control: Control, path: unknown): Promise<PoolControl> {
   const pool = typeof path === 'string' ? await control.read(path) : undefined
   if (pool) return pool

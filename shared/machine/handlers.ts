@@ -21,7 +21,7 @@ export type HandlerFunctions = { [K in HandledKind]?: (event: EventOfKind<K>, po
 /** The same, as the runner calls them. */
 export type BoundFunctions = { [K in HandledKind]?: (event: EventOfKind<K>) => unknown }
 
-/** Gives a handler's functions their pools. A function that is replaced meanwhile, by a reload, is the one that is called next. */
+/** Binds a handler's functions to its pools. After a reload the next call uses the new function. */
 export function bindFunctions(handler: { functions: HandlerFunctions }, pools: Pools): BoundFunctions {
   const bound: Record<string, (event: never) => unknown> = {}
   for (const kind of Object.keys(handler.functions) as HandledKind[]) bound[kind] = (event) => handler.functions[kind]?.(event, pools)
@@ -34,7 +34,7 @@ export const EXPORTS: Record<HandledKind, string> = { tx: 'onTx', status: 'onSta
 /**
  * The functions that a handler file exports; its default export stands for `onTx`.
  * @param file how the config names it
- * @throws OverpoolError BAD_CONFIG: it exports none, or something else under such a name, or one with another spelling
+ * @throws OverpoolError BAD_CONFIG: it exports none, one that is no function, or one with the wrong capitals
  */
 export function handlerFunctions(exports: Record<string, unknown>, file: string): HandlerFunctions {
   checkExports(Object.keys(exports), file)
@@ -49,7 +49,7 @@ export function handlerFunctions(exports: Record<string, unknown>, file: string)
   throw none(file)
 }
 
-/** The same check by the names of the exports alone, for a file that is bundled and not run. */
+/** The same check by names alone, for a file that is bundled and not run. */
 export function checkExports(names: string[], file: string): void {
   const known = new Set([...Object.values(EXPORTS), 'default'])
   for (const name of names) {

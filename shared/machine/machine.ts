@@ -7,13 +7,13 @@ import { type PoolStatus, statusOf } from './status.ts'
 
 /** A machine, wherever it runs: in this process, in another one beside a folder, or on AWS. */
 export interface Machine {
-  /** what is in its pools, and a way to post */
+  /** its pools: to read and to post */
   readonly pools: LedgerPools
-  /** what is wanted of them */
+  /** the desired state of its pools */
   readonly control: MachineControl
   /** The public key by which other machines know this one, 64 hex. */
   id(): Promise<string>
-  /** Resolves when the network has taken the announcement of a published pool. BAD_ARGUMENT if it is not published. */
+  /** Resolves when the DHT has accepted the announcement of a published pool. BAD_ARGUMENT if it is not published. */
   announced(path: unknown): Promise<void>
   close(): Promise<void>
 }
@@ -23,15 +23,15 @@ export interface PubOptions extends PublishOptions {
 }
 
 export interface SubOptions extends Omit<SubscribeOptions, 'byConfig'> {
-  /** what the publisher's `pub` gave */
+  /** what the publisher's `pub` returned */
   path: string
 }
 
 /** The pools of a machine, as handlers and programs use them. */
 export interface Pools {
   /**
-   * Posts a payment; resolves when it is held durably. Inside a handler it is a consequence of the entry that the handler was called with: run again, the
-   * handler posts it no second time.
+   * Posts a payment; resolves when it is durable. Inside a handler it is a consequence of the entry that the handler runs on: if the handler runs again, the post is not
+   * made twice.
    */
   post(options: PostOptions): Promise<Posted>
   /** The oldest entry of a transaction, or ENTRY_NOT_FOUND. */
@@ -42,19 +42,19 @@ export interface Pools {
   /** The transactions from `from` up to, and without, `to`. With `kinds`, entries of these kinds. */
   read(options: ReadOptions): AsyncGenerator<TxEvent, void>
   read<K extends Kinds>(options: ReadOptions & { kinds: K }): AsyncGenerator<EventOfKinds<K>, void>
-  /** The entry of a transaction, the one whose handler posted it, and so on to where the loop began, or as far as this machine sees. */
+  /** The entry of a transaction, then its cause, and so on back to where the loop began, or as far as this machine has the entries. */
   trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void>
-  /** Archives what a pool holds: `tail` and `read` begin after it, `get` still finds it. */
+  /** Archives the entries of a pool: `tail` and `read` begin after them, `get` still finds them. */
   prune(pool: string | { path: string }): Promise<void>
   /** Publishes a pool under its public key; resolves to what others subscribe to. The announcement goes on in the background. */
   pub(options: PubOptions): Promise<string>
-  /** Publishes it no more. Who has entries of it keeps them. */
+  /** Stops publishing a pool. Machines that have entries of it keep them. */
   unpub(options: { path: string }): Promise<void>
-  /** Follows a peer's pool: handlers run on its entries; `get`, `tail` and `read` know it by its public key. */
+  /** Subscribes to a peer's pool: handlers run on its entries; `get`, `tail` and `read` find it by its public key. */
   sub(options: SubOptions): Promise<{ path: string; key: string }>
-  /** Follows it no more. What has come stays; `sub` goes on from there. */
+  /** Ends a subscription. Its entries stay; a later `sub` goes on from there. */
   unsub(options: { path: string }): Promise<void>
-  /** The pools of this machine and those that it follows, with how they stand in the network. */
+  /** The machine's pools and subscriptions, and their state in the network. */
   status(): Promise<PoolStatus[]>
 }
 

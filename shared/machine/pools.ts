@@ -16,18 +16,18 @@ import { findPool } from './find-pool.ts'
 import { optionsOf } from './options.ts'
 import { asPoster, type CheckedPost, checkPost, type Posted, type PostOptions } from './post.ts'
 
-/** How long a read waits for posts that are on their way into the ledger, ms. */
+/** A read waits at most this long for this program's own posts to enter the ledger, ms. */
 const OWN_POSTS_MS = 1_000
-/** How often it looks, ms. */
+/** How often it checks, ms. */
 const LOOK_MS = 5
-/** It waits for so many of the newest posts to a pool. */
+/** It waits for at most this many posts of a pool, the newest ones. */
 const MAX_OWN_POSTS = 100
-/** `tail` gives ten entries unless told otherwise. */
+/** Default size of `tail`. */
 const TAIL_SIZE = 10
-/** Entries that `tail` looks at in one step back, where entries of other kinds lie between those that it shows. */
+/** How many entries `tail` reads per step back, when entries of other kinds lie between those that it shows. */
 const TAIL_PAGE = 256
 
-/** Which kinds of entries `tail` and `read` show: these, or 'all', those of unknown kinds among them. Default: transactions. */
+/** The kinds of entries that `tail` and `read` show; 'all' includes unknown kinds. Default: transactions. */
 export type Kinds = readonly Kind[] | 'all'
 /** The events of these kinds. */
 export type EventOfKinds<K extends Kinds> = K extends readonly Kind[] ? EventOfKind<K[number]> : LedgerEvent
@@ -57,14 +57,14 @@ export interface LedgerPoolsDeps {
   ingress: Ingress
   clock: Clock
   settings: (path: string) => CheckedSettings
-  /** told of a post inside a handler that failed, since the handler may not look */
+  /** called with the failure of a post inside a handler, which the handler may not notice */
   postFailed: (error: unknown) => void
 }
 
-/** The pools of a machine as programs and handlers use them: post, get, tail, read, prune; over the ports, wherever they lead. */
+/** The pools of a machine over its ports: post, get, tail, read, trail, prune. */
 export class LedgerPools {
   readonly #deps: LedgerPoolsDeps
-  /** posts of each pool that may be on their way into the ledger, the newest of them */
+  /** this program's newest posts, by pool, until they are seen in the ledger */
   readonly #ownPosts = new Map<string, Set<Pick<Receipt, 'key' | 'id'>>>()
 
   constructor(deps: LedgerPoolsDeps) {
@@ -72,8 +72,8 @@ export class LedgerPools {
   }
 
   /**
-   * Posts a payment; resolves when it is held durably (Promise 2). Each call is a new entry, unless it is named by `id`, or made inside a handler: then a
-   * second run of the handler on the same entry posts nothing new (Promise 3).
+   * Posts a payment; resolves when it is durable (Promise 2). Each call is a new entry, unless `id` names it, or a handler makes it: a second run of the handler on the
+   * same entry posts nothing new (Promise 3).
    * @throws OverpoolError BAD_TRANSACTION, BAD_PAYMENT, POOL_NOT_FOUND, FILTER_REFUSED, FILTER_SILENT, LOOP_TOO_DEEP, UNAVAILABLE
    */
   post(options: PostOptions): Promise<Posted> {
@@ -109,7 +109,7 @@ export class LedgerPools {
       seq = await find()
     }
     if (seq === undefined) {
-      await this.#drained() // a wallet's post, it may be
+      await this.#drained() // it may be a wallet's post that is not in the ledger yet
       const { checkpoint } = await this.control(pool.path)
       seq = (await find()) ?? (await this.#findFrom(checkpoint, pool.path, txid))
     }
@@ -119,7 +119,7 @@ export class LedgerPools {
     throw new OverpoolError('BAD_BLOCK', `the receipt of ${txid} in "${pool.path}" points to entry ${seq}, which is not there`)
   }
 
-  /** The first entry of a transaction in the blocks from number `n` on: receipts come a moment after their block. */
+  /** The first entry of a transaction in block n or later. Receipts are written a moment after their block, so the newest blocks are searched. */
   async #findFrom(n: number, path: string, txid: string): Promise<number | undefined> {
     const { stores } = this.#deps
     for (let blocks = await stores.blocks.read(path, n); blocks.length; blocks = await stores.blocks.read(path, n)) {
@@ -142,7 +142,7 @@ export class LedgerPools {
     const shows = shownKinds(kinds)
     await this.#awaitOwnPosts(pool.path)
     let events: LedgerEvent[] = []
-    // Entries of other kinds may lie between them: then it looks further back, a page at a time.
+    // Entries of other kinds may lie between: it looks further back, a page at a time.
     let to = await this.length(pool.path)
     for (let missing = size; missing > 0 && to > pool.prunedBefore; missing = size - events.length) {
       const from = Math.max(pool.prunedBefore, to - (events.length || to < size ? Math.max(missing, TAIL_PAGE) : missing))
@@ -166,8 +166,8 @@ export class LedgerPools {
   }
 
   /**
-   * The entry of a transaction, then the one whose handler posted it, and so on to where the loop began; or as far as this machine sees: pools of its own, and
-   * peers' pools that it follows.
+   * The entry of a transaction, then its cause, and so on back to where the loop began, or as far as this machine has the entries: in its own pools and its
+   * subscriptions.
    */
   async *trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void> {
     const seen = new Set<string>()
@@ -176,7 +176,7 @@ export class LedgerPools {
       if (event.kind === 'tx') yield event
       seen.add(`${event.key}#${event.seq}`)
       const { cause }: LedgerEvent = event
-      if (!cause || seen.has(`${cause.key}#${cause.seq}`)) return // a peer may say that an entry is its own cause
+      if (!cause || seen.has(`${cause.key}#${cause.seq}`)) return // a peer may claim that an entry is its own cause
       event = await this.#at(cause)
     }
   }
@@ -192,14 +192,14 @@ export class LedgerPools {
     return entry && eventOf(pool, seq, entry)
   }
 
-  /** Archives what is there: `tail` and `read` begin after it, `get` still finds it. */
+  /** Archives the entries of a pool: `tail` and `read` begin after them, `get` still finds them. */
   async prune(pool: string | { path: string }): Promise<void> {
     const { path } = await this.control(typeof pool === 'string' ? pool : optionsOf(pool, 'prune').path)
     await this.#awaitOwnPosts(path)
     await this.#deps.stores.control.update(path, { prunedBefore: await this.length(path) })
   }
 
-  /** What is known of a pool, or POOL_NOT_FOUND with those that there are. */
+  /** The control item of a pool, or POOL_NOT_FOUND. */
   control(path: unknown): Promise<PoolControl> {
     return findPool(this.#deps.stores.control, path)
   }
@@ -233,7 +233,7 @@ export class LedgerPools {
     }
   }
 
-  /** The first block that has this entry or a later one. In a peer's log entries may be missing: before the subscription's first, and where a block was passed over. */
+  /** The first block that has this entry or a later one. A peer's log may lack entries: before the start of the subscription, and where a block was passed over. */
   async #blockOf({ path, begins }: PoolControl, seq: number): Promise<number | undefined> {
     const { stores } = this.#deps
     const block = await stores.blocks.find(path, seq)
@@ -250,7 +250,7 @@ export class LedgerPools {
     return low
   }
 
-  /** Waits until what was posted from here is in the ledger, for a while: reads come after one's own writes, whatever others write. */
+  /** Waits, for a while, until this program's own posts are in the ledger: it reads its own writes. */
   async #awaitOwnPosts(path: string): Promise<void> {
     const { stores, clock } = this.#deps
     const posts = this.#ownPosts.get(path)
@@ -270,7 +270,7 @@ export class LedgerPools {
     for (const oldest of posts) if (posts.size > MAX_OWN_POSTS) posts.delete(oldest)
   }
 
-  /** Waits until nothing is on its way into the ledger, for a while. */
+  /** Waits, for a while, until the ingress queue is empty. */
   async #drained(): Promise<void> {
     const { ingress, clock } = this.#deps
     const begin = clock.now()

@@ -7,15 +7,15 @@ import { handlerContext } from './context.ts'
 import type { Payment } from './event.ts'
 import { optionsOf } from './options.ts'
 
-/** What `post` takes for a transaction: its hex, or an object that has it, such as a Transaction of @bsv/sdk (`toHex`) or of bsv 1 (`toString`). */
+/** A transaction: its hex, or an object that gives it, such as a Transaction of @bsv/sdk (`toHex`) or of bsv 1 (`toString`). */
 export type TransactionLike = string | { toHex(): string } | { toString(): string; toBuffer(): Uint8Array }
-/** What `post` takes for a payment: a BIP270 Payment, or its transaction alone. */
+/** A payment: a BIP270 Payment, or its transaction alone. */
 export type PaymentLike = TransactionLike | ({ transaction: TransactionLike } & PaymentFields)
 
 export interface PostOptions {
   path: string
   payment: PaymentLike
-  /** names the post: a second one of this name is no second entry of the pool */
+  /** names the post: a second post with this name makes no second entry in the pool */
   id?: string
 }
 
@@ -26,7 +26,7 @@ export interface Posted {
   id: EntryId
 }
 
-/** A post whose payment has been read: nothing that the program does to its objects from now on changes it. */
+/** A post whose payment has been read: the program may change its objects from now on. */
 export interface CheckedPost {
   path: unknown
   payment: CheckedPayment
@@ -40,8 +40,8 @@ export function checkPost(options: PostOptions): CheckedPost {
 }
 
 /**
- * Runs a post as whoever the calling code is: a program, or a handler at an entry. Its number among the handler's posts is taken at once: what comes
- * first in the code is the first post, however the promises are awaited. A failure inside a handler is told to `failed`, since the handler may not look.
+ * Runs a post as the calling code: a program, or a handler on an entry. The ordinal among the handler's posts is taken at once, so the order of the calls in the code
+ * counts, not the order of awaits. `failed` is called with a failure inside a handler, which the handler may not notice.
  */
 export function asPoster<T>(
   options: { id?: string } | undefined,
@@ -68,7 +68,7 @@ function paymentOf(payment: unknown): unknown {
   return hex === payment ? payment : { transaction: hex }
 }
 
-/** A transaction object as its hex, anything else as it is. `toString` gives it in the library of the original's time. */
+/** The hex of a transaction object; anything else as it is. The bsv library of 2019 gives it by `toString`. */
 function hexOf(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
   const object = value as { toHex?: unknown; toString(): string }

@@ -7,17 +7,17 @@ import type { Cursor } from '../store/progress.ts'
 export interface Redriven {
   handler: string
   pool: string
-  /** entries that the handler gave up, to be tried again once each */
+  /** entries that the handler gave up; each is tried once more */
   dead: number[]
-  /** the entry where it had stopped (`onPoison: 'stop'`) */
+  /** the entry where it stopped (`onPoison: 'stop'`) */
   stoppedAt?: number
-  /** it passes over that entry, which is kept as a dead letter */
+  /** it passes over that entry, which becomes a dead letter */
   skipped: boolean
 }
 
 /**
- * Has a handler try again what it gave up in a pool, and go on where it stopped; with `skip` it only passes over the entry where it stopped.
- * The handler itself does it, when it hears the bell.
+ * Asks a handler to retry what it gave up in a pool, and to go on where it stopped. With `skip` it only passes over the entry where it stopped.
+ * The runner does so at the bell that this sends.
  */
 export async function redrive(
   handler: string,
@@ -40,7 +40,7 @@ export async function redrive(
     await stores.progress.writeCursor(handler, pool, { ...next, attempts: 0 })
   } else {
     if (stopped === undefined && !letters.length) return nothing
-    // later than all of them, though the clock that they were written by may be ahead of this one
+    // later than all letters, even if the clock that wrote them was ahead of this one
     await stores.progress.askRedrive(handler, pool, Math.max(clock.now(), ...letters.map(({ at }) => at + 1)))
   }
   await bells.send([{ body: encodeBell({ pool, n: last.n }), group: pool, dedupe: `${pool}:redrive:${clock.now()}` }])
@@ -53,7 +53,7 @@ export async function redrive(
   }
 }
 
-/** The entry that a handler is at, and its block. In a peer's log numbers may be missing before it. */
+/** The next entry of a handler, and its block. A peer's log may lack numbers before it. */
 export async function nextEntry(cursor: Cursor, pool: string, stores: Stores): Promise<{ seq: number; block: number } | undefined> {
   let from = cursor.block
   for (let blocks = await stores.blocks.read(pool, from); blocks.length; blocks = await stores.blocks.read(pool, from)) {

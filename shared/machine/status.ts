@@ -1,24 +1,24 @@
 import type { Network } from '../store/control.ts'
 import type { LedgerPools } from './pools.ts'
 
-/** How a pool stands, here and in the network. */
+/** The state of a pool, here and in the network. */
 export interface PoolStatus {
   path: string
   /** public key, 64 hex */
   key: string
   entries: number
-  /** ours: offered to the network */
+  /** of our own pool */
   published?: boolean
-  /** a peer's: followed */
+  /** of a peer's pool */
   subscribed?: boolean
   encrypted?: boolean
-  /** machines that may have it, if not all */
+  /** the only machines that may have it */
   allow?: string[]
-  /** a peer's pool that is not followed from its first entry: where it begins */
+  /** where a subscription begins, if not at the first entry */
   begins?: { block: number; seq: number }
-  /** as last seen by the machine, at `at` */
+  /** as last seen by the sidecar, at `at` */
   network?: Network
-  /** blocks that its publisher has signed and that are not here, as far as we have heard */
+  /** blocks that the publisher has signed and that are not here yet, as far as we know */
   behind?: number
   halted?: string
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import { backoff } from '../retry.ts'
 import type { Message, Queue } from './port.ts'
 
-/** The longest wait for a first message, ms: SQS allows no longer one. */
+/** The wait for a first message, ms: the longest that SQS allows. */
 const WAIT_MS = 20_000
 /** Waits after failures, ms: the first, doubling up to the longest. */
 const RETRY_MS = 50
@@ -19,11 +19,11 @@ export interface ReceiveLoopOptions {
   room: () => Promise<void>
   /** gets what was received, perhaps nothing */
   take: (messages: Message[]) => void
-  /** told of a failure; the loop goes on after a wait */
+  /** called with a failure; the loop goes on after a wait */
   report: (error: unknown) => void
 }
 
-/** Receives from a queue until the signal is aborted: messages on their way then come again when their visibility lapses. */
+/** Receives from a queue until the signal is aborted. Messages on their way then come again when their visibility time is over. */
 export async function receiveLoop({ queue, max, clock, signal, room, take, report }: ReceiveLoopOptions): Promise<void> {
   for (let failures = 0; !signal.aborted; ) {
     try {

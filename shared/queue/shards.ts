@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Ingress, Outgoing } from './port.ts'
 
-/** The shard of a pool: it says whose ingress queue takes its posts and which sidecar keeps it. */
+/** The shard of a pool: it decides the ingress queue of its posts and the sidecar that writes it. */
 export function shardOf(path: string, shards: number): number {
   return Number.parseInt(hash('sha256', path).slice(0, 8), 16) % shards
 }

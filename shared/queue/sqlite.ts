@@ -15,8 +15,8 @@ interface Row {
 }
 
 /**
- * A queue in a table of the machine's SQLite file. What is sent is synced, but to a FIFO queue, whose bells are rung again when they got lost; a receive, and a message's
- * end, may be undone by a loss of power: it is received again.
+ * A queue in a table of the machine's SQLite file. A send is synced to disk, except to a FIFO queue: lost bells are rung again. A loss of power may undo a receive or a
+ * delete: the message is received again.
  */
 export class SqliteQueue implements Queue {
   readonly fifo: boolean
@@ -44,7 +44,7 @@ export class SqliteQueue implements Queue {
     store.exec(`CREATE INDEX IF NOT EXISTS "visible ${quoted}" ON ${this.#table} (visible)`) // finds the groups in flight
   }
 
-  // What waits is visible since ever, not since a moment: a clock that is set back must not hide it.
+  // A waiting message has visibility time 0, not the current time: a clock that is set back must not hide it.
   async send(messages: Outgoing[]): Promise<void> {
     await this.#store.write(
       () => {
@@ -71,7 +71,7 @@ export class SqliteQueue implements Queue {
   async receive({ max, waitMs, signal }: ReceiveOptions): Promise<Message[]> {
     const end = this.#now() + waitMs
     while (true) {
-      const now = this.#now() // one moment for both questions: what is due, and if nothing, when something will be
+      const now = this.#now() // the same time for both questions: what is due, and when the next message is due
       if (this.#store.get(this.#sql.isDue, ...this.#at(now))) {
         const messages = await this.#store.write(() => this.#take(max), 'ordered')
         if (messages.length) return messages
@@ -83,7 +83,7 @@ export class SqliteQueue implements Queue {
     }
   }
 
-  /** What is due depends on the time twice where groups are held back. */
+  /** The query for due messages of a FIFO queue takes the time twice. */
   #at(now: number): number[] {
     return this.fifo ? [now, now] : [now]
   }
@@ -106,7 +106,7 @@ export class SqliteQueue implements Queue {
     }))
   }
 
-  /** ms until a message that is given out, or held back, can come again; Infinity if there is none. */
+  /** ms until a message in flight, or given back with a delay, is due; Infinity if there is none. */
   #untilNextReturns(now: number): number {
     const { next } = this.#store.get<{ next: number | null }>(this.#sql.nextReturn, now)!
     return next === null ? Number.POSITIVE_INFINITY : next - now
@@ -115,7 +115,7 @@ export class SqliteQueue implements Queue {
   async delete(messages: Message[]): Promise<void> {
     await this.#store.write(() => {
       for (const { handle } of messages) this.#store.run(this.#sql.delete, ...idAndReceives(handle))
-      if (this.fifo) this.#store.announce(this.#table) // the next of their groups can go
+      if (this.fifo) this.#store.announce(this.#table) // the next messages of their groups are due
     }, 'ordered')
   }
 
@@ -132,13 +132,13 @@ export class SqliteQueue implements Queue {
     return this.#store.get<{ waiting: number; inFlight: number }>(this.#sql.depth, now, now)!
   }
 
-  /** Takes back all that was given out: for a machine that starts and knows that it is alone, so that it need not wait for a dead one's messages. */
+  /** Makes all messages in flight due. For a machine that starts and knows that it is alone: it need not wait for the messages of a dead one. */
   async reclaim(): Promise<void> {
     await this.#store.write(() => this.#store.run(this.#sql.reclaim))
   }
 }
 
-/** Made once: SQLite is asked several times for each payment, and a text that is put together anew has to be looked up anew. */
+/** Built once: each payment runs several statements, and a text that is built anew must be looked up anew. */
 function statements(table: string, seen: string, fifo: boolean) {
   const heldGroups = `SELECT grp FROM ${table} WHERE visible > ? AND grp IS NOT NULL`
   const due = `FROM ${table} WHERE visible <= ? ${fifo ? `AND (grp IS NULL OR grp NOT IN (${heldGroups}))` : ''}`

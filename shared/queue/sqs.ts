@@ -18,9 +18,9 @@ import type { Message, Outgoing, Queue, ReceiveOptions } from './port.ts'
 
 /** SQS: messages in one request. */
 const BATCH = 10
-/** SQS: bytes of a message, and of a batch of them, as they are sent. */
+/** SQS: the largest message, and the largest batch of messages, bytes as sent. */
 const MAX_BYTES = 1024 * 1024
-/** SQS: the longest wait for a first message, and the longest that a message is hidden, seconds. */
+/** SQS: the longest wait for a first message, and the longest visibility time, seconds. */
 const MAX_WAIT_S = 20
 const MAX_HIDDEN_S = 12 * 3600
 /** A receive takes no more bytes than this, except those of its last request. */
@@ -28,7 +28,7 @@ const RECEIVE_BYTES = 8 * 1024 * 1024
 /** Requests that one call has under way at most. */
 const WIDTH = 16
 
-/** A message's body is base64, or this and the sha256 of the blob that it is. */
+/** A body is base64; or this, followed by the sha256 of a blob. */
 const POINTER = 'blob:'
 const ATTRIBUTES: MessageSystemAttributeName[] = ['ApproximateReceiveCount', 'MessageGroupId']
 
@@ -40,17 +40,17 @@ export interface SqsQueueOptions {
   client: SQSClient
   /** of a queue whose messages may have 1 MiB; a FIFO queue's ends with `.fifo`, as SQS demands */
   url: string
-  /** where messages lie that are too large */
+  /** for bodies that are too large */
   blobs: Blobs
   /**
-   * Requests wait so long for company, ms (default 0): a receive begins no sooner after one that left nothing, and a delete takes along those
-   * that follow. A message that comes alone is not held up, and of many ten go in a request, which is what SQS bills.
+   * Gathers requests for this time, ms (default 0). After a receive that emptied the queue the next one waits, and a delete takes later ones along. A lone message is not
+   * delayed; of many, ten share a request, and SQS bills requests.
    */
   gatherMs?: number
   giveUpMs?: number
 }
 
-/** A record of an SQS event, as much of it as is needed here. */
+/** The parts of a record of an SQS event that are used here. */
 export interface Delivered {
   body: string
   receiptHandle: string
@@ -98,7 +98,7 @@ export class SqsQueue implements Queue {
   }
 
   async #textOf(body: Uint8Array): Promise<string> {
-    if (Math.ceil(body.length / 3) * 4 > MAX_BYTES) return POINTER + (await this.#blobs.put(body)) // before its message, which is found only then
+    if (Math.ceil(body.length / 3) * 4 > MAX_BYTES) return POINTER + (await this.#blobs.put(body)) // the blob is written before its message is sent
     return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('base64') || POINTER // SQS takes no empty body
   }
 
@@ -117,11 +117,11 @@ export class SqsQueue implements Queue {
       if (this.#gatherMs) await wait(Math.max(0, this.#receiveAt - performance.now()), undefined, { signal })
       const messages = await this.#take(Math.min(BATCH, max), Math.min(MAX_WAIT_S, Math.ceil(waitMs / 1000)), signal)
       let isEmpty = messages.length < Math.min(BATCH, max)
-      // A full answer says that there are more: then one request more, two side by side, four, until one of them is not full.
+      // A full answer means that there are more: then one more request, then two side by side, then four, until one is not full.
       for (let width = 1; !isEmpty && messages.length < max && bytesOf(messages) < RECEIVE_BYTES; width *= 2) {
         const wanted = chunks(new Array<number>(max - messages.length), BATCH).slice(0, width)
         const answers = await Promise.allSettled(wanted.map(({ length }) => this.#take(length, 0)))
-        const more = answers.map((answer) => (answer.status === 'fulfilled' ? answer.value : [])) // what went wrong comes again, and we have something
+        const more = answers.map((answer) => (answer.status === 'fulfilled' ? answer.value : [])) // a failed one comes again later; we have some messages
         isEmpty = more.some(({ length }, i) => length < wanted[i]!.length)
         messages.push(...more.flat())
       }
@@ -139,14 +139,14 @@ export class SqsQueue implements Queue {
       MaxNumberOfMessages: max,
       WaitTimeSeconds: waitS,
       MessageSystemAttributeNames: ATTRIBUTES,
-      // When an answer is lost, the next attempt gets the same messages: otherwise their groups would stand still until they are visible again.
+      // After a lost answer the next attempt gets the same messages: otherwise their groups would be blocked until their visibility time is over.
       ...(this.fifo && { ReceiveRequestAttemptId: randomUUID() }),
     })
     const request = (options: { abortSignal: AbortSignal }) => this.#client.send(command, options)
     const options = { ...this.#options, attemptMs: waitS * 1000 + ATTEMPT_MS, signal }
     const { Messages = [] } = await call('receiving', request, options)
     const read = await Promise.allSettled(Messages.map((message) => this.#read(message)))
-    // One whose blob cannot be read comes again when its visibility lapses, and with it what is behind it in its group.
+    // A message whose blob cannot be read comes again when its visibility time is over, and so do later ones of its group.
     const held = new Set<string | undefined>()
     const messages = read.flatMap((one, i) => {
       const group = Messages[i]!.Attributes?.MessageGroupId
@@ -159,7 +159,7 @@ export class SqsQueue implements Queue {
     return messages
   }
 
-  /** A message that was received by somebody else: by Lambda, which hands it to a function. */
+  /** A message that Lambda has received and passed to a function. */
   delivered({ body, receiptHandle, attributes }: Delivered): Promise<Message> {
     return this.#read({ Body: body, ReceiptHandle: receiptHandle, Attributes: attributes })
   }
@@ -216,7 +216,7 @@ export class SqsQueue implements Queue {
     )
   }
 
-  /** Does something with messages that were received. What SQS says is our fault is an old handle, and that one does nothing. */
+  /** Runs a batch request over received messages. A sender fault is an old handle, which has no effect: it is ignored. */
   async #forEach<T extends { Id: string }>(
     what: string,
     entries: T[],
@@ -242,13 +242,13 @@ export class SqsQueue implements Queue {
     }
   }
 
-  /** Lets the last deletes go out. The client belongs to who made it. */
+  /** Waits for the last deletes. The caller closes the client. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#deleting)
   }
 }
 
-/** Rounds that hold one message of a group at most: were a failed one sent again, those behind it would be before it. */
+/** Splits messages into rounds with at most one of each group: otherwise a failed one that is sent again would come after later ones. */
 function inTurns(entries: SendMessageBatchRequestEntry[]): SendMessageBatchRequestEntry[][] {
   const rounds: SendMessageBatchRequestEntry[][] = []
   const turns = new Map<string | undefined, number>()
@@ -260,7 +260,7 @@ function inTurns(entries: SendMessageBatchRequestEntry[]): SendMessageBatchReque
   return rounds
 }
 
-/** Tens, and fewer where they would be too many bytes. */
+/** Batches of ten, or of fewer where the bytes would be too many. */
 function batches(entries: SendMessageBatchRequestEntry[]): SendMessageBatchRequestEntry[][] {
   const all: SendMessageBatchRequestEntry[][] = []
   let bytes = 0
@@ -281,7 +281,7 @@ function bytesOf(messages: Message[]): number {
   return messages.reduce((sum, { body }) => sum + body.length, 0)
 }
 
-/** Whether a part of a batch failed for a reason that passes. */
+/** Whether a part of a batch failed for a temporary reason. */
 function passes({ SenderFault, Code = '' }: BatchResultErrorEntry): boolean {
   return !SenderFault || passesByName(Code)
 }

@@ -3,11 +3,11 @@ import type { Block } from '../ledger/block.ts'
 /** The blocks of every pool: the mirror of their hypercores, and the source of truth (Promise 1). */
 export interface Blocks {
   /**
-   * Puts block n if the pool has none, and answers with the block that stands there: the same bytes if ours won, or another's (Promise 1).
-   * The caller's n is the pool's length as it knows it, so no gap can appear.
+   * Puts block n if the pool has none. Returns the block that is there afterwards: ours, or another writer's that was first (Promise 1).
+   * The caller's n is the length that it knows, so no gap can appear.
    */
   put(pool: string, block: Block): Promise<Block>
-  /** Puts consecutive blocks, in their order: when it fails, those that are there are the first of them. Answers with the blocks that stand there. */
+  /** Puts consecutive blocks in order: after a failure, the first ones of them may be there. Returns the blocks that are there afterwards. */
   putAll(pool: string, blocks: Block[]): Promise<Block[]>
   /** Consecutive blocks from number `from`, in order: at least one if there is one, at most `limit` (default 64), fewer if they are large. */
   read(pool: string, from: number, limit?: number): Promise<Block[]>
@@ -17,7 +17,7 @@ export interface Blocks {
   find(pool: string, seq: number): Promise<Block | undefined>
 }
 
-/** How long a pool is whose newest block this is. */
+/** The length of a pool, from its newest block. */
 export function lengthOf(last: Block | undefined): { blocks: number; entries: number } {
   return last ? { blocks: last.n + 1, entries: last.first + last.count } : { blocks: 0, entries: 0 }
 }

@@ -1,29 +1,29 @@
 import type { Block } from '../ledger/block.ts'
 import type { PoolKind } from '../ledger/pool.ts'
 
-/** What callers want of the network for a pool. They write it; the sidecar does it, now or when it runs again. */
+/** What callers want for a pool in the network. They write it; the sidecar carries it out, now or at its next start. */
 export interface DesiredState {
-  /** our pool is offered to the network */
+  /** publish our pool */
   publish?: boolean
-  /** and only to these machines, by their public keys (64 hex) */
+  /** only to these machines: public keys, 64 hex */
   allow?: string[]
   /** its hypercore is encrypted */
   encrypt?: boolean
-  /** it has been offered so before: once somebody may hold blocks of it, that cannot be changed */
+  /** how it has been published before: others may hold its blocks, so that cannot change */
   publishedAs?: 'clear' | 'encrypted'
-  /** the peer's pool is followed */
+  /** subscribe to the peer's pool */
   subscribe?: boolean
-  /** the first entry that is followed; 'now': what comes after the publisher's newest */
+  /** the first entry of the subscription; 'now': the entries after the publisher's newest */
   from?: 'start' | 'now' | number
-  /** the encryption key of the peer's pool, 64 hex: what it opens lies beside it in clear */
+  /** the encryption key of the peer's pool, 64 hex. The blocks that it opens are stored in clear beside it */
   secret?: string
-  /** public key of a machine to go to straight, 64 hex */
+  /** public key of a machine to connect to directly, 64 hex */
   peer?: string
-  /** said by the config, which may unsay it */
+  /** set by the config, which may also end it */
   byConfig?: boolean
 }
 
-/** What a publisher has signed: a log of this length and tree hash. All hex. */
+/** A publisher's signature over a log of this length and tree hash. All hex. */
 export interface Signed {
   length: number
   treeHash: string
@@ -32,19 +32,19 @@ export interface Signed {
   signer: string
 }
 
-/** How a pool stands in the network, as last seen by the sidecar. */
+/** The state of a pool in the network, as last seen by the sidecar. */
 export interface Network {
   /** when this was written, ms since 1970 */
   at: number
-  /** the DHT has taken our announcement */
+  /** the DHT has accepted our announcement */
   announced: boolean
-  /** machines that are connected for this pool */
+  /** number of machines connected for this pool */
   peers: number
-  /** why there is no network, if there is none */
+  /** why the network cannot be joined */
   problem?: string
-  /** blocks that the publisher has signed, as far as we have heard */
+  /** blocks that the publisher has signed, as far as we know */
   remoteLength?: number
-  /** blocks of the publisher's that were passed over because they are no blocks, and what was wrong with the last of them */
+  /** invalid blocks of the publisher that were passed over, and the fault of the last one */
   skipped?: number
   lastSkipped?: string
 }
@@ -57,22 +57,22 @@ export interface PoolControl {
   key: string
   discoveryKey: string
   createdAt: number
-  /** effects of all blocks before this one are done; it may lag, that costs a redo */
+  /** the effects of all blocks before this one are done; it may lag, then some are repeated */
   checkpoint: number
   /** blocks in the hypercore, and its tree hash (64 hex) at that length, as last reported */
   coreLength: number
   treeHash?: string
   /** entries before this one are archived: `tail` and `read` leave them out, `get` and peers still find them */
   prunedBefore: number
-  /** why nothing is appended to this pool any more, until an operator acts */
+  /** why the pool is halted, until an operator acts */
   halted?: string
   desired?: DesiredState
-  /** its hypercore, which nobody else has seen, has to be made again from the mirror: encrypted, or in clear */
+  /** its hypercore has to be rebuilt from the mirror */
   rebuild?: true
   network?: Network
-  /** a peer's pool: what its publisher has signed of what is in the mirror */
+  /** of a peer's pool: its publisher's signature over the mirror's blocks */
   signed?: Signed
-  /** a peer's pool that is not followed from its first entry: where it begins */
+  /** where a subscription begins, if not at the first entry */
   begins?: { block: number; seq: number }
 }
 
@@ -86,23 +86,23 @@ export type NewPool = Pick<PoolControl, 'path' | 'kind' | 'key' | 'discoveryKey'
 
 /** What is known of each pool beside its blocks. */
 export interface Control {
-  /** Makes the pool if there is none; answers with what stands. */
+  /** Creates the pool if it does not exist. Returns the stored item. */
   create(pool: NewPool): Promise<PoolControl>
   read(path: string): Promise<PoolControl | undefined>
   list(): Promise<PoolControl[]>
   /** Changes these fields and no others. `checkpoint` and `coreLength` never go back, and `treeHash` stays with its `coreLength`. */
   update(path: string, patch: PoolPatch): Promise<void>
   /**
-   * For a pool whose core is to be made again: removes `rebuild`, what was reported of the core, and all that is written of blocks after `last`, its newest, if the
-   * mirror was shortened: the checkpoint, the cursors and dead letters of its handlers, `prunedBefore`. Nothing else makes them go back.
+   * For a pool whose core is rebuilt. It removes `rebuild` and what was reported of the core. If the mirror was shortened, it also sets back what goes past `last`, the newest
+   * block: the checkpoint, `prunedBefore`, the cursors and dead letters of handlers. Nothing else sets them back.
    */
   beginAnew(path: string, last: Block | undefined): Promise<void>
 }
 
-/** The names under which stores keep fields that were renamed since. */
+/** The stored names of fields that have been renamed. */
 export const STORED_NAMES: Partial<Record<keyof PoolControl, string>> = { desired: 'wanted' }
 
-/** What a pool is that was stored before that was a field: a peer's pool is named by its public key, 64 hex; ours have names of at most 63 characters. */
+/** The kind of a pool that was stored without one. A peer's pool is named by its public key, 64 hex; our names have at most 63 characters. */
 export function kindByName(path: string): PoolKind {
   return /^[0-9a-f]{64}$/.test(path) ? 'peer' : 'own'
 }

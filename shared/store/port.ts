@@ -5,8 +5,8 @@ import type { Progress } from './progress.ts'
 import type { Receipts } from './receipts.ts'
 
 /**
- * Everything that a machine stores, a port for each concern; who needs one concern is given that one. Two implementations, on DynamoDB and on SQLite, pass one
- * contract test. Every read is consistent: what was written before it began is seen. A failure that waiting may mend is UNAVAILABLE and retryable.
+ * Everything that a machine stores, a port for each concern; a part gets the ports that it needs. Two implementations, on DynamoDB and on SQLite, pass one contract test.
+ * Reads are consistent: they see all earlier writes. A temporary failure is UNAVAILABLE and retryable.
  */
 export interface Stores {
   blocks: Blocks

@@ -2,13 +2,13 @@
 export interface Cursor {
   /** the last entry it has finished, -1 for none */
   seq: number
-  /** the block where the next entry is looked for: the one that holds `seq`, or the next when that was its last; 0 for none */
+  /** the block to look for the next entry in: the block of `seq`, or the one after it if `seq` was its last entry; 0 at the start */
   block: number
   /** failed attempts at the next entry */
   attempts: number
   /** the pool stops here (`onPoison: 'stop'`): why */
   stopped?: string
-  /** when the operator asked to have the dead letters tried again, ms since 1970: those that were last tried before; not written by `writeCursor` */
+  /** when the operator asked for a redrive, ms since 1970: dead letters last tried before that are retried. `writeCursor` does not write it */
   redrive?: number
 }
 
@@ -27,11 +27,11 @@ export const NO_CURSOR: Cursor = { seq: -1, block: 0, attempts: 0 }
 /** How far handlers have come, and what they gave up. */
 export interface Progress {
   readCursor(handler: string, pool: string): Promise<Cursor>
-  /** Moves the cursor forward, or changes the attempts where it stands; one that is behind what is stored is ignored. Leaves `redrive` alone. */
+  /** Moves the cursor forward, or changes the attempts at its place. A cursor behind the stored one is ignored. `redrive` stays. */
   writeCursor(handler: string, pool: string, cursor: Cursor): Promise<void>
-  /** Asks at `at` to have the dead letters tried again; the latest asking stands. */
+  /** Asks, at time `at`, to retry the dead letters; the latest request counts. */
   askRedrive(handler: string, pool: string, at: number): Promise<void>
-  /** All that was asked for at `at` has been tried; a later asking stands. */
+  /** The request of time `at` has been carried out; a later one stays. */
   endRedrive(handler: string, pool: string, at: number): Promise<void>
   /** Names of the handlers that have a cursor in this pool. */
   listHandlers(pool: string): Promise<string[]>

@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto'
 import type { ScannedTransaction } from './scan.ts'
 
-/** A transaction in the shape that the original Overpool gave to its handlers (BPU/TXO). Plain data, fit for JSON. */
+/** A transaction in the BPU/TXO shape, which the original Overpool gave to its handlers. Plain data, fit for JSON. */
 export interface Parsed {
   tx: { h: string }
-  /** without a coinbase's input, which spends nothing */
+  /** without the input of a coinbase, which spends nothing */
   in: ParsedInput[]
   out: ParsedOutput[]
 }
@@ -42,15 +42,15 @@ export interface Cell {
   /** `b` and `s` of a push of more than 512 bytes */
   lb?: string
   ls?: string
-  /** instead of all these, in the last cell: so many bytes of the script are not shown, because it is made to exhaust its reader */
+  /** in the last cell, instead of all these: this many bytes of the script are not shown, because it was made to exhaust its reader */
   cut?: number
 }
 
 /** Longer pushes are `lb` and `ls`. */
 const MAX_SHORT_PUSH = 512
-/** The longest script that could spend a P2SH output, while there were any. */
+/** The longest script of a P2SH output, while those existed. */
 const MAX_P2SH_INPUT = 10_000
-/** Opcodes shown of one transaction. An opcode takes 1 byte and its cell up to 300, so a few megabytes from anybody would take a gigabyte. */
+/** At most this many opcodes of a transaction are shown. An opcode takes 1 byte, its cell up to 300: a few megabytes of script would take a gigabyte. */
 const MAX_CELLS = 100_000
 /** Longer pushes are not shown: no string could hold the base64 of half a gigabyte. */
 const MAX_PUSH = 64 * 1024 * 1024
@@ -110,7 +110,7 @@ export function parseTransaction(scanned: ScannedTransaction): Parsed {
   return parsed
 }
 
-/** What is left to one transaction. */
+/** How much may still be shown of one transaction. */
 interface Budget {
   cells: number
 }
@@ -149,7 +149,7 @@ function textsOf(script: Uint8Array, from: number, to: number): { b: string; s: 
   return { b: pushed.toString('base64'), s: pushed.toString('utf8') }
 }
 
-/** P2PKH, and the P2SH of old times. */
+/** P2PKH, and P2SH outputs from before 2020. */
 function addressOfOutput(script: Uint8Array): string {
   if (script[0] === OP_HASH160 && script[1] === 20 && script[22] === OP_EQUAL && script.length === 23)
     return address(P2SH, script.subarray(2, 22))

@@ -41,7 +41,7 @@ export function scanTransaction(bytes: Uint8Array): ScannedTransaction {
  */
 export function transactionFromHex(hex: unknown): ScannedTransaction {
   if (typeof hex !== 'string') throw new OverpoolError('BAD_TRANSACTION', 'the transaction is not a string of hex digits')
-  // Buffer.from stops at the first bad digit without a word, and takes 'İ' for '0' because the low bytes of the two are the same.
+  // Buffer.from silently stops at the first bad digit, and takes 'İ' for '0' because their low bytes are equal.
   const badDigit = hex.search(/[^0-9a-fA-F]/)
   if (badDigit >= 0)
     throw new OverpoolError('BAD_TRANSACTION', `the transaction is not hex: ${JSON.stringify(hex[badDigit])} at position ${badDigit}`)
@@ -49,7 +49,7 @@ export function transactionFromHex(hex: unknown): ScannedTransaction {
   return scanTransaction(Buffer.from(hex, 'hex'))
 }
 
-/** Well-formed transaction bytes. What takes time (`txid`) is computed when first read, then kept. */
+/** Well-formed transaction bytes. `txid` is computed when first read, then kept. */
 class ScannedTransaction {
   readonly bytes: Uint8Array
   readonly version: number
@@ -92,7 +92,7 @@ class ScannedTransaction {
     return this.#txid
   }
 
-  /** The inputs one after another, for who keeps none of them: a list of views takes many times their bytes. */
+  /** The inputs one after another, without keeping them: a list of views takes many times their bytes. */
   *readInputs(): Generator<TransactionInput, void, void> {
     const reader = new Reader(this.bytes, this.#inputsAt)
     for (let i = 0; i < this.inputCount; i++) {
@@ -112,7 +112,7 @@ class ScannedTransaction {
   }
 }
 
-// Only its type, so that nobody makes one without a scan.
+// Only the type is exported, so that no one is made without a scan.
 export type { ScannedTransaction }
 
 /** Reads forward, and refuses to pass the end. */
@@ -154,7 +154,7 @@ class Reader {
     return this.#view.getUint32(at, true) + this.#view.getUint32(at + 4, true) * 0x1_0000_0000
   }
 
-  /** A number of things that take `minBytes` each at least: one that cannot fit is refused before anybody loops or allocates for it. */
+  /** A count of items of at least `minBytes` each. A count that cannot fit is refused before any loop or allocation. */
   count(what: string, minBytes: number): number {
     const at = this.at
     const count = this.#varint(what)

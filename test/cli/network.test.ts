@@ -200,10 +200,7 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
     await untilSays(
       alice,
       ['status'],
-      new RegExp(
-        `^tea .+published, not announced yet: UDP port ${socket.address().port} is taken by another program; it is tried again`,
-        'm',
-      ),
+      new RegExp(`^tea .+published, not announced yet: UDP port ${socket.address().port} is taken by another program; it retries`, 'm'),
     )
     expect(again.err).toMatch(/no network: UDP port \d+ is taken by another program/)
     socket.close()

@@ -295,7 +295,7 @@ describe('a mistake is said in a sentence, with exit code 1 and without a stack'
     await machine.says(/gave up mypool #0 and goes on; `overpool redrive mypool` tries it again: TypeError/)
     await machine.stop()
     const [first, ...frames] = machine.err.split('overpool: ')[1]!.trim().split('\n')
-    expect(first).toMatch(/^handler handler failed at mypool #0 \(attempt 1, it is tried again\): TypeError: Cannot read/)
+    expect(first).toMatch(/^handler handler failed at mypool #0 \(attempt 1, it is retried\): TypeError: Cannot read/)
     expect(frames.map((frame) => frame.trim().replace(`${project.dir}/`, ''))).toEqual([
       expect.stringMatching(/^at priceOf \(lib\/price\.ts:2:\d+\)$/),
       expect.stringMatching(/^at [^/]*handler\.ts:3:\d+\)?$/),

@@ -132,10 +132,10 @@ const bad = (what: string, body: unknown, memo: RegExp) => payload(what, body, 4
 const badTransaction = (what: string, hex: string, memo: RegExp) => payload(what, { transaction: hex }, 422, 'BAD_TRANSACTION', memo)
 
 const REFUSALS: Refusal[] = [
-  payload('no body', '', 400, 'MALFORMED_PAYMENT', /is no JSON/),
-  payload('half a message', `{"transaction":"${transaction}`, 400, 'MALFORMED_PAYMENT', /is no JSON/),
-  payload('hex alone', transaction, 400, 'MALFORMED_PAYMENT', /is no JSON/),
-  payload('a form that says it is JSON', `transaction=${transaction}`, 400, 'MALFORMED_PAYMENT', /is no JSON/),
+  payload('no body', '', 400, 'MALFORMED_PAYMENT', /is not JSON/),
+  payload('half a message', `{"transaction":"${transaction}`, 400, 'MALFORMED_PAYMENT', /is not JSON/),
+  payload('hex alone', transaction, 400, 'MALFORMED_PAYMENT', /is not JSON/),
+  payload('a form that says it is JSON', `transaction=${transaction}`, 400, 'MALFORMED_PAYMENT', /is not JSON/),
   payload('null', 'null', 400, 'MALFORMED_PAYMENT', /is a JSON object/),
   payload('an array', [{ transaction }], 400, 'MALFORMED_PAYMENT', /is a JSON object/),
   payload('a string', JSON.stringify(transaction), 400, 'MALFORMED_PAYMENT', /is a JSON object/),

@@ -31,11 +31,11 @@ export class DynamoBlocks implements Blocks {
 
   async put(pool: string, block: Block): Promise<Block> {
     const { n, first, count, bytes } = block
-    const blob = bytes.length > INLINE_BYTES ? await this.#blobs.put(bytes) : undefined // before its item: an item never points to nothing
+    const blob = bytes.length > INLINE_BYTES ? await this.#blobs.put(bytes) : undefined // before its item, so that an item never points to nothing
     const held: Item = blob === undefined ? { block: { B: bytes } } : { blob: text(blob), size: number(bytes.length) }
     if (await this.#table.put({ ...blockKey(pool, n), ...held, first: number(first), count: number(count) }, nothingStandsThere))
       return block
-    // Another's, or our own from an attempt whose answer was lost.
+    // Another writer's block, or our own from an attempt whose answer was lost.
     const item = await this.#table.get(blockKey(pool, n))
     if (!item) throw new OverpoolError('UNAVAILABLE', `block ${n} of "${pool}" was there and is not`, { retryable: true })
     const stands = blockItemOf(item)
@@ -45,7 +45,7 @@ export class DynamoBlocks implements Blocks {
 
   async putAll(pool: string, blocks: Block[]): Promise<Block[]> {
     const stand: Block[] = []
-    for (const block of blocks) stand.push(await this.put(pool, block)) // one after another: a gap would be for good
+    for (const block of blocks) stand.push(await this.put(pool, block)) // one after another, so that no gap can appear
     return stand
   }
 
@@ -65,7 +65,7 @@ export class DynamoBlocks implements Blocks {
     return last && this.#whole(last)
   }
 
-  /** No index leads from an entry to its block: the numbers of both grow together, so a few guesses find it. */
+  /** There is no index from entries to blocks. Their numbers grow together, so a few guesses find the block. */
   async find(pool: string, seq: number): Promise<Block | undefined> {
     const last = await this.#lastItem(pool)
     if (!last || seq >= last.first + last.count) return undefined
@@ -73,7 +73,7 @@ export class DynamoBlocks implements Blocks {
     let low = { n: 0, first: 0 } // no block before this one holds the entry
     let high: { n: number; first: number } = last // nor this one, or any after it
     for (let guesses = 0; low.n < high.n && seq >= low.first; guesses++) {
-      // Every other guess halves what is left, however unevenly the blocks are filled.
+      // Every other guess halves the rest, however unevenly the blocks are filled.
       const share = guesses % 2 || high.first === low.first ? 0.5 : (seq - low.first) / (high.first - low.first)
       const n = Math.min(high.n - 1, low.n + Math.floor(share * (high.n - low.n)))
       const item = await this.#table.get(blockKey(pool, n))
@@ -106,7 +106,7 @@ function poolKey(pool: string): AttributeValue {
   return text(PARTITION.block + pool)
 }
 
-/** Block numbers have 12 digits, so that they lie in their order. */
+/** Block numbers have 12 digits, so that they sort in order. */
 function blockSort(n: number): AttributeValue {
   return text(`block#${String(n).padStart(12, '0')}`)
 }

@@ -5,11 +5,11 @@ import { PARTITION } from './partitions.ts'
 import type { DynamoProgress } from './progress.ts'
 import { attributesOf, type Item, type Key, nothingStandsThere, type Table, text, valuesOf } from './table.ts'
 
-/** What the sort keys of pools begin with. */
+/** The prefix of the sort keys of pools. */
 const SORT = 'pool#'
 
 const poolIsThere = 'attribute_exists(pk)'
-/** A writer that was stopped and comes back late knows less than what is written. */
+/** A late write of a stopped writer must not set them back. */
 const checkpointGoesOn = '#checkpoint <= :checkpoint'
 const coreGoesOn = '#coreLength <= :coreLength'
 
@@ -52,7 +52,7 @@ export class DynamoControl implements Control {
     const update = (fields: PoolPatch, conditions: (string | undefined)[]) =>
       this.#table.update(controlKey(path), attributesOf(storedOf(fields)), [poolIsThere, ...conditions].filter(Boolean).join(' AND '))
     if (!changed.length) return
-    // One request, as a rule. When a part of it would go back, each goes by itself.
+    // Normally one request. If one part fails its condition, each part is written by itself.
     const fields: PoolPatch = Object.assign({}, ...changed.map(([fields]) => fields))
     const done = await update(
       fields,
@@ -74,7 +74,7 @@ export class DynamoControl implements Control {
     const checkpoint = Math.min(pool.checkpoint, blocks)
     const prunedBefore = Math.min(pool.prunedBefore, entries)
     const anew = { rebuild: undefined, treeHash: undefined, coreLength: 0, checkpoint, prunedBefore }
-    await this.#table.update(controlKey(path), attributesOf(anew), poolIsThere) // the last of it: until then all of it is done again
+    await this.#table.update(controlKey(path), attributesOf(anew), poolIsThere) // last: a crash before it repeats everything above
   }
 }
 
@@ -82,7 +82,7 @@ function controlKey(path: string): Key {
   return { pk: text(PARTITION.control), sk: text(SORT + path) }
 }
 
-/** Fields under the names by which they are stored. */
+/** Fields under their stored names. */
 function storedOf<T extends object>(fields: T): T {
   return Object.fromEntries(Object.entries(fields).map(([name, value]) => [STORED_NAMES[name as keyof PoolControl] ?? name, value])) as T
 }

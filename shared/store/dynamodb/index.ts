@@ -8,12 +8,12 @@ import { DynamoReceipts } from './receipts.ts'
 import { Table, type TableOptions } from './table.ts'
 
 export interface DynamoOptions extends TableOptions {
-  /** where large blocks lie */
+  /** for large blocks */
   blobs: Blobs
   now?: () => number
 }
 
-/** The stores in one DynamoDB table (docs/design.md, Formats). The client belongs to who made it. */
+/** The stores in one DynamoDB table (docs/design.md, Formats). The caller closes the client. */
 export function dynamoStores({ blobs, now = Date.now, ...options }: DynamoOptions): Stores {
   const table = new Table(options)
   const progress = new DynamoProgress(table)

@@ -1,8 +1,8 @@
 import type { Stores } from '../port.ts'
 
 /**
- * What the partition keys of each kind of item begin with, in the one table (docs/design.md, Formats): all of them, or, without a `#`, the whole key.
- * Rights are given by these (cdk/ledger.ts), so no two kinds begin alike.
+ * The prefixes of partition keys, by kind of item (docs/design.md, Formats); one without a `#` is the whole key.
+ * Rights are granted by these prefixes (cdk/ledger.ts), so no prefix begins with another.
  */
 export const PARTITION = {
   block: 'pool#',
@@ -26,7 +26,7 @@ const KINDS: Record<StoreName, (keyof typeof PARTITION)[]> = {
 
 export const STORES = Object.keys(KINDS) as StoreName[]
 
-/** The partition keys of a store, as patterns in which `*` is any text: what IAM calls leading keys. */
+/** The partition keys of a store as patterns, `*` for any text: IAM's leading keys. */
 export function partitionsOf(store: StoreName): string[] {
   return KINDS[store].map((kind) => PARTITION[kind].replace(/#$/, '#*'))
 }

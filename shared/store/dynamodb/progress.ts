@@ -2,10 +2,10 @@ import { type Cursor, type DeadLetter, NO_CURSOR, type Progress } from '../progr
 import { PARTITION } from './partitions.ts'
 import { attributesOf, type Key, number, type Table, text, valuesOf } from './table.ts'
 
-/** An item without `seq` is one that `askRedrive` made. */
+/** An item without `seq` was made by `askRedrive`. */
 const cursorGoesOn = 'attribute_not_exists(#seq) OR #seq <= :seq'
 const noLaterRedrive = 'attribute_not_exists(#redrive) OR #redrive < :redrive'
-/** The end of a redrive does not undo a later asking. */
+/** The end of a redrive does not undo a later request. */
 const askedUpTo = '#redrive <= :at'
 
 /** Cursors as items of `cursor#<path>`, dead letters as items of `dead#<path>#<handler>`. */
@@ -52,7 +52,7 @@ export class DynamoProgress implements Progress {
     await this.#table.delete(deadKey(handler, pool, seq))
   }
 
-  /** Sets a cursor back, for a mirror that was shortened (`Control.beginAnew`). */
+  /** Sets a cursor back after the mirror was shortened (`Control.beginAnew`). */
   async setBack(handler: string, pool: string, { seq, block, attempts }: Cursor): Promise<void> {
     await this.#table.update(cursorKey(handler, pool), attributesOf({ seq, block, attempts, stopped: undefined }))
   }

@@ -20,7 +20,7 @@ export class DynamoReceipts implements Receipts {
   }
 
   async put(pool: string, receipts: Receipt[]): Promise<void> {
-    const items = new Map(receipts.map((receipt) => [nameOf(receipt), receiptItem(pool, receipt)])) // a batch with one item twice is refused
+    const items = new Map(receipts.map((receipt) => [nameOf(receipt), receiptItem(pool, receipt)])) // DynamoDB refuses a batch that has one item twice
     const puts = [...items.values()].map((Item): WriteRequest => ({ PutRequest: { Item } }))
     await parallel(chunks(puts, WRITE_BATCH), WIDTH, (batch) => this.#table.batchWrite('writing receipts', batch))
   }
@@ -38,7 +38,7 @@ export class DynamoReceipts implements Receipts {
   }
 
   async ofTransaction(pool: string, txid: string): Promise<Receipt[]> {
-    // They lie in the order of their ids, so the oldest may be anywhere: all are looked at, and no more are kept than are given.
+    // They are sorted by id, so the oldest may be anywhere: all are read, and only the oldest ones are kept.
     let oldest: Receipt[] = []
     for await (const items of this.#table.pages(receiptKey(pool, { key: txid, id: '' as EntryId }).pk)) {
       const receipts = items.map((item) => receiptOf(item, pool))
@@ -52,7 +52,7 @@ function receiptKey(pool: string, { key, id }: ReceiptKey): Key {
   return { pk: text(`${PARTITION.receipt}${pool}#${key}`), sk: text(id) }
 }
 
-/** Tells receipts of one pool apart. */
+/** A name that distinguishes the receipts of a pool. */
 function nameOf({ key, id }: ReceiptKey): string {
   return `${key} ${id}`
 }

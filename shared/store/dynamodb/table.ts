@@ -17,9 +17,9 @@ import { OverpoolError } from '../../errors.ts'
 export type Item = Record<string, AttributeValue>
 export type Key = { pk: AttributeValue; sk: AttributeValue }
 
-// Conditions. A field is named `#field` in them, and the value that it is to get `:field`: some fields' names are DynamoDB's own words.
+// Conditions name a field `#field` and its new value `:field`, since some names are reserved words of DynamoDB.
 
-/** Promise 1 rests on this one: of two that put block n, one wins, and the other reads what stands. */
+/** Promise 1 rests on this condition: of two writers that put block n, one wins, and the other reads the winner's block. */
 export const nothingStandsThere = 'attribute_not_exists(pk)'
 
 export interface TableOptions {
@@ -106,7 +106,7 @@ export class Table {
     return call('reading the mirror', (options) => this.#client.send(command, options), this.#options)
   }
 
-  /** All items of a partition whose sort keys begin so, in the order of those, a page at a time. */
+  /** All items of a partition whose sort keys have this prefix, in order, a page at a time. */
   async *pages(pk: AttributeValue, begin?: string): AsyncGenerator<Item[]> {
     let ExclusiveStartKey: Item | undefined
     do {
@@ -129,7 +129,7 @@ export class Table {
     await untilNoneIsLeft(what, requests, write, this.#options.giveUpMs)
   }
 
-  /** The items at these places that there are, in any order. */
+  /** The existing items of these keys, in any order. */
   async batchGet(what: string, keys: Key[]): Promise<Item[]> {
     const found: Item[] = []
     const read = async (left: Key[]) => {
@@ -153,7 +153,7 @@ export function number(value: number): AttributeValue {
   return { N: String(value) }
 }
 
-/** Fields as attributes; what is undefined stays so. */
+/** Fields as attributes; undefined ones stay undefined. */
 export function attributesOf<T extends object>(fields: T): { [Field in keyof T]: AttributeValue } {
   const attributes = Object.entries(fields).map(([name, value]: [string, unknown]) => [
     name,
@@ -168,7 +168,7 @@ export function attributeOf(value: unknown): AttributeValue {
   return typeof value === 'number' ? number(value) : text(value as string)
 }
 
-/** The values of an item, but for its key. */
+/** The values of an item without its key. */
 export function valuesOf(item: Item): Record<string, unknown> {
   const { pk: _pk, sk: _sk, ...fields } = item
   return Object.fromEntries(Object.entries(fields).map(([name, { S, N, BOOL }]) => [name, S ?? (N === undefined ? BOOL : Number(N))]))

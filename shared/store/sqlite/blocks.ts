@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import zlib from 'node:zlib' // not by names: on a Node without zstd the import itself would fail before anybody can say that it is too old
+import zlib from 'node:zlib' // not by name: on a Node without zstd such an import fails before the sentence that Node is too old
 import type { Block } from '../../ledger/block.ts'
 import { type Blocks, PAGE_BYTES } from '../blocks.ts'
 import type { SqliteFile } from './file.ts'
@@ -10,7 +10,7 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS blocks_first ON blocks (pool, first);
 `
 
-/** A block of fewer bytes is written as it is: compressed it would be hardly smaller. */
+/** A smaller block is written as it is: compression would hardly make it smaller. */
 const COMPRESS_BYTES = 1_024
 /** A zstd frame begins with these bytes (RFC 8878). No block does, since a block is a map in CBOR. */
 const ZSTD_MAGIC = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd)
@@ -26,7 +26,7 @@ export class SqliteBlocks implements Blocks {
   }
 
   put(pool: string, block: Block): Promise<Block> {
-    return this.#file.writeNow(() => this.#insert(pool, block)) // the writer has gathered
+    return this.#file.writeNow(() => this.#insert(pool, block)) // the writer has gathered posts already
   }
 
   putAll(pool: string, blocks: Block[]): Promise<Block[]> {
@@ -48,7 +48,7 @@ export class SqliteBlocks implements Blocks {
       blocks.push(block)
       bytes += block.bytes.length
     }
-    // Who reads a whole pool, page after page, would let nobody else have a turn meanwhile: SQLite answers at once.
+    // SQLite answers at once: without this turn, a reader of a whole pool would block the event loop.
     if (blocks.length > 1) await turn()
     return blocks
   }
@@ -61,7 +61,7 @@ export class SqliteBlocks implements Blocks {
     return this.holding(pool, seq)
   }
 
-  /** The same, at once. */
+  /** The same, synchronously. */
   holding(pool: string, seq: number): Block | undefined {
     const block = this.#file.get<Block>(
       'SELECT n, first, count, bytes FROM blocks WHERE pool = ? AND first <= ? ORDER BY first DESC, n DESC LIMIT 1',
@@ -83,14 +83,14 @@ function compressed({ count, bytes }: Block): Uint8Array {
   return frame.length < bytes.length ? frame : bytes
 }
 
-/** A block as it was before it was compressed. */
+/** A block with its bytes decompressed. */
 function whole<T extends Block | undefined>(block: T): T {
-  // What a peer signed that is no block (count 0) may begin in any way, and is never compressed.
+  // An invalid block of a peer (count 0) may begin with any bytes, and is never compressed.
   if (!block?.count || !isFrame(block.bytes)) return block
   try {
-    return { ...block, bytes: zlib.zstdDecompressSync(block.bytes, { chunkSize: 2 * block.bytes.length }) } // which it mostly fits into
+    return { ...block, bytes: zlib.zstdDecompressSync(block.bytes, { chunkSize: 2 * block.bytes.length }) } // usually large enough for the result
   } catch {
-    return block // damaged: whoever decodes it says so, and says which block it is
+    return block // damaged: the decoder reports it, with the number of the block
   }
 }
 

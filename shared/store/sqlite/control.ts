@@ -17,7 +17,7 @@ export class SqliteControl implements Control {
   constructor(file: SqliteFile) {
     this.#file = file
     file.exec(SCHEMA)
-    // A file that was made before pools said what they are.
+    // A file from before pools had a kind.
     const columns = file.all<{ name: string }>('PRAGMA table_info(pools)').map(({ name }) => name)
     if (!columns.includes('kind')) file.exec('ALTER TABLE pools ADD COLUMN kind TEXT')
   }

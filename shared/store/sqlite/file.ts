@@ -3,18 +3,18 @@ import { open } from 'node:fs/promises'
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { closed, OverpoolError } from '../../errors.ts'
 
-/** How often a change by another process (the CLI) is looked for while somebody waits, ms. */
+/** How often it checks for changes by another process (the CLI) while a caller waits, ms. */
 const WATCH_MS = 25
-/** What is only ordered is on disk after this time at the latest, ms: a handler's last run is not done again because the power fails an hour later. */
+/** Ordered writes are on disk after this time at the latest, ms, so that a power failure an hour later does not repeat a handler's last run. */
 const SYNC_MS = 1_000
-/** Pages of the log before SQLite folds it into the file: the more, the fewer writes a busy page costs. 8,000 are 32 MB. */
+/** Pages of the log before SQLite copies it into the file. The more pages, the fewer writes of a busy page. 8,000 are 32 MB. */
 const CHECKPOINT_PAGES = 8_000
-/** Pages that SQLite itself holds in memory: few, since the system holds what was read and written lately as well. */
+/** SQLite's page cache. It is small, since the system caches the same pages. */
 const CACHE_KIB = 8 * 1024
 
 /**
- * When a write's promise resolves it is 'synced' to the disk, and survives a loss of power; or it is only 'ordered': it survives the death of the process, and a loss of
- * power may undo it with all that came after it. That spares what is done again anyway (Promise 4) the wait for the disk.
+ * The durability of a write when its promise resolves. 'synced': it is on disk and survives a loss of power. 'ordered': it survives the death of the process, but a loss of
+ * power may undo it together with all later writes. Work that can be repeated (Promise 4) need not wait for the disk.
  */
 export type Durability = 'synced' | 'ordered'
 
@@ -27,9 +27,9 @@ interface Waiting {
 }
 
 /**
- * One SQLite file, one connection, group commit: what is asked for while the event loop turns goes into one transaction, and its promise resolves when that is on disk
- * (`synchronous=FULL`, Promise 2), unless nothing in it needs to be (`Durability`). Emits 'commit' after each and what was announced in it; all of that when another process
- * has written.
+ * One SQLite file with one connection and group commit. Writes of one turn of the event loop share a transaction. Their promises resolve when it is on disk
+ * (`synchronous=FULL`, Promise 2), unless all of them are only 'ordered'. It emits 'commit' and the announced topics after each transaction, and all topics when another
+ * process has written.
  */
 export class SqliteFile extends EventEmitter<Record<string, []>> {
   readonly #path: string
@@ -50,7 +50,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
     super()
     this.setMaxListeners(0)
     this.#path = path
-    // Not imported by name: on a Node without it the import of this very module would fail before anybody can say why.
+    // Not imported by name: on an old Node the import of this module would fail before the sentence that says why.
     const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
     this.#db = new DatabaseSync(path, { timeout: 10_000 })
     this.#db.exec(
@@ -76,17 +76,17 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
     return Number(this.#statement(sql).run(...values).changes)
   }
 
-  /** The rows, one after another, for who may not want them all. Run nothing else meanwhile. */
+  /** The rows, one after another, for a caller that may stop early. Run no other statement meanwhile. */
   iterate<T extends object = Row>(sql: string, ...values: SQLInputValue[]): IterableIterator<T> {
     return this.#statement(sql).iterate(...values) as unknown as IterableIterator<T>
   }
 
-  /** Only inside `write`: those who wait for this topic have something to look at when it is on disk. */
+  /** Only inside `write`: wakes the waiters of this topic after the commit. */
   announce(topic: string): void {
     this.#announced.add(topic)
   }
 
-  /** Runs `work` in the next transaction; resolves to what it returned when that is durable as asked. If it throws, only its own changes are undone. */
+  /** Runs `work` in the next transaction. Resolves to its result when that has the durability asked for. If it throws, only its own changes are undone. */
   write<T>(work: () => T, durability: Durability = 'synced'): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#closed) return reject(closed())
@@ -96,8 +96,8 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
   }
 
   /**
-   * The same, without waiting for the event loop's turn, for who has gathered already: the transaction begins when all promises that can move have moved, and takes with it
-   * whatever else waits.
+   * The same without waiting for the next turn of the event loop, for a caller that has gathered its work. The transaction begins after the pending promise callbacks, and
+   * includes all other waiting writes.
    */
   writeNow<T>(work: () => T): Promise<T> {
     const written = this.write(work)
@@ -126,7 +126,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
       this.#statement('COMMIT').run()
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
-      // One of them failed, and all were undone: each alone, so that a failure is its own.
+      // One failed, and all were undone: now each runs alone, so that only that one fails.
       if (group.length > 1) for (const one of group) this.#transaction([one])
       else
         group[0]!.reject(
@@ -143,25 +143,25 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
     for (const topic of topics) this.emit(topic)
   }
 
-  /** What the next commit waits for. SQLite takes it between transactions only. */
+  /** Sets the durability of the next commit. SQLite allows it between transactions only. */
   #setDurability(durability: Durability): void {
     if (durability === this.#durability) return
     this.#db.exec(`PRAGMA synchronous=${durability === 'synced' ? 'FULL' : 'NORMAL'}`)
     this.#durability = durability
   }
 
-  /** Beside the event loop; a commit that is synced has mostly come first, and done it. */
+  /** Syncs the log in the background. Usually a synced commit has done so before. */
   async #syncLog(): Promise<void> {
     this.#syncSoon = undefined
     try {
       await using log = await open(`${this.#path}-wal`)
       await log.datasync()
     } catch {
-      // The next commit that is synced says what is wrong with the disk.
+      // The next synced commit reports what is wrong with the disk.
     }
   }
 
-  /** Resolves when this process has announced the topic ('commit': has written anything), or another one anything; after `ms`; or when the signal is aborted. */
+  /** Resolves when this process announces the topic ('commit': any write), when another process writes, after `ms`, or when the signal is aborted. */
   changed(topic: string, ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       if (signal?.aborted || this.#closed) return resolve()
@@ -175,7 +175,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
       const timer = setTimeout(done, Math.min(ms, 2 ** 31 - 1))
       this.on(topic, done)
       signal?.addEventListener('abort', done)
-      // What another process wrote since anybody looked last is told of at the first look: whoever waits may just have missed it.
+      // The first check reports writes of other processes since the last one: the new waiter may just have missed them.
       if (this.#watchers++ === 0) this.#watch = setInterval(() => this.#look(), WATCH_MS)
     })
   }
@@ -203,12 +203,12 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
     return statement
   }
 
-  /** Commits what waits, and closes the file. */
+  /** Commits the waiting writes, and closes the file. */
   close(): void {
     if (this.#closed) return
     clearImmediate(this.#flush)
     this.#commit()
-    if (this.#syncSoon) this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)') // which syncs the log, also where another process goes on
+    if (this.#syncSoon) this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)') // this syncs the log, even if another process goes on
     clearTimeout(this.#syncSoon)
     this.#closed = true
     this.#wakeAll()

@@ -6,7 +6,7 @@ import { SqliteLeases } from './leases.ts'
 import { SqliteProgress } from './progress.ts'
 import { SqliteReceipts } from './receipts.ts'
 
-/** The stores in the machine's SQLite file, which belongs to who opened it. */
+/** The stores in the machine's SQLite file. The caller closes the file. */
 export function sqliteStores(file: SqliteFile, now: () => number = Date.now): Stores {
   const blocks = new SqliteBlocks(file)
   return {

@@ -10,13 +10,13 @@ interface Place {
   seq: number
 }
 
-/** The block that was read last for one call: what is looked for together mostly lies together. */
+/** The block that one call read last: receipts looked for together mostly lie in one block. */
 interface Read {
   block?: Block
   entry?: (i: number) => Entry | undefined
 }
 
-/** Receipts that are looked for by one statement. */
+/** How many receipts one statement looks for. */
 const AT_ONCE = 32
 const PLACES_OF_ONE = placesOf(1)
 const PLACES_OF_MANY = placesOf(AT_ONCE)
@@ -31,8 +31,8 @@ const SCHEMA = `
 `
 
 /**
- * A receipt is kept as 48 bits of its key, 48 of its id and the sequence number, and is checked against the block it points to: the block holds the whole truth
- * already, and a small index stays fast when it grows.
+ * A receipt is stored as 48 bits of its key, 48 of its id and the sequence number, and is checked against its block, which has the whole values. So the index stays
+ * small, and fast when it grows.
  */
 export class SqliteReceipts implements Receipts {
   readonly #file: SqliteFile
@@ -59,11 +59,11 @@ export class SqliteReceipts implements Receipts {
     const number = this.#poolNumber(pool)
     const found = new Array<Receipt | undefined>(asked.length)
     const read: Read = {}
-    // In the order of the entries, so that each block is read once.
+    // In the order of entries, so that each block is read once.
     for (const { i, seq } of this.#places(number, asked).sort((a, b) => a.seq - b.seq)) {
       if (found[i]) continue
       const one = asked[i]!
-      // Who asks has read this very entry: its block need not be read again to see that the receipt is its own.
+      // The caller has read this very entry: its block need not be read again.
       if ('seq' in one && one.seq === seq) {
         found[i] = one
         continue
@@ -74,7 +74,7 @@ export class SqliteReceipts implements Receipts {
     return found
   }
 
-  /** Where receipts that begin like these point to. Many are looked for by one statement: calling it costs more than the look-up. */
+  /** The places of receipts with these prefixes. One statement looks for many: the call costs more than the look-up. */
   #places(pool: number, asked: ReceiptKey[]): (Place & { i: number })[] {
     const values = asked.map(({ key, id }, i) => [i, prefixOf(key), prefixOf(id)] as const)
     const whole = values.length - (values.length % AT_ONCE)
@@ -95,7 +95,7 @@ export class SqliteReceipts implements Receipts {
     return places.flatMap(({ seq }) => this.#completed(pool, txid, seq, read) ?? [])
   }
 
-  /** The receipt of the entry at this place, if its key is the whole one and not only begins like it. */
+  /** The receipt of the entry at this place, if the whole key is equal, not only its prefix. */
   #completed(pool: string, key: string, seq: number, read: Read): Receipt | undefined {
     if (!read.block || seq < read.block.first || seq >= read.block.first + read.block.count) {
       read.block = this.#blocks.holding(pool, seq)
