@@ -289,7 +289,7 @@ it('a post that waits while the pool of another shard is being opened is written
   bells.close()
 })
 
-it('a hypercore that is to be made again is left to the consumer of its own shard', async () => {
+it('leaves a hypercore marked for a rebuild to the consumer of its own shard', async () => {
   await using ledger = await tempLedger()
   const { stores, ingress, cores } = ledger
   await stores.blocks.put('a', blockOf(0, 0, 'there before'))
