@@ -54,7 +54,7 @@ it('a core that lacks its newest block is halted, and not waited for until a pee
   await core.append(0, [blockOf(0, 0, 'entry').bytes])
   const holed: PoolCore = { ...core, length: 1, has: async () => false, get: () => new Promise(() => {}) }
   const writer = await PoolWriter.open(optionsOf(ledger, holed))
-  expect(writer.halted?.message).toContain('has been lost: `overpool resume a`')
+  expect(writer.halted?.message).toContain('has been lost: run `overpool resume a`')
   await writer.stop()
   await core.close()
 })
