@@ -1,4 +1,4 @@
-import '#node-version' // first of all, so that a Node that is too old fails here, with a sentence
+import '#node-version' // must stay first: a Node that is too old fails here, with a clear error
 
 export {
   type Created,

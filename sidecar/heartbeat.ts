@@ -1,8 +1,9 @@
 import { utimesSync, writeFileSync } from 'node:fs'
 import type { Clock } from '../shared/clock.ts'
 
-/** How often the file is touched, ms; a log line is written at every so many touches. */
+/** How often the file is touched, ms. */
 const BEAT_MS = 5_000
+/** Touches per log line. */
 const SAID_EACH = 12
 /** A file older than this belongs to a stuck sidecar, ms. */
 export const STALE_MS = 30_000

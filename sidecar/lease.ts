@@ -1,12 +1,12 @@
 import type { Clock } from '../shared/clock.ts'
 import type { Stores } from '../shared/store/port.ts'
 
-/** A lease that is not renewed is free after this time, ms. After a task dies without releasing it, nobody works for so long. */
+/** A lease that is not renewed is free after this time, ms. After a task dies without releasing it, the shard stands still for up to this time. */
 export const LEASE_MS = 20_000
-/** As parts of the lease time: how often it is renewed; how often it is asked for while another task holds it or nobody answers. */
+/** As parts of the lease time: how often it is renewed; how often it is asked for while another task holds it or the store does not answer. */
 const RENEW = 1 / 4
 const ASK = 1 / 20
-/** It counts as lost this part of the time before it ends: work under way finishes before another task gets it, even if clocks differ. */
+/** It counts as lost when this part of the lease time is left: work under way finishes before another task gets it, even if clocks differ. */
 const GRACE = 1 / 4
 
 export interface LeaseOptions {

@@ -6,7 +6,7 @@ export type SidecarReport =
   | { kind: 'retrying'; pool: string; step: string; error: unknown }
   /** the pool is halted: nothing is appended until an operator acts */
   | { kind: 'halted'; pool: string; error: OverpoolError }
-  /** a handler that ran twice posted another transaction the second time: the first stands */
+  /** a handler that ran twice posted another transaction the second time: the first post is kept */
   | { kind: 'post-differs'; pool: string; id: string; kept: string; dropped: string }
   /** a message in the ingress queue that this program did not write, or for a pool that does not exist */
   | { kind: 'bad-message'; error: unknown }

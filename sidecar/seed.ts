@@ -3,7 +3,7 @@ import { call } from '../shared/aws/call.ts'
 import type { AwsClients } from '../shared/aws/clients.ts'
 import { OverpoolError } from '../shared/errors.ts'
 
-/** The seed of a machine on AWS. It is stored in the secret alone; whoever reads it keeps it in memory only. @param arn of the secret */
+/** The seed of a machine on AWS. It is stored in the secret alone; its readers keep it in memory only. @param arn of the secret */
 export async function readSecretSeed(clients: AwsClients, arn: string): Promise<Uint8Array> {
   const secrets = clients.of(SecretsManagerClient)
   const command = new GetSecretValueCommand({ SecretId: arn })

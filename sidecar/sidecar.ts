@@ -65,13 +65,13 @@ export class Sidecar {
   static async open(options: SidecarOptions): Promise<Sidecar> {
     const { stores, clock, seed, pools = [] } = options
     const createdAt = clock.now()
-    const known = await stores.control.list()
-    const there = new Set(known.map(({ path }) => path))
-    const missing = pools.filter((path) => !there.has(path))
+    const existing = await stores.control.list()
+    const names = new Set(existing.map(({ path }) => path))
+    const missing = pools.filter((path) => !names.has(path))
     const made = await parallel(missing, 16, (path) => stores.control.create({ path, kind: 'own', ...publicKeys(seed, path), createdAt }))
     const sidecar = new Sidecar(options, startParts(options))
     try {
-      sidecar.#recover([...known, ...made])
+      sidecar.#recover([...existing, ...made])
       return sidecar
     } catch (error) {
       await sidecar.close()
@@ -139,8 +139,8 @@ export class Sidecar {
   /** Creates a pool if it does not exist. */
   async make(path: string): Promise<PoolControl> {
     const { stores, clock, seed } = this.#options
-    const there = this.#keys.has(path) ? await stores.control.read(path) : undefined
-    const pool = there ?? (await stores.control.create({ path, kind: 'own', ...publicKeys(seed, path), createdAt: clock.now() }))
+    const existing = this.#keys.has(path) ? await stores.control.read(path) : undefined
+    const pool = existing ?? (await stores.control.create({ path, kind: 'own', ...publicKeys(seed, path), createdAt: clock.now() }))
     this.#checkKey(pool)
     return pool
   }

@@ -33,8 +33,8 @@ const ingress = queues.openIngress(env.INGRESS_URLS)
 const queue = queues.open(env.BELLS_URL)
 
 const own = new Map(Object.entries(config.pools).map(([path, pool]) => [path, checkPool(pool, `pools.${path}`)]))
-const others = checkSettings({}, '')
-const settings = (path: string): CheckedSettings => own.get(path) ?? others
+const defaults = checkSettings({}, '')
+const settings = (path: string): CheckedSettings => own.get(path) ?? defaults
 const pools = new LedgerPools({ stores, ingress, clock, settings, postFailed: (error) => report({ kind: 'post-failed', error }) })
 const functions = handlerFunctions(user, env.HANDLER)
 
@@ -44,7 +44,7 @@ const control = new MachineControl({
   secretOf: async (path) => {
     throw new OverpoolError(
       'DEPLOYED',
-      `what opens "${path}", an encrypted pool, is made from the machine's seed, which its functions cannot read: set \`publish\` in the config, and \`overpool --stack … pub ${path}\` prints it`,
+      `the encryption key of "${path}" is derived from the machine's seed, which its functions cannot read: set \`publish\` in the config, then run \`overpool --stack … pub ${path}\` to print the key`,
     )
   },
 })

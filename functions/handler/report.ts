@@ -25,7 +25,7 @@ export function lineOf(report: RunnerReport | PostFailed): string {
     case 'stopped':
       return `handler ${report.handler} stopped at ${report.pool} #${report.seq}; mend the handler, then run \`overpool redrive ${report.pool}\`: ${stackOf(report.error)}`
     case 'unknown-kind':
-      return `handler ${report.handler} passed over ${report.pool} #${report.seq}: it is a "${report.named}", which this version does not know; a newer one may`
+      return `handler ${report.handler} passed over ${report.pool} #${report.seq}: it is a "${report.named}", which this version does not know; a newer version may know it`
     case 'bad-block':
       return `handler ${report.handler} passed over block ${report.n} of ${report.pool}: ${reasonOf(report.error)}`
     case 'post-failed':

@@ -71,8 +71,8 @@ class BellRun {
   readonly #options: RunnerOptions
   #at: Cursor
   /**
-   * A process that dies inside the handler counts no attempt. After so many receives of a bell that may have happened: the next attempt is counted before it is
-   * made.
+   * A process that dies inside the handler counts no attempt. A bell received more than `maxAttempts` times may be such a case: its next attempt is counted before it
+   * is made.
    */
   #isSuspect: boolean
 

@@ -85,20 +85,20 @@ export function chunks<T>(items: readonly T[], size: number): T[][] {
 /** The error of a failed request; if AWS refuses the caller, with what the caller can do about it. */
 export function unavailable(what: string, cause: unknown, retryable: boolean): OverpoolError {
   const name = cause instanceof Error ? cause.name : ''
-  const [said] = (cause instanceof Error ? `${name}: ${cause.message}` : String(cause)).split('\n') // the other lines of a signature error repeat the request
+  const [firstLine] = (cause instanceof Error ? `${name}: ${cause.message}` : String(cause)).split('\n') // the other lines of a signature error repeat the request
   if (NOT_KNOWN.test(name))
     return new OverpoolError(
       'ACCESS_DENIED',
-      `${what} failed: AWS does not know these credentials, or they have run out: renew them (\`aws sso login\`), or name others by AWS_PROFILE (${said})`,
+      `${what} failed: AWS does not know these credentials, or they have run out: renew them (\`aws sso login\`), or name others by AWS_PROFILE (${firstLine})`,
       { cause },
     )
   if (NOT_ALLOWED.test(name))
     return new OverpoolError(
       'ACCESS_DENIED',
-      `${what} failed: these AWS credentials may not do that: have it allowed, docs/deploy.md lists who needs what (${said})`,
+      `${what} failed: these AWS credentials do not permit it: ask for the permission that docs/deploy.md lists (${firstLine})`,
       { cause },
     )
-  return new OverpoolError('UNAVAILABLE', `${what} failed: ${said}`, { cause, retryable })
+  return new OverpoolError('UNAVAILABLE', `${what} failed: ${firstLine}`, { cause, retryable })
 }
 
 // The names of these errors differ from service to service.

@@ -1,12 +1,12 @@
 /**
- * The topic under which peers find a pool; it does not reveal the key. Both 64 hex. The same as `discoveryKey` of hypercore-crypto, which needs native code:
+ * The topic under which peers find a pool; it does not reveal the key. Both are 64 hex. It equals `discoveryKey` of hypercore-crypto, which needs native code:
  * a handler's function on Lambda is JavaScript alone, and may subscribe to pools.
  */
 export function discoveryKeyOf(key: string): string {
   return blake2b(Buffer.from(key, 'hex'), Buffer.from('hypercore')).toString('hex')
 }
 
-// BLAKE2b with a key (RFC 7693): a hash of 32 bytes, and a message of one block, since nothing else is needed. Node's own takes no key.
+// BLAKE2b with a key (RFC 7693): a hash of 32 bytes, and a message of one block, since nothing else is needed. Node's own BLAKE2b takes no key.
 
 const HASH_BYTES = 32
 const BLOCK_BYTES = 128

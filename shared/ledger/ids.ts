@@ -3,7 +3,7 @@ import { encode } from 'cborg'
 import type { Cause, EntryId, PaymentFields } from './kinds.ts'
 import { toStorable } from './values.ts'
 
-// Entry ids (Promise 3). The id of each kind begins with its own word, so that no two kinds can meet.
+// Entry ids (Promise 3). The id of each kind begins with its own word, so ids of different kinds never collide.
 
 /** The id of a wallet's post: the same pool and payment give the same id, so a retry is no second entry. */
 export function idOfPayment(pool: string, transaction: Uint8Array, fields: PaymentFields): EntryId {
@@ -12,7 +12,7 @@ export function idOfPayment(pool: string, transaction: Uint8Array, fields: Payme
   return hash('sha256', Buffer.concat([begin, transaction, rest])) as EntryId
 }
 
-/** The id of a post into a pool with `unique: 'transaction'`: whatever else the payment says, one transaction is one entry. */
+/** The id of a post into a pool with `unique: 'transaction'`: one transaction is one entry, even if the payment's other fields differ. */
 export function idOfTransaction(pool: string, txid: string): EntryId {
   return hash('sha256', `transaction\0${pool}\0${txid}`) as EntryId
 }

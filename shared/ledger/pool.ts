@@ -1,4 +1,4 @@
-/** What a pool is: this machine's own, a peer's that it follows, or one whose entries come from the chain. */
+/** What a pool is: this machine's own, a peer's that it subscribes to, or one whose entries come from the chain. */
 export type PoolKind = 'own' | 'peer' | 'chain'
 
 /** A pool's name and what it is: handlers are chosen by these. */

@@ -17,7 +17,7 @@ export function scanEntries(entries: Entry[]): ScannedEntry[] {
   return entries.map((entry) => {
     const { kind, id } = entry
     if (kind === 'tx') return { id, txid: scanTransaction(entry.tx).txid, named: entry.source !== 'http' }
-    if (kind === 'commit') for (const one of entry.of) if ('tx' in one) scanTransaction(one.tx)
+    if (kind === 'commit') for (const asked of entry.of) if ('tx' in asked) scanTransaction(asked.tx)
     return { id, named: true }
   })
 }

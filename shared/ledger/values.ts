@@ -14,8 +14,8 @@ export function decodeStrict(bytes: Uint8Array): unknown {
 }
 
 /**
- * A copy of a value as it comes back from CBOR, or BAD_PAYMENT. Text with half a surrogate pair, or with a byte order mark at its start, comes back as other text. Written
- * as it is, two keys could come back as one, and nobody could decode the block.
+ * A copy of a value as it comes back from CBOR, or BAD_PAYMENT. Text with half a surrogate pair, or with a byte order mark at its start, comes back as other text. Without
+ * this copy, two keys could come back as one, and the block could not be decoded.
  */
 export function toStorable<T>(value: T): T {
   return storableAt(value, 0) as T

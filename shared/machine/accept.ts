@@ -95,8 +95,8 @@ async function runFilter(filter: Filter, payment: FilterPayment): Promise<void> 
 /** Whether a service that the filter calls has failed. That says nothing about the payment: it must not become a final refusal, nor show the wallet our services. */
 function isOfMachines(reason: unknown): boolean {
   if (reason instanceof OverpoolError) return reason.retryable || reason.code === 'ACCESS_DENIED'
-  const told = reason instanceof Error ? [reason, reason.cause] : [] // `fetch` puts the failure into its cause
-  return told.some((error) => error instanceof AggregateError || (error instanceof Error && ('$metadata' in error || 'syscall' in error)))
+  const errors = reason instanceof Error ? [reason, reason.cause] : [] // `fetch` puts the failure into its cause
+  return errors.some((error) => error instanceof AggregateError || (error instanceof Error && ('$metadata' in error || 'syscall' in error)))
 }
 
 function silent(cause?: unknown): OverpoolError {

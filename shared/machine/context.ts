@@ -9,7 +9,7 @@ export interface HandlerContext {
   ordinal: number
   /** posts under way: the entry is finished when they are, even if the handler does not await them */
   posts: Promise<unknown>[]
-  /** the entry is finished; code that the handler started may still run, and nobody waits for its posts */
+  /** the entry is finished; code that the handler started may still run, but its posts are not waited for */
   ended: boolean
 }
 

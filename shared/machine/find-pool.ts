@@ -8,11 +8,11 @@ const MAX_LISTED = 50
 export async function findPool(control: Control, path: unknown): Promise<PoolControl> {
   const pool = typeof path === 'string' ? await control.read(path) : undefined
   if (pool) return pool
-  const there = (await control.list()).map((each) => each.path)
+  const paths = (await control.list()).map((each) => each.path)
   const named = typeof path === 'string' ? `no pool named "${path.slice(0, 80)}"` : 'say which pool: { path: … }'
   throw new OverpoolError(
     'POOL_NOT_FOUND',
-    `${named}; ${there.length ? `this machine has: ${listed(there)}` : 'this machine has none yet: make one with create({ path })'}`,
+    `${named}; ${paths.length ? `this machine has: ${listed(paths)}` : 'this machine has none yet: make one with create({ path })'}`,
   )
 }
 

@@ -116,7 +116,10 @@ export class LedgerPools {
     if (seq === undefined) throw new OverpoolError('ENTRY_NOT_FOUND', `no transaction ${txid} in "${pool.path}"`)
     const event = await this.#event(pool, seq)
     if (event?.kind === 'tx') return event
-    throw new OverpoolError('BAD_BLOCK', `the receipt of ${txid} in "${pool.path}" points to entry ${seq}, which is not there`)
+    throw new OverpoolError(
+      'BAD_BLOCK',
+      `the receipt of ${txid} in "${pool.path}" points to entry ${seq}, which is missing or is no transaction`,
+    )
   }
 
   /** The first entry of a transaction in block n or later. Receipts are written a moment after their block, so the newest blocks are searched. */
@@ -138,7 +141,7 @@ export class LedgerPools {
   async tail(options: TailOptions & { kinds?: Kinds }): Promise<LedgerEvent[]> {
     const { path, size = TAIL_SIZE, kinds } = optionsOf(options, 'tail')
     const pool = await this.control(path)
-    if (!isUint(size)) throw new OverpoolError('BAD_ARGUMENT', 'size is how many entries you want')
+    if (!isUint(size)) throw new OverpoolError('BAD_ARGUMENT', 'size is the number of entries: 0, 1, 2 …')
     const shows = shownKinds(kinds)
     await this.#awaitOwnPosts(pool.path)
     let events: LedgerEvent[] = []

@@ -174,7 +174,7 @@ export class CoreStore {
 }
 
 /**
- * A core of ours takes its length from nobody. After a lost disk it is behind the mirror; if it took the length from its subscribers, it would go on after blocks that it
+ * A core of ours never takes its length from peers. After a lost disk it is behind the mirror; with its subscribers' length it would append after blocks that it
  * lacks. (An option of hypercore that Corestore does not pass on.)
  */
 function growsByUsAlone(core: Hypercore): void {

@@ -83,7 +83,7 @@ declare module 'hypercore' {
     has(index: number): Promise<boolean>
     get(index: number): Promise<Buffer>
     update(options: { wait: boolean }): Promise<boolean>
-    /** @param range `end` -1: for ever */
+    /** @param range `end` -1: no end, future blocks included */
     download(range: { start: number; end: number }): Download
     replicate(stream: Duplex): Duplex
     on(event: 'conflict' | 'truncate' | 'verification-error' | 'close' | 'append' | 'peer-add' | 'peer-remove', listener: () => void): this
@@ -123,7 +123,7 @@ declare module 'hyperdht' {
     bootstrap?: string[]
     /** UDP port to bind to */
     port?: number
-    /** false: that port or none */
+    /** false: fail if `port` cannot be bound */
     anyPort?: boolean
     /** address to bind to */
     host?: string
@@ -136,7 +136,7 @@ declare module 'hyperdht' {
     /** a node that others can begin with, or one that knows its public address */
     static bootstrapper(port: number, host: string, options?: DhtOptions): DHT
     constructor(options?: DhtOptions)
-    /** fails if the port cannot be had */
+    /** fails if the port cannot be bound */
     fullyBootstrapped(): Promise<void>
     connect(publicKey: Uint8Array, options: { keyPair: KeyPair }): Connection
     /** the nodes that it knows */
@@ -148,7 +148,7 @@ declare module 'hyperdht' {
 
 declare module 'hyperdht/testnet.js' {
   import type DHT from 'hyperdht'
-  /** a DHT of so many nodes on loopback */
+  /** a DHT of `size` nodes on loopback */
   export default function createTestnet(size: number): Promise<{
     bootstrap: { host: string; port: number }[]
     createNode(): DHT
@@ -169,22 +169,22 @@ declare module 'hyperswarm' {
   }
   export interface PeerInfo {
     publicKey: Buffer
-    /** what it was found by in the DHT */
+    /** the topics under which it was found in the DHT */
     topics: Buffer[]
     /** it was named by `joinPeer` */
     explicit: boolean
-    /** to connect, since it was last connected for some time */
+    /** attempts to connect since its last connection that lasted */
     attempts: number
     ban(banned: boolean): void
   }
   export type Connection = Duplex & {
     remotePublicKey: Buffer
     destroying: boolean
-    /** UDP below it; its count has the acknowledgements, too */
+    /** the UDP stream below; its packet count includes acknowledgements */
     rawStream: { packetsReceived?: number; write(bytes: Uint8Array): boolean } | null
     /** resolves to whether it has been opened */
     opened: Promise<boolean>
-    /** an empty message whenever nothing else was sent for so long */
+    /** sends an empty message after `ms` without another one */
     setKeepAlive(ms: number): void
   }
   export default class Hyperswarm extends EventEmitter<{ connection: [Connection, PeerInfo]; ban: [PeerInfo]; update: [] }> {

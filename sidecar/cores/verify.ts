@@ -29,9 +29,9 @@ export interface Verified {
   passedOver: number
   /** of the hypercore, 64 hex, if it has blocks */
   treeHash?: string
-  /** the first so many blocks of the mirror are proved to be signed by the pool's key */
+  /** this many blocks, from the mirror's first, are proved to be signed by the pool's key */
   signedBlocks: number
-  /** for a hypercore elsewhere: the first so many blocks of the mirror have the tree hash that was last reported */
+  /** for a hypercore elsewhere: this many blocks, from the mirror's first, have the tree hash that was last reported */
   reportedBlocks?: number
   problems: number
   /** the first of them, in words */

@@ -213,7 +213,7 @@ export class Subscription implements CoreState {
       if (!decoded)
         throw new OverpoolError(
           'POOL_HALTED',
-          `block ${middle} of the publisher is none, so entry ${seq} cannot be found: subscribe from 'start' or 'now'`,
+          `block ${middle} of the publisher is invalid, so entry ${seq} cannot be found: subscribe from 'start' or 'now'`,
         )
       if (decoded.first <= seq) low = middle
       else high = middle
@@ -255,12 +255,12 @@ export class Subscription implements CoreState {
     const { stores } = this.#options
     const checked: CheckedBlock[] = []
     for (const bytes of page) {
-      const one = checkPeerBlock(this.#length + checked.length, bytes, this.#next, this.#gap)
-      if (one.unreadable && this.#isFirst) throw unreadable(this.#options.pool)
+      const peerBlock = checkPeerBlock(this.#length + checked.length, bytes, this.#next, this.#gap)
+      if (peerBlock.unreadable && this.#isFirst) throw unreadable(this.#options.pool)
       this.#isFirst = false
-      this.#next = one.block.first + one.block.count
-      this.#gap = one.problem !== undefined
-      checked.push(one)
+      this.#next = peerBlock.block.first + peerBlock.block.count
+      this.#gap = peerBlock.problem !== undefined
+      checked.push(peerBlock)
     }
     const blocks = checked.map(({ block }) => block)
     await this.#effects.keepUp(() => this.#stopping || this.#halted !== undefined)
@@ -309,7 +309,7 @@ export class Subscription implements CoreState {
   /** Takes no more blocks and finishes the effects. The core is closed last, since the checkpoint reports it. */
   async stop(): Promise<void> {
     this.#stopping = true
-    this.#stopped.promise.catch(() => {}) // perhaps nobody waits for it
+    this.#stopped.promise.catch(() => {}) // otherwise, with no waiter, it is an unhandled rejection
     this.#stopped.reject(new OverpoolError('CLOSED', 'the subscription is stopped'))
     this.#wake.wake()
     await this.#running

@@ -127,10 +127,10 @@ export class Swarm {
     const firewall = (peer: Uint8Array) => this.#refuses(hex(peer))
     // Hyperswarm's own limit, 64, counts incoming connections, and then makes no outgoing ones.
     const swarm = new Hyperswarm({ dht, keyPair: this.#keyPair, firewall, maxPeers: 4 * MAX_CONNECTIONS })
-    swarm.setMaxListeners(0) // one a followed pool
+    swarm.setMaxListeners(0) // one for each subscription
     swarm.on('connection', (connection) => this.#connected(connection))
     swarm.on('ban', (info) => {
-      // Hyperswarm would remember a refused machine for ever, but our firewall's answer may change.
+      // Hyperswarm would remember a refused machine permanently, but our firewall's answer may change.
       info.ban(false)
       if (!info.explicit) swarm.leavePeer(info.publicKey)
     })
@@ -217,7 +217,7 @@ export class Swarm {
     }
   }
 
-  // Without a network the query ends, too, having asked nobody. An announcement counts only if some node has accepted it.
+  // Without a network the query also ends, although no node was asked. An announcement counts only if some node has accepted it.
   async #announce(place: Place, discovery: Discovery): Promise<void> {
     const { signal } = place.left
     for (let attempt = 1; !signal.aborted; attempt++) {

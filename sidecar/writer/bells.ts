@@ -2,7 +2,7 @@ interface RingsAgain {
   ringAgain(): Promise<void>
 }
 
-/** The effects of all pools that are open, ours and peers': what has to ring again when a bell may have got lost. */
+/** The effects of all pools that are open, ours and peers': it rings again for bells that may be lost. */
 export class Bells {
   readonly #open = new Set<RingsAgain>()
 
@@ -14,7 +14,7 @@ export class Bells {
     this.#open.delete(effects)
   }
 
-  /** Rings for handlers whose cursor lags, one that has just begun among them. */
+  /** Rings for handlers whose cursor lags, new handlers included. */
   async ringAgain(): Promise<void> {
     await Promise.all([...this.#open].map((effects) => effects.ringAgain()))
   }

@@ -42,17 +42,17 @@ export class DirectIngress implements Ingress {
     const gathered = this.#gathered
     this.#gathered = []
     const { handsFull } = this.#consumer
-    for (const one of gathered) {
+    for (const each of gathered) {
       this.#underWay++
-      const writer = handsFull ? undefined : this.#consumer.directWriter(one.post.pool)
+      const writer = handsFull ? undefined : this.#consumer.directWriter(each.post.pool)
       if (!writer) {
-        this.#enqueue(one)
+        this.#enqueue(each)
         continue
       }
-      writer.acceptDirect(one.post, (inMirror) => {
-        if (!inMirror) return this.#enqueue(one)
+      writer.acceptDirect(each.post, (inMirror) => {
+        if (!inMirror) return this.#enqueue(each)
         this.#underWay--
-        one.resolve()
+        each.resolve()
       })
     }
   }

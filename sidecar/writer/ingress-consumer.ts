@@ -77,8 +77,8 @@ export class IngressConsumer {
 
   /** Opens the writer of a pool, if it is not open: recovers what an earlier process left (Promise 4). */
   async writer(path: string): Promise<PoolWriter> {
-    const there = this.#writers.get(path)
-    if (there) return there
+    const opened = this.#writers.get(path)
+    if (opened) return opened
     if (this.#stopped.signal.aborted) throw closed()
     const closing = this.#closing.get(path)
     return this.#opening(path, closing ? closing.then(() => this.#openWriter(path)) : this.#openWriter(path))
@@ -150,7 +150,7 @@ export class IngressConsumer {
   async #readPool(path: string): Promise<PoolControl | undefined> {
     const pool = await this.#options.stores.control.read(path)
     if (!pool?.rebuild || !this.#isGuest(path)) return pool
-    throw new OverpoolError('UNAVAILABLE', `the hypercore of "${path}" is to be made again, by the sidecar of its own shard`, {
+    throw new OverpoolError('UNAVAILABLE', `the hypercore of "${path}" waits to be rebuilt by the sidecar of its own shard`, {
       retryable: true,
     })
   }
@@ -265,7 +265,7 @@ export class IngressConsumer {
   }
 
   /**
-   * A post for another shard's pool is written all the same: the condition on blocks decides between the two sidecars (Promise 1). Two writers of one pool cost
+   * A post for another shard's pool is still written: the condition on blocks decides between the two sidecars (Promise 1). Two writers of one pool cost
    * twice, so this one is closed when it has no more to do.
    */
   #letGuestsGo(): void {

@@ -110,7 +110,7 @@ export class PoolWriter {
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
     const length = last ? last.n + 1 : 0
     const wrong = control.halted ?? (await retry('open', () => disagreement(stores, core, control, length)))
-    // A pool that is wrong adopts no blocks, and its core appends none.
+    // A halted pool adopts no blocks, and its core appends none.
     const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
     // A rebuilt core of the same length still needs its tree hash written.
     const reported = control.treeHash === undefined ? 0 : control.coreLength
@@ -197,10 +197,10 @@ export class PoolWriter {
   }
 
   #hold(post: IngressMessage): Held {
-    const there = this.#held.get(post.id)
-    if (there) {
-      this.#noteDifference(post, there.post.txid)
-      return there
+    const earlier = this.#held.get(post.id)
+    if (earlier) {
+      this.#noteDifference(post, earlier.post.txid)
+      return earlier
     }
     const held = { post, messages: [], waiting: [] }
     if (!this.#held.size) this.#moved = this.#options.clock.now()
@@ -252,9 +252,9 @@ export class PoolWriter {
   /** Leaves out posts that are in a recent block, and releases them. */
   #stillNew(batch: Looked[]): Looked[] {
     return batch.filter(({ held }) => {
-      const known = this.#recent.get(held.post.id)
-      if (!known) return true
-      this.#noteDifference(held.post, known.txid)
+      const recent = this.#recent.get(held.post.id)
+      if (!recent) return true
+      this.#noteDifference(held.post, recent.txid)
       this.#release([held])
       return false
     })
@@ -330,7 +330,7 @@ export class PoolWriter {
         try {
           return block && (await stores.blocks.put(path, block))
         } catch (error) {
-          fresh = this.#storeFailed(fresh) // the block may have been put all the same: the next put, or the sweep, finds it
+          fresh = this.#storeFailed(fresh) // the block may still have been put: the next put, or the sweep, finds it
           throw error
         }
       })
@@ -480,23 +480,23 @@ function stateOf(core: PoolCore): CoreState {
   }
 }
 
-/** Why appending to the core would fork it: it is no prefix of the mirror, or would become another core than before. */
+/** Why appending to the core would fork it: it is not a prefix of the mirror, or the rebuilt core would differ from the one that was signed. */
 async function disagreement(
   stores: Stores,
   core: PoolCore,
   { path, coreLength, treeHash }: PoolControl,
   length: number,
 ): Promise<string | undefined> {
-  const mend = `restore the mirror, and then \`overpool resume ${path}\`; or give up what others may hold of it: resume makes it again from the mirror as it is`
+  const mend = `restore the mirror, then run \`overpool resume ${path}\`. Without a restore, resume rebuilds the hypercore from the mirror as it is, and peers that hold other blocks halt their copies`
   if (core.length > length) return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: ${mend}`
   // A core whose disk was lost must become the one that others have seen.
   if (core.length < coreLength && treeHash !== undefined && (await treeHashOf(stores, path, coreLength, core.tree())) !== treeHash)
     return `the mirror of "${path}" is not the one whose first ${coreLength} blocks were signed: ${mend}`
   if (core.length === 0) return undefined
   const [block] = await stores.blocks.read(path, core.length - 1, 1)
-  const isHere = await core.has(core.length - 1) // or it would be waited for until a peer sends it
+  const isHere = await core.has(core.length - 1) // `get` of a missing block would wait until a peer sends it
   if (!isHere)
-    return `block ${core.length - 1} of the hypercore of "${path}" has been lost: \`overpool resume ${path}\` makes it again from the mirror`
+    return `block ${core.length - 1} of the hypercore of "${path}" has been lost: run \`overpool resume ${path}\` to rebuild the hypercore from the mirror`
   if (block && Buffer.compare(block.bytes, await core.get(core.length - 1)) === 0) return undefined
   return `block ${core.length - 1} of the hypercore of "${path}" is not that of the mirror: find out which was changed; ${mend}`
 }

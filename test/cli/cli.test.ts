@@ -191,7 +191,7 @@ describe('overpool pools and redrive', () => {
     await using project = Project.of({ strict: { maxAttempts: 1, onPoison: 'stop' } }, STUMBLING)
     const first = await project.start()
     for (const memo of ['bad', 'good', 'bad']) await pay(`${first.url}/strict`, sampleTransaction(memo), memo === 'bad' ? memo : undefined)
-    await first.says(/handler stopped at strict #0; mend it, then `overpool redrive strict`/)
+    await first.says(/handler stopped at strict #0; mend the handler, then run `overpool redrive strict`/)
     await first.stop()
     const stopped = (await project.result('pools')).out
     expect(stopped).toMatch(/handler handler: \d entr(y|ies) behind\n {4}stopped at #0: Error: no such table: orders\n/)

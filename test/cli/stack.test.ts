@@ -185,7 +185,7 @@ describe('what AWS refuses is told in one sentence that says what to do', () => 
     const { code, out, err } = await run(args)
     expect(err).toMatch(
       new RegExp(
-        `^overpool: [^\n]+ failed: these AWS credentials may not do that: have it allowed, docs/deploy\\.md lists who needs what \\(AccessDenied\\w*: User: tester is not authorized to perform: ${operation}\\)\n$`,
+        `^overpool: [^\n]+ failed: these AWS credentials do not permit it: ask for the permission that docs/deploy\\.md lists \\(AccessDenied\\w*: User: tester is not authorized to perform: ${operation}\\)\n$`,
       ),
     )
     expect([code, out]).toEqual([1, ''])

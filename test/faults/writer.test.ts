@@ -54,7 +54,7 @@ it('a core that lacks its newest block is halted, and not waited for until a pee
   await core.append(0, [blockOf(0, 0, 'entry').bytes])
   const holed: PoolCore = { ...core, length: 1, has: async () => false, get: () => new Promise(() => {}) }
   const writer = await PoolWriter.open(optionsOf(ledger, holed))
-  expect(writer.halted?.message).toContain('has been lost: `overpool resume a`')
+  expect(writer.halted?.message).toContain('has been lost: run `overpool resume a`')
   await writer.stop()
   await core.close()
 })
@@ -289,7 +289,7 @@ it('a post that waits while the pool of another shard is being opened is written
   bells.close()
 })
 
-it('a hypercore that is to be made again is left to the consumer of its own shard', async () => {
+it('leaves a hypercore marked for a rebuild to the consumer of its own shard', async () => {
   await using ledger = await tempLedger()
   const { stores, ingress, cores } = ledger
   await stores.blocks.put('a', blockOf(0, 0, 'there before'))
