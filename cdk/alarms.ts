@@ -24,7 +24,7 @@ import type { Ledger } from './ledger.ts'
 import type { Payments } from './payments.ts'
 import type { Sidecars } from './sidecar.ts'
 
-/** A post, or a bell, that has waited so long waits for something that is broken, s. */
+/** A post or a bell that has waited this long means that something is broken, s. */
 const TOO_OLD_S = 300
 const FIVE_MINUTES = Duration.minutes(5)
 /** CloudWatch: metrics in one alarm. */
@@ -41,17 +41,17 @@ export interface AlarmsProps {
 }
 
 interface Reason {
-  /** the article of docs/runbook.md */
+  /** the heading in docs/runbook.md */
   article: string
   what: string
   threshold: number
 }
 
-/** When an alarm calls: what is said is too much; or too little, which nothing at all is as well. */
+/** When an alarm goes off: the metric is too high; or too low, and no data counts as too low. */
 const TOO_MUCH = { comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD, treatMissingData: TreatMissingData.NOT_BREACHING }
 const TOO_LITTLE = { comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD, treatMissingData: TreatMissingData.BREACHING }
 
-/** What calls a person, each with the article of the runbook that says what to do; the dashboard to look at then; the budget. */
+/** The alarms, each with the heading of the runbook that says what to do; the dashboard; the budget. */
 export class Alarms extends Construct {
   readonly topic: Topic
   readonly #namespace: string
@@ -60,7 +60,7 @@ export class Alarms extends Construct {
     super(scope, 'Alarms')
     this.#namespace = namespace
     this.topic = new Topic(this, 'Topic', { enforceSSL: true })
-    // A topic with a policy of its own has lost the one that lets the account's alarms in.
+    // A topic with a policy of its own loses the default one, which lets the account's alarms publish.
     const conditions = { StringEquals: { 'aws:SourceAccount': Stack.of(this).account } }
     this.topic.grantPublish(new ServicePrincipal('cloudwatch.amazonaws.com', { conditions }))
     if (settings.alarmEmail) this.topic.addSubscription(new EmailSubscription(settings.alarmEmail))
@@ -129,7 +129,7 @@ export class Alarms extends Construct {
     if (settings.budget) this.#budget(settings.budget)
   }
 
-  /** One alarm over metrics of one meaning, or as few as CloudWatch allows. */
+  /** One alarm over metrics with the same meaning; more only if CloudWatch's limit of metrics demands it. */
   #alarms(id: string, metrics: IMetric[], reason: Reason, how: 'SUM' | 'MAX' = 'SUM'): void {
     for (let from = 0; from < metrics.length; from += MAX_METRICS) {
       const some = metrics.slice(from, from + MAX_METRICS)
@@ -158,7 +158,7 @@ export class Alarms extends Construct {
     alarm.addAlarmAction(new SnsAction(this.topic))
   }
 
-  /** A sidecar that works says so once a minute. */
+  /** A working sidecar reports once a minute. */
   #sidecarGone(shard: number, logs: LogGroup): void {
     const alive = this.#filter(logs, `Alive${shard}`, FilterPattern.stringValue('$.kind', '=', 'alive'))
     const what = 'No sidecar has said for five minutes that its loops move.'

@@ -5,7 +5,7 @@ import { OverpoolError } from '../shared/errors.ts'
 import { readProgram } from './read.ts'
 import { OverpoolStack } from './stack.ts'
 
-// `npx cdk deploy` runs this. Context: -c stage=test for a second machine beside the first, -c config=… for another config than the one here.
+// `npx cdk deploy` runs this. Context: -c stage=test deploys a second machine beside the first, -c config=… uses another config file.
 const app = new App()
 const stage = text('stage')
 const local = text('local') === 'true'
@@ -19,7 +19,7 @@ try {
   if (!(error instanceof OverpoolError)) throw error
   fail(error.message)
 }
-// What an emulator is given is no machine to stand behind.
+// A machine on an emulator is for trying: cdk-nag does not check it.
 if (!local) Validations.of(app).addPlugins(new AwsSolutionsChecks(app))
 
 function text(name: string): string | undefined {

@@ -8,16 +8,16 @@ import { checkExports } from '../shared/machine/handlers.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /**
- * Where bundles are while this process lives, which copies what it deploys: another one may bundle the same meanwhile. As deep here as everywhere, so that a bundle says of its
- * sources' places the same on every machine, and its hash is the same.
+ * The folder of the bundles while this process lives. Each process has its own, since another one may bundle the same code at the same time. Its depth is the same on every
+ * machine: a bundle contains the relative paths of its sources, and its hash must not depend on the machine.
  */
 export const OUT = join(ROOT, 'node_modules', '.cache', 'overpool-cloud', String(process.pid))
 process.once('exit', () => rmSync(OUT, { recursive: true, force: true }))
 
-/** A function's code, ready to be uploaded: `index.mjs`, and what it loads when it needs it. */
+/** A function's code, ready to be uploaded: `index.mjs`, and the chunks that it loads on demand. */
 export interface Bundle {
   dir: string
-  /** that is read at the start, minified */
+  /** minified code that is read at the start */
   bytes: number
 }
 
@@ -60,7 +60,7 @@ async function bundle(name: string, entry: string, places: Record<string, string
   return { dir, bytes: [...read].reduce((sum, file) => sum + outputs[file]!.bytes, 0) }
 }
 
-/** A handler file has to export what is to be called. */
+/** Checks that a handler file exports its handler functions. */
 async function checkHandler(file: string, named: string): Promise<void> {
   const { metafile } = await esbuild(named, { entryPoints: [file], write: false, outdir: OUT })
   const { exports, inputs } = Object.values(metafile!.outputs)[0]!
@@ -93,7 +93,7 @@ function placesOf(places: Record<string, string>): Plugin {
   }
 }
 
-/** Lambda gives a function its credentials in the environment: the SDK's chain of other places is a third of what it would read at the start. */
+/** Lambda gives a function its credentials in the environment: the SDK's other credential providers would be a third of the code read at the start. */
 const credentialsOfLambda: Plugin = {
   name: 'credentials-of-lambda',
   setup({ onResolve, onLoad }) {

@@ -17,10 +17,10 @@ export interface DomainProps {
   function: Lambda
 }
 
-/** The pools' own domain before the door: its certificate, an HTTP API, and the record that points to it. */
+/** The pools' own domain in front of the door: its certificate, an HTTP API, and the DNS record that points to it. */
 export class Domain extends Construct {
   readonly url: string
-  /** what the domain has to point to, where its zone is not ours to write */
+  /** the name that the domain must point to, if its DNS zone is not managed by this stack */
   readonly target: string
 
   constructor(scope: Construct, { domain: { name, zone, certificate }, throttle, function: payments }: DomainProps) {

@@ -15,7 +15,7 @@ import type { Construct } from 'constructs'
 import { acknowledge } from './acknowledge.ts'
 import type { Bundle } from './bundle.ts'
 
-/** Logs of everything are kept so long. */
+/** How long all logs are kept. */
 export const LOGS_KEPT = RetentionDays.ONE_MONTH
 
 export interface FunctionProps {
@@ -28,13 +28,13 @@ export interface FunctionProps {
   reservedConcurrency?: number
 }
 
-/** A function of ours: Node 24 on ARM, its logs kept for a month. */
+/** A Lambda function of this machine: Node 24 on ARM, its logs kept for a month. */
 export function lambdaOf(
   scope: Construct,
   { bundle, environment, timeoutS, traces, reservedConcurrency, ...props }: FunctionProps,
 ): { lambda: Lambda; logs: LogGroup } {
   const logs = new LogGroup(scope, 'Logs', { retention: LOGS_KEPT, removalPolicy: RemovalPolicy.DESTROY })
-  // Instead of the managed policy, which may write to every log of the account.
+  // Instead of the managed policy, which grants writing to every log of the account.
   const role = new Role(scope, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') })
   logs.grantWrite(role)
   const lambda = new Lambda(scope, 'Function', {

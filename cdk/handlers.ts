@@ -13,7 +13,7 @@ import type { HandlerCode } from './read.ts'
 
 /** SQS, FIFO: messages in one batch. */
 const BATCH = 10
-/** A bell is given up after so many receives, and then kept for a person; the sidecar rings again while the handler lags. */
+/** After this many receives a bell goes to the dead-letter queue; the sidecar rings again while the handler lags. */
 const RECEIVES = 100
 
 export interface HandlerProps {
@@ -24,7 +24,7 @@ export interface HandlerProps {
   traces: boolean
 }
 
-/** A user's handler: its function, the queue of its bells, and those that were given up. */
+/** A user's handler: its function, the queue of its bells, and their dead-letter queue. */
 export class Handler extends Construct {
   readonly name: string
   readonly code: HandlerCode
@@ -41,7 +41,7 @@ export class Handler extends Construct {
     this.deadLetters = new Queue(this, 'DeadLetters', common)
     this.bells = new Queue(this, 'Bells', {
       ...common,
-      // Twice what the function may take: a batch that waits before Lambda gives it to the function must not be given out again meanwhile (Promise 4).
+      // Twice the function's timeout: a batch that waits before Lambda calls the function must not be delivered a second time meanwhile (Promise 4).
       visibilityTimeout: Duration.seconds(2 * code.timeoutS),
       deadLetterQueue: { queue: this.deadLetters, maxReceiveCount: RECEIVES },
     })
@@ -63,7 +63,7 @@ export class Handler extends Construct {
     })
     this.function = lambda
     this.logs = logs
-    // Its place in the pools, and what it asks of the network for them; never a block.
+    // It writes its progress and what it wants published or subscribed to; never a block.
     ledger.grant(this.function, { read: STORES, write: ['progress', 'control'] })
     ledger.grantPutMessages(this.function)
     ingress.grantPost(this.function)

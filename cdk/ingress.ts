@@ -3,14 +3,14 @@ import type { IGrantable } from 'aws-cdk-lib/aws-iam'
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs'
 import { Construct } from 'constructs'
 
-/** SQS keeps a message so long at most. */
+/** SQS keeps a message this long at most. */
 const KEPT = Duration.days(14)
-/** A post that is in nobody's hands any more comes again after this time. */
+/** A post whose receiver has died is delivered again after this time. */
 const VISIBILITY = Duration.seconds(60)
-/** SQS gives a post up after so many receives: a pool that is halted has its posts set aside for a minute at a time, so that is after 16 hours of it. */
+/** After this many receives SQS moves a post to the dead-letter queue. The posts of a halted pool are put back for a minute at a time, so this happens after 16 hours. */
 const RECEIVES = 1_000
 
-/** The queues of posts on their way to the sidecars, one for each shard; they hold what was acknowledged. */
+/** The queues that carry posts to the sidecars, one for each shard. What they hold has been acknowledged. */
 export class Ingress extends Construct {
   readonly queues: Queue[]
   readonly deadLetters: Queue

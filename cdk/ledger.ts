@@ -9,19 +9,19 @@ import type { AwsSettings } from '../shared/config/aws.ts'
 import { partitionsOf, STORES, type StoreName } from '../shared/store/dynamodb/partitions.ts'
 import { acknowledge } from './acknowledge.ts'
 
-/** A message is in its queue, or in a dead-letter queue, for 14 days at most: its body is kept a little longer. */
+/** A message stays in its queue or dead-letter queue for 14 days at most: its body is kept a little longer. */
 const MESSAGES_EXPIRE = Duration.days(15)
 
-/** A secret is made of printable characters; the seed is 64 hex ones. */
+/** A secret consists of printable characters; the seed is 64 hex digits. */
 const NOT_HEX = String.fromCharCode(...Array.from({ length: 0x7f - 0x20 }, (_, i) => 0x20 + i)).replace(/[0-9a-f]/g, '')
 
-/** The stores that a part of the machine may read, and those that it may write: none, unless they are named. */
+/** The stores that a part of the machine may read, and those that it may write: only the named ones. */
 export interface Rights {
   read?: readonly StoreName[]
   write?: readonly StoreName[]
 }
 
-/** What must not be lost: the mirror, what is too big for it, and the seed of all keys. The stack's own, or one that there is already. */
+/** What must not be lost: the mirror, the bucket for what is too big for it, and the seed of all keys. The stack makes them, or uses existing ones. */
 export class Ledger extends Construct {
   readonly table: ITable
   readonly bucket: IBucket
@@ -80,7 +80,7 @@ export class Ledger extends Construct {
     return seed
   }
 
-  /** Lets a part of the machine read and write these stores, large blocks in the bucket included, and nothing else. */
+  /** Grants reading and writing these stores, with large blocks in the bucket, and nothing else. */
   grant(to: IGrantable, { read = [], write = [] }: Rights): void {
     this.#grantItems(to, READ, read)
     this.#grantItems(to, write.includes('receipts') ? [...WRITE, 'dynamodb:BatchWriteItem'] : WRITE, write)
@@ -110,7 +110,7 @@ export class Ledger extends Construct {
 
   #grantGet(to: IGrantable, prefix: Prefix): void {
     this.#grant(to, 's3:GetObject', prefix)
-    // Without this one S3 does not say that an object is not there, only that it may not be had.
+    // Without this grant S3 answers 403 for a missing object, not 404.
     Grant.addToPrincipal({ grantee: to, actions: ['s3:ListBucket'], resourceArns: [this.bucket.bucketArn] })
   }
 
@@ -132,6 +132,6 @@ export class Ledger extends Construct {
   }
 }
 
-/** What the stores ask of the table (shared/store/dynamodb); no scans. */
+/** The actions that the stores use on the table (shared/store/dynamodb); no scans. */
 const READ = ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query']
 const WRITE = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem']

@@ -6,7 +6,7 @@ import { lambdaOf } from './function.ts'
 import type { Ingress } from './ingress.ts'
 import type { Ledger } from './ledger.ts'
 
-/** A payment is answered within this time, or the wallet has gone, s. */
+/** A payment is answered within this time; a wallet waits no longer, s. */
 export const PAYMENTS_TIMEOUT_S = 15
 
 export interface PaymentsProps {
@@ -18,7 +18,7 @@ export interface PaymentsProps {
   traces: boolean
 }
 
-/** The HTTP door: a function that may put a payment into the ingress queue, its body into the bucket if need be, and nothing else; and its URL. */
+/** The HTTP door and its URL: a function that may put a payment into the ingress queue, a large body into the bucket, and nothing else. */
 export class Payments extends Construct {
   readonly function: Lambda
   readonly url: FunctionUrl

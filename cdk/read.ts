@@ -6,17 +6,17 @@ import { load } from '../shared/config/load.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type Bundle, bundleHandler, bundlePayments, OUT } from './bundle.ts'
 
-/** A function has so much longer than one call of the user's handler may take, s: for what comes before and after it, and for further entries. */
+/** The function's timeout is this much longer than one call of the user's handler may take, s: for the work around it, and for further entries. */
 const ROOM_S = 30
 
 /** A handler, ready to be deployed. */
 export interface HandlerCode extends PlannedHandler {
   bundle: Bundle
-  /** of its function, s: the bells' visibility is made from it too, so that two calls never run side by side */
+  /** timeout of its function, s: the visibility timeout of its bells is derived from it, so that two calls never run side by side */
   timeoutS: number
 }
 
-/** Everything that a config says and names, read and bundled. */
+/** A config, read, with the files that it names bundled. */
 export interface Program {
   config: OverpoolConfig
   payments: Bundle
@@ -52,7 +52,7 @@ export async function readProgram(file: string): Promise<Program> {
   return { config, payments, handlers }
 }
 
-/** A handler's function has the time of its slowest pool. */
+/** The timeout of a handler's function is that of its slowest pool. */
 function timeoutOf({ pools }: PlannedHandler, config: OverpoolConfig): number {
   const settings = [checkSettings({}, ''), ...pools.map((path) => checkPool(config.pools[path] ?? {}, `pools.${path}`))]
   return Math.max(...settings.map(({ timeoutMs }) => Math.ceil(timeoutMs / 1000) + ROOM_S))

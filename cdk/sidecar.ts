@@ -38,11 +38,11 @@ import type { Ingress } from './ingress.ts'
 import type { Ledger } from './ledger.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-/** UDP port of the swarm unless the config names one: it has to be the same for peers to come back to. */
+/** UDP port of the swarm unless the config names one. It stays the same, so that peers find the sidecar again. */
 const DEFAULT_PORT = 49_737
 /** ECS kills the container after this time: longer than `STOP_MS` in sidecar/main.ts. */
 const STOP = Duration.seconds(60)
-/** What AWS has to spare of Fargate. */
+/** Fargate Spot: spare capacity at a lower price. */
 const SPARE = 'FARGATE_SPOT'
 
 export interface SidecarsProps {
@@ -52,7 +52,7 @@ export interface SidecarsProps {
   ledger: Ledger
   ingress: Ingress
   handlers: Handler[]
-  /** an emulator has no image of ours and runs no task: the sidecar is a process beside it */
+  /** for an emulator: no image is built and no task is run; the sidecar is a process beside it */
   local: boolean
 }
 
@@ -108,7 +108,7 @@ export class Sidecars extends Construct {
       maxAzs: 2,
       natGateways: 0, // one would be symmetric, which kills hole punching, and cost three times what the rest does
       subnetConfiguration: [{ name: 'public', subnetType: SubnetType.PUBLIC }],
-      // These two are free, and keep the ledger's traffic inside AWS.
+      // These two endpoints are free, and keep the ledger's traffic inside AWS.
       gatewayEndpoints: {
         DynamoDb: { service: GatewayVpcEndpointAwsService.DYNAMODB },
         S3: { service: GatewayVpcEndpointAwsService.S3 },
@@ -156,7 +156,7 @@ export class Sidecars extends Construct {
       environment,
       user: 'node',
       readonlyRootFilesystem: true,
-      // The first process of a container does not hear what it is told before it listens: one told to stop while it starts would run on until it is killed.
+      // The first process of a container ignores a signal for which it has no listener yet: told to stop while it starts, it would run on until it is killed.
       linuxParameters: new LinuxParameters(scope, 'Linux', { initProcessEnabled: true }),
       logging: LogDrivers.awsLogs({ streamPrefix: 'sidecar', logGroup }),
       portMappings: [{ containerPort: port, protocol: Protocol.UDP }],
@@ -189,7 +189,7 @@ export class Sidecars extends Construct {
       assignPublicIp: true,
       securityGroups: [securityGroup],
       vpcSubnets: { subnetType: SubnetType.PUBLIC },
-      // The new task waits for the lease beside the old one, and has it as soon as that one has stopped.
+      // The new task waits for the lease beside the old one, and takes it as soon as that one has stopped.
       minHealthyPercent: 100,
       maxHealthyPercent: 200,
       circuitBreaker: { rollback: true },
@@ -197,7 +197,7 @@ export class Sidecars extends Construct {
   }
 }
 
-/** A service that takes its tasks from it begins after it and ends before it: AWS removes none that is in use. The cluster's own setting leaves that open. */
+/** Capacity providers of the cluster. A service depends on them: it is made after them and removed before them, since AWS does not remove one in use. The cluster's own setting does not ensure this order. */
 function spareCapacityOf(cluster: Cluster): CfnClusterCapacityProviderAssociations {
   return new CfnClusterCapacityProviderAssociations(cluster, 'Spare', {
     cluster: cluster.clusterName,

@@ -11,14 +11,14 @@ import { Sidecars } from './sidecar.ts'
 
 export interface OverpoolStackProps extends StackProps {
   program: Program
-  /** for an emulator: no image is built, no task is run, and there are no alarms, which the emulators do not know in full and never fire */
+  /** for an emulator: no image is built, no task is run, and there are no alarms, since the emulators implement them only in part */
   local?: boolean
 }
 
-/** A machine on AWS: everything that a config says, and nothing of another stage. */
+/** A machine on AWS: all that its config describes. Stages share nothing. */
 export class OverpoolStack extends Stack {
   readonly payments: Payments
-  /** by their names: what a handler needs besides, such as a table of its own, is granted to its `function` */
+  /** by name: grant a handler's `function` what it needs besides, such as a table of its own */
   readonly handlers: Record<string, Handler>
 
   constructor(scope: Construct, id: string, { program, local = false, ...props }: OverpoolStackProps) {
@@ -33,7 +33,7 @@ export class OverpoolStack extends Stack {
     const handlers = program.handlers.map((code) => new Handler(this, { code, ledger, ingress, namespace, traces }))
     const sidecars = new Sidecars(this, { config, settings, shards, ledger, ingress, handlers, local })
     const payments = new Payments(this, { bundle: program.payments, ledger, ingress, namespace, reservedConcurrency, traces })
-    // First the sidecar, then who posts: a post into a new pool finds it.
+    // The sidecar is deployed before whoever posts, so that a post into a new pool finds it running.
     for (const { function: poster } of [payments, ...handlers]) poster.node.addDependency(...sidecars.services)
     this.handlers = Object.fromEntries(handlers.map((handler) => [handler.name, handler]))
     this.payments = payments
@@ -46,7 +46,7 @@ export class OverpoolStack extends Stack {
     if (door && !domain?.zone) this.#output('DomainTarget', door.target, `what ${domain!.name} has to point to`)
     for (const [path, name] of outputNames('Pool', Object.keys(config.pools).slice(0, MAX_POOL_OUTPUTS)))
       this.#output(name, `${door?.url ?? payments.url.url}${path}`)
-    // By these the library and the command line find a machine.
+    // The library and the command line find a machine by these outputs.
     this.#output('Table', ledger.table.tableName)
     this.#output('Bucket', ledger.bucket.bucketName)
     this.#output('IngressUrls', ingress.urls)
@@ -63,10 +63,10 @@ export class OverpoolStack extends Stack {
   }
 }
 
-/** A template has room for 200 outputs: pools beyond these are at the endpoint all the same. */
+/** CloudFormation allows 200 outputs: further pools have no output, but the endpoint serves them. */
 const MAX_POOL_OUTPUTS = 100
 
-/** Of each thing its own output: `a-b` and `a_b` would have one. */
+/** Gives each thing its own output: `a-b` and `a_b` would get the same id. */
 function outputNames(kind: string, things: string[]): Map<string, string> {
   const names = new Map<string, string>()
   for (const thing of things) {
@@ -76,7 +76,7 @@ function outputNames(kind: string, things: string[]): Map<string, string> {
   return names
 }
 
-/** As an id in a template: letters and digits. */
+/** An id in a template: letters and digits only. */
 function plain(name: string): string {
   return name.replace(/(^|[^a-z0-9]+)([a-z0-9])/g, (_, __, letter: string) => letter.toUpperCase()).replace(/[^A-Za-z0-9]/g, '')
 }

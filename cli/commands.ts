@@ -9,9 +9,9 @@ import type { Verified } from '../sidecar/cores/verify.ts'
 import { type Where, withMachine } from './machine.ts'
 import { count, type Out } from './out.ts'
 
-/** Entries that a handler gave up, shown to people. */
+/** How many dead letters of a handler are shown to people. */
 const MAX_LISTED = 10
-/** How often a follower looks though nothing told it to, ms. */
+/** How often `tail -f` looks for entries without being notified, ms. */
 const LOOK_MS = 1_000
 
 export interface CommandContext<Place extends Where = Where> {
@@ -107,7 +107,7 @@ export async function pools({ where, out }: CommandContext): Promise<void> {
   })
 }
 
-/** How far each handler is in a pool. */
+/** The progress of each handler of a pool. */
 export async function handlerStates(machine: RemoteMachine, pool: string, entries: number) {
   const handlers = await machine.stores.progress.listHandlers(pool)
   return Promise.all(handlers.map((handler) => handlerState(machine, handler, pool, entries)))
@@ -182,12 +182,12 @@ export async function redrivePool(
   })
 }
 
-/** What is asked of a machine that does not run is done when it does. */
+/** A machine that is stopped does it when it is started. */
 export function later(machine: RemoteMachine): string {
   return machine.isRunning ? '' : ', when the machine is started'
 }
 
-/** What a handler will do, in words. */
+/** Says what a redriven handler does next. */
 function redriven({ handler, pool, dead, stoppedAt, skipped }: Redriven, later: string): string {
   if (!dead.length && stoppedAt === undefined) return `${handler}: there is nothing to do in ${pool}`
   if (skipped) return `${handler} passes over #${stoppedAt} and goes on${later}`

@@ -2,10 +2,10 @@ import { openFolder } from '../client/folder.ts'
 import type { RemoteMachine } from '../client/remote.ts'
 import type { StackPlace } from '../client/stack.ts'
 
-/** Where the machine is that a command works on. */
+/** The machine that a command works on: a folder, or a stack. */
 export type Where = { dir: string; stack?: undefined } | StackPlace
 
-/** Opens a machine for the time of `work`. */
+/** Opens the machine, does `work` on it, and closes it. */
 export async function withMachine<T>(where: Where, work: (machine: RemoteMachine) => Promise<T>): Promise<T> {
   await using machine = await open(where)
   return await work(machine)

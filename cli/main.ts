@@ -14,14 +14,14 @@ import { run } from './start.ts'
 const FAILED = 1
 const USAGE = 2
 const KILLED = 130
-/** npm passes on a Ctrl-C that we hear ourselves as well: what comes within this time is the same one, ms. */
+/** npm passes on a Ctrl-C that this process gets as well: a second signal within this time counts as the same one, ms. */
 const SAME_SIGNAL_MS = 500
 
 const env = readEnv('local')
 const interrupted = new AbortController()
 let interruptedAt = 0
 
-/** For commands that end in good order when they are interrupted; the others end at once. */
+/** For commands that finish their work when they are interrupted; the others end at once. */
 function untilInterrupted(): AbortSignal {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
@@ -33,7 +33,7 @@ function untilInterrupted(): AbortSignal {
   return interrupted.signal
 }
 
-// `overpool tail mypool -f | head -1`: who reads has heard enough
+// `overpool tail mypool -f | head -1` closes the pipe when it has read enough
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : FAILED))
 
 const HELP = `
@@ -41,7 +41,7 @@ const HELP = `
   overpool post mypool --sample    posts a sample transaction
   overpool tail mypool -f          shows the entries as they come
   overpool pools                   shows how far each handler is
-  overpool redrive mypool          has entries that a handler gave up tried again
+  overpool redrive mypool          retries the entries that a handler gave up
 
 All but start and dht work beside a running machine or without one, on its folder;
 with --stack on a machine on AWS, with the credentials that the AWS SDK finds.
@@ -62,14 +62,14 @@ const program = new Command('overpool')
 program
   .command('start')
   .description('run the machine of a config: takes payments, keeps the ledger, calls the handlers')
-  .option('-c, --config <file>', 'what to run', 'overpool.config.ts')
+  .option('-c, --config <file>', 'the config file', 'overpool.config.ts')
   .addOption(
     new Option('-p, --port <number>', 'where wallets post to, 0 for any free port (or PORT)').argParser(port).default(undefined, '3000'),
   )
   .option('--host <address>', 'on which address, 0.0.0.0 for all (or HOST)', env.HOST ?? '127.0.0.1')
   .addHelpText(
     'after',
-    '\nThe config and the handlers are followed as they are saved. Ctrl-C stops the machine when the handlers have finished the entries that they are at.',
+    '\nSaving the config or a handler reloads it. Ctrl-C stops the machine after the handlers have finished their current entries.',
   )
   .action((flags) =>
     run(
@@ -86,11 +86,11 @@ program
   .option('--memo <text>', 'BIP270 memo')
   .option('--merchant-data <text>', 'BIP270 merchantData')
   .option('--refund-to <paymail>', 'BIP270 refundTo')
-  .option('--id <name>', 'names the post: a second one of this name is no second entry')
+  .option('--id <name>', 'names the post: a second post with this name adds no entry')
   .addHelpText(
     'after',
     `
-The pool’s filter is not asked: who can write the folder, or the queue of a stack, may post what they like.
+The pool’s filter is not applied: whoever can write to the folder, or to the queue of a stack, may post anything.
 
   overpool post mypool --sample --memo 'a coffee'
   overpool post mypool transaction.hex --id 'order 7'
@@ -102,7 +102,7 @@ program
   .command('tail <pool>')
   .description('show the newest entries')
   .option('-n, --number <entries>', 'how many', whole, 10)
-  .option('-f, --follow', 'go on with those that come')
+  .option('-f, --follow', 'keep showing new entries')
   .option('--kinds <kinds>', "which kinds of entries: a list such as tx,status, or 'all'", kinds)
   .addHelpText(
     'after',
@@ -117,7 +117,7 @@ program
 
 program
   .command('pools')
-  .description('list the pools, their handlers, and what those gave up on')
+  .description('list the pools, their handlers, and the entries that these gave up')
   .action(() => commands.pools(context()))
 
 program
@@ -129,7 +129,7 @@ program
 
 program
   .command('resume <pool>')
-  .description('have a pool go on that was halted, its hypercore made again from the mirror')
+  .description('restart a halted pool: its hypercore is rebuilt from the mirror')
   .addHelpText(
     'after',
     `
@@ -140,15 +140,15 @@ blocks that are not in the mirror as it is now follow the pool no more.`,
 
 program
   .command('redrive <pool>')
-  .description('have handlers try again what they gave up on, or go on where they stopped')
-  .option('--handler <name>', 'this one only')
-  .option('--skip', 'where a handler stopped, pass over that entry instead')
+  .description('have handlers retry the entries that they gave up, or go on where they stopped')
+  .option('--handler <name>', 'only this handler')
+  .option('--skip', 'skip the entry at which a handler stopped')
   .addHelpText(
     'after',
     `
-A handler gives an entry up after the pool’s \`maxAttempts\`. \`overpool pools\` lists what was given up, and why. Mend the handler, then:
+A handler gives an entry up after the pool’s \`maxAttempts\`. \`overpool pools\` lists these entries with the errors. Fix the handler, then:
 
-  overpool redrive mypool          each of them is tried once more; a handler that stopped (onPoison: 'stop') goes on
+  overpool redrive mypool          each of them is tried again; a handler that stopped (onPoison: 'stop') goes on
   overpool redrive mypool --skip   a handler that stopped goes on without the entry where it stopped`,
   )
   .action((pool, flags) => commands.redrivePool(pool, flags, context()))
@@ -157,32 +157,32 @@ program.commandsGroup('The network:')
 
 program
   .command('pub <pool>')
-  .description('offer a pool to the network; prints what others follow it with')
+  .description('publish a pool to the network; prints the command with which others subscribe')
   .option('--encrypt', 'encrypt it: the public key alone does not open it. Only for a pool that has not been published in clear')
   .option('--allow <machine...>', 'only for these machines: the public keys that `overpool id` prints there')
   .action((pool, flags) => network.pub(pool, flags, context()))
 
 program
   .command('unpub <pool>')
-  .description('offer a pool no more')
+  .description('stop publishing a pool')
   .action((pool) => network.unpub(pool, context()))
 
 program
   .command('sub <key>')
-  .description('follow a peer’s pool: the handlers run on its entries')
+  .description('subscribe to a peer’s pool: the handlers run on its entries')
   .option('--from <where>', 'the first entry: start, now, or a sequence number', from)
-  .option('--peer <machine>', 'go to this machine straight: the public key that `overpool id` prints there')
+  .option('--peer <machine>', 'connect to this machine directly: the public key that `overpool id` prints there')
   .action((key, flags) => network.sub(key, flags, context()))
 
 program
   .command('unsub <key>')
-  .description('follow it no more')
+  .description('unsubscribe from a peer’s pool')
   .action((key) => network.unsub(key, context()))
 
 program
   .command('status')
-  .description('show pools, peers, and how far the followed pools have come')
-  .option('-w, --watch', 'go on showing it')
+  .description('show pools, peers, and the progress of subscriptions')
+  .option('-w, --watch', 'keep showing it')
   .action((flags) => network.status(flags, context(), untilInterrupted()))
 
 program
@@ -226,7 +226,7 @@ function context(): commands.CommandContext {
   return { where: stack === undefined ? { dir: resolve(dir) } : { stack, region }, out: outOf(json ?? false) }
 }
 
-/** For commands that are of this host. @param why a stack has nothing to do with it */
+/** For commands that work on this host only. @param why the reason why they do not work on a stack */
 function inFolder(why: string): commands.CommandContext<{ dir: string }> {
   const { where, out } = context()
   if (where.stack === undefined) return { where, out }
@@ -250,7 +250,7 @@ function portOf(variable = '3000'): number {
 function udpPort(text: string): number {
   const number = port(text)
   if (number) return number
-  throw new InvalidArgumentError('others begin with it, so it is one that stays: from 1 to 65535')
+  throw new InvalidArgumentError('other nodes start from this port, so it must be fixed: from 1 to 65535')
 }
 
 function address(text: string): string {

@@ -11,7 +11,7 @@ import { type CommandContext, handlerStates, later } from './commands.ts'
 import { withMachine } from './machine.ts'
 import { count } from './out.ts'
 
-/** Between two looks of `status --watch`, ms. */
+/** `status --watch` shows the state this often, ms. */
 const WATCH_MS = 1_000
 
 export async function pub(path: string, flags: { encrypt?: boolean; allow?: string[] }, { where, out }: CommandContext): Promise<void> {
@@ -104,20 +104,20 @@ function followed({ subscribed, network, behind, halted }: PoolStatus, running: 
   return `followed, ${count(network.peers, 'peer', 'peers')}${lag || ', up to date'}`
 }
 
-/** Of a machine on AWS the key of each shard. */
+/** A machine on AWS has one key for each shard. */
 export async function id({ where, out }: CommandContext): Promise<void> {
   const keys = where.stack === undefined ? [idOfFolder(where.dir)] : await withMachine(where, (machine) => machine.ids())
   for (const key of keys) out.show({ id: key }, key)
 }
 
-/** Makes the machine's secret, too, if it has none: others may want to know the key before it is started. */
+/** Makes the machine's seed if there is none: others may need the key before the machine is first started. */
 function idOfFolder(dir: string): string {
   makeFolder(dir)
   const seed = readSeed(dir, !existsSync(folderLayout(dir).ledger))
   return machineKeyPair(seed).publicKey.toString('hex')
 }
 
-/** Runs a node of a DHT of one's own, from which others begin. */
+/** Runs a node of a private DHT; other nodes bootstrap from it. */
 export async function dht(
   flags: { port: number; host: string; bootstrap?: string[] },
   { out }: Pick<CommandContext, 'out'>,

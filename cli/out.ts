@@ -1,9 +1,9 @@
-/** Where a command's answer goes: lines for people, or one JSON value a line. */
+/** Prints a command's answer: lines for people, or one JSON value a line. */
 export interface Out {
   show: (value: object, text: string) => void
   /** for people only */
   say: (text: string) => void
-  /** How far something is that may take long: for people only, beside the answer. @param done what was done @param unit with so many of them */
+  /** Progress of something that may take long: for people only, on standard error. @param done the verb, such as 'verified' @param unit what is counted */
   progress: (done: string, unit: string) => ProgressLine
 }
 
@@ -32,7 +32,7 @@ function asHex(_: string, value: unknown): unknown {
   return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value
 }
 
-/** A state that is reached sooner than the first one is due is not shown: what takes no time needs no progress. */
+/** Shows nothing if the work ends before the first update is due. */
 export function progressOn(
   stream: Pick<NodeJS.WriteStream, 'isTTY' | 'write'>,
   what: string,

@@ -13,7 +13,7 @@ export interface StartFlags {
   host: string
 }
 
-/** Who stops the machine is told why that takes longer than this, ms. */
+/** If stopping takes longer than this, it says why, ms. */
 const SLOW_MS = 1_000
 
 /** Runs the machine of a config until the signal is aborted. */

@@ -1,5 +1,5 @@
-// For a Node that does not know the condition "module-sync", and so is too old: it gets a sentence here, and not a syntax error from further in.
-// A bundler may come this way, too, with nothing wrong.
+// A Node that does not know the condition "module-sync" is too old: it gets a clear error here instead of a syntax error later.
+// A bundler may load this file as well; that is no error.
 import './node-version.cjs'
 
 const { Overpool, OverpoolError, defineConfig } = await import('../dist/index.js')

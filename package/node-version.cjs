@@ -1,7 +1,7 @@
 'use strict'
-// Read by whatever Node there is, the oldest too: it must be able to say that it is too old. So no syntax of today in here.
+// Every Node reads this file, old ones too, to say that they are too old. So it uses no modern syntax.
 
-/** What the ledger needs of node:sqlite (no flag, busy time-outs, isTransaction) came with 22.16 and 24.0. */
+/** The ledger needs node:sqlite without a flag, with busy timeouts and isTransaction: Node 22.16 and 24.0. */
 var parts = process.versions.node.split('.').map(Number)
 var isNewEnough = parts[0] >= 24 || (parts[0] === 22 && parts[1] >= 16)
 

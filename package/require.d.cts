@@ -1,6 +1,6 @@
 import type * as library from '../dist/index.js' with { 'resolution-mode': 'import' }
 
-// What require.cjs gives: the class itself, and all the rest on it. The types are listed once more, since there is no way to say "all of them".
+// The types of require.cjs: the class itself, with everything else as its properties. The types are listed again, since TypeScript cannot say "all of them" here.
 declare const Overpool: typeof library.Overpool & typeof library
 type Overpool = library.Overpool
 declare namespace Overpool {

@@ -13,8 +13,8 @@ const COMPLETE = 2 * MENU.length
 const me = process.env.VENDOR
 
 /**
- * A bill is a transaction that goes round. Each vendor follows the pools of the others; whose turn it is sees it by the bill, adds an output for itself, and
- * posts that to its own pool, where the next one gets it. Nobody is in the middle.
+ * A bill is a transaction that goes round. Each vendor subscribes to the pools of the others. The bill shows whose turn it is: that vendor adds an output for
+ * itself and posts the bill to its own pool, where the next one gets it. There is no server in the middle.
  */
 export async function onTx(e: TxEvent, pool: Pools) {
   const table = e.payment.memo

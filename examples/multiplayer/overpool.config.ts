@@ -1,6 +1,6 @@
 import { defineConfig } from 'overpool-cloud'
 
-// One config for the three machines. Which of them this one is stands in the environment; and where the network begins, a DHT node of their own.
+// One config for the three machines. The environment says which of them this one is, and at which DHT node their network starts.
 const { VENDOR = 'ana', DHT = '127.0.0.1:49737' } = process.env
 
 export default defineConfig({

@@ -21,7 +21,7 @@ interface Machine {
   url: string
 }
 
-/** Runs a command in a vendor's folder, and shows it. What it prints goes to `print`, line by line. */
+/** Runs a command in a vendor's folder, and shows it. Its output goes to `print`, line by line. */
 function overpool(who: string, args: string[], print: (line: string) => void, env: NodeJS.ProcessEnv = {}): ChildProcess {
   console.log(`${who}$ overpool ${args.map(shortened).join(' ')}`)
   const child = spawn(process.execPath, [cli, '--dir', join(folder, who), ...args], {
@@ -34,7 +34,7 @@ function overpool(who: string, args: string[], print: (line: string) => void, en
   return child
 }
 
-/** Starts a vendor's machine; resolves when it takes payments. What its handler prints goes to `print`. */
+/** Starts a vendor's machine; resolves when it takes payments. Its handler's output goes to `print`. */
 function start(vendor: string, dht: string, print: (line: string) => void): Promise<Machine> {
   return new Promise((resolve) => {
     const read = (line: string) => {
@@ -64,7 +64,7 @@ function orderOf(url: string, table: string): { shown: string; request: RequestI
   return { shown: `curl ${url} -H 'Content-Type: application/json' -d '${body}'`, request: { method: 'POST', headers, body } }
 }
 
-/** What goes on until it is stopped, in the order in which it was started. */
+/** The running processes, in the order in which they were started. */
 const running: ChildProcess[] = []
 
 async function run(): Promise<void> {
@@ -108,7 +108,7 @@ Ctrl-C stops all of it.`)
 const stopped = ['SIGINT', 'SIGTERM'].map((signal) => once(process, signal))
 await Promise.race([run().then(() => Promise.race(stopped)), ...stopped])
 for (const child of running.reverse()) {
-  // the DHT last, so that the machines can take leave of the network
+  // the DHT last, so that the machines can sign off from the network
   const exited = once(child, 'exit')
   if (child.kill('SIGINT')) await exited
 }
