@@ -61,7 +61,7 @@ describe('the writer of a pool', () => {
       (now) => now.length >= expected.length,
     ).then((now) => expect(now).toEqual(expected))
 
-  it('puts a lone post at once, and the next one, too', async () => {
+  it('puts a single post at once, and the next one too', async () => {
     await post(1)
     await put([1])
     await post(1)

@@ -150,7 +150,7 @@ describe('a block', () => {
     )
   })
 
-  it.each([1, 2, 23, 24, 25, 255, 256, 257, 1_000])('of %i entries is laid together as the canonical encoding of the whole', (count) => {
+  it.each([1, 2, 23, 24, 25, 255, 256, 257, 1_000])('of %i entries is put together as the canonical encoding of the whole', (count) => {
     const list = Array.from({ length: count }, (_, i) => ({ ...ENTRY, at: i * 12_345_678, hops: i % 3 }))
     for (const first of [0, 23, 24, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, MAX_SEQ - count]) {
       const { bytes } = encodeBlock(0, first, list.map(encodeEntry))
@@ -160,7 +160,7 @@ describe('a block', () => {
     }
   })
 
-  it('of any entries is laid together as the canonical encoding of the whole', () => {
+  it('of any entries is put together as the canonical encoding of the whole', () => {
     fc.assert(
       fc.property(fc.maxSafeNat(), fc.array(entries, { minLength: 1, maxLength: 30 }), (first, list) => {
         const parts = list.map(encodeEntry)
@@ -230,7 +230,7 @@ describe('a block', () => {
 describe('one entry of a block', () => {
   const two = { count: 2, bytes: encodeBlock(0, 0, [encodeEntry({ ...ENTRY, payment: { memo: 'a coffee' } }), encodeEntry(ENTRY)]).bytes }
 
-  it('is what it is when the whole block is decoded, at every place', () => {
+  it('is the same as when the whole block is decoded, at every place', () => {
     fc.assert(
       fc.property(fc.nat(), fc.array(entries, { minLength: 1, maxLength: 30 }), (first, list) => {
         const block = encodeBlock(0, first, list.map(encodeEntry))
@@ -337,7 +337,7 @@ describe('a bell', () => {
     expect(codeOf(() => decodeBell(encode(value)))).toBe('BAD_MESSAGE')
   })
 
-  it('rings without its block when that is not whole', () => {
+  it('rings without its block when that is incomplete', () => {
     const whole = { pool: 'mypool', n: 3, first: 7, count: 1, bytes: HASH }
     expect(decodeBell(encode(whole))).toEqual({ pool: 'mypool', n: 3, block: { n: 3, first: 7, count: 1, bytes: HASH } })
     for (const key of ['first', 'count', 'bytes']) expect(decodeBell(encode(without(whole, key)))).toEqual({ pool: 'mypool', n: 3 })

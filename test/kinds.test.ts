@@ -150,7 +150,7 @@ describe('an entry of a kind', () => {
 })
 
 describe('a peer’s block', () => {
-  it('with entries of other kinds, known or not, is taken whole', () => {
+  it('with entries of other kinds, known or unknown, is accepted as a whole', () => {
     const { bytes } = encodeBlock(0, 0, [encodeEntry(later(1)), postOf('a').entry, encodeEntry(status(2))])
     const { problem, block, entries } = checkPeerBlock(0, bytes, 0, false)
     expect([problem, block.count, entries.map(({ txid }) => txid)]).toEqual([undefined, 3, [undefined, postOf('a').txid, undefined]])
@@ -228,14 +228,14 @@ describe('the runner', () => {
 describe('the exports of a handler file', () => {
   const code = (call: () => unknown) => expect(call).toThrow(expect.objectContaining({ code: 'BAD_CONFIG' }))
 
-  it('are functions by kind; a default export stands for onTx', () => {
+  it('are functions by kind; a default export means onTx', () => {
     const [onTx, onStatus] = [() => {}, () => {}]
     expect(handlerFunctions({ onTx, onStatus, helper: 1 }, 'h.ts')).toEqual({ tx: onTx, status: onStatus })
     expect(handlerFunctions({ default: onTx }, 'h.ts')).toEqual({ tx: onTx })
     expect(handlerFunctions({ onReorg: onTx }, 'h.ts')).toEqual({ reorg: onTx })
   })
 
-  it('are refused when there is none, when one is no function, and when one is spelt wrongly', () => {
+  it('are refused when there is none, when one is not a function, and when one is misspelt', () => {
     code(() => handlerFunctions({}, 'h.ts'))
     code(() => handlerFunctions({ onTx: 5 }, 'h.ts'))
     expect(() => handlerFunctions({ ontx: () => {} }, 'h.ts')).toThrow('h.ts exports ontx: write onTx')
@@ -351,7 +351,7 @@ describe('a machine', () => {
   })
 })
 
-it('a ledger file that was made before pools said what they are opens, and its pools are what their names say', async () => {
+it('a ledger file from before pools had a kind opens, and each pool gets the kind that its name implies', async () => {
   const peer = 'ef'.repeat(32)
   await using fresh = await tempLedger()
   const file = folderLayout(fresh.dir).ledger

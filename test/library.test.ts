@@ -82,7 +82,7 @@ describe('a pool', () => {
     }
   })
 
-  it('is named localhost unless it is told otherwise; many share a port, on this machine only', async () => {
+  it('is named localhost by default; many share a port, on this machine only', async () => {
     await using pool = new Overpool({ dir: newFolder() })
     const [a, b, c] = await Promise.all([
       pool.create({ path: 'a', port: 0 }),
@@ -417,7 +417,7 @@ describe('handlers', () => {
     expect(await atSecond.promise).toEqual(['0', '1', '2', '3', '4', '5'])
   })
 
-  it('may do with their event what a program does with an object of its own, and print it whole', async () => {
+  it('may change their event like any object of their own, and print it whole', async () => {
     await using pool = await machine()
     const events: TxEvent[] = []
     pool.on('tx', (e) => {
@@ -537,7 +537,7 @@ describe('an Overpool', () => {
     expect(() => pool.off('txs' as 'tx', () => {})).toThrow('there are tx, status, block, reorg, error')
   })
 
-  it('has a folder alone, says who has it, and works when the other one is gone', async () => {
+  it('locks its folder, says which process holds it, and works once that one has ended', async () => {
     const dir = newFolder()
     const first = await machine(dir)
     const link = `${dir}-link`
@@ -657,7 +657,7 @@ describe('an Overpool', () => {
       expect(await codeOf(() => new Overpool(options as never))).toBe('BAD_ARGUMENT')
   })
 
-  it('refuses what it cannot make sense of, by name', async () => {
+  it('refuses what it does not understand, by name', async () => {
     await using pool = await machine()
     const { port } = new URL((await pool.create({ path: 'open', port: 0 })).url!)
     const hex = sampleTransaction('x')

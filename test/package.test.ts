@@ -49,7 +49,7 @@ function folderOf(files: Record<string, string>): string {
 }
 
 describe('npm pack', () => {
-  it('packs JavaScript, types and what its package.json names, and nothing of this machine', () => {
+  it('packs JavaScript, types and the files that its package.json names, and no path of this machine', () => {
     for (const path of packed)
       expect(path).toMatch(
         /^(dist\/.+\.(js|d\.ts)|package\/(import\.mjs|node-version\.cjs|overpool\.cjs|require\.(cjs|d\.cts))|package\.json|README\.md|docs\/.+)$/,
@@ -402,7 +402,7 @@ describe('the command', () => {
     expect(readdirSync(folder).sort()).toEqual(['.overpool', 'handler.ts', 'note.ts', 'overpool.config.ts'])
   })
 
-  it('has what it reaches a stack with, which is loaded when one is named', async () => {
+  it('contains the code that reaches a stack, and loads it when a stack is named', async () => {
     const env = { PATH: process.env.PATH, HOME: project, AWS_EC2_METADATA_DISABLED: 'true' }
     const told = run(process.execPath, [join(modules, '.bin/overpool'), 'pools', '--stack', 'Overpool', '--region', 'eu-central-1'], {
       env,

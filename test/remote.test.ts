@@ -7,7 +7,7 @@ import { Peers } from './swarm/peers.ts'
 // A machine in a folder, asked from beside it: here the process that runs it is this one, and is not spoken to. Of a stack the same is tried in test/stack.
 
 describe('a machine that another process runs', { timeout: 60_000 }, () => {
-  it('does what is asked of it, and can be waited for until others find its pool', async () => {
+  it('does what its caller asks, and can wait until others find its pool', async () => {
     await using peers = await Peers.start()
     const machine = peers.machine()
     const { key } = await machine.pool.create({ path: 'mypool', port: false })

@@ -41,7 +41,7 @@ describe('a receiver that waits at a SQLite queue', () => {
     expect(await texts(received)).toEqual(['from elsewhere'])
   })
 
-  it('is woken when a message is given back', async () => {
+  it('is woken when a message is put back', async () => {
     const queue = open('a')
     await queue.send([{ body: Buffer.from('again') }])
     const first = await waiting(queue)

@@ -92,7 +92,7 @@ describe('verify', () => {
 })
 
 describe('the progress of a command', () => {
-  it('is one line on a terminal, which is gone before the answer', () => {
+  it('is one line on a terminal, and is erased before the answer', () => {
     const { line, written, pass } = shown(true)
     line.show({ done: 1, total: 300 })
     pass(500)

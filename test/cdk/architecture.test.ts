@@ -29,7 +29,7 @@ function row(first: string): string[] {
   return found[0]!
 }
 
-describe('the page on what stands on AWS', () => {
+describe('the page on the AWS architecture', () => {
   it('names every resource of the default config, with its type, and no other', () => {
     const documented = rows.flatMap(([names, type]) =>
       type?.startsWith('AWS::') ? [...names!.matchAll(/`(\w+)`/g)].map(([, name]) => `${type} ${name}`) : [],
@@ -52,7 +52,7 @@ describe('the page on what stands on AWS', () => {
     }
   })
 
-  it('reckons a month at rest with what stands in the template, and with prices that stand in one file', () => {
+  it('computes the cost of an idle month from the template and one file of prices', () => {
     expect(DOC).toContain(`list prices of us-east-1, ${PRICED}`)
     const standing = standingOf(resources)
     for (const one of standing) {
@@ -67,7 +67,7 @@ describe('the page on what stands on AWS', () => {
     expect(bold(afterFree!)).toBeCloseTo(sum(standing.map(monthlyAfterFree)) + asked(3), 1)
   })
 
-  it('reckons what is asked for, by payments and by the clock, with the same prices', () => {
+  it('computes the cost of use, by payments and by time, from the same prices', () => {
     const billed = rows.flatMap((cells) => {
       const byTheClock = cells[0]!.startsWith('asks: ')
       const units = unitsOf(cells[byTheClock ? 1 : 2] ?? '')

@@ -43,7 +43,7 @@ describe('a config that is wrong for AWS fails before anything is deployed, and 
     expect(() => checkConfig({ pools: {}, aws })).toThrow(sentence)
   })
 
-  it('takes what is right', () => {
+  it('accepts a valid config', () => {
     const aws = {
       domain: { name: 'pay.example.com', zone: { id: 'Z0123456789ABC', name: 'example.com' } },
       throttle: { rate: 100, burst: 200 },

@@ -61,7 +61,7 @@ describe('the stack', () => {
     expect(names.sort()).toEqual([...ENV.sidecar.required].sort())
   })
 
-  it('replaces the sidecar before those who post: a post into a new pool finds it', () => {
+  it('replaces the sidecar before the functions that post: a post into a new pool finds it', () => {
     const [service] = Object.keys(resourcesOf(template, 'AWS::ECS::Service'))
     for (const [id, { DependsOn }] of Object.entries(resourcesOf(template, 'AWS::Lambda::Function')))
       expect(DependsOn, id).toContain(service)
@@ -92,7 +92,7 @@ describe('the stack', () => {
     expect(storesOf(allowed(template, 'SidecarShard0TaskTaskRole'))).toEqual({ read: STORES, write: STORES })
   })
 
-  it('gives rights on one store alone where no more is asked for', () => {
+  it('grants rights on one store alone where no more is needed', () => {
     const rightsOf = (rights: Rights) => {
       const stack = new Stack(new App(), 'Stack')
       const role = new Role(stack, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') })
@@ -143,7 +143,7 @@ describe('the stack', () => {
       expect(Properties.ManagedPolicyArns ?? []).toEqual([])
   })
 
-  it('keeps what must not be lost when the stack is taken down, unless it is told not to', async () => {
+  it('keeps what must not be lost when the stack is deleted, unless the config says otherwise', async () => {
     const held = ['AWS::DynamoDB::Table', 'AWS::S3::Bucket', 'AWS::SecretsManager::Secret']
     const ingress = (id: string, type: string) => type === 'AWS::SQS::Queue' && id.startsWith('Ingress')
     const policies = (of: Template) =>
@@ -284,7 +284,7 @@ describe('the stack', () => {
     ])
   })
 
-  it('lets alarms into the topic, which has a policy of its own and so lets in nobody who is not named', () => {
+  it('lets alarms publish to the topic, whose own policy admits only those that it names', () => {
     const [policy] = Object.values(resourcesOf(template, 'AWS::SNS::TopicPolicy'))
     const allowed = policy!.Properties.PolicyDocument.Statement.filter(({ Effect }: Statement) => Effect === 'Allow')
     expect(allowed).toMatchObject([
@@ -296,7 +296,7 @@ describe('the stack', () => {
     ])
   })
 
-  it('holds no name of its own choosing, so that a second stage stands beside the first', () => {
+  it('has no fixed names, so that a second stage can be deployed beside the first', () => {
     const names = [
       'TableName',
       'BucketName',

@@ -236,7 +236,7 @@ describe('overpool verify', () => {
     expect((await project.result('verify', 'mypool')).out).toMatch(/\nall of it agrees\n$/)
   })
 
-  it('finds what was changed, names it, and exits with 1', async () => {
+  it('finds a change, names it, and exits with 1', async () => {
     await using project = Project.of({ mypool: {} }, PRINTING)
     const machine = await project.start()
     for (const text of ['a', 'b']) {

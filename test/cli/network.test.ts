@@ -208,7 +208,7 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
     expect(await again.stop()).toBe(0)
   })
 
-  it('go on showing the status with --watch, until they are told to end', async () => {
+  it('keep showing the status with --watch, until they are stopped', async () => {
     await using project = projectOf({ pools: { mypool: {} } })
     const machine = await project.start()
     const watch = project.overpool(['status', '--watch'])
@@ -277,7 +277,7 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
   })
 })
 
-describe('used wrongly, or for what is not there,', { timeout: 120_000 }, () => {
+describe('used wrongly, or for something that does not exist,', { timeout: 120_000 }, () => {
   let project: Project
   beforeAll(async () => {
     project = projectOf({ pools: { mypool: {} } })
@@ -314,7 +314,7 @@ describe('used wrongly, or for what is not there,', { timeout: 120_000 }, () => 
 })
 
 describe('a config that is saved while the machine runs', { timeout: 120_000 }, () => {
-  it('follows a pool and leaves it, publishes one and does so no more', async () => {
+  it('subscribes to a pool and unsubscribes, publishes one and unpublishes it', async () => {
     await using alice = projectOf({})
     await using bob = projectOf({})
     const { network } = await runDht(alice)

@@ -168,7 +168,7 @@ async function inProcess<T>(work: (pool: Overpool) => Promise<T>): Promise<T> {
   return await work(pool)
 }
 
-describe('what AWS refuses is told in one sentence that says what to do', () => {
+describe('a refusal by AWS becomes one sentence that says what to do', () => {
   const asking: [what: string, service: Service, args: string[], operation: string][] = [
     ['the stack', 'cloudformation', ['tail', 'mypool'], 'DescribeStacks'],
     ['the table', 'dynamodb', ['tail', 'mypool'], 'GetItem'],
@@ -180,7 +180,7 @@ describe('what AWS refuses is told in one sentence that says what to do', () => 
     emulators.proxy.weather = (request) => (request.service === service ? fault : undefined)
   }
 
-  it.each(asking)('%s, to who may not', async (_, service, args, operation) => {
+  it.each(asking)('%s, without permission', async (_, service, args, operation) => {
     goesWrong(service, 'denied')
     const { code, out, err } = await run(args)
     expect(err).toMatch(
@@ -191,7 +191,7 @@ describe('what AWS refuses is told in one sentence that says what to do', () => 
     expect([code, out]).toEqual([1, ''])
   })
 
-  it.each(asking)('%s, to who is known no more', async (_, service, args) => {
+  it.each(asking)('%s, with expired credentials', async (_, service, args) => {
     goesWrong(service, 'expired')
     const { code, out, err } = await run(args)
     expect(err).toMatch(

@@ -49,7 +49,7 @@ describe('overpool start', () => {
     expect(await second.stop()).toBe(0)
   })
 
-  it('beside a running machine says so, with what it is, and leaves that one alone', async () => {
+  it('beside a running machine says so, names it, and leaves it alone', async () => {
     await using project = Project.template()
     const running = await project.start()
     const second = await project.result('start')

@@ -318,7 +318,7 @@ describe('messages', () => {
     await expect(fifo.send(messages(1))).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: false }) // of no group
   })
 
-  it('are deleted and given back though parts of that go wrong', async () => {
+  it('are deleted and put back though parts of that fail', async () => {
     const standard = await queue()
     await standard.send(messages(12))
     const all = await standard.receive({ max: 12, waitMs: 1_000 })
@@ -331,7 +331,7 @@ describe('messages', () => {
     expect(await standard.depth()).toEqual({ waiting: 0, inFlight: 0 })
   })
 
-  it('that are too large are in S3 before they are sent, and one whose blob cannot be read does not hold up others', async () => {
+  it('that are too large are in S3 before they are sent, and one whose blob cannot be read delays no others', async () => {
     const standard = await queue({ giveUpMs: GIVE_UP_MS })
     await standard.send([{ body: randomBytes(1_000_000) }])
     expect(operations()).toEqual(['PUT', 'SendMessageBatch'])

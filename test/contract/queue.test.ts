@@ -77,7 +77,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
         expect(await other.depth()).toEqual({ waiting: 0, inFlight: 0 })
       })
 
-      it('gives a message that was given back again at once, or after a time', async () => {
+      it('delivers a message that was put back again at once, or after a delay', async () => {
         const [queue, other] = await fresh({ fifo })
         await queue.send([{ body: Buffer.from('a'), ...group }])
         await queue.giveBack(await queue.receive({ max: 10, waitMs: 5_000 }), 0)
@@ -100,7 +100,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
         expect(await waiting).toHaveLength(1)
       })
 
-      it('ends a wait when it is told to, and loses no message by that', async () => {
+      it('ends a wait when it is aborted, and loses no message', async () => {
         const [queue, other] = await fresh({ fifo, visibilityMs: 1_000 })
         for (const sends of [false, true, true, true]) {
           const stop = new AbortController()
@@ -179,7 +179,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
       expect(names(await drain(other, 2))).toEqual(['a2', 'a3'])
     })
 
-    it('gives a message that was given back before those behind it', async () => {
+    it('delivers a message that was put back before those behind it', async () => {
       const [queue, other] = await fresh({ fifo: true })
       await queue.send(['a1', 'a2', 'a3'].map((name) => ({ body: Buffer.from(name), group: 'a' })))
       for (let i = 0; i < 3; i++) {
@@ -190,7 +190,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
       expect(names(await drain(other, 3))).toEqual(['a1', 'a2', 'a3'])
     })
 
-    it('gives a message whose visibility has lapsed before those behind it', async () => {
+    it('delivers a message whose visibility timeout has ended before those behind it', async () => {
       const [queue, other] = await fresh({ fifo: true, visibilityMs: 1_000 })
       await queue.send(['a1', 'a2'].map((name) => ({ body: Buffer.from(name), group: 'a' })))
       expect(names(await queue.receive({ max: 1, waitMs: 5_000 }))).toEqual(['a1'])

@@ -34,14 +34,14 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
   }
 
   describe('blocks', () => {
-    it('puts a block where there is none, and answers with it', async () => {
+    it('puts a block at a free place, and returns it', async () => {
       const pool = await freshPool()
       const block = blockOf(0, 0, 3)
       expectSame(await stores.blocks.put(pool, block), block)
       expectSame((await other.blocks.read(pool, 0))[0], block)
     })
 
-    it('answers with the block that stands there, which stays as it is', async () => {
+    it('returns the existing block and leaves it unchanged', async () => {
       const pool = await freshPool()
       const [first, second] = [blockOf(0, 0, 1), blockOf(0, 0, 2)]
       await stores.blocks.put(pool, first)
@@ -133,7 +133,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       for (const seq of [0, 699, 727]) expect(await other.blocks.find(pool, seq)).toBeUndefined()
     })
 
-    it('keeps pools apart whose names begin alike', async () => {
+    it('keeps pools apart whose names share a prefix', async () => {
       const [pool, longer] = [await freshPool(), `${await freshPool()}0`]
       const [block, another] = [blockOf(0, 0, 1), blockOf(0, 0, 2)]
       await stores.blocks.put(pool, block)
@@ -156,7 +156,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.receipts.find(await freshPool(), [a])).toEqual([undefined])
     })
 
-    it('are found by whoever has read the entries, as they are and not as they are thought to be', async () => {
+    it('are found by a reader of the entries, with their true values and not stale ones', async () => {
       const pool = await freshPool()
       const [a, b, c] = (await putEntries(stores, pool, 3)) as [Receipt, Receipt, Receipt]
       await stores.receipts.put(pool, [a, b])
@@ -204,8 +204,8 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
     })
   })
 
-  describe('what is known of a pool', () => {
-    it('is made once, and a second maker is told what stands', async () => {
+  describe('the control record of a pool', () => {
+    it('is created once, and a second creator gets the existing one', async () => {
       const made: NewPool = { path: `pool-${pools++}`, kind: 'own', key: key(), discoveryKey: key(), createdAt: 5 }
       const stands = { ...made, checkpoint: 0, coreLength: 0, prunedBefore: 0 }
       expect(await stores.control.read(made.path)).toBeUndefined()
@@ -314,7 +314,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.progress.readCursor('main', pool)).toEqual({ seq: 4, block: 2, attempts: 0 })
     })
 
-    it('moves forward, changes where it stands, and is never moved back', async () => {
+    it('moves forward, may change at its place, and never moves back', async () => {
       const pool = await freshPool()
       const write = (cursor: Cursor) => other.progress.writeCursor('main', pool, cursor)
       const read = () => stores.progress.readCursor('main', pool)
@@ -403,7 +403,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
   describe('a lease', () => {
     let shards = 0
 
-    it('is held by one owner, who may renew it, until it lapses', async () => {
+    it('is held by one owner, who may renew it, until it expires', async () => {
       const shard = `shard-${shards++}`
       expect(await stores.leases.take(shard, 'a', 1_000)).toBe(true)
       expect(await other.leases.take(shard, 'b', 1_000)).toBe(false)
@@ -416,7 +416,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await stores.leases.take(shard, 'a', 1_000)).toBe(false)
     })
 
-    it('is given back by its owner only', async () => {
+    it('is released by its owner only', async () => {
       const shard = `shard-${shards++}`
       await stores.leases.take(shard, 'a', 1_000)
       await other.leases.release(shard, 'b')

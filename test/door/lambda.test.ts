@@ -116,7 +116,7 @@ describe('the door behind a function URL', () => {
     expect((await invoke(JSON.stringify(payment('short')), { headers: { 'content-length': 'many' } })).status).toBe(200)
   })
 
-  it('reads no more than it may of a message that says nothing of its length', async () => {
+  it('stops reading at the limit when a message does not give its length', async () => {
     const body = JSON.stringify(payment('unannounced')).padEnd(MAX_PAYMENT_BYTES_ON_LAMBDA + 1)
     expect((await door().request('/mypool', { method: 'POST', body, headers: { 'content-type': 'application/json' } })).status).toBe(413)
     expect(await taken()).toEqual([])
@@ -143,11 +143,11 @@ describe('the door behind a function URL', () => {
   })
 })
 
-describe('what is the matter with us is not for wallets', () => {
+describe('our own failures are not explained to wallets', () => {
   const sent = JSON.stringify(payment('while we are ill'))
   const SENTENCE = 'The payment could not be taken. Please send it again: it is recorded once, however often it is sent.'
 
-  it('a failure that nobody foresaw is 500 with one fixed sentence; what it was is in the log', async () => {
+  it('an unexpected failure is 500 with one fixed sentence; the log has the details', async () => {
     const answer = await invoke(sent, { path: '/broken' })
     expect(answer).toMatchObject({ status: 500, body: { memo: SENTENCE, error: 1 } })
     expect(answer.text).not.toMatch(/arn|Error|at /)

@@ -248,7 +248,7 @@ describe('a wallet is refused', () => {
     expect(text, 'nothing is told of our own files').not.toMatch(/\\n|\.ts\b|node_modules|file:/)
   })
 
-  it('to a HEAD without a body, as HTTP has it', async () => {
+  it('to a HEAD without a body, as HTTP demands', async () => {
     const { status, headers, text } = await ask('HEAD', '/mypool')
     expect([status, headers.allow, text]).toEqual([405, 'POST, OPTIONS', ''])
   })
@@ -270,7 +270,7 @@ describe('a wallet is refused', () => {
     expect(await machine.call('reports')).toEqual([])
   })
 
-  it('by a pool that is halted, without being told why', async () => {
+  it('by a pool that is halted, without the reason', async () => {
     await using halted = await TestMachine.start({ mypool: {} })
     await halted.stop()
     const ledger = openLedgerFile(halted.dir)

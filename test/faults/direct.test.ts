@@ -57,7 +57,7 @@ it('a post of this process is acknowledged when its block is in the mirror, and 
   await consumer.stop()
 })
 
-it('a post that is in hand already, or in the ledger, by either way, is one entry, and each poster is told', async () => {
+it('a post that is already in progress or in the ledger, by either way, is one entry, and each poster gets the answer', async () => {
   await using ledger = await tempLedger()
   const { consumer, direct } = directOf(ledger)
   await consumer.writer('a')

@@ -150,7 +150,7 @@ describe('a handler in a function', () => {
     expect(await stores.progress.listDead('main', 'bad')).toMatchObject([{ seq: 1, attempts: 2, error: 'Error: no' }])
   })
 
-  it('that throws where its pool is to stop has its bells answered, and runs on nothing that follows', async () => {
+  it('that throws in a pool that stops on poison has its bells answered, and runs on no later entry', async () => {
     await rung('strict', 1, 1, 1)
     const lambda = source({
       pools: { strict: { maxAttempts: 1, onPoison: 'stop' } },
@@ -219,7 +219,7 @@ describe('a handler in a function', () => {
     expect(Math.min(...begun), 'left when an entry is begun').toBeGreaterThanOrEqual(timeoutMs)
   })
 
-  it('whose function is ended in its midst is called again with what it was at', async () => {
+  it('whose function is killed in the middle is called again with the same entry', async () => {
     await rung('a', 1, 1)
     const hangs = source({ pools: { a: {} }, onTx: () => new Promise(() => {}) })
     void hangs.once() // Lambda ends it: nobody answers
@@ -293,7 +293,7 @@ describe('a batch of bells', () => {
     expect(await isEmpty()).toBe(true)
   })
 
-  it('with one whose blob is not to be had gives back what is of its pool, in order', async () => {
+  it('with one whose blob cannot be read puts back the messages of its pool, in order', async () => {
     await rung('a', 1)
     await queue.send([{ body: new Uint8Array(800_000), group: groupOf('a', 1), dedupe: 'large' }])
     await rung('b', 1)

@@ -61,7 +61,7 @@ async function sleeping(...ms: number[]): Promise<void> {
   )
 }
 
-it('one of two that ask for the lease has it, for as long as it renews it', async () => {
+it('one of two that ask for the lease holds it, for as long as it renews it', async () => {
   const first = contender('first')
   await first.taking
   const second = contender('second')
@@ -75,7 +75,7 @@ it('one of two that ask for the lease has it, for as long as it renews it', asyn
   expect([first.seen.lostAt, second.seen.takenAt, reports]).toEqual([undefined, undefined, []])
 })
 
-it('a lease that is given back is the other one’s within a second', async () => {
+it('a released lease goes to the other sidecar within a second', async () => {
   const first = contender('first')
   const lease = (await first.taking)!
   const second = contender('second')
@@ -87,7 +87,7 @@ it('a lease that is given back is the other one’s within a second', async () =
   expect(first.seen.lostAt, 'it was given back').toBeUndefined()
 })
 
-it('a lease that is given back while it is being renewed stays given back', async () => {
+it('a lease that is released while it is being renewed stays released', async () => {
   const first = contender('first')
   const lease = (await first.taking)!
   await sleeping(RENEW_MS)
@@ -142,7 +142,7 @@ it('one that another has taken meanwhile, since its own process slept, is lost a
   )
 })
 
-it('who waits for a lease and is told to stop never has it', async () => {
+it('a sidecar that is stopped while it waits for a lease never gets it', async () => {
   const first = contender('first')
   const lease = (await first.taking)!
   const stop = new AbortController()

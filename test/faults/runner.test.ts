@@ -87,7 +87,7 @@ function falteringPools({ stores, ingress }: Ledger) {
   return { faltering, pools }
 }
 
-it('an entry whose handler cannot post since the queue is away waits for it, and is not given up', async () => {
+it('an entry whose handler cannot post because the queue is unreachable waits, and is not given up', async () => {
   await using ledger = await tempLedger()
   const { stores, ingress } = ledger
   await stores.blocks.put('a', blockOf(0, 0, 'entry'))
@@ -101,7 +101,7 @@ it('an entry whose handler cannot post since the queue is away waits for it, and
   expect(await ingress.depth()).toEqual({ waiting: 1, inFlight: 0 })
 })
 
-it('a redrive waits for a queue that is away, too', async () => {
+it('a redrive waits for an unreachable queue too', async () => {
   await using ledger = await tempLedger()
   const { stores } = ledger
   await stores.blocks.put('a', blockOf(0, 0, 'entry'))
@@ -128,7 +128,7 @@ it('a handler may be given more time than a timer can count', async () => {
   expect(await answerBell({ pool: 'a', n: 0 }, ledger, 1, later(), runner)).toEqual({ done: true })
 })
 
-it('a bell whose deletion fails is deleted at the next try, and does not hold up its pool until its visibility lapses', async () => {
+it('a bell whose deletion fails is deleted at the next try, and does not delay its pool until its visibility timeout', async () => {
   await using ledger = await tempLedger()
   await ledger.stores.blocks.put('a', blockOf(0, 0, 'entry'))
   const queue = ledger.queue('main')

@@ -79,7 +79,7 @@ it.each([
   expect(performance.now() - began, 'it has not waited until the lease ran out').toBeLessThan(30_000)
 })
 
-it('a shard whose sidecar is gone holds up its own pools only, and loses none of what they were sent', async () => {
+it('a shard without a sidecar delays only its own pools, and loses no post', async () => {
   const [gone, there] = [ofShard(1), ofShard(0)]
   await postTo(POOLS, 'before')
   await handled(POOLS, EACH)

@@ -80,7 +80,7 @@ describe('a loss of power', () => {
   /** What the last commit of this store waited for. */
   const waitedForDisk = (store: SqliteFile) => store.get<{ synchronous: number }>('PRAGMA synchronous')!.synchronous === 2
 
-  it('undoes nothing that must stay: each write of that kind waits for the disk, alone or beside others', async () => {
+  it('loses no write that must be durable: each one waits for the disk, alone or beside others', async () => {
     using temp = tempFile()
     const store = new SqliteFile(temp.file)
     const stores = sqliteStores(store)
@@ -110,7 +110,7 @@ describe('a loss of power', () => {
     store.close()
   })
 
-  it('may undo what is done again anyway, which does not wait', async () => {
+  it('may lose a write that is repeated anyway: such a write does not wait', async () => {
     using temp = tempFile()
     const store = new SqliteFile(temp.file)
     const stores = sqliteStores(store)

@@ -93,7 +93,7 @@ it('a core that reports what must never happen to it halts its pool, over restar
   await second.stop()
 })
 
-it('the posts of a halted pool are given back together, and hold up no other', async () => {
+it('the posts of a halted pool are put back together, and delay no other pool', async () => {
   await using ledger = await tempLedger()
   const { stores, ingress, cores } = ledger
   const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), 'b')
@@ -166,7 +166,7 @@ it('a pool to which nothing but old posts comes looks for the blocks of another 
   await consumer.stop()
 })
 
-it('a message that cannot be given back holds up none of those that came with it', async () => {
+it('a message that cannot be put back delays none of those that came with it', async () => {
   await using ledger = await tempLedger()
   const { stores, ingress, cores } = ledger
   const keeps = new Proxy(ingress, {

@@ -75,7 +75,7 @@ describe("the sidecar's container, as its task definition says", () => {
     expect(given).toEqual(expect.arrayContaining(named))
   })
 
-  it('holds what the sidecar is made of and its packages, and none that only who works on it needs', async () => {
+  it('contains the sidecar and its packages, and no development package', async () => {
     expect((await container.exec('ls')).split('\n')).toEqual(['node_modules', 'package.json', 'shared', 'sidecar'])
     const has = (names: string[]) => container.exec('sh', '-c', `cd node_modules && ls -d ${names.join(' ')} 2>&1 || true`)
     const there = (await has(Object.keys(manifest.dependencies))).split('\n')
@@ -107,7 +107,7 @@ describe("the sidecar's container, as its task definition says", () => {
     expect((await container.exec('ls', container.disk)).split('\n')).toEqual(['alive', 'cores'])
   })
 
-  it('has neither the seed nor what it signs with in a file, a variable or a line of its log', async () => {
+  it('has neither the seed nor a signing key in a file, a variable or its log', async () => {
     const seed = Buffer.from(await (await stackAccess({ stack: STACK })).seed())
     const { key } = await machine.call('control', 'mypool')
     const cat = ['-c', `cat /proc/1/environ $(find ${container.disk} /app/shared /app/sidecar -type f)`]
@@ -139,7 +139,7 @@ describe("the sidecar's container, as its task definition says", () => {
   })
 })
 
-it('ends when it is told to while it starts, and need not be killed', async () => {
+it('ends when it is stopped while it starts, without being killed', async () => {
   await using machine = await open({}, quick())
   const { dir, environment } = newest()
   const container = run(taskDefinition!, join(dir, 'next'), environment)

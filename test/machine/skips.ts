@@ -16,7 +16,7 @@ const SKIPPED: Partial<Record<typeof SIDE, Record<string, string>>> = {
 
 function codeIsInFunctions(): Record<string, string> {
   return {
-    'through the API is shown to the filter, too':
+    'through the API passes the filter too':
       'the filter is code of the functions, which who posts with AWS credentials does not go through',
     'that is killed while its handler runs calls it again with that entry, and its loop is posted once':
       'the handler runs in a function, which goes on when the sidecar is killed',

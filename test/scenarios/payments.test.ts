@@ -113,7 +113,7 @@ describe('a payment', () => {
     for (const name of names) expect(machine.ended(name)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
   })
 
-  it('that the filter refuses is told why, and is in no ledger', async () => {
+  it('that the filter refuses gets the reason, and is in no ledger', async () => {
     await using machine = await TestMachine.start({ callback: { filter: 'no-memo' as never }, async: { filter: 'only-data' as never } })
     expect(await machine.post('callback', { ...payment('a'), memo: 'x' })).toMatchObject({
       status: 403,
@@ -129,7 +129,7 @@ describe('a payment', () => {
     expect(await machine.call('length', 'callback')).toBe(1)
   })
 
-  it('through the API is shown to the filter, too', async () => {
+  it('through the API passes the filter too', async () => {
     await using machine = await TestMachine.start({ callback: { filter: 'no-memo' as never } })
     const post = (memo?: string) => machine.call('post', { path: 'callback', payment: { ...payment('a'), memo } })
     await expect(post('x')).rejects.toMatchObject({ code: 'FILTER_REFUSED' })

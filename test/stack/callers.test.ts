@@ -39,7 +39,7 @@ function linesOf(pool: string, list: string): string {
 }
 
 describe('overpool --stack', () => {
-  it('posts to a pool and shows what is in it, as it comes, too', async () => {
+  it('posts to a pool and shows its entries, also as they come', async () => {
     await using machine = await StackMachine.open({ mypool: {} }, {})
     await using shell = new Shell()
     const name = machine.nameOf('mypool')
@@ -216,7 +216,7 @@ describe('new Overpool({ stack })', () => {
     await expect(pool.status()).rejects.toMatchObject({ code: 'CLOSED' })
   })
 
-  it('is told when it is first used that there is no such stack, and tries again at the next call', async () => {
+  it('throws at its first call if there is no such stack, and tries again at the next one', async () => {
     const pool = new Overpool({ stack: 'NoSuchStack', region: REGION })
     for (let time = 0; time < 2; time++) await expect(pool.status()).rejects.toMatchObject({ code: 'MACHINE_NOT_FOUND' })
     await pool.close()

@@ -62,7 +62,7 @@ describe('a subscriber', () => {
     expect(await ids(bob, key)).toEqual(await ids(alice, 'mypool'))
   })
 
-  it('whose publisher dies while it catches up goes on with what it has, and has the rest when the publisher is back', {
+  it('whose publisher dies while it catches up works with the entries that it has, and gets the rest when the publisher is back', {
     timeout: 180_000,
   }, async () => {
     await using peers = await Peers.start()
@@ -147,7 +147,7 @@ describe('a subscriber', () => {
     expect(bob.seen(key)).toEqual([0, 1, 2])
   })
 
-  it('is one of ten: each gets every entry in order, those who come late too', { timeout: 180_000 }, async () => {
+  it('is one of ten: each gets every entry in order, late ones too', { timeout: 180_000 }, async () => {
     await using peers = await Peers.start()
     const alice = peers.machine()
     const subscribers = upTo(10).map(() => peers.machine().listen())
@@ -169,7 +169,9 @@ describe('a subscriber', () => {
 })
 
 describe('a loop over the wire', () => {
-  it('is ended by the machine whose own pool allows no more hops, by name, and all else goes on', { timeout: 120_000 }, async () => {
+  it('is ended by the machine whose pool allows no more hops, with that pool named, and all else goes on', {
+    timeout: 120_000,
+  }, async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine()]
     await alice.pool.create({ path: 'alice', port: false })

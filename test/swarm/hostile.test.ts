@@ -188,7 +188,7 @@ describe('an entry that says that it is its own cause', () => {
 })
 
 describe('a publisher', () => {
-  it('that takes back what it has signed is followed no further, by name and over restarts; the other publishers are', async () => {
+  it('that takes back what it has signed is no longer followed, also after restarts; the other publishers are', async () => {
     await using peers = await Peers.start()
     await using mallory = new RawPeer(peers)
     await using carol = new RawPeer(peers)
@@ -281,7 +281,7 @@ describe('a publisher', () => {
 })
 
 describe('a machine whose folder was copied and that signs another ledger', () => {
-  it('is followed no further, and is told so itself: its pool halts', async () => {
+  it('is no longer followed, and learns it itself: its pool halts', async () => {
     await using peers = await Peers.start()
     const [alice, copy, bob] = [peers.machine(), peers.machine(), peers.machine().listen()]
     await create(alice, 'mypool', 2)
@@ -370,7 +370,7 @@ describe('a pool of ours', () => {
     )
   })
 
-  it('is offered no more from unpub on, on a connection that goes on for another pool', async () => {
+  it('is not served after unpub, though the connection stays open for another pool', async () => {
     await using peers = await Peers.start()
     await using mallory = new RawPeer(peers)
     const alice = peers.machine()
@@ -395,7 +395,7 @@ describe('a pool of ours', () => {
     expect(connection.destroyed).toBe(false)
   })
 
-  it('is for the machines that `allow` names, and what it says now is what counts', async () => {
+  it('is for the machines that `allow` names, and its newest setting counts', async () => {
     await using peers = await Peers.start()
     await using bob = new RawPeer(peers)
     await using mallory = new RawPeer(peers)
@@ -518,7 +518,7 @@ describe('a machine', () => {
     expect(alice.errors).toEqual([])
   })
 
-  it('whose connections are all taken by machines that share a pool with it has room for those that it has named', {
+  it('whose connections are all taken by machines that share a pool with it has room for the machines that it names', {
     timeout: 120_000,
   }, async () => {
     await using peers = await Peers.start()

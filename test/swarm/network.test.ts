@@ -122,7 +122,7 @@ describe('a machine without a network', () => {
     await closesSoon(alice)
   })
 
-  it('whose UDP port stays taken ends soon, and says the same of an address that is not its own', { timeout: 120_000 }, async () => {
+  it('whose UDP port stays taken ends soon, and an address that is not its own fails in the same way', { timeout: 120_000 }, async () => {
     await using peers = await Peers.start()
     const { port, socket } = await takenPort()
     for (const network of [{ port }, { host: '192.0.2.1' }]) {
@@ -189,7 +189,7 @@ describe('the settings of the network', () => {
     expect([...alice.errors, ...bob.errors]).toEqual([])
   })
 
-  it('let machines go to one another by name when no more is known of them', { timeout: 180_000 }, async () => {
+  it('let machines connect by public key alone', { timeout: 180_000 }, async () => {
     // A swarm by itself gives up after some attempts: a machine that was away for longer is found all the same.
     await using peers = await Peers.start()
     await using mallory = new RawPeer(peers)

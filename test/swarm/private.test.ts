@@ -63,7 +63,7 @@ async function verified(machine: Machine, path: string) {
 }
 
 describe('an encrypted pool', () => {
-  it('is read by whoever has the whole of what `pub` gave, and held by who has the public key', { timeout: 120_000 }, async () => {
+  it('is readable with the full key that `pub` printed, and can be stored with the public key alone', { timeout: 120_000 }, async () => {
     await using peers = await Peers.start()
     await using holder = new RawPeer(peers)
     const [alice, bob, carol] = [peers.machine(), peers.machine().listen(), peers.machine().listen()]
@@ -96,7 +96,7 @@ describe('an encrypted pool', () => {
     expect(JSON.stringify(await carol.pool.status())).not.toContain(secret)
   })
 
-  it('says so to a subscriber whose key does not open it, and goes on with the right one', { timeout: 120_000 }, async () => {
+  it('tells a subscriber that its key does not open it, and goes on with the right one', { timeout: 120_000 }, async () => {
     await using peers = await Peers.start()
     const [alice, bob, carol, dave] = [peers.machine(), peers.machine().listen(), peers.machine().listen(), peers.machine().listen()]
     await alice.pool.create({ path: 'ours', port: false, encrypt: true })
@@ -119,7 +119,7 @@ describe('an encrypted pool', () => {
     await reads(dave, clear, memos(1))
   })
 
-  it('may be made of one that has entries and was never published: its hypercore is made again', { timeout: 120_000 }, async () => {
+  it('may be made from a pool that has entries and was never published: its hypercore is rebuilt', { timeout: 120_000 }, async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine().listen()]
     await alice.pool.create({ path: 'ours', port: false })

@@ -158,7 +158,7 @@ describe('a published pool', () => {
     expect(bob.seen(key)).toEqual([0, 1, 2, 3, 4])
   })
 
-  it('whose hypercore was lost is made again from the mirror, all of it, though its subscribers are connected at once', async () => {
+  it('whose hypercore was lost is rebuilt whole from the mirror, though its subscribers are connected at once', async () => {
     await using peers = await Peers.start()
     const bob = peers.machine().listen()
     await bob.pool.create({ path: 'bobs', port: false })
@@ -236,7 +236,7 @@ describe('a published pool', () => {
     expect((await alice.pool.tail({ path: 'mypool' })).map(({ seq }) => seq)).toEqual([0, 1, 2, 3, 4, 5])
   })
 
-  it('goes to subscribers no more after unpub, and again after pub', async () => {
+  it('stops reaching subscribers after unpub, and reaches them again after pub', async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine().listen()]
     await alice.pool.create({ path: 'mypool', port: false })
@@ -294,7 +294,7 @@ describe('a published pool', () => {
 })
 
 describe('the network', () => {
-  it('says when a pool is announced, and how it stands', async () => {
+  it('reports when a pool is announced, and its state', async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine().listen()]
     await alice.pool.create({ path: 'mypool', port: false })
