@@ -10,7 +10,7 @@ const HEADERS_TIMEOUT_MS = 10_000
 const REQUEST_TIMEOUT_MS = 60_000
 const KEEP_ALIVE_MS = 65_000
 /** A connection without traffic in either direction is closed after this time, ms, even if the client has not read its answer. */
-const STILL_MS = 70_000
+const IDLE_TIMEOUT_MS = 70_000
 const MAX_HEADERS = 100
 /** The answer to a request that the door cannot make sense of. */
 const UNREADABLE: DoorAnswer = {
@@ -42,7 +42,7 @@ export async function listen(door: LocalDoor, port: number, host: string): Promi
     connectionsCheckingInterval: 2_000,
     maxHeaderSize: 16 * 1024,
   })
-  server.timeout = STILL_MS
+  server.timeout = IDLE_TIMEOUT_MS
   server.maxHeadersCount = MAX_HEADERS
   boundConnections(server)
   server.on('request', (incoming, outgoing) => {

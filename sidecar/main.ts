@@ -82,7 +82,7 @@ let sidecar: Sidecar | undefined
 const heart = beat(join(disk, 'alive'), systemClock, () => {
   const moves = sidecar?.moves ?? true // while it waits for the lease it counts as moving
   const mb = Math.round(process.memoryUsage.rss() / 1e6)
-  return { moves, say: () => log.info('alive', { kind: 'alive', working: sidecar !== undefined, blocks, entries, mb }) }
+  return { moves, report: () => log.info('alive', { kind: 'alive', working: sidecar !== undefined, blocks, entries, mb }) }
 })
 
 const seed = await readSecretSeed(clients, env.SEED_ARN) // before the lease: a task that cannot work leaves it to the one that does

@@ -1,7 +1,7 @@
 import type { Pools, TxEvent } from 'overpool-cloud'
 
 /**
- * Called with every entry of the pool, in order, once each. If it throws, it is called again with the same entry.
+ * Called with every entry of the pool, in order, normally once each. If it throws, or the machine dies, it is called again with the same entry.
  * Save this file while the machine runs: the next entry is handled by the new code.
  */
 export async function onTx(e: TxEvent, pool: Pools) {

@@ -85,7 +85,7 @@ async function runFilter(filter: Filter, payment: FilterPayment): Promise<void> 
   try {
     verdict = await verdictOf(filter, payment)
   } catch (reason) {
-    if (isOfMachines(reason)) throw silent(reason)
+    if (isServiceFailure(reason)) throw silent(reason)
     throw refused(reasonText(reason), reason)
   }
   if (verdict === false) throw refused('this pool does not take such a payment')
@@ -93,7 +93,7 @@ async function runFilter(filter: Filter, payment: FilterPayment): Promise<void> 
 }
 
 /** Whether a service that the filter calls has failed. That says nothing about the payment: it must not become a final refusal, nor show the wallet our services. */
-function isOfMachines(reason: unknown): boolean {
+function isServiceFailure(reason: unknown): boolean {
   if (reason instanceof OverpoolError) return reason.retryable || reason.code === 'ACCESS_DENIED'
   const errors = reason instanceof Error ? [reason, reason.cause] : [] // `fetch` puts the failure into its cause
   return errors.some((error) => error instanceof AggregateError || (error instanceof Error && ('$metadata' in error || 'syscall' in error)))

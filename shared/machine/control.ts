@@ -135,9 +135,9 @@ export class MachineControl {
   }
 
   /** A pool of ours, or BAD_ARGUMENT with this sentence. */
-  async #ownPool(path: unknown, elseSay: string): Promise<PoolControl> {
+  async #ownPool(path: unknown, refusal: string): Promise<PoolControl> {
     const pool = await findPool(this.#deps.stores.control, path)
-    if (pool.kind === 'peer') throw new OverpoolError('BAD_ARGUMENT', elseSay)
+    if (pool.kind === 'peer') throw new OverpoolError('BAD_ARGUMENT', refusal)
     return pool
   }
 

@@ -148,10 +148,11 @@ declare module 'hyperdht' {
 
 declare module 'hyperdht/testnet.js' {
   import type DHT from 'hyperdht'
+  import type { DhtOptions } from 'hyperdht'
   /** a DHT of `size` nodes on loopback */
   export default function createTestnet(size: number): Promise<{
     bootstrap: { host: string; port: number }[]
-    createNode(): DHT
+    createNode(options?: DhtOptions): DHT
     destroy(): Promise<void>
   }>
 }
@@ -199,14 +200,4 @@ declare module 'hyperswarm' {
     leavePeer(publicKey: Uint8Array): void
     destroy(options?: { force?: boolean }): Promise<void>
   }
-}
-
-declare module 'hyperdht/testnet.js' {
-  import type DHT from 'hyperdht'
-  import type { DhtOptions } from 'hyperdht'
-  export default function createTestnet(size: number): Promise<{
-    bootstrap: { host: string; port: number }[]
-    createNode(options?: DhtOptions): DHT
-    destroy(): Promise<void>
-  }>
 }

@@ -264,9 +264,9 @@ export class Subscription implements CoreState {
     }
     const blocks = checked.map(({ block }) => block)
     await this.#effects.keepUp(() => this.#stopping || this.#halted !== undefined)
-    const stand = await this.#untilDone('put', () => stores.blocks.putAll(this.key, blocks))
+    const stored = await this.#untilDone('put', () => stores.blocks.putAll(this.key, blocks))
     for (const [i, { block, entries, problem }] of checked.entries()) {
-      if (Buffer.compare(stand[i]!.bytes, block.bytes) !== 0)
+      if (Buffer.compare(stored[i]!.bytes, block.bytes) !== 0)
         throw new OverpoolError('POOL_HALTED', `block ${block.n} is not the one that the mirror holds`)
       this.#length = block.n + 1
       if (problem !== undefined) this.#passOver(block.n, problem)

@@ -21,10 +21,10 @@ const MAX_BYTES_IN_HAND = 16 * 1024 * 1024
 /** At most this many messages wait for a pool that is being opened; more are given back for this time, ms. */
 const MAX_WAITING = 512
 const WAIT_MS = 1_000
-/** A message that cannot be handled now is given back for this time, ms. */
+/** A message that cannot be handled now is put back for this time, ms. */
 const SET_ASIDE_MS = 60_000
 /** A loop with work that makes no progress for this time is stuck, ms: longer than a long poll and its retries. */
-const STILL_MS = 90_000
+const STUCK_MS = 90_000
 /** The writer of another shard's pool is closed after this time without posts, ms. */
 const GUEST_MS = 10_000
 
@@ -86,7 +86,7 @@ export class IngressConsumer {
 
   /** Whether receiving and all writers make progress. */
   get moves(): boolean {
-    const since = this.#options.clock.now() - STILL_MS
+    const since = this.#options.clock.now() - STUCK_MS
     return this.#received > since && [...this.#open.values()].every(({ writer }) => writer.movedAt > since)
   }
 
