@@ -166,22 +166,25 @@ describe('a peer’s block', () => {
 })
 
 describe('the runner', () => {
+  const OPTIONS = {
+    handler: 'main',
+    clock: systemClock,
+    maxAttempts: 1,
+    onPoison: 'skip',
+    timeoutMs: 10_000,
+    retryMs: 1,
+    retryMostMs: 1,
+  } as const
   const run = async (functions: Parameters<typeof answerBell>[4]['functions'], entries: Uint8Array[], carried: boolean) => {
     await using ledger = await tempLedger()
     const block = encodeBlock(0, 0, entries)
     await ledger.stores.blocks.put('a', block)
     const reports: RunnerReport[] = []
     const answer = await answerBell({ pool: 'a', n: 0, ...(carried && { block }) }, { key: ledger.key }, 1, Date.now() + 60_000, {
-      handler: 'main',
+      ...OPTIONS,
       stores: ledger.stores,
-      clock: systemClock,
       report: (report) => reports.push(report),
       functions,
-      maxAttempts: 1,
-      onPoison: 'skip',
-      timeoutMs: 10_000,
-      retryMs: 1,
-      retryMostMs: 1,
     })
     return { answer, reports, cursor: await ledger.stores.progress.readCursor('main', 'a') }
   }
@@ -222,6 +225,27 @@ describe('the runner', () => {
     const { reports, cursor } = await run({ status: fails }, entries, true)
     expect(reports.filter(({ kind }) => kind === 'given-up')).toMatchObject([{ seq: 2 }])
     expect(cursor).toMatchObject({ seq: 5 })
+  })
+
+  it('keeps the dead letters that it cannot run at a redrive, as they were, and retries the others', async () => {
+    await using ledger = await tempLedger()
+    const { blocks, progress } = ledger.stores
+    await blocks.put('a', encodeBlock(0, 0, entries))
+    const letters = [0, 1, 2].map((seq) => ({ seq, block: 0, error: 'no', attempts: 1, at: 1 }))
+    for (const letter of letters) await progress.putDead('main', 'a', letter)
+    await progress.writeCursor('main', 'a', { seq: 5, block: 1, attempts: 0 })
+    await progress.askRedrive('main', 'a', 2)
+    const seen: number[] = []
+    // The letters are of an unknown kind, a transaction, and a status, for which this handler has no function. The bell comes for the second time.
+    const answer = await answerBell({ pool: 'a', n: 0 }, { key: ledger.key }, 2, Date.now() + 60_000, {
+      ...OPTIONS,
+      stores: ledger.stores,
+      report: () => {},
+      functions: { tx: ({ seq }) => seen.push(seq) },
+    })
+    expect([answer, seen]).toEqual([{ done: true }, [1]])
+    expect(await progress.listDead('main', 'a')).toEqual([letters[0], letters[2]])
+    expect((await progress.readCursor('main', 'a')).redrive).toBeUndefined()
   })
 })
 

@@ -135,9 +135,9 @@ class BellRun {
 
   /** An entry is passed over if its kind is unknown, or if the handler has no function for it. */
   #passesOver(seq: number, entry: Entry): boolean {
-    const { handler, functions, report } = this.#options
+    const { handler, report } = this.#options
     if (entry.kind === 'unknown') report({ kind: 'unknown-kind', handler, pool: this.#pool.path, seq, named: entry.named })
-    return entry.kind === 'unknown' || entry.kind === 'commit' || functions[entry.kind] === undefined
+    return !isRunnable(entry, this.#options)
   }
 
   /** Whether to begin no further entry. At least one entry runs at the first receive, however late it is. */
@@ -202,6 +202,11 @@ function laterOf(cursor: Cursor, begins: PoolControl['begins']): Cursor {
   return { ...cursor, seq: Math.max(cursor.seq, begins.seq - 1), block: Math.max(cursor.block, begins.block) }
 }
 
+/** Whether the kind is known and the handler has a function for it. */
+function isRunnable(entry: Entry, { functions }: RunnerOptions): boolean {
+  return entry.kind !== 'unknown' && entry.kind !== 'commit' && functions[entry.kind] !== undefined
+}
+
 /**
  * Retries the dead letters, each once since the redrive was asked for at `asked`. Those that work now are deleted.
  * @returns if not all could be run: after how many ms to go on with the rest
@@ -217,11 +222,11 @@ async function rerunDead(
   const letters = (await stores.progress.listDead(handler, pool.path)).filter(({ at }) => at < asked)
   for (const [i, letter] of letters.entries()) {
     if (stopping?.aborted || (i > 0 && clock.now() >= deadline - MARGIN_MS)) return 0
-    const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), asked) }
-    if (receives > 1) await stores.progress.putDead(handler, pool.path, tried) // counted before it is run: the process may have died in it
     const block = await stores.blocks.find(pool.path, letter.seq)
     const entry = block && entryAt(block, letter.seq - block.first)
-    if (!entry || entry.kind === 'unknown' || entry.kind === 'commit') continue // not for this version: the letter stays
+    if (!entry || !isRunnable(entry, options)) continue // this version, or this handler, cannot run it: the letter stays
+    const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), asked) }
+    if (receives > 1) await stores.progress.putDead(handler, pool.path, tried) // counted before it is run: the process may have died in it
     const error = await run(pool, letter.seq, entry, options)
     if (error === undefined) await stores.progress.deleteDead(handler, pool.path, letter.seq)
     else if (isAway(error.thrown)) {
@@ -258,7 +263,7 @@ function readable(block: Block, pool: string, { handler, report }: RunnerOptions
   }
 }
 
-/** Calls the handler. @returns what it threw, if it failed */
+/** Calls the handler's function for the entry's kind. @returns what it threw, if it failed */
 async function run(
   pool: { path: string; key: string },
   seq: number,
@@ -269,8 +274,7 @@ async function run(
   const context: HandlerContext = { handler, cause: { key: pool.key, seq }, hops: entry.hops, ordinal: 0, posts: [], ended: false }
   try {
     const event = eventOf(pool, seq, entry)
-    const call = functions[event.kind as HandledKind] as ((event: LedgerEvent) => unknown) | undefined
-    if (!call) return undefined
+    const call = functions[event.kind as HandledKind] as (event: LedgerEvent) => unknown
     const returned = handlerContext.run(context, call, event)
     if (!isThenable(returned) && !context.posts.length) return undefined
     const result = finished(returned, context)

@@ -115,10 +115,6 @@ export function encodeAnyEntry(entry: Entry): Uint8Array {
   return encode(map)
 }
 
-function _encodeFields(fields: PaymentFields): Uint8Array {
-  return Object.keys(fields).length ? encode(toStorable(fields)) : EMPTY_MAP
-}
-
 const EMPTY_MAP = Uint8Array.of(0xa0)
 
 function encodePayment(fields: PaymentFields): Uint8Array {
