@@ -1,10 +1,10 @@
 import { defineConfig } from 'vitest/config'
 
 const stack = process.env.OVERPOOL_STACK_SIDE
-/** The image of the sidecar, or what this machine lacks to make one (test/image/run.ts). */
+/** The sidecar's image, or the reason why this machine cannot build one (test/image/run.ts). */
 const image = process.env.OVERPOOL_IMAGE ?? process.env.OVERPOOL_IMAGE_LACKS
 
-// The scenarios run once on each side of the ports; the rest of the tests say for themselves what they run on.
+// The scenarios run once on SQLite and once on AWS; each of the other tests says itself what it runs on.
 const scenarios = (side: string, ms = 60_000, include = ['test/scenarios/*.test.ts']) => ({
   test: {
     name: `scenarios on ${side}`,
@@ -16,7 +16,7 @@ const scenarios = (side: string, ms = 60_000, include = ['test/scenarios/*.test.
   },
 })
 
-/** A file to which the outcome is written as JSON, besides what is printed. */
+/** A file that also gets the results, as JSON. */
 const results = process.env.OVERPOOL_RESULTS
 
 const json = (outputFile: string): ['json', { outputFile: string }] => ['json', { outputFile }]
@@ -24,7 +24,7 @@ const json = (outputFile: string): ['json', { outputFile: string }] => ['json', 
 export default defineConfig({
   test: {
     reporters: ['default', './test/machine/tally.ts', ...(results ? [json(results)] : [])],
-    // A stack is one machine: its scenarios take turns (test/stack/run.ts).
+    // A stack is one machine: its test files run one after the other (test/stack/run.ts).
     ...(stack === undefined ? {} : { fileParallelism: false }),
     projects: projects(),
   },

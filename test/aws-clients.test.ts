@@ -3,8 +3,8 @@ import { SQSClient } from '@aws-sdk/client-sqs'
 import { describe, expect, it, vi } from 'vitest'
 import { AwsClients } from '../shared/aws/clients.ts'
 
-describe('the clients of AWS', () => {
-  it('are one for each service, which tries once and is traced once', async () => {
+describe('the AWS clients', () => {
+  it('are one per service; each tries a request once and is traced once', async () => {
     const traced: unknown[] = []
     const clients = new AwsClients({
       region: 'eu-west-1',

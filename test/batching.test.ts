@@ -45,7 +45,7 @@ describe('the writer of a pool', () => {
     rmSync(dir, { recursive: true })
   })
 
-  /** Hands the writer so many posts at one moment. */
+  /** Gives the writer `count` posts at once. */
   async function post(count: number, transaction = sampleTransaction('the same, but for the memo')): Promise<void> {
     const pool = { path: 'p', ...checkSettings({}, '') }
     const { ingress } = ledger
@@ -61,14 +61,14 @@ describe('the writer of a pool', () => {
       (now) => now.length >= expected.length,
     ).then((now) => expect(now).toEqual(expected))
 
-  it('puts a single post at once, and the next one too', async () => {
+  it('puts a single post at once, and the next single post too', async () => {
     await post(1)
     await put([1])
     await post(1)
     await put([1, 1])
   })
 
-  it('gathers what comes within 20 ms of a busy block, and puts it as one', async () => {
+  it('collects the posts of the 20 ms after a block of many, and puts them as one block', async () => {
     await post(20)
     await put([20])
     for (let i = 1; i <= 6; i++) {
@@ -84,7 +84,7 @@ describe('the writer of a pool', () => {
     await put([20, 6])
   })
 
-  it('waits no longer than until the block is full', async () => {
+  it('stops waiting when the block has all the entries that it may have', async () => {
     await post(20)
     await put([20])
     await post(255)
@@ -97,14 +97,14 @@ describe('the writer of a pool', () => {
     await put([20, 256])
   })
 
-  it('waits no longer than until the block has its bytes', async () => {
+  it('stops waiting when the block has all the bytes that it may have', async () => {
     await post(20)
     await put([20])
     await post(5, largePayment(70_000).transaction)
     await put([20, 3])
   })
 
-  it('puts a full block at once, however busy it is', async () => {
+  it('puts a full block at once, even when it is busy', async () => {
     await post(256)
     await put([256])
     await post(256)

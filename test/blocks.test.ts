@@ -29,7 +29,7 @@ const hexes = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buf
 const ids = hexes as fc.Arbitrary<EntryId>
 const byteses = fc.uint8Array({ maxLength: 300 })
 const text = fc.string({ unit: 'grapheme', maxLength: 300 })
-const json = fc.json().map((value): unknown => JSON.parse(value)) // by way of text, where -0 is 0
+const json = fc.json().map((value): unknown => JSON.parse(value)) // JSON text has no -0
 const payments: fc.Arbitrary<PaymentFields> = fc.record(
   { merchantData: fc.oneof(text, json), refundTo: text, memo: text },
   { requiredKeys: [] },
@@ -38,7 +38,7 @@ const entries: fc.Arbitrary<TxEntry> = fc.record(
   {
     kind: fc.constant('tx'),
     id: ids,
-    at: fc.maxSafeNat().map((ms) => ms % 8.64e15), // the longest time that a Date holds
+    at: fc.maxSafeNat().map((ms) => ms % 8.64e15), // the latest time that a Date can hold
     tx: byteses,
     payment: payments,
     source: fc.constantFrom('http', 'api', 'handler'),
@@ -61,7 +61,7 @@ const bells: fc.Arbitrary<Bell> = fc
   .map(({ pool, n, inside }) => ({ pool, n, ...(inside && { block: { n, ...inside } }) }))
 
 describe('an entry', () => {
-  it('comes back as it was, with the keys of a later version', () => {
+  it('is decoded to what was encoded, also with the keys of a later version', () => {
     fc.assert(
       fc.property(entries, (entry) => {
         expect(decodeEntry(encodeEntry(entry))).toEqual(entry)
@@ -69,7 +69,7 @@ describe('an entry', () => {
     )
   })
 
-  it('has the same bytes by either encoder', () => {
+  it('gets the same bytes from both encoders', () => {
     fc.assert(
       fc.property(entries, fc.boolean(), ({ unknown, ...plain }, isPlain) => {
         const entry = isPlain || !unknown ? plain : { ...plain, unknown }
@@ -87,7 +87,7 @@ describe('an entry', () => {
     }
   })
 
-  it('is encoded again to the same bytes', () => {
+  it('is encoded to the same bytes after it was decoded', () => {
     fc.assert(
       fc.property(entries, (entry) => {
         const bytes = encodeEntry(entry)
@@ -97,7 +97,7 @@ describe('an entry', () => {
     )
   })
 
-  it('says nothing of a cause, hops or payment fields that it does not have', () => {
+  it('omits the cause, hops and payment fields that it does not have', () => {
     expect(Object.keys(decode(encodeEntry(ENTRY)) as object).sort()).toEqual(['at', 'id', 'payment', 'source', 'tx'])
     expect(decodeEntry(encodeEntry(ENTRY))).toStrictEqual(ENTRY)
   })
@@ -117,7 +117,7 @@ describe('an entry', () => {
     expect(({} as Record<string, unknown>).polluted).toBeUndefined()
   })
 
-  it('can be read again whatever JSON a wallet sends', () => {
+  it('can be decoded, whatever JSON the wallet sent', () => {
     fc.assert(
       fc.property(fc.jsonValue({ stringUnit: 'binary' }), fc.array(fc.integer({ min: 0xd800, max: 0xdfff })), (merchantData, halves) => {
         const memo = String.fromCharCode(...halves)
@@ -140,7 +140,7 @@ describe('an entry', () => {
 })
 
 describe('a block', () => {
-  it('comes back as it was', () => {
+  it('is decoded to what was encoded', () => {
     fc.assert(
       fc.property(fc.nat(), fc.nat(), fc.array(entries, { minLength: 1, maxLength: 30 }), (n, first, list) => {
         const block = encodeBlock(n, first, list.map(encodeEntry))
@@ -150,17 +150,20 @@ describe('a block', () => {
     )
   })
 
-  it.each([1, 2, 23, 24, 25, 255, 256, 257, 1_000])('of %i entries is put together as the canonical encoding of the whole', (count) => {
-    const list = Array.from({ length: count }, (_, i) => ({ ...ENTRY, at: i * 12_345_678, hops: i % 3 }))
-    for (const first of [0, 23, 24, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, MAX_SEQ - count]) {
-      const { bytes } = encodeBlock(0, first, list.map(encodeEntry))
-      const whole = encode({ v: 1, first, entries: list.map((entry) => decode(encodeEntry(entry))) })
-      expect(Buffer.compare(bytes, whole)).toBe(0)
-      expect(decodeBlock(bytes)).toMatchObject({ first, entries: { length: count } })
-    }
-  })
+  it.each([1, 2, 23, 24, 25, 255, 256, 257, 1_000])(
+    'of %i entries, assembled from their bytes, equals the canonical encoding of the whole',
+    (count) => {
+      const list = Array.from({ length: count }, (_, i) => ({ ...ENTRY, at: i * 12_345_678, hops: i % 3 }))
+      for (const first of [0, 23, 24, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, MAX_SEQ - count]) {
+        const { bytes } = encodeBlock(0, first, list.map(encodeEntry))
+        const whole = encode({ v: 1, first, entries: list.map((entry) => decode(encodeEntry(entry))) })
+        expect(Buffer.compare(bytes, whole)).toBe(0)
+        expect(decodeBlock(bytes)).toMatchObject({ first, entries: { length: count } })
+      }
+    },
+  )
 
-  it('of any entries is put together as the canonical encoding of the whole', () => {
+  it('of any entries, assembled from their bytes, equals the canonical encoding of the whole', () => {
     fc.assert(
       fc.property(fc.maxSafeNat(), fc.array(entries, { minLength: 1, maxLength: 30 }), (first, list) => {
         const parts = list.map(encodeEntry)
@@ -175,7 +178,7 @@ describe('a block', () => {
     expect(decodeBlock(encode({ ...BLOCK, root: 'later' })).entries).toEqual([ENTRY])
   })
 
-  it('is refused at every proper prefix, and with anything appended', () => {
+  it('is refused when it is cut off anywhere, and with anything appended', () => {
     const { bytes } = encodeBlock(0, 0, [encodeEntry({ ...ENTRY, payment: { memo: 'a coffee' } }), encodeEntry(ENTRY)])
     for (let length = 0; length < bytes.length; length++) expect(codeOf(() => decodeBlock(bytes.subarray(0, length)))).toBe('BAD_BLOCK')
     for (let byte = 0; byte < 256; byte++) expect(codeOf(() => decodeBlock(Buffer.concat([bytes, Uint8Array.of(byte)])))).toBe('BAD_BLOCK')
@@ -201,7 +204,7 @@ describe('a block', () => {
     expect(codeOf(() => decodeBlock(encode(value)))).toBe('BAD_BLOCK')
   })
 
-  it.each(malformedEntries())('refuses by itself %s', (_, value) => {
+  it.each(malformedEntries())('refuses, outside of a block, %s', (_, value) => {
     expect(codeOf(() => decodeEntry(encode(value)))).toBe('BAD_BLOCK')
   })
 
@@ -230,7 +233,7 @@ describe('a block', () => {
 describe('one entry of a block', () => {
   const two = { count: 2, bytes: encodeBlock(0, 0, [encodeEntry({ ...ENTRY, payment: { memo: 'a coffee' } }), encodeEntry(ENTRY)]).bytes }
 
-  it('is the same as when the whole block is decoded, at every place', () => {
+  it('is the same as in the decoded block, at every place', () => {
     fc.assert(
       fc.property(fc.nat(), fc.array(entries, { minLength: 1, maxLength: 30 }), (first, list) => {
         const block = encodeBlock(0, first, list.map(encodeEntry))
@@ -254,7 +257,7 @@ describe('one entry of a block', () => {
     expect(entryAt({ count: 1, bytes: encode({ ...BLOCK, afterwards: 'entries' }) }, 0)).toEqual(ENTRY)
   })
 
-  it('is refused of every proper prefix of the block, and with anything appended, wherever it lies', () => {
+  it('is refused, wherever it lies, when the block is cut off anywhere, and with anything appended', () => {
     const { count, bytes } = two
     for (const i of [0, 1, 2]) {
       for (let length = 0; length < bytes.length; length++)
@@ -264,7 +267,7 @@ describe('one entry of a block', () => {
     }
   })
 
-  it.each(malformedEntries())('is refused if it is %s', (_, entry) => {
+  it.each(malformedEntries())('is refused: %s', (_, entry) => {
     expect(codeOf(() => entryAt({ count: 2, bytes: encode({ ...BLOCK, entries: [MAP, entry] }) }, 1))).toBe('BAD_BLOCK')
   })
 
@@ -274,24 +277,24 @@ describe('one entry of a block', () => {
     ['a map of 2^32 keys that are not there', 'baffffffff'],
     ['bytes of 4 GB that are not there', 'a167656e7472696573815affffffff'],
     ['text of 2^64 - 1 bytes that is not there', 'a167656e7472696573817bffffffffffffffff'],
-    ['lists in lists that promise more than there is', `a167656e7472696573${'98ff'.repeat(100)}`],
+    ['nested lists whose declared lengths exceed the bytes', `a167656e7472696573${'98ff'.repeat(100)}`],
     ['a list without a declared length', 'a167656e74726965739fff'],
     ['a tag', 'a167656e747269657381c100'],
     ['no entries', 'a1617601'],
     ['a number in place of the entries', 'a167656e747269657301'],
-    ['no map', '81a0'],
+    ['a list in place of the map', '81a0'],
     ['nothing', ''],
   ])('is refused in %s', (_, hex) => {
     expect(codeOf(() => entryAt({ count: 1, bytes: Buffer.from(hex, 'hex') }, 0))).toBe('BAD_BLOCK')
   })
 
-  it('is none of a block that was passed over', () => {
+  it('does not exist in a block that was passed over', () => {
     expect(entryAt({ count: 0, bytes: Uint8Array.of(1, 2, 3) }, 0)).toBeUndefined()
   })
 })
 
 describe('an ingress message', () => {
-  it('comes back as it was', () => {
+  it('is decoded to what was encoded', () => {
     fc.assert(
       fc.property(ingressMessages, (message) => {
         expect(decodeIngress(encodeIngress(message))).toEqual(message)
@@ -312,14 +315,14 @@ describe('an ingress message', () => {
     expect(codeOf(() => decodeIngress(encode(value)))).toBe('BAD_MESSAGE')
   })
 
-  it('is refused at every proper prefix', () => {
+  it('is refused when it is cut off anywhere', () => {
     const bytes = encodeIngress({ pool: 'mypool', id: ENTRY.id, txid: ENTRY.id, named: false, entry: encodeEntry(ENTRY) })
     for (let length = 0; length < bytes.length; length++) expect(codeOf(() => decodeIngress(bytes.subarray(0, length)))).toBe('BAD_MESSAGE')
   })
 })
 
 describe('a bell', () => {
-  it('comes back as it was', () => {
+  it('is decoded to what was encoded', () => {
     fc.assert(
       fc.property(bells, (bell) => {
         expect(decodeBell(encodeBell(bell))).toEqual(bell)
@@ -337,7 +340,7 @@ describe('a bell', () => {
     expect(codeOf(() => decodeBell(encode(value)))).toBe('BAD_MESSAGE')
   })
 
-  it('rings without its block when that is incomplete', () => {
+  it('is decoded without its block when the block is incomplete', () => {
     const whole = { pool: 'mypool', n: 3, first: 7, count: 1, bytes: HASH }
     expect(decodeBell(encode(whole))).toEqual({ pool: 'mypool', n: 3, block: { n: 3, first: 7, count: 1, bytes: HASH } })
     for (const key of ['first', 'count', 'bytes']) expect(decodeBell(encode(without(whole, key)))).toEqual({ pool: 'mypool', n: 3 })
@@ -387,7 +390,7 @@ function circle(): unknown[] {
   return list
 }
 
-/** The code of the OverpoolError that `act` throws; anything else that it throws is a failure of the test. */
+/** The code of the OverpoolError that `act` throws; any other error fails the test. */
 function codeOf(act: () => unknown): string {
   try {
     act()

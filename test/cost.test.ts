@@ -4,12 +4,12 @@ import { TestMachine, until } from './machine/machine.ts'
 
 const PAYMENTS = 1_000
 const WALLETS = 32
-/** A payment to one with a change output has as many bytes: what the bench and the docs reckon with. */
+/** The size of a payment to one output with a change output; the bench and the docs use the same size. */
 const TRANSACTION_BYTES = 226
-/** And an entry besides: its id, time and so on. */
+/** What an entry adds to its transaction: id, time and so on. */
 const ENTRY_BYTES = 100
 
-it(`asks no more of AWS for ${PAYMENTS} payments than it has to`, { timeout: 240_000 }, async () => {
+it(`sends no more requests to AWS for ${PAYMENTS} payments than it needs`, { timeout: 240_000 }, async () => {
   await using machine = await TestMachine.start({ mypool: {} }, { side: 'aws' })
   const bill = new Bill()
   machine.emulators.proxy.listen = (call) => bill.add(call)
@@ -28,23 +28,23 @@ it(`asks no more of AWS for ${PAYMENTS} payments than it has to`, { timeout: 240
   const { blocks, entries, problems } = await machine.verify('mypool')
   console.log(`${entries} payments in ${blocks} blocks\n\n${bill.table(PAYMENTS)}`)
   expect({ entries, problems }).toEqual({ entries: PAYMENTS, problems: 0 })
-  expect(blocks, 'ten or more in a block, under load').toBeLessThanOrEqual(PAYMENTS / 10)
+  expect(blocks, 'under load a block has ten entries or more').toBeLessThanOrEqual(PAYMENTS / 10)
 
   const most = Object.entries(mostFor(PAYMENTS, blocks)).map(([what, ceiling]) => ({ what, ceiling, billed: bill.line(what) }))
   for (const { what, ceiling, billed } of most) expect(billed.units, `${what}, at most ${ceiling}`).toBeLessThanOrEqual(ceiling)
   expect(
     bill.names().filter((name) => !most.some(({ what }) => what === name)),
-    'nothing else is asked for',
+    'there are no other requests',
   ).toEqual([])
   expect(bill.perMillion(PAYMENTS)).toBeLessThan(2)
 })
 
-/** Of what depends on time and not on payments: a wait that ends in vain, a look for a lost bell. */
+/** Requests that depend on time and not on payments: a receive that gets nothing, a look for a lost bell. */
 const FEW = 10
-/** A batch that is tried again on a busy machine. */
+/** Requests that a busy machine repeats. */
 const AGAIN = 25
 
-/** Each payment has a message, a look-up of its id and a receipt of its own. The rest is once a block, or goes by tens. */
+/** The most units of each request. Each payment needs one message, one look-up of its id and one receipt. The rest is once a block, or in batches of ten. */
 function mostFor(payments: number, blocks: number): Record<string, number> {
   return {
     'SendMessageBatch ingress': payments + AGAIN,
@@ -53,19 +53,19 @@ function mostFor(payments: number, blocks: number): Record<string, number> {
     'BatchGetItem receipt': payments + AGAIN,
     'BatchWriteItem receipt': payments + AGAIN,
     'PutItem block': (payments * (TRANSACTION_BYTES + ENTRY_BYTES)) / 1024 + 2 * blocks,
-    'PUT blocks': blocks, // those over 16 KiB
-    'Query block': FEW, // for blocks of another writer; handlers read them in their bells
+    'PUT blocks': blocks, // the blocks over 16 KiB
+    'Query block': FEW, // the writer looks for blocks of another writer; handlers get theirs in their bells
     'SendMessageBatch tx-main.fifo': blocks + FEW,
     'ReceiveMessage tx-main.fifo': blocks + FEW,
     'DeleteMessageBatch tx-main.fifo': blocks + FEW,
     'GetItem cursor': blocks + FEW,
     'UpdateItem cursor': blocks + FEW,
     'UpdateItem control': 60, // once a second at most
-    'Query control': 2 * FEW, // once a second: what callers want of the network
+    'Query control': 2 * FEW, // once a second: the desired state of the network
   }
 }
 
-/** No inputs, one output, whose script holds the number. */
+/** A transaction without inputs and with one output, whose script holds the number. */
 function transactionNumber(number: number): string {
   const script = Buffer.alloc(TRANSACTION_BYTES - 19, 0x6a)
   script.writeUInt32LE(number)

@@ -3,7 +3,7 @@ import crypto from 'hypercore-crypto'
 import { expect, it } from 'vitest'
 import { discoveryKeyOf } from '../shared/ledger/discovery-key.ts'
 
-it('a pool is looked for under the discovery key that hypercore makes of its key', () => {
+it("a pool's discovery key is the one that hypercore derives from its key", () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), (bytes) => {
       const key = Buffer.from(bytes)

@@ -9,16 +9,16 @@ import type { EntryId, TxEntry } from '../shared/ledger/kinds.ts'
 import { decodeBell, decodeIngress, encodeBell, encodeIngress } from '../shared/ledger/messages.ts'
 import { parseTransaction, type ScannedTransaction, scanTransaction, transactionFromHex } from '../shared/transaction/index.ts'
 
-// Everything that reads bytes from outside, on mutations of honest ones. OVERPOOL_FUZZ_SECONDS and OVERPOOL_FUZZ_COUNT (inputs, however long
-// they take) are for all targets together. Input k of a run is made from the seed + k alone, so a failure names the seed that begins with it.
+// Every reader of bytes from outside gets mutations of valid bytes. OVERPOOL_FUZZ_SECONDS and OVERPOOL_FUZZ_COUNT (inputs, however long
+// they take) are for all targets together. Input k of a run depends on seed + k alone, so a failure names the seed of a run that begins with that input.
 
 const SECONDS = Number(process.env.OVERPOOL_FUZZ_SECONDS || 3)
 const COUNT = Number(process.env.OVERPOOL_FUZZ_COUNT || 0)
 const SEED = Number(process.env.OVERPOOL_SEED || randomInt(2 ** 31))
 
-/** No input may hold up everybody else for longer. */
+/** The longest time that one input may take. */
 const MAX_MS = 50
-/** A busy machine may stall any of them, not the same one so many times. */
+/** An input fails when it takes too long this many times in a row: a busy machine may stall once, but not at the same input each time. */
 const TRIES = 4
 const MAX_BYTES = 64 * 1024
 
@@ -81,17 +81,17 @@ describe('bytes from outside', () => {
         throw new Error(`${target.name}, run again with OVERPOOL_SEED=${SEED + k}, on ${bytes.toString('hex')}`, { cause })
       }
       if (performance.now() > pause) {
-        await setImmediate() // the test runner wants to hear of us now and then
+        await setImmediate() // the test runner needs a turn of the event loop now and then
         pause = performance.now() + 100
       }
     }
-    // Both happen to one input in ten at least: a fuzzer that only ever meets one of them tests nothing.
+    // At least one input in ten is accepted and one in ten refused. A fuzzer that only meets one of the two tests nothing.
     expect(seen.accepted, `seed ${SEED}`).toBeGreaterThan(0)
     expect(seen.refused, `seed ${SEED}`).toBeGreaterThan(0)
   })
 })
 
-/** Reads the bytes, which must be accepted or refused with the right code, and soon. */
+/** Reads the bytes. They must be accepted, or refused with the right code, within MAX_MS. */
 function outcome({ read, code }: Target, bytes: Buffer): 'accepted' | 'refused' {
   for (let tries = 1; ; tries++) {
     const start = performance.now()
@@ -111,7 +111,7 @@ function outcome({ read, code }: Target, bytes: Buffer): 'accepted' | 'refused' 
 function readAll(scanned: ScannedTransaction): void {
   const [inputs, outputs] = [[...scanned.readInputs()], [...scanned.readOutputs()]]
   if (scanned.txid.length !== 64 || inputs.length !== scanned.inputCount || outputs.length !== scanned.outputCount)
-    throw new Error('its parts do not add up')
+    throw new Error('the sizes of its parts do not add up to its own size')
   JSON.stringify(parseTransaction(scanned))
 }
 
@@ -119,7 +119,7 @@ function readAll(scanned: ScannedTransaction): void {
 
 type Random = (below: number) => number
 
-/** Numbers that mean something to a reader of varints, scripts, CBOR, or hex. */
+/** Bytes with a meaning in varints, scripts, CBOR or hex. */
 const TELLING = Buffer.from('0001171819224c4d4e6a7c7f80819899a2b6b7b8bfc0d9f7fafbfcfdfeff3066', 'hex')
 const LENGTHS = [
   0,
@@ -219,7 +219,7 @@ function pick<T>(list: readonly T[], random: Random): T {
   return list[random(list.length)]!
 }
 
-/** Whole numbers from 0 up to, not including, a bound; always the same ones from the same seed (mulberry32). */
+/** Whole numbers from 0 up to, not including, a bound; the same seed gives the same numbers (mulberry32). */
 function randomFrom(seed: number): Random {
   let state = seed | 0
   return (below) => {

@@ -6,7 +6,7 @@ interface Sleeper {
   wake: () => void
 }
 
-/** Time that goes on only when it is told to. */
+/** A clock that moves only when a test winds it. */
 export class HandClock implements Clock {
   readonly #sleepers = new Set<Sleeper>()
   #now = 1_700_000_000_000
@@ -22,7 +22,7 @@ export class HandClock implements Clock {
     })
   }
 
-  /** For how long those who sleep have asked to, ms, the shortest first. */
+  /** The durations of all sleeps that have not ended, ms, the shortest first. */
   get sleeping(): number[] {
     return [...this.#sleepers].map(({ ms }) => ms).sort((a, b) => a - b)
   }

@@ -38,7 +38,7 @@ const common = {
   hops: fc.nat(),
 }
 
-/** Entries of each kind that is not a transaction, and of kinds that this program does not know. */
+/** Entries of each kind but `tx`, and of kinds that this program does not know. */
 const others: fc.Arbitrary<Entry> = fc.oneof(
   fc.record({
     kind: fc.constant('commit' as const),
@@ -93,7 +93,7 @@ const chainBlock = (n: number): Entry => ({
 })
 
 describe('an entry of a kind', () => {
-  it('comes back from its bytes as it was, alone and out of a block', () => {
+  it('is decoded to what was encoded, alone and from a block', () => {
     fc.assert(
       fc.property(fc.array(others, { minLength: 1, maxLength: 5 }), (entries) => {
         for (const entry of entries) expect(decodeEntry(encodeEntry(entry))).toEqual(entry)
@@ -104,7 +104,7 @@ describe('an entry of a kind', () => {
     )
   })
 
-  it('is refused when any part of it is cut off, or anything follows', () => {
+  it('is refused when it is cut off anywhere, and with anything appended', () => {
     for (const entry of [status(1), later(2), chainBlock(3)]) {
       const whole = encodeEntry(entry)
       for (let length = 0; length < whole.length; length++)
@@ -115,7 +115,7 @@ describe('an entry of a kind', () => {
     }
   })
 
-  it('that is a transaction has the bytes that it had before there were kinds', () => {
+  it('of the kind tx has the bytes that it had before there were kinds', () => {
     const before = encode({ id: Buffer.from(id(9), 'hex'), at: 9, tx: TX, payment: { memo: 'tea' }, source: 'http' })
     const entry = decodeEntry(before)
     expect(entry).toMatchObject({ kind: 'tx', payment: { memo: 'tea' } })
@@ -135,7 +135,7 @@ describe('an entry of a kind', () => {
     expect(() => decodeEntry(bytes)).toThrow(expect.objectContaining({ code: 'BAD_BLOCK' }))
   })
 
-  it('has an id that no other kind can have', () => {
+  it('has an id that an entry of another kind cannot have', () => {
     const [a, b] = ['ab'.repeat(32), 'cd'.repeat(32)]
     const ids = [
       idOfChainEntry(a, b),
@@ -156,7 +156,7 @@ describe('a peer’s block', () => {
     expect([problem, block.count, entries.map(({ txid }) => txid)]).toEqual([undefined, 3, [undefined, postOf('a').txid, undefined]])
   })
 
-  it('is passed over when a transaction that is to be broadcast is malformed', () => {
+  it('is passed over when the transaction of a commit is malformed', () => {
     const commit: Entry = { kind: 'commit', id: id(1), at: 1, source: 'api', hops: 0, of: [{ tx: Uint8Array.of(1, 2, 3) }] }
     expect(checkPeerBlock(0, encodeBlock(0, 0, [encodeEntry(commit)]).bytes, 0, false)).toMatchObject({
       block: { count: 0 },
@@ -198,7 +198,7 @@ describe('the runner', () => {
   ]
 
   it.each([true, false])(
-    'passes over kinds that it does not know, and over those that the handler has no function for (block in the bell: %s)',
+    'passes over unknown kinds, and over kinds for which the handler has no function (block in the bell: %s)',
     async (carried) => {
       const seen: number[] = []
       const { answer, reports, cursor } = await run({ tx: ({ seq }) => seen.push(seq) }, entries, carried)
@@ -218,7 +218,7 @@ describe('the runner', () => {
     expect(seen).toEqual(['tx 1', 'status 2', 'block 3', 'tx 4'])
   })
 
-  it('gives up an entry of another kind as it does a transaction', async () => {
+  it('gives up on an entry of another kind as on a transaction', async () => {
     const fails = () => {
       throw new Error('no')
     }
@@ -227,7 +227,7 @@ describe('the runner', () => {
     expect(cursor).toMatchObject({ seq: 5 })
   })
 
-  it('keeps the dead letters that it cannot run at a redrive, as they were, and retries the others', async () => {
+  it('retries dead letters at a redrive, and keeps unchanged those that the handler cannot run', async () => {
     await using ledger = await tempLedger()
     const { blocks, progress } = ledger.stores
     await blocks.put('a', encodeBlock(0, 0, entries))
@@ -236,7 +236,7 @@ describe('the runner', () => {
     await progress.writeCursor('main', 'a', { seq: 5, block: 1, attempts: 0 })
     await progress.askRedrive('main', 'a', 2)
     const seen: number[] = []
-    // The letters are of an unknown kind, a transaction, and a status, for which this handler has no function. The bell comes for the second time.
+    // The letters: one of an unknown kind, a transaction, and a status, for which this handler has no function. The bell comes for the second time.
     const answer = await answerBell({ pool: 'a', n: 0 }, { key: ledger.key }, 2, Date.now() + 60_000, {
       ...OPTIONS,
       stores: ledger.stores,
@@ -252,14 +252,14 @@ describe('the runner', () => {
 describe('the exports of a handler file', () => {
   const code = (call: () => unknown) => expect(call).toThrow(expect.objectContaining({ code: 'BAD_CONFIG' }))
 
-  it('are functions by kind; a default export means onTx', () => {
+  it('give one function per kind; a default export means onTx', () => {
     const [onTx, onStatus] = [() => {}, () => {}]
     expect(handlerFunctions({ onTx, onStatus, helper: 1 }, 'h.ts')).toEqual({ tx: onTx, status: onStatus })
     expect(handlerFunctions({ default: onTx }, 'h.ts')).toEqual({ tx: onTx })
     expect(handlerFunctions({ onReorg: onTx }, 'h.ts')).toEqual({ reorg: onTx })
   })
 
-  it('are refused when there is none, when one is not a function, and when one is misspelt', () => {
+  it('are refused when no function is among them, when one is not a function, and when one is misspelt', () => {
     code(() => handlerFunctions({}, 'h.ts'))
     code(() => handlerFunctions({ onTx: 5 }, 'h.ts'))
     expect(() => handlerFunctions({ ontx: () => {} }, 'h.ts')).toThrow('h.ts exports ontx: write onTx')
@@ -301,7 +301,7 @@ describe('a machine', () => {
     for (const kind of ['tx', 'status', 'block'] as const)
       subscriber.pool.on(kind as 'tx', ({ kind, seq }) => void events.push(`${kind} ${seq}`), { name: kind })
 
-    // Another process sends them, one of them twice; a kind that this program does not know is written as it is.
+    // Another process sends them, one of them twice. An entry of an unknown kind is written unchanged.
     const file = openLedgerFile(publisher.dir)
     const send = async (entry: Entry, kind: string) =>
       file.ingress.send([
@@ -336,7 +336,7 @@ describe('a machine', () => {
     expect(events.toSorted()).toEqual(['block 3', 'status 1', 'tx 0', 'tx 4'])
     file.close()
 
-    // After a restart the ids are known from the blocks alone, or from receipts: the same post is no second entry.
+    // After a restart the machine finds the ids in blocks and receipts, so the same post makes no second entry.
     await publisher.restart()
     await publisher.pool.create({ path: 'mypool', port: false })
     const again = openLedgerFile(publisher.dir)
@@ -353,7 +353,7 @@ describe('a machine', () => {
     again.close()
   })
 
-  it('that subscribes passes over nothing but the entries of unknown kinds', { timeout: 60_000 }, async () => {
+  it('that subscribes passes over entries of unknown kinds and nothing else', { timeout: 60_000 }, async () => {
     await using peers = await Peers.start()
     await using peer = new RawPeer(peers)
     const machine = peers.machine().listen()

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
-/** What each room of the house may import, besides itself (docs/design.md, Rooms). The longest name that fits a file is its room. */
+/** What each room may import, besides itself (docs/design.md, Rooms). A file belongs to the room with the longest name that fits its path. */
 const ROOMS: Record<string, string[]> = {
   'shared/transaction': ['shared/base'],
   'shared/ledger': ['shared/base', 'shared/transaction'],
@@ -32,7 +32,7 @@ const ROOMS: Record<string, string[]> = {
 
 const FILES = globSync('{shared,functions,sidecar,cdk,local,client,cli}/**/*.ts', { cwd: ROOT }).concat('index.ts')
 
-/** The files of ours that a file imports, types included. */
+/** The files of this repository that a file imports, also for types. */
 function importsOf(file: string): string[] {
   const text = readFileSync(join(ROOT, file), 'utf8')
   const found = text.matchAll(/(?:^|\n)(?:import|export)\b[^'"]*?from '(\.[^']+)'|\bimport\('(\.[^']+)'\)/g)
@@ -47,7 +47,7 @@ function roomOf(file: string): string {
   return base in ROOMS ? base : folders[0] === '.' ? 'root' : folders[0]!
 }
 
-/** Whether a room is the other one, or lies in it. */
+/** Whether a room is the other room or inside of it. */
 function isIn(room: string, other: string): boolean {
   return room === other || room.startsWith(`${other}/`)
 }
@@ -55,12 +55,12 @@ function isIn(room: string, other: string): boolean {
 const IMPORTS = FILES.flatMap((file) => importsOf(file).map((imported) => ({ file, imported })))
 
 describe('the rooms', () => {
-  it('are all known, and the test sees their imports', () => {
+  it('are all listed here, and the test sees their imports', () => {
     expect(FILES.map(roomOf).filter((room) => !(room in ROOMS))).toEqual([])
     expect(IMPORTS.length).toBeGreaterThan(FILES.length)
   })
 
-  it('import only what lies below them', () => {
+  it('import only the rooms below them', () => {
     const wrong = IMPORTS.filter(({ file, imported }) => {
       const [from, to] = [roomOf(file), roomOf(imported)]
       return from !== to && !ROOMS[from]!.some((allowed) => isIn(to, allowed))
@@ -72,7 +72,7 @@ describe('the rooms', () => {
     expect(IMPORTS.filter(({ imported }) => /^(test|examples)\/|^index\.ts$/.test(imported))).toEqual([])
   })
 
-  it('have no circle of files', () => {
+  it('contain no circular imports', () => {
     const below = Map.groupBy(IMPORTS, ({ file }) => file)
     const done = new Set<string>()
     const circles: string[] = []

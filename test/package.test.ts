@@ -10,7 +10,7 @@ import { folderLayout } from '../local/folder.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import { until } from './machine/machine.ts'
 
-// The package as npm packs it, unpacked into a project of somebody else's: a real folder under its node_modules, beside links to the packages it asks for and no others.
+// The package as npm packs it, unpacked into node_modules of a user's project: a real folder, beside links to its dependencies and to no other packages.
 
 const repository = fileURLToPath(new URL('..', import.meta.url))
 const programs = join(repository, 'test/programs')
@@ -49,7 +49,7 @@ function folderOf(files: Record<string, string>): string {
 }
 
 describe('npm pack', () => {
-  it('packs JavaScript, types and the files that its package.json names, and no path of this machine', () => {
+  it('packs JavaScript, types and the files that its package.json names, and none contains a path of this machine', () => {
     for (const path of packed)
       expect(path).toMatch(
         /^(dist\/.+\.(js|d\.ts)|package\/(import\.mjs|node-version\.cjs|overpool\.cjs|require\.(cjs|d\.cts))|package\.json|README\.md|docs\/.+)$/,
@@ -74,7 +74,7 @@ describe('npm pack', () => {
 })
 
 describe('the library', () => {
-  it('is the class itself from require, with all the rest on it, and the same class from import', async () => {
+  it('is the class itself from require, with the other exports as properties, and the same class from import', async () => {
     const folder = folderOf({
       'one.cjs': `
         const Overpool = require('overpool-cloud')
@@ -98,7 +98,7 @@ describe('the library', () => {
     expect(await output('three.cjs', folder), 'a module that imports it can be required').toBe('Overpool\n')
   })
 
-  it('has types for either module system and for bundlers, that hold in a strict project that checks its libraries', async () => {
+  it('has types for both module systems and for bundlers, which pass in a strict project that checks its libraries', async () => {
     const exported = [...readFileSync(join(repository, 'index.ts'), 'utf8').matchAll(/\{([^}]*)\}/g)].flatMap(([, names]) =>
       names!.split(',').map((name) => name.trim()),
     )
@@ -167,7 +167,7 @@ async function output(program: string, cwd: string): Promise<string> {
 }
 
 describe('on a Node that is too old', () => {
-  // This Node, which says that it is another: so the test runs everywhere. What an old Node makes of these files is tried below, where there is one.
+  // Here this Node pretends to be an older one, so that the test runs everywhere. The next test runs a really old Node, if this machine has one.
   const told = /overpool-cloud needs Node 24 or newer .* and this is Node 2\d\.\d+\.\d+\. `npm install node@24` puts one into your project/
   const starts = {
     require: ['-e', "require('overpool-cloud')"],
@@ -183,7 +183,7 @@ describe('on a Node that is too old', () => {
     return stderr
   }
 
-  it.each(Object.entries(starts))('%s says which it needs, and how to get it', async (how, args) => {
+  it.each(Object.entries(starts))('%s says which version it needs, and how to get it', async (how, args) => {
     for (const version of ['20.11.1', '22.15.9', '23.11.0']) {
       const folder = folderOf({ 'old.cjs': `Object.defineProperty(process.versions, 'node', { value: '${version}' })` })
       const stderr = await sentenceOf(process.execPath, ['-r', join(folder, 'old.cjs'), ...args])
@@ -195,7 +195,7 @@ describe('on a Node that is too old', () => {
 
   const old = oldNode()
   it.skipIf(!old).each(Object.entries(starts))(
-    `%s says so on ${old?.version ?? 'the old Node of this machine, of which there is none'}`,
+    `%s says so on ${old?.version ?? 'an old Node, which this machine does not have'}`,
     async (_, args) => {
       await sentenceOf(old!.path, args)
     },
@@ -213,7 +213,7 @@ describe('on a Node that is too old', () => {
 })
 
 describe('the programs of 2019', () => {
-  it('the article’s first one prints each payment and puts it into its database', async () => {
+  it('the article’s first program prints each payment and puts it into its database', async () => {
     await using program = new Program('article.cjs')
     const url = await program.url('mypool')
     const sent = ['a', 'b'].map((text) => ({ transaction: sampleTransaction(text) }))
@@ -235,7 +235,7 @@ describe('the programs of 2019', () => {
     expect(program.said).not.toContain('[Getter]')
   })
 
-  it('the article’s loop, which has no end, is ended by maxHops', { timeout: 240_000 }, async () => {
+  it('the article’s endless loop is ended by maxHops', { timeout: 240_000 }, async () => {
     await using program = new Program('article-loop.cjs')
     const transaction = sampleTransaction('for ever')
     await pay(await program.url('mypool'), { transaction })
@@ -271,7 +271,7 @@ describe('the programs of 2019', () => {
     expect(program.said).toContain("LOOP #3 [ '1', '1', '2', '3' ]")
   })
 
-  it('the demo that computes Fibonacci numbers from the ledger’s tail does', { timeout: 120_000 }, async () => {
+  it('the demo that computes Fibonacci numbers from the ledger’s tail works', { timeout: 120_000 }, async () => {
     await using program = new Program('fibonacci.cjs')
     const numbers = () =>
       program.said
@@ -284,7 +284,7 @@ describe('the programs of 2019', () => {
     expect(all).toEqual(expected)
   })
 
-  it('the demos that post objects and get entries by hash do, and a bad transaction is an error to catch', async () => {
+  it('the demos that post objects and get entries by hash work, and a bad transaction is an error to catch', async () => {
     await using program = new Program('get.cjs')
     const said = await until(
       () => program.said.trim().split('\n'),
@@ -295,7 +295,7 @@ describe('the programs of 2019', () => {
     expect(said.filter((line) => line.startsWith('error = '))).toHaveLength(1)
   })
 
-  it('the README’s filter refuses by its callback', async () => {
+  it('the README’s filter refuses payments through its callback', async () => {
     await using program = new Program('filter.cjs')
     const url = await program.url('localhost')
     expect(await pay(url, { transaction: sampleTransaction('no inputs') })).toMatchObject({ error: 1, memo: 'must have inputs' })
@@ -306,7 +306,7 @@ describe('the programs of 2019', () => {
   })
 })
 
-/** A program in a folder of its own, run as it is but for the port, which is a free one. */
+/** A program in a folder of its own, unchanged but for the port, which is a free one. */
 class Program {
   readonly folder: string
   said = ''
@@ -354,7 +354,7 @@ async function pay(url: string, payment: object): Promise<unknown> {
 }
 
 describe('the command', () => {
-  it('runs a config and a handler in TypeScript that stand in the project, and reads its ledger', { timeout: 120_000 }, async () => {
+  it('runs a config and a handler of the project, both in TypeScript, and reads its ledger', { timeout: 120_000 }, async () => {
     const folder = folderOf({
       'overpool.config.ts': `
         import { defineConfig } from 'overpool-cloud'
@@ -402,7 +402,7 @@ describe('the command', () => {
     expect(readdirSync(folder).sort()).toEqual(['.overpool', 'handler.ts', 'note.ts', 'overpool.config.ts'])
   })
 
-  it('contains the code that reaches a stack, and loads it when a stack is named', async () => {
+  it('contains the code that talks to a stack, and loads it when a stack is named', async () => {
     const env = { PATH: process.env.PATH, HOME: project, AWS_EC2_METADATA_DISABLED: 'true' }
     const told = run(process.execPath, [join(modules, '.bin/overpool'), 'pools', '--stack', 'Overpool', '--region', 'eu-central-1'], {
       env,

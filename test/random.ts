@@ -1,7 +1,7 @@
-/** The seed of this run's random choices: OVERPOOL_SEED, or a new one. Tests print it, so that a failure can be repeated. */
+/** The seed of this run's random choices: OVERPOOL_SEED, or a new one. Tests print it so that a failure can be repeated. */
 export const seed = Number(process.env.OVERPOOL_SEED ?? Math.floor(Math.random() * 2 ** 31))
 
-/** Mulberry32: numbers from 0 to 1, the same ones for the same seed. */
+/** Mulberry32: numbers from 0 to 1, the same seed gives the same numbers. */
 export function randomFrom(start: number): () => number {
   let state = start | 0
   return () => {

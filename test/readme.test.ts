@@ -9,7 +9,7 @@ import { sampleTransaction } from '../shared/transaction/sample.ts'
 import { type Program, Project, pay, REPOSITORY } from './cli/project.ts'
 import { until } from './machine/machine.ts'
 
-// The pages cannot rot: their commands are run, their code is run, and the outcome is compared with what they show.
+// These tests run the commands and the code of the pages, and compare the results with what the pages show.
 
 const page = (path: string) => readFileSync(join(REPOSITORY, path), 'utf8')
 const CLI = page('docs/cli.md')
@@ -23,7 +23,7 @@ interface Shown {
   output: string
 }
 
-/** The commands of a console block, each with the output that is shown below it. */
+/** The commands of a console block, each with the output below it. */
 function commandsOf(text: string): Shown[] {
   return text
     .split(/^\$ /m)
@@ -34,7 +34,7 @@ function commandsOf(text: string): Shown[] {
 const shown: Shown[] = blocks.filter(({ language }) => language === 'console').flatMap(({ text }) => commandsOf(text))
 const showing = (prefix: string) => shown.find(({ command }) => command.startsWith(prefix))!
 
-/** Output without what differs from run to run. */
+/** Output with placeholders for what differs from run to run. */
 function shape(output: string): string {
   return output
     .replace(/127\.0\.0\.1:\d+/g, '127.0.0.1:PORT')
@@ -42,11 +42,11 @@ function shape(output: string): string {
     .replace(/"transaction":"[0-9a-f]+"/g, '"transaction":"HEX"')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
     .replace(/\d+ bytes/g, 'N bytes')
-    .replace(/^> .*\n+/gm, '') // npm's own
+    .replace(/^> .*\n+/gm, '') // npm prints these lines
     .trim()
 }
 
-/** A UDP port that nobody uses. */
+/** A free UDP port. */
 async function freePort(): Promise<number> {
   const socket = createSocket('udp4').bind(0, '127.0.0.1')
   await once(socket, 'listening')
@@ -56,7 +56,7 @@ async function freePort(): Promise<number> {
   return port
 }
 
-/** Somebody who does what docs/tutorial.md says. */
+/** A reader who does what docs/tutorial.md says. */
 class Tutorial {
   readonly #project = Project.template()
   readonly #overpool = `${process.execPath} ${join(REPOSITORY, 'cli/main.ts')}`
@@ -64,7 +64,7 @@ class Tutorial {
   #machine: Program | undefined
   /** The machine that was started last. */
   #started: Program | undefined
-  /** What the page shows and is another in each run: addresses, txids, keys; with what it is in this run. */
+  /** The addresses, txids and keys that the page shows, with those of this run. */
   readonly #here = new Map<string, string>()
 
   /** The page's text with the addresses, txids and keys of this run. */
@@ -76,10 +76,10 @@ class Tutorial {
     return this.#inThisRun(command)
       .replace(/^npm start/, `${this.#overpool} start`)
       .replace('npx overpool', this.#overpool)
-      .replace(/PORT=\d+/, 'PORT=0') // any free one
+      .replace(/PORT=\d+/, 'PORT=0') // any free port
   }
 
-  /** Saves a file. The machine loads it, unless it belongs to another machine or has settings that are read at the start. */
+  /** Saves a file. The running machine reloads it, unless the file is another machine's or has settings that are read only at the start. */
   async save(text: string): Promise<void> {
     const [, file] = /^\/\/ (\S+)\n/.exec(text)!
     const loads = () => this.#machine!.err.match(/overpool: (not )?reloaded/g) ?? []
@@ -90,14 +90,14 @@ class Tutorial {
     expect(after.at(-1), this.#machine!.err).toBe('overpool: reloaded')
   }
 
-  /** Starts a program, and compares what it prints at its start. A machine that runs is killed before. */
+  /** Kills the machine that runs, starts a program, and compares what it prints at its start. */
   async start(command: string, output: string): Promise<void> {
     const isMachine = command === 'npm start'
     const [, port] = /--port (\d+)/.exec(command) ?? []
     if (port) this.#here.set(port, String(await freePort()))
     if (isMachine) await this.#machine?.stop('SIGKILL')
     const program = this.#project.run('sh', ['-c', `exec env ${this.#command(command)}`])
-    if (!port) this.#started = program // a DHT node prints no more than that it runs
+    if (!port) this.#started = program // a DHT node prints nothing after its start
     await program.says(/Ctrl-C stops/)
     expect(shape(program.out), command).toBe(shape(output))
     const address = /[\d.]+:\d+/
@@ -105,7 +105,7 @@ class Tutorial {
     if (isMachine) this.#machine = program
   }
 
-  /** Runs a command until it ends, and compares what it prints; one that only reads is run until it prints that. */
+  /** Runs a command and compares what it prints. A command that only reads is repeated until it prints that. */
   async type(command: string, output: string): Promise<void> {
     const onlyReads = /overpool (pools|status|tail|verify)/.test(command)
     const end = performance.now() + 60_000
@@ -168,7 +168,7 @@ describe('the README and the docs', () => {
     expect((await project.result('tail', 'mypool')).out.trim().split('\n')).toHaveLength(1)
   })
 
-  it('have a tutorial whose steps, done one after the other, print what it shows', { timeout: 240_000 }, async () => {
+  it('have a tutorial whose steps print what it shows', { timeout: 240_000 }, async () => {
     await using tutorial = new Tutorial()
     for (const { language, text } of blocksOf(page('docs/tutorial.md'))) {
       if (language === 'ts') await tutorial.save(text)
@@ -194,11 +194,11 @@ describe('the README and the docs', () => {
       if (args[0] === 'post') {
         expect(await run()).toBe(shape(output))
         await machine.says(/^mypool #1/m)
-      } else await until(run, (out) => out === shape(output)) // the handler may not have written down that it is done
+      } else await until(run, (out) => out === shape(output)) // the handler may not have written its cursor yet
     }
   })
 
-  it('have a program that runs', async () => {
+  it('show a program that runs', async () => {
     await using project = new Project()
     const program = blocks
       .find(({ language }) => language === 'js')!
@@ -218,14 +218,14 @@ describe('the README and the docs', () => {
     expect(existsSync(folderLayout(join(project.dir, '.overpool')).seed)).toBe(true)
   })
 
-  it('have every setting of a pool, with its default', () => {
+  it('list every setting of a pool, with its default', () => {
     for (const [setting, value] of Object.entries(checkSettings({}, ''))) {
       const shownDefault = typeof value === 'string' ? `\`'${value}'\`` : value!.toLocaleString('en')
       expect(REFERENCE).toContain(`| \`${setting}\` | ${shownDefault} |`)
     }
   })
 
-  it('have every command', async () => {
+  it('list every command', async () => {
     await using project = new Project()
     const { out } = await project.result('--help')
     const commands = [...out.matchAll(/^ {2}([a-z]+)(?: \[options\]| <| {2})/gm)].map(([, name]) => name!)
@@ -234,7 +234,7 @@ describe('the README and the docs', () => {
       expect(CLI).toMatch(new RegExp(`^\\|.*\`${name}[ \`]`, 'm'))
   })
 
-  it('name, beside each promise, tests and rules that exist', () => {
+  it('name for each promise tests and rules that exist', () => {
     const promises = [...page('docs/design.md').matchAll(/^\| (\d) \| (.+) \| (.+) \|$/gm)]
     expect(promises.map(([, number]) => number)).toEqual(['1', '2', '3', '4', '5', '6', '7'])
     const rules = [...page('test/schedules/left-out.test.ts').matchAll(/^ {4}rule: (['"])(.+)\1,$/gm)].map(([, , rule]) => rule!)

@@ -4,10 +4,10 @@ import { sampleTransaction } from '../shared/transaction/sample.ts'
 import { until } from './machine/machine.ts'
 import { Peers } from './swarm/peers.ts'
 
-// A machine in a folder, asked from beside it: here the process that runs it is this one, and is not spoken to. Of a stack the same is tried in test/stack.
+// A caller beside a machine that runs on the same folder. Here both are in this process, but they share nothing but the folder. test/stack tests the same for a stack.
 
 describe('a machine that another process runs', { timeout: 60_000 }, () => {
-  it('does what its caller asks, and can wait until others find its pool', async () => {
+  it('does what a caller beside it asks; the caller can wait until others can find its pool', async () => {
     await using peers = await Peers.start()
     const machine = peers.machine()
     const { key } = await machine.pool.create({ path: 'mypool', port: false })
@@ -26,7 +26,7 @@ describe('a machine that another process runs', { timeout: 60_000 }, () => {
     expect(await remote.verify('mypool')).toMatchObject({ entries: 1, receipts: 1, coreLength: 1, signedBlocks: 1, problems: 0 })
   })
 
-  it('that nobody finds before the end is waited for no longer', async () => {
+  it('ends the wait of a caller that closes before anybody finds the pool', async () => {
     await using peers = await Peers.start()
     const machine = peers.machine()
     await machine.pool.create({ path: 'mypool', port: false })

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { backoff, retriesWithin } from '../shared/retry.ts'
 
 describe('the wait before another attempt', () => {
-  it('doubles from the first to the longest, and half of it is chance', () => {
+  it('doubles from the first to the longest wait, and half of it is random', () => {
     const [attempts, waits] = [fc.integer({ min: 1, max: 10_000 }), fc.integer({ min: 1, max: 100_000 })]
     fc.assert(
       fc.property(attempts, waits, waits, (attempt, base, most) => {
@@ -16,7 +16,7 @@ describe('the wait before another attempt', () => {
     expect(new Set(Array.from({ length: 100 }, () => backoff(3))).size).toBeGreaterThan(1)
   })
 
-  it('is not begun when the attempt after it would come too late', async () => {
+  it('does not begin when the next attempt would come too late', async () => {
     expect(await retriesWithin(600_000, 1, 1)()).toBe(true)
     expect(await retriesWithin(10, 600_000, 600_000)()).toBe(false)
   })

@@ -5,10 +5,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { SqliteQueue } from '../shared/queue/sqlite.ts'
 import { SqliteFile } from '../shared/store/sqlite/file.ts'
 
-/** Longer than the test may take: who is not woken fails it. */
+/** Longer than the test's time-out: a receiver that is not woken fails the test. */
 const LONG_MS = 300_000
 
-describe('a receiver that waits at a SQLite queue', () => {
+describe('a receiver that waits for a message of a SQLite queue', () => {
   let dir: string
   let stores: SqliteFile[]
   const open = (name: string, fifo = false, store = new SqliteFile(join(dir, 'ledger.sqlite'))) => {
@@ -28,14 +28,14 @@ describe('a receiver that waits at a SQLite queue', () => {
     rmSync(dir, { recursive: true })
   })
 
-  it('is woken by a message', async () => {
+  it('is woken when a message is sent', async () => {
     const queue = open('a')
     const received = waiting(queue)
     await queue.send([{ body: Buffer.from('sent') }])
     expect(await texts(received)).toEqual(['sent'])
   })
 
-  it('is woken by a message of another process', async () => {
+  it('is woken when another process sends a message', async () => {
     const received = waiting(open('a'))
     await open('a').send([{ body: Buffer.from('from elsewhere') }])
     expect(await texts(received)).toEqual(['from elsewhere'])
@@ -60,7 +60,7 @@ describe('a receiver that waits at a SQLite queue', () => {
     expect(await texts(received)).toEqual(['second'])
   })
 
-  it('gets its message though another one in the same transaction could not be sent', async () => {
+  it('gets its message when another message of the same transaction could not be sent', async () => {
     const store = new SqliteFile(join(dir, 'ledger.sqlite'))
     const queue = open('a', false, store)
     const received = waiting(queue)

@@ -10,7 +10,7 @@ const PARSED: { about: string; txid: string; hex: string; parsed: Parsed }[] = r
 const EVERY_HEX = [...new Set([...REAL, ...PARSED].map(({ hex }) => hex))]
 
 describe('scanTransaction', () => {
-  it.each(REAL)('finds the txid and the parts of $txid', ({ txid, inputs, outputs, hex }) => {
+  it.each(REAL)('gives the right txid, inputs and outputs of $txid', ({ txid, inputs, outputs, hex }) => {
     const scanned = transactionFromHex(hex)
     expect(scanned.txid).toBe(txid)
     expect([...scanned.readInputs()]).toHaveLength(inputs)
@@ -18,7 +18,7 @@ describe('scanTransaction', () => {
     expect(bytesOf(shapeOf(scanned.bytes))).toEqual(scanned.bytes)
   })
 
-  it('refuses every proper prefix of a transaction', () => {
+  it('refuses a transaction that is cut off anywhere', () => {
     for (const hex of EVERY_HEX) {
       const bytes = Buffer.from(hex, 'hex')
       const step = bytes.length < 5_000 ? 1 : 97
@@ -40,7 +40,7 @@ describe('scanTransaction', () => {
     )
   })
 
-  it('looks at its own bytes only, wherever they lie in a buffer', () => {
+  it('reads only its own bytes, wherever they lie in a buffer', () => {
     const { hex, txid, inputs } = REAL[0]!
     const bytes = Buffer.from(`ff${hex}ff`, 'hex').subarray(1, -1)
     const scanned = scanTransaction(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length))
@@ -51,7 +51,7 @@ describe('scanTransaction', () => {
 
   const PLACES = ['inputs', 'input script', 'outputs', 'output script'] as const
   describe.each(PLACES)('the number at %s', (place) => {
-    it('is taken in its shortest form', () => {
+    it('is accepted in its shortest form', () => {
       expect(verdict(withNumber(place, 1, varint(1)))).toBe('accepted')
       expect(verdict(withNumber(place, 252, varint(252)))).toBe('accepted')
       expect(verdict(withNumber(place, 253, varint(253)))).toBe('accepted')
@@ -67,7 +67,7 @@ describe('scanTransaction', () => {
       for (const value of values) expect(verdict(withNumber(place, value, wide(value, width)))).toBe('BAD_TRANSACTION')
     })
 
-    it('is refused when so much cannot follow, at no cost in memory', () => {
+    it('is refused when fewer bytes follow than it declares, and allocates no memory for them', () => {
       const before = process.memoryUsage()
       for (const value of [2, 3, 252, 253, 0xffff, 0xffff_ffff, 2 ** 32, 2 ** 53 - 1])
         expect(verdict(withNumber(place, 1, varint(value)))).toBe('BAD_TRANSACTION')
@@ -83,14 +83,14 @@ describe('scanTransaction', () => {
     expect(verdict(Buffer.from('0100000000feffffffff', 'hex'))).toBe('BAD_TRANSACTION')
   })
 
-  it('takes an output of all the bitcoins there are, and none of one satoshi more', () => {
+  it('accepts an output of all 21 million bitcoins, and refuses one satoshi more', () => {
     const withSatoshis = (satoshis: bigint) => bytesOf({ ...EMPTY, outputs: [{ satoshis, script: new Uint8Array() }] })
     expect([...scanTransaction(withSatoshis(2_100_000_000_000_000n)).readOutputs()][0]!.satoshis).toBe(2_100_000_000_000_000n)
     for (const satoshis of [2_100_000_000_000_001n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n])
       expect(verdict(withSatoshis(satoshis))).toBe('BAD_TRANSACTION')
   })
 
-  it('takes unsigned transactions and those without inputs or outputs', () => {
+  it('accepts unsigned transactions, and transactions without inputs or outputs', () => {
     const input = { txid: new Uint8Array(32), vout: 0, script: new Uint8Array(), sequence: 0 }
     const output = { satoshis: 1n, script: new Uint8Array() }
     expect(verdict(bytesOf(EMPTY))).toBe('accepted')
@@ -126,7 +126,7 @@ describe('scanTransaction', () => {
 describe('transactionFromHex', () => {
   const { hex, txid } = REAL[0]!
 
-  it('takes digits in either case', () => {
+  it('accepts digits in either case', () => {
     expect(transactionFromHex(hex).txid).toBe(txid)
     expect(transactionFromHex(hex.toUpperCase()).txid).toBe(txid)
   })
@@ -156,7 +156,7 @@ describe('transactionFromHex', () => {
 })
 
 describe('parseTransaction', () => {
-  it.each(PARSED)('gives what the original gave: $about', ({ hex, txid, parsed }) => {
+  it.each(PARSED)('gives the same result as the original: $about', ({ hex, txid, parsed }) => {
     const ours = parseTransaction(transactionFromHex(hex))
     expect(ours).toStrictEqual(parsed)
     expect(ours.tx.h).toBe(txid)
@@ -172,7 +172,7 @@ describe('parseTransaction', () => {
     )
   })
 
-  it('knows no address for scripts that only resemble the standard one', () => {
+  it('gives no address for scripts that only resemble the standard script', () => {
     const hash = repeat(20, 7)
     const standard = [0x76, 0xa9, 20, ...hash, 0x88, 0xac]
     expect(addressOf(standard)).toMatch(/^1/)
@@ -182,7 +182,7 @@ describe('parseTransaction', () => {
     expect(addressOf([0x76, 0xa9, 19, ...hash.slice(1), 0x88, 0xac])).toBe('false')
   })
 
-  it('knows the address of an input that spends a P2SH output, as the original did', () => {
+  it('gives the address of an input that spends a P2SH output, as the original did', () => {
     const known = {
       ab097537: { 0: '3EozxrXDckxLvw8b6UHyNNK3PihywFi5wp' },
       '4d163e00': { 0: '36K2A5DvxTsmLsxYCxPLnsQFTxqGw7XBgA' },
@@ -201,13 +201,13 @@ describe('parseTransaction', () => {
     expect(Object.fromEntries(found.filter(([, inputs]) => Object.keys(inputs).length))).toEqual(known)
   })
 
-  it('counts inputs by their place, also after a coinbase, which it leaves out', () => {
+  it('numbers inputs by their place, and leaves out a coinbase', () => {
     const nothing = { txid: new Uint8Array(32), vout: 0xffff_ffff, script: new Uint8Array(), sequence: 0 }
     const { in: inputs } = parseTransaction(scanTransaction(bytesOf({ ...EMPTY, inputs: [nothing, { ...nothing, vout: 5 }] })))
     expect(inputs).toEqual([{ i: 1, tape: [], e: { h: '0'.repeat(64), i: 5, a: 'false' } }])
   })
 
-  it('shows what is left of a push that runs past the end', () => {
+  it('shows the rest of the script for a push that runs past its end', () => {
     expect(cellsOf([0x05, 0x61, 0x62])).toEqual([{ b: 'YWI=', s: 'ab', ii: 0, i: 0 }])
     expect(cellsOf([0x05])).toEqual([{ b: '', s: '', ii: 0, i: 0 }])
     expect(cellsOf([0x4c, 0xff, 0x61])).toEqual([{ b: 'YQ==', s: 'a', ii: 0, i: 0 }])
@@ -215,7 +215,7 @@ describe('parseTransaction', () => {
     expect(cellsOf([0x4e, 0xff, 0xff, 0xff, 0xff, 0x61])).toEqual([{ b: 'YQ==', s: 'a', ii: 0, i: 0 }])
   })
 
-  it('shows a push that is cut inside its length as the opcode it is', () => {
+  it('shows a push whose length is cut off as its opcode', () => {
     expect(cellsOf([0x4c])).toEqual([{ op: 76, ops: 'OP_PUSHDATA1', ii: 0, i: 0 }])
     expect(cellsOf([0x61, 0x4d, 0x01])).toEqual([
       { op: 97, ops: 'OP_NOP', ii: 0, i: 0 },
@@ -231,7 +231,7 @@ describe('parseTransaction', () => {
     expect(cellsOf([0xff])[0]!.ops).toBe('OP_INVALIDOPCODE')
   })
 
-  it('shows every opcode and push in order, a part ending with OP_RETURN or before a pipe', () => {
+  it('shows every opcode and push in order; a part ends with OP_RETURN or before a pipe', () => {
     fc.assert(
       fc.property(fc.array(steps, { maxLength: 40 }), (script) => {
         const parts: object[][] = [[]]
@@ -258,7 +258,7 @@ describe('parseTransaction', () => {
     expect(shown.reduce((sum, { cell }) => sum + cell.length, shown.length)).toBeLessThanOrEqual(200_002)
   })
 
-  it('shows a hundred thousand opcodes of a transaction, however many scripts they stand in', () => {
+  it('shows at most a hundred thousand opcodes of a transaction, in however many scripts they are', () => {
     const output = { satoshis: 0n, script: new Uint8Array(1_000).fill(0x61) }
     const { out } = parseTransaction(scanTransaction(bytesOf({ ...EMPTY, outputs: repeat(102, output) })))
     expect(out[99]!.tape[0]!.cell).toHaveLength(1_000)
@@ -266,7 +266,7 @@ describe('parseTransaction', () => {
     expect(out.slice(100).map(({ tape }) => tape)).toEqual(repeat(2, [{ cell: [{ cut: 1_000, ii: 0, i: 0 }], i: 0 }]))
   })
 
-  it('does not show a push too long for a string', () => {
+  it('does not show a push that is too long for a string', () => {
     const length = 64 * 1024 * 1024 + 1
     const script = new Uint8Array(5 + length)
     script.set([0x4e, 0x01, 0x00, 0x00, 0x04])
@@ -291,7 +291,7 @@ interface Step {
   bytes: Uint8Array
 }
 
-/** An opcode, or a push in one of its forms, whether the shortest or not. */
+/** An opcode, or a push in any of its forms, the shortest or not. */
 const steps: fc.Arbitrary<Step> = fc.oneof(
   fc.constantFrom(0, 0x6a, 0x7c, 0x4f, 0xac, 0xff).map((op) => ({ op, bytes: Uint8Array.of(op) })),
   fc
@@ -361,7 +361,7 @@ function shapeOf(bytes: Uint8Array): Shape {
   }
 }
 
-/** A transaction that has `value` things at one place, and says so with `number`. */
+/** A transaction with `value` items at one place, where `number` is the encoded count. */
 function withNumber(place: 'inputs' | 'input script' | 'outputs' | 'output script', value: number, number: Uint8Array): Uint8Array {
   const input = { txid: new Uint8Array(32), vout: 0, script: new Uint8Array(), sequence: 0 }
   const output = { satoshis: 0n, script: new Uint8Array() }
@@ -397,7 +397,7 @@ function verdict(bytes: Uint8Array): string {
   return codeOf(() => scanTransaction(bytes))
 }
 
-/** The code of the OverpoolError that `act` throws; anything else that it throws is a failure of the test. */
+/** The code of the OverpoolError that `act` throws; any other error fails the test. */
 function codeOf(act: () => unknown): string {
   try {
     act()

@@ -12,7 +12,7 @@ import { blockOf, type Ledger, tempLedger } from './faults/ledger.ts'
 const EACH = 40
 
 describe('verify', () => {
-  it('finds nothing wrong in a pool of several blocks, and says how far it is', async () => {
+  it('finds nothing wrong in a pool of several blocks, and reports its progress', async () => {
     await using ledger = await filledLedger()
     const seen: { done: number; total: number }[] = []
     expect(await verify(ledger, (progress) => seen.push(progress))).toMatchObject({
@@ -42,7 +42,7 @@ describe('verify', () => {
     expect(listed).toEqual([expect.stringMatching(/^entry 7 .* has no receipt$/), expect.stringMatching(/^entry 9 .* has no receipt$/)])
   })
 
-  it('names an entry that is in the ledger twice', async () => {
+  it('names a payment that is in the ledger twice', async () => {
     await using ledger = await tempLedger()
     await put(ledger, [blockOf(0, 0, 'one', 'two'), blockOf(1, 2, 'three', 'one')])
     const { listed, problems } = await verify(ledger)
@@ -50,14 +50,14 @@ describe('verify', () => {
     expect(listed).toEqual([expect.stringMatching(/^the receipt of entry 3 .* points to 0$/)])
   })
 
-  it('names a block that was changed: the hypercore has another, and another was signed', async () => {
+  it('names a block of the mirror that was changed, since the hypercore and its signature differ', async () => {
     await using ledger = await filledLedger()
     const other = blockOf(1, EACH, ...textsOf(9))
     change(ledger, 'UPDATE blocks SET bytes = ? WHERE n = 1', other.bytes)
     const { listed, problems } = await verify(ledger)
     expect(listed).toContain('block 1 of the hypercore is not that of the mirror')
     expect(listed).toContainEqual(expect.stringMatching(/^the first 3 blocks in the mirror are not those that were signed/))
-    expect(problems).toBe(2 + EACH) // none of its entries has a receipt
+    expect(problems).toBe(2 + EACH) // none of the other block's entries has a receipt
   })
 
   it('names a block that cannot be read, and goes on', async () => {
@@ -92,7 +92,7 @@ describe('verify', () => {
 })
 
 describe('the progress of a command', () => {
-  it('is one line on a terminal, and is erased before the answer', () => {
+  it('is one line on a terminal, erased before the result', () => {
     const { line, written, pass } = shown(true)
     line.show({ done: 1, total: 300 })
     pass(500)
@@ -104,7 +104,7 @@ describe('the progress of a command', () => {
     ])
   })
 
-  it('is a line a second elsewhere, and nothing of what takes less', () => {
+  it('is one line a second elsewhere, and no line within the first second', () => {
     const { line, written, pass } = shown(false)
     pass(900)
     line.show({ done: 90, total: 300 })
@@ -122,7 +122,7 @@ function shown(isTTY: boolean) {
   return { line, written, pass: (ms: number) => (now += ms) }
 }
 
-/** A pool of three blocks, the effects of the first two of which are done. */
+/** A pool of three blocks; the checkpoint is after the second. */
 async function filledLedger(): Promise<Ledger> {
   const ledger = await tempLedger()
   await put(
@@ -137,7 +137,7 @@ function textsOf(n: number): string[] {
   return Array.from({ length: EACH }, (_, i) => `number ${i} of block ${n}`)
 }
 
-/** Writes blocks as a machine does: into mirror and hypercore, with their receipts. */
+/** Writes blocks into mirror and hypercore, and their receipts, as a machine does. */
 async function put({ stores, cores }: Ledger, blocks: Block[]): Promise<void> {
   await stores.blocks.putAll('a', blocks)
   await stores.receipts.put('a', blocks.flatMap(receiptsOf))
@@ -162,7 +162,7 @@ async function verify({ stores, cores, key }: Ledger, progress?: Parameters<type
   }
 }
 
-/** Changes the ledger's file as a person may who has the rights, or a disk. */
+/** Changes the ledger file from outside, as a person with access or a faulty disk can. */
 function change({ dir }: Ledger, sql: string, ...values: (number | Uint8Array)[]): void {
   const db = new DatabaseSync(folderLayout(dir).ledger)
   db.prepare(sql).run(...values)

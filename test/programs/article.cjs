@@ -1,4 +1,4 @@
-// The article's first program, of 2019, with nothing changed but the package's name.
+// The first program of the article of 2019. Only the package's name is changed.
 const Overpool = require('overpool-cloud')
 const pool = new Overpool()
 pool.create({ path: 'mypool', port: 3000 })

@@ -1,4 +1,4 @@
-// The package of the original's demos, as far as they use it: makes a transaction without inputs that carries data. Its result is like bsv 1's Transaction.
+// The part of the package datapay that the original's demos use: it makes a transaction without inputs that carries data. The result is like bsv 1's Transaction.
 exports.build = ({ data }, callback) => {
   const pushes = data.map((text) => Buffer.concat([push(Buffer.byteLength(text)), Buffer.from(text)]))
   const script = Buffer.concat([Buffer.of(0x00, 0x6a), ...pushes])

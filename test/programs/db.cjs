@@ -1,4 +1,4 @@
-// `db` of the article's programs, as far as they use it: a collection that keeps copies of plain data, as MongoDB does, and writes them down.
+// The part of `db` that the article's programs use: a collection that stores copies of plain data, as MongoDB does, in a file.
 const { appendFileSync } = require('node:fs')
 const { isDeepStrictEqual } = require('node:util')
 
@@ -7,7 +7,7 @@ globalThis.db = {
     async insertOne(document) {
       const copy = JSON.parse(JSON.stringify(document))
       if (!isDeepStrictEqual(copy, structuredClone(document))) throw new Error('this document holds what BSON cannot say')
-      document._id = copy._id = `${Date.now()}` // the driver writes it into the document that it was given
+      document._id = copy._id = `${Date.now()}` // MongoDB's driver sets `_id` on the caller's document, too
       appendFileSync(`${name}.jsonl`, `${JSON.stringify(copy)}\n`)
     },
   }),

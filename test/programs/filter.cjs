@@ -1,4 +1,4 @@
-// From the README of the original: takes no transaction without inputs.
+// From the README of the original: refuses transactions without inputs.
 const Overpool = require('overpool-cloud')
 const pool = new Overpool()
 pool.create({
