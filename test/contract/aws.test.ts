@@ -15,9 +15,9 @@ import { Emulators } from '../aws/emulators.ts'
 import type { AwsCall, Fault } from '../aws/proxy.ts'
 import { until } from '../machine/machine.ts'
 
-// What only happens at AWS: answers that do not come, throttling, batches done by half, and what is asked for at what price.
+// What happens only on AWS: lost answers, throttling, half-done batches, and the number and price of requests.
 
-/** Of those that meet what does not pass. */
+/** When clients give up in tests of failures that never end, ms. */
 const GIVE_UP_MS = 400
 const UNAVAILABLE = { code: 'UNAVAILABLE', retryable: true }
 
@@ -26,7 +26,7 @@ let clients: AwsClients
 let blobs: S3Blobs
 let stores: Stores
 let impatientBlobs: S3Blobs
-let impatientMirror: Stores
+let impatientStores: Stores
 let calls: AwsCall[]
 
 beforeAll(async () => {
@@ -40,7 +40,7 @@ beforeAll(async () => {
   blobs = new S3Blobs(s3)
   stores = dynamoStores({ ...dynamodb, blobs })
   impatientBlobs = new S3Blobs({ ...s3, giveUpMs: GIVE_UP_MS })
-  impatientMirror = dynamoStores({ ...dynamodb, blobs: impatientBlobs, giveUpMs: GIVE_UP_MS })
+  impatientStores = dynamoStores({ ...dynamodb, blobs: impatientBlobs, giveUpMs: GIVE_UP_MS })
   proxy.listen = (call) => calls.push(call)
   calls = []
 })
@@ -53,7 +53,7 @@ afterAll(async () => {
   await emulators?.[Symbol.asyncDispose]()
 })
 
-/** The next requests of this operation go wrong, one by one. */
+/** Gives each of the next requests of this operation one of the faults. */
 function goWrong(operation: string, ...faults: Fault[]): void {
   emulators.proxy.weather = (request) => (request.operation === operation ? faults.shift() : undefined)
 }
@@ -118,7 +118,7 @@ async function receiveAll(from: SqsQueue, count: number): Promise<string[]> {
 }
 
 describe('a block whose put', () => {
-  it('was done, though the answer was lost, is found to stand there', async () => {
+  it('was done, but whose answer was lost, is found in its place', async () => {
     const name = pool()
     const [first, second] = [block(), block()]
     goWrong('PutItem', 'lost')
@@ -128,7 +128,7 @@ describe('a block whose put', () => {
     expect(await stores.blocks.read(name, 0)).toHaveLength(1)
   })
 
-  it('is not answered in time is tried again, whether it was done or not', async () => {
+  it('is not answered in time is retried, whether it was done or not', async () => {
     const name = pool()
     const hurried = dynamoStores({ client: clients.dynamodb, table: emulators.place.table, blobs, attemptMs: 100 })
     goWrong('PutItem', 'unheard', 'unanswered')
@@ -138,7 +138,7 @@ describe('a block whose put', () => {
     expect(await hurried.blocks.read(name, 0)).toHaveLength(1)
   })
 
-  it('was throttled, refused, failed or unavailable is tried again', async () => {
+  it('was throttled, refused, failed or unavailable is retried', async () => {
     const name = pool()
     const put = block()
     goWrong('PutItem', 'throttled', 'refused', 'failed', 'unavailable')
@@ -146,12 +146,12 @@ describe('a block whose put', () => {
     expect(operations()).toEqual(['PutItem'])
   })
 
-  it('is throttled for long is UNAVAILABLE, and worth another try', async () => {
+  it('is throttled for long fails as UNAVAILABLE and retryable', async () => {
     alwaysGoesWrong('PutItem', 'throttled')
-    await expect(impatientMirror.blocks.put(pool(), block())).rejects.toMatchObject(UNAVAILABLE)
+    await expect(impatientStores.blocks.put(pool(), block())).rejects.toMatchObject(UNAVAILABLE)
   })
 
-  it('cannot ever work is UNAVAILABLE, and not worth another try', async () => {
+  it('can never work fails as UNAVAILABLE and not retryable', async () => {
     const nowhere = dynamoStores({ client: clients.dynamodb, table: 'nowhere', blobs, giveUpMs: GIVE_UP_MS })
     await expect(nowhere.blocks.put(pool(), block())).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: false })
   })
@@ -166,10 +166,10 @@ describe('a large block', () => {
     expect(calls[1]!.input.Item.block).toBeUndefined()
   })
 
-  it('has no item when S3 does not take it', async () => {
+  it('has no item when S3 refuses it', async () => {
     const name = pool()
     alwaysGoesWrong('PUT', 'throttled')
-    await expect(impatientMirror.blocks.put(name, block(0, 20_000))).rejects.toMatchObject(UNAVAILABLE)
+    await expect(impatientStores.blocks.put(name, block(0, 20_000))).rejects.toMatchObject(UNAVAILABLE)
     expect(await stores.blocks.last(name)).toBeUndefined()
   })
 
@@ -180,7 +180,7 @@ describe('a large block', () => {
 })
 
 describe('receipts', () => {
-  it('that a batch left undone are written with the next', async () => {
+  it('that a batch did not write are written with the next', async () => {
     const name = pool()
     const all = receipts(60)
     goWrong('BatchWriteItem', 'partial', 'throttled', 'partial', 'partial', 'lost', 'failed')
@@ -189,7 +189,7 @@ describe('receipts', () => {
     expect(await stores.receipts.find(name, all)).toEqual(all)
   })
 
-  it('that a batch left unread are read with the next', async () => {
+  it('that a batch did not read are read with the next', async () => {
     const name = pool()
     const all = receipts(150)
     await stores.receipts.put(name, all)
@@ -197,15 +197,15 @@ describe('receipts', () => {
     expect(await stores.receipts.find(name, all)).toEqual(all)
   })
 
-  it('that are left undone for long are UNAVAILABLE, and worth another try', async () => {
-    const all = receipts(1) // the half of one is none
+  it('whose batches stay unprocessed for long fail as UNAVAILABLE and retryable', async () => {
+    const all = receipts(1) // half a batch of one is empty
     alwaysGoesWrong('BatchWriteItem', 'partial')
-    await expect(impatientMirror.receipts.put(pool(), all)).rejects.toMatchObject(UNAVAILABLE)
+    await expect(impatientStores.receipts.put(pool(), all)).rejects.toMatchObject(UNAVAILABLE)
     alwaysGoesWrong('BatchGetItem', 'partial')
-    await expect(impatientMirror.receipts.find(pool(), all)).rejects.toMatchObject(UNAVAILABLE)
+    await expect(impatientStores.receipts.find(pool(), all)).rejects.toMatchObject(UNAVAILABLE)
   })
 
-  it('are written by 25 and looked for by 100, and each costs one unit', async () => {
+  it('are written in batches of 25 and read in batches of 100, at one unit each', async () => {
     const name = `p${'o'.repeat(62)}` // the longest name
     const all = receipts(200)
     const byId = all.map((receipt) => ({ ...receipt, key: receipt.id, seq: Number.MAX_SAFE_INTEGER }))
@@ -220,7 +220,7 @@ describe('receipts', () => {
 })
 
 describe('the control item', () => {
-  it('is changed by one request, and by more only when a part of the change would go back', async () => {
+  it('is changed by one request, or by several if a field would go back to an earlier value', async () => {
     const path = pool()
     await stores.control.create({ kind: 'own', path, key: 'k', discoveryKey: 'd', createdAt: 1 })
     calls = []
@@ -232,7 +232,7 @@ describe('the control item', () => {
   })
 })
 
-describe('rights that are given by store', () => {
+describe('rights on one store', () => {
   const letter = { seq: 0, block: 0, error: 'it threw', attempts: 1, at: 0 }
   const cursor = { seq: 0, block: 0, attempts: 0 }
   const uses: Record<StoreName, (path: string) => Promise<unknown>[]> = {
@@ -266,7 +266,7 @@ describe('rights that are given by store', () => {
     leases: (path) => [stores.leases.take(path, 'me', 1_000), stores.leases.release(path, 'me')],
   }
 
-  it.each(STORES)('are enough: of %s only items under its own partition keys are touched', async (store) => {
+  it.each(STORES)('are enough: %s touches only items under its own partition keys', async (store) => {
     await Promise.all(uses[store](pool()))
     const patterns = partitionsOf(store).map((pattern) => new RegExp(`^${pattern.replace('*', '.+')}$`))
     const touched = calls.flatMap(partitionsIn)
@@ -288,7 +288,7 @@ function partitionsIn({ operation, input }: AwsCall): string[] {
 }
 
 describe('messages', () => {
-  it('that a batch left unsent are sent with the next, and none twice', async () => {
+  it('that a batch did not send are sent with the next, and none twice', async () => {
     const standard = await queue()
     goWrong('SendMessageBatch', 'partial', 'throttled', 'partial', 'partial', 'failed', 'refused')
     await standard.send(messages(25))
@@ -300,7 +300,7 @@ describe('messages', () => {
     expect(await standard.depth()).toEqual({ waiting: 0, inFlight: 0 })
   })
 
-  it('of a FIFO queue keep their order though a part of them is sent again, and are there once though an answer is lost', async () => {
+  it('of a FIFO queue keep their order when some are sent again, and arrive once when an answer is lost', async () => {
     const fifo = await queue({ fifo: true })
     goWrong('SendMessageBatch', 'lost', 'partial', 'throttled', 'partial', 'lost', 'failed', 'lost')
     await fifo.send(messages(12, 'a'))
@@ -308,17 +308,17 @@ describe('messages', () => {
     expect(await fifo.depth()).toEqual({ waiting: 0, inFlight: 0 })
   })
 
-  it('that cannot be sent for long, or ever, are UNAVAILABLE', async () => {
+  it('that cannot be sent for long, or never, fail as UNAVAILABLE', async () => {
     const [standard, fifo] = [await queue({ giveUpMs: GIVE_UP_MS }), await queue({ fifo: true })]
     alwaysGoesWrong('SendMessageBatch', 'partial')
     await expect(standard.send(messages(1))).rejects.toMatchObject(UNAVAILABLE)
     alwaysGoesWrong('SendMessageBatch', 'throttled')
     await expect(standard.send(messages(1))).rejects.toMatchObject(UNAVAILABLE)
     emulators.proxy.weather = () => undefined
-    await expect(fifo.send(messages(1))).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: false }) // of no group
+    await expect(fifo.send(messages(1))).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: false }) // without a group
   })
 
-  it('are deleted and put back though parts of that fail', async () => {
+  it('are deleted and put back when some requests fail', async () => {
     const standard = await queue()
     await standard.send(messages(12))
     const all = await standard.receive({ max: 12, waitMs: 1_000 })
@@ -331,7 +331,7 @@ describe('messages', () => {
     expect(await standard.depth()).toEqual({ waiting: 0, inFlight: 0 })
   })
 
-  it('that are too large are in S3 before they are sent, and one whose blob cannot be read delays no others', async () => {
+  it('that are too large are in S3 before they are sent, and one whose blob cannot be read delays no other', async () => {
     const standard = await queue({ giveUpMs: GIVE_UP_MS })
     await standard.send([{ body: randomBytes(1_000_000) }])
     expect(operations()).toEqual(['PUT', 'SendMessageBatch'])
@@ -342,17 +342,17 @@ describe('messages', () => {
     expect(await standard.depth()).toEqual({ waiting: 0, inFlight: 2 })
   })
 
-  it('that are many are received by several requests at once, in few rounds', async () => {
+  it('in large numbers are received by several requests at once, in few rounds', async () => {
     const standard = await queue()
     await standard.send(messages(100))
     calls = []
     expect(await standard.receive({ max: 75, waitMs: 1_000 })).toHaveLength(75)
     expect(operations()).toEqual(new Array(8).fill('ReceiveMessage'))
     expect(await standard.receive({ max: 256, waitMs: 1_000 })).toHaveLength(25)
-    expect(calls).toHaveLength(8 + 4) // ten, ten, and then five and none
+    expect(calls).toHaveLength(8 + 4) // these get ten, ten, five and none
   })
 
-  it('leave in company where the queue may wait for it', async () => {
+  it('are deleted in one batch if the queue may wait for it', async () => {
     const gathering = await queue({ gatherMs: 300 })
     await gathering.send(messages(9))
     const all = await gathering.receive({ max: 9, waitMs: 1_000 })
@@ -366,11 +366,11 @@ describe('messages', () => {
     expect(await gathering.depth()).toEqual({ waiting: 0, inFlight: 0 })
   })
 
-  it('come in company where the queue may wait for it, and one that comes alone is not held up', async () => {
+  it('are received in larger batches if the queue may wait for them, and a single message is not delayed', async () => {
     const gathering = await queue({ gatherMs: 600_000 })
     await gathering.send(messages(11))
     expect(await gathering.receive({ max: 5, waitMs: 1_000 })).toHaveLength(5)
-    expect(await gathering.receive({ max: 5, waitMs: 1_000 }), 'nor are those that were left').toHaveLength(5)
+    expect(await gathering.receive({ max: 5, waitMs: 1_000 }), 'the messages left in the queue are not delayed').toHaveLength(5)
     expect(await gathering.receive({ max: 10, waitMs: 1_000 })).toHaveLength(1)
     await gathering.send(messages(1))
     const stop = new AbortController()
@@ -384,7 +384,7 @@ describe('messages', () => {
 })
 
 describe('blobs', () => {
-  it('are put and read though some of that goes wrong', async () => {
+  it('are put and read when some requests fail', async () => {
     const bytes = randomBytes(1_000)
     goWrong('PUT', 'throttled', 'lost', 'refused', 'failed')
     const sha256 = await blobs.put(bytes)
@@ -392,7 +392,7 @@ describe('blobs', () => {
     expect(Buffer.compare(await blobs.get(sha256), bytes)).toBe(0)
   })
 
-  it('that cannot be read for long are UNAVAILABLE, not missing', async () => {
+  it('that cannot be read for long fail as UNAVAILABLE, not as missing', async () => {
     const sha256 = await blobs.put(randomBytes(10))
     alwaysGoesWrong('GET', 'failed')
     await expect(impatientBlobs.get(sha256)).rejects.toMatchObject(UNAVAILABLE)

@@ -7,7 +7,7 @@ import { SIDES, type Side } from './sides.ts'
 /** Longer than any test here. */
 const LONG_MS = 300_000
 
-// Concurrent, since most of it is waiting. Nothing here may fail because it is slow: visibilities are far longer than a test, or their lapse is awaited.
+// The tests run at once, since they mostly wait. A slow machine fails none of them: visibility timeouts are far longer than a test, or the test waits for their end.
 describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
   let side: Side
   let queues = 0
@@ -16,7 +16,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
   })
   afterAll(() => side?.close())
 
-  /** A queue of the test's own, as two processes have it. */
+  /** A queue of the test's own, opened twice, as by two processes. */
   async function fresh(options: { fifo?: boolean; visibilityMs?: number } = {}): Promise<[Queue, Queue]> {
     const name = `queue-${queues++}`
     const all = { visibilityMs: LONG_MS, ...options }
@@ -30,9 +30,9 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
       it.each([
         ['text', Buffer.from('hello')],
         ['no bytes', new Uint8Array(0)],
-        ['all that a byte can be', Uint8Array.from({ length: 256 }, (_, i) => i)],
-        ['a part of others', new Uint8Array(100).fill(7).subarray(10, 20)],
-      ])('carries %s as it is', async (_, body) => {
+        ['every value of a byte', Uint8Array.from({ length: 256 }, (_, i) => i)],
+        ['a part of a larger buffer', new Uint8Array(100).fill(7).subarray(10, 20)],
+      ])('carries %s unchanged', async (_, body) => {
         const [queue, other] = await fresh({ fifo })
         expect(queue.fifo).toBe(fifo)
         await queue.send([{ body, ...group }])
@@ -42,7 +42,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
         await other.delete([message!])
       })
 
-      it('gives a message again when its visibility lapses, and not before', async () => {
+      it('delivers a message again when its visibility timeout ends, and not before', async () => {
         const [queue, other] = await fresh({ fifo, visibilityMs: 1_000 })
         await queue.send([{ body: Buffer.from('a'), ...group }])
         const before = performance.now()
@@ -54,7 +54,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
         expect(await queue.depth()).toEqual({ waiting: 0, inFlight: 0 })
       })
 
-      it('knows a receive that is over by its handle, which does nothing', async () => {
+      it('ignores the handle of a receive whose visibility timeout has ended', async () => {
         const [queue, other] = await fresh({ fifo })
         await queue.send([{ body: Buffer.from('a'), ...group }])
         const first = await queue.receive({ max: 10, waitMs: 5_000 })
@@ -69,7 +69,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
         expect(await queue.receive({ max: 10, waitMs: 5_000 })).toMatchObject([{ receives: 3 }])
       })
 
-      it('does not give a deleted message again', async () => {
+      it('does not deliver a deleted message again', async () => {
         const [queue, other] = await fresh({ fifo, visibilityMs: 1_000 })
         await queue.send([{ body: Buffer.from('a'), ...group }])
         await queue.delete(await queue.receive({ max: 10, waitMs: 5_000 }))
@@ -89,7 +89,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
         expect(performance.now() - before).toBeGreaterThan(950)
       })
 
-      it('waits for a first message, and no longer than asked', async () => {
+      it('waits for a first message, and no longer than the receive says', async () => {
         const [queue, other] = await fresh({ fifo })
         expect(await queue.receive({ max: 10, waitMs: 0 })).toEqual([])
         const before = performance.now()
@@ -100,7 +100,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
         expect(await waiting).toHaveLength(1)
       })
 
-      it('ends a wait when it is aborted, and loses no message', async () => {
+      it('ends a wait when the receive is aborted, and loses no message', async () => {
         const [queue, other] = await fresh({ fifo, visibilityMs: 1_000 })
         for (const sends of [false, true, true, true]) {
           const stop = new AbortController()
@@ -117,7 +117,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
         expect(await queue.receive({ max: 10, waitMs: 0, signal: AbortSignal.abort() })).toEqual([])
       })
 
-      it('takes and deletes messages by many, and gives each once', async () => {
+      it('receives and deletes many messages at once, and delivers each once', async () => {
         const [queue, other] = await fresh({ fifo })
         const groups = (i: number) => (fifo ? { group: `g${i}` } : {})
         const bodies = Array.from({ length: 45 }, (_, i) => Buffer.from(`message ${i}`))
@@ -131,7 +131,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
         await queue.giveBack([], 0)
       })
 
-      it('knows how many wait and how many are given out', async () => {
+      it('counts the messages that wait and those that are in flight', async () => {
         const [queue, other] = await fresh({ fifo })
         expect(await other.depth()).toEqual({ waiting: 0, inFlight: 0 })
         await queue.send([1, 2, 3].map((i) => ({ body: Buffer.of(i), ...(fifo && { group: `g${i}` }) })))
@@ -142,7 +142,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
         expect(await other.depth()).toEqual({ waiting: 2, inFlight: 0 })
       })
 
-      it('carries messages over a megabyte, and many that are so together', async () => {
+      it('carries messages over a megabyte, and many that have a megabyte together', async () => {
         const [queue, other] = await fresh({ fifo })
         const sizes = [786_432, 786_433, 1_500_000, 5_000_000, ...new Array<number>(12).fill(300_000), 10]
         const bodies = sizes.map((size) => randomBytes(size))
@@ -166,7 +166,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
       }
     })
 
-    it('gives none of a group while an earlier one is in flight, and goes on with other groups', async () => {
+    it('delivers no message of a group while an earlier one is in flight, and goes on with other groups', async () => {
       const [queue, other] = await fresh({ fifo: true })
       await queue.send(['a1', 'a2', 'a3'].map((name) => ({ body: Buffer.from(name), group: 'a' })))
       const inFlight = await queue.receive({ max: 1, waitMs: 5_000 })
@@ -197,7 +197,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
       expect(names(await drain(other, 2))).toEqual(['a1', 'a2'])
     })
 
-    it('drops a second message of one id, also when the first has been deleted', async () => {
+    it('drops a second message with the same id, also when the first has been deleted', async () => {
       const [queue, other] = await fresh({ fifo: true })
       const twice = { body: Buffer.from('once'), group: 'a', dedupe: 'a:7' }
       await queue.send([twice, twice])
@@ -209,7 +209,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
       expect(await other.depth()).toEqual({ waiting: 0, inFlight: 0 })
     })
 
-    it('does not take equal messages without an id for one', async () => {
+    it('delivers equal messages without an id separately', async () => {
       const [queue, other] = await fresh({ fifo: true })
       await queue.send([1, 2, 3].map(() => ({ body: Buffer.from('the same'), group: 'a' })))
       expect(await drain(other, 3)).toHaveLength(3)
@@ -218,7 +218,7 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
   })
 })
 
-/** Receives and deletes until so many have come, and there are no more; in the order in which they came. */
+/** Receives and deletes messages until `count` have come and the queue is empty; in the order of their arrival. */
 async function drain(queue: Queue, count: number): Promise<Message[]> {
   const got: Message[] = []
   await until(

@@ -18,21 +18,21 @@ import type { AwsRequest, Fault } from '../aws/proxy.ts'
 import { tracelessBadDay } from '../aws/weather.ts'
 import { seed } from '../random.ts'
 
-/** One side of the ports. Each call makes another instance over the same things, as another process would have it. */
+/** SQLite or AWS. Each call opens the same store or queue once more, as another process would. */
 export interface Side {
   stores: (now?: () => number) => Stores
   queue: (name: string, options: { fifo?: boolean; visibilityMs: number }) => Promise<Queue>
   close: () => Promise<void>
 }
 
-/** SQLite keeps everything in one file: only AWS has blobs. */
+/** Only AWS has blobs: SQLite keeps everything in one file. */
 export interface AwsSide extends Side {
   blobs: () => Blobs
-  /** changes the bytes that are kept under this name */
+  /** changes the stored bytes of this blob */
   damageBlob: (sha256: string) => Promise<void>
 }
 
-/** The side of AWS, and the same on days when a quarter of all requests goes wrong in some way. */
+/** AWS, and AWS on a day when a quarter of all requests fails in some way. */
 export const AWS_SIDES: [name: string, make: () => Promise<AwsSide>][] = [
   ['DynamoDB, SQS and S3', () => awsSide()],
   [`DynamoDB, SQS and S3 on a bad day (seed ${seed})`, () => awsSide(tracelessBadDay)],
@@ -87,23 +87,23 @@ async function awsSide(weather: (request: AwsRequest) => Fault | undefined = () 
     async close() {
       for (const each of made) each.close()
       await emulators[Symbol.asyncDispose]()
-      if (breaches.length) throw new Error(`what AWS would not do, and the emulators did: ${[...new Set(breaches)].join('; ')}`)
+      if (breaches.length) throw new Error(`the emulators did what AWS would not do: ${[...new Set(breaches)].join('; ')}`)
     },
   }
 }
 
-/** In what the emulators are kinder than AWS: their reads are consistent without being asked for that, and they take empty messages. */
+/** Requests that the emulators treat better than AWS: all their reads are consistent, and they accept empty messages. */
 function breachesOf({ operation, input }: AwsRequest): string[] {
   switch (operation) {
     case 'GetItem':
     case 'Query':
-      return input.ConsistentRead ? [] : [`a ${operation} that is consistent`]
+      return input.ConsistentRead ? [] : [`a consistent ${operation} that was not requested`]
     case 'BatchGetItem':
       return Object.values<{ ConsistentRead?: boolean }>(input.RequestItems).every((one) => one.ConsistentRead)
         ? []
-        : ['a BatchGetItem that is consistent']
+        : ['a consistent BatchGetItem that was not requested']
     case 'SendMessageBatch':
-      return (input.Entries as { MessageBody: string }[]).every(({ MessageBody }) => MessageBody) ? [] : ['take an empty message']
+      return (input.Entries as { MessageBody: string }[]).every(({ MessageBody }) => MessageBody) ? [] : ['an empty message']
     default:
       return []
   }

@@ -15,7 +15,7 @@ import { SIDES, type Side } from './sides.ts'
 describe.each(SIDES)('the mirror on %s', (_, make) => {
   let side: Side
   let stores: Stores
-  /** another process's */
+  /** the same stores, as another process opens them */
   let other: Stores
   let now = 1_700_000_000_000
   beforeAll(async () => {
@@ -34,7 +34,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
   }
 
   describe('blocks', () => {
-    it('puts a block at a free place, and returns it', async () => {
+    it('puts a block into a free place, and returns it', async () => {
       const pool = await freshPool()
       const block = blockOf(0, 0, 3)
       expectSame(await stores.blocks.put(pool, block), block)
@@ -51,7 +51,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expectSame(await other.blocks.last(pool), first)
     })
 
-    it('does so with large blocks too', async () => {
+    it('returns the existing large block and leaves it unchanged', async () => {
       const pool = await freshPool()
       const [first, second] = [bytesBlock(0, 0, 1, 100_000), bytesBlock(0, 0, 1, 100_000)]
       await stores.blocks.put(pool, first)
@@ -60,7 +60,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expectSame(await stores.blocks.put(pool, blockOf(0, 0, 1)), first)
     })
 
-    it('lets exactly one win of those that put the same block at once, and tells the same to all', async () => {
+    it('lets exactly one of several simultaneous puts win, and returns the same block to all', async () => {
       const pool = await freshPool()
       for (let n = 0; n < 10; n++) {
         const answers = await Promise.all(
@@ -76,7 +76,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       }
     })
 
-    it('reads blocks from a number on, in order, as many as are asked for', async () => {
+    it('reads blocks from a number on, in order, up to the limit', async () => {
       const pool = await freshPool()
       const blocks = await putBlocks(stores, pool, new Array(120).fill(1))
       expectSameList(await other.blocks.read(pool, 0, 5), blocks.slice(0, 5))
@@ -88,7 +88,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.blocks.read('nobody', 0)).toEqual([])
     })
 
-    it('reads large blocks a few at a time, at least one, and leaves none out', async () => {
+    it('reads large blocks a few at a time, at least one, and skips none', async () => {
       const pool = await freshPool()
       const blocks = [1_000, 3_000_000, 3_000_000, 900_000, 17_000, 16_000, 6_000_000, 1_000].map((size, n) => bytesBlock(n, n, 1, size))
       for (const block of blocks) await stores.blocks.put(pool, block)
@@ -102,7 +102,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expectSameList(read, blocks)
     })
 
-    it('knows the newest block', async () => {
+    it('returns the newest block', async () => {
       const pool = await freshPool()
       expect(await other.blocks.last(pool)).toBeUndefined()
       const blocks = await putBlocks(stores, pool, new Array(11).fill(2))
@@ -112,7 +112,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expectSame(await other.blocks.last(pool), large)
     })
 
-    it('finds the block that holds an entry, however unevenly they are filled', async () => {
+    it('finds the block of an entry, also when blocks differ in size', async () => {
       const pool = await freshPool()
       const counts = [1, 1, 1, 256, 1, 1, 7, 1, 1, 1, 1, 1, 1, 1, 256, 256, 2, 1, 1, 1, 1, 1, 1, 30]
       const blocks = await putBlocks(stores, pool, counts)
@@ -125,7 +125,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.blocks.find('nobody', 0)).toBeUndefined()
     })
 
-    it('finds the block of an entry in a pool that begins with a later one', async () => {
+    it('finds the block of an entry in a pool that begins with a later block', async () => {
       const pool = await freshPool()
       const blocks = Array.from({ length: 9 }, (_, i) => bytesBlock(40 + i, 700 + 3 * i, 3, 100))
       for (const block of blocks) await stores.blocks.put(pool, block)
@@ -144,7 +144,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
   })
 
   describe('receipts', () => {
-    it('are found by key and id, in the order asked for', async () => {
+    it('are found by key and id, and returned in the order of the request', async () => {
       const pool = await freshPool()
       const receipts = await putEntries(stores, pool, 3)
       expect(await other.receipts.find(pool, receipts.map(keysOf))).toEqual([undefined, undefined, undefined])
@@ -156,7 +156,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.receipts.find(await freshPool(), [a])).toEqual([undefined])
     })
 
-    it('are found by a reader of the entries, with their true values and not stale ones', async () => {
+    it('are returned with their stored values, also when the request has stale ones', async () => {
       const pool = await freshPool()
       const [a, b, c] = (await putEntries(stores, pool, 3)) as [Receipt, Receipt, Receipt]
       await stores.receipts.put(pool, [a, b])
@@ -165,7 +165,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.receipts.find(pool, [b, later, elsewhere, c, a])).toEqual([b, a, b, undefined, a])
     })
 
-    it('are written again without harm', async () => {
+    it('can be written again', async () => {
       const pool = await freshPool()
       const receipts = await putEntries(stores, pool, 4)
       await stores.receipts.put(pool, receipts)
@@ -175,7 +175,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       await stores.receipts.put(pool, [])
     })
 
-    it('are written and found by hundreds', async () => {
+    it('can be written and found by the hundred', async () => {
       const pool = await freshPool()
       const receipts = await putEntries(stores, pool, 256)
       await stores.receipts.put(pool, receipts)
@@ -184,7 +184,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.receipts.find(pool, [...missing, ...receipts.map(keysOf)])).toEqual([...missing.map(() => undefined), ...receipts])
     })
 
-    it('of an entry whose id is not made from its transaction are found by the id as well', async () => {
+    it('of an entry whose id does not depend on its transaction are found by the id as well', async () => {
       const pool = await freshPool()
       const [receipt] = (await putEntries(stores, pool, 1)) as [Receipt]
       const byId = { ...receipt, key: receipt.id }
@@ -193,7 +193,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.receipts.ofTransaction(pool, receipt.txid!)).toEqual([receipt])
     })
 
-    it('of one transaction are given oldest first, a hundred at most', async () => {
+    it('of one transaction are listed oldest first, a hundred at most', async () => {
       const pool = await freshPool()
       const [one] = (await putEntries(stores, pool, 1)) as [Receipt]
       const same = await putEntries(stores, pool, 130, 'the same')
@@ -214,7 +214,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.control.read(made.path)).toEqual(stands)
     })
 
-    it('is made once by those that try at the same time', async () => {
+    it('is created once by many that try at the same time', async () => {
       const path = `pool-${pools++}`
       const makers = [stores, other, stores, other].map((each) =>
         each.control.create({ path, kind: 'own', key: key(), discoveryKey: key(), createdAt: now }),
@@ -231,7 +231,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(list.find((pool) => pool.path === path)).toMatchObject({ prunedBefore: 3 })
     })
 
-    it('is changed in the fields that are given, and no others', async () => {
+    it('is changed only in the given fields', async () => {
       const path = await freshPool()
       const before = (await stores.control.read(path))!
       await stores.control.update(path, { checkpoint: 4, coreLength: 3, treeHash: 'aa', prunedBefore: 2, halted: 'for a reason' })
@@ -246,7 +246,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await stores.control.read(path)).toEqual(rest)
     })
 
-    it('never goes back to an earlier checkpoint or core, whatever else is changed with it', async () => {
+    it('never goes back to an earlier checkpoint or core length, while other fields change', async () => {
       const path = await freshPool()
       await stores.control.update(path, { checkpoint: 10, coreLength: 10, treeHash: 'ten' })
       await other.control.update(path, { checkpoint: 9, coreLength: 11, treeHash: 'eleven', prunedBefore: 1 })
@@ -258,7 +258,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await stores.control.read(path)).toMatchObject({ checkpoint: 12, coreLength: 11, treeHash: 'eleven' })
     })
 
-    it('that is shorter than it was begins anew at its newest block, with all that was written of later ones', async () => {
+    it('of a shortened pool begins anew at its newest block, as do cursors and dead letters of later blocks', async () => {
       const path = await freshPool()
       await stores.control.update(path, {
         checkpoint: 4,
@@ -282,7 +282,11 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect((await stores.progress.listDead('main', path)).map(({ seq }) => seq)).toEqual([4])
 
       await other.control.beginAnew(path, blockOf(7, 20, 3))
-      expect(await stores.control.read(path), 'one that is not goes on where it was').toEqual({ ...same, checkpoint: 2, prunedBefore: 5 })
+      expect(await stores.control.read(path), 'a record of a pool that was not shortened stays unchanged').toEqual({
+        ...same,
+        checkpoint: 2,
+        prunedBefore: 5,
+      })
       await other.control.beginAnew(path, undefined)
       expect(await stores.control.read(path)).toEqual({ ...same, checkpoint: 0, prunedBefore: 0 })
       expect(await stores.progress.readCursor('coffee', path)).toEqual(NO_CURSOR)
@@ -291,7 +295,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.control.read('nobody')).toBeUndefined()
     })
 
-    it('is changed by two at once without either losing anything', async () => {
+    it('keeps both changes of two writers at the same time', async () => {
       const path = await freshPool()
       const patches = Array.from({ length: 20 }, (_, i) =>
         i % 2 ? stores.control.update(path, { checkpoint: i }) : other.control.update(path, { prunedBefore: i }),
@@ -300,7 +304,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.control.read(path)).toMatchObject({ checkpoint: 19, halted: 'x' })
     })
 
-    it('is not made by a change', async () => {
+    it('is not created by a change', async () => {
       await stores.control.update('nobody', { checkpoint: 1, halted: 'x' })
       expect(await other.control.read('nobody')).toBeUndefined()
     })
@@ -314,7 +318,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.progress.readCursor('main', pool)).toEqual({ seq: 4, block: 2, attempts: 0 })
     })
 
-    it('moves forward, may change at its place, and never moves back', async () => {
+    it('moves forward, can change in its place, and never moves back', async () => {
       const pool = await freshPool()
       const write = (cursor: Cursor) => other.progress.writeCursor('main', pool, cursor)
       const read = () => stores.progress.readCursor('main', pool)
@@ -330,7 +334,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await read()).toEqual({ seq: 10, block: 3, attempts: 0 })
     })
 
-    it('leaves the wish for a redrive alone, and the wish the cursor', async () => {
+    it('and a request for a redrive leave each other unchanged', async () => {
       const pool = await freshPool()
       await stores.progress.askRedrive('main', pool, 1_000)
       expect(await other.progress.readCursor('main', pool)).toEqual({ ...NO_CURSOR, redrive: 1_000 })
@@ -342,7 +346,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.progress.readCursor('main', pool)).toEqual({ seq: 3, block: 1, attempts: 0 })
     })
 
-    it('keeps the latest asking for a redrive, and the end of one does not undo a later one', async () => {
+    it('keeps the latest request for a redrive, and the end of one redrive does not cancel a later request', async () => {
       const pool = await freshPool()
       await stores.progress.askRedrive('main', pool, 2_000)
       await other.progress.askRedrive('main', pool, 1_000)
@@ -373,7 +377,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
   describe('dead letters', () => {
     const letter = (seq: number): DeadLetter => ({ seq, block: seq, error: `Error: number ${seq}`, attempts: 5, at: now })
 
-    it('are kept by their entry, in order, until they are deleted', async () => {
+    it('are kept by entry, in order, until they are deleted', async () => {
       const pool = await freshPool()
       expect(await stores.progress.listDead('main', pool)).toEqual([])
       for (const seq of [100, 9, 10, 1_000_000]) await stores.progress.putDead('main', pool, letter(seq))
@@ -403,7 +407,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
   describe('a lease', () => {
     let shards = 0
 
-    it('is held by one owner, who may renew it, until it expires', async () => {
+    it('is held by one owner until it expires, and the owner can renew it', async () => {
       const shard = `shard-${shards++}`
       expect(await stores.leases.take(shard, 'a', 1_000)).toBe(true)
       expect(await other.leases.take(shard, 'b', 1_000)).toBe(false)
@@ -426,7 +430,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       await stores.leases.release('nobody', 'a')
     })
 
-    it('is taken by one of many at once, and each shard has its own', async () => {
+    it('is taken by one of many at the same time, and each shard has its own', async () => {
       const shard = `shard-${shards++}`
       const taken = await Promise.all(Array.from({ length: 8 }, (_, i) => (i % 2 ? stores : other).leases.take(shard, `owner ${i}`, 1_000)))
       expect(taken.filter(Boolean)).toHaveLength(1)
@@ -458,12 +462,12 @@ function blockOf(n: number, first: number, count: number, text?: string): Block 
   )
 }
 
-/** A block of any bytes: the mirror keeps them as they are. */
+/** A block of random bytes: the mirror does not look at them. */
 function bytesBlock(n: number, first: number, count: number, size: number): Block {
   return { n, first, count, bytes: randomBytes(size) }
 }
 
-/** Puts blocks of so many entries each. */
+/** Puts one block for each count of entries. */
 async function putBlocks(stores: Stores, pool: string, counts: number[]): Promise<Block[]> {
   const blocks: Block[] = []
   let first = 0
@@ -475,7 +479,7 @@ async function putBlocks(stores: Stores, pool: string, counts: number[]): Promis
   return blocks
 }
 
-/** Puts a block of entries at the end of a pool; their receipts, which are not written yet. */
+/** Appends a block of entries to a pool; returns their receipts, which it does not write. */
 async function putEntries(stores: Stores, pool: string, count: number, text?: string): Promise<Receipt[]> {
   const last = await stores.blocks.last(pool)
   const [n, first] = last ? [last.n + 1, last.first + last.count] : [0, 0]
@@ -510,7 +514,7 @@ function sizeOf(blocks: Block[]): number {
   return blocks.reduce((sum, { bytes }) => sum + bytes.length, 0)
 }
 
-/** What a receipt is found by, without a word of where its entry is. */
+/** The fields by which a receipt is found, without the place of its entry. */
 function keysOf({ key, id }: Receipt): Pick<Receipt, 'key' | 'id'> {
   return { key, id }
 }

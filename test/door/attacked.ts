@@ -2,10 +2,10 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { payment, TestMachine } from '../machine/machine.ts'
 
-/** The machine may grow by so much, MiB: while all is refused, and when some is taken, large payments among it, which fills the caches of its files. */
+/** The most MiB that the machine may grow by: when it refuses everything, and when it takes some posts, large ones among them, which fill the file caches. */
 export const REFUSED = 150
 export const TAKEN = 300
-/** Starts a machine, and posts to it as an honest wallet does, one small payment after the other, while it is attacked: each must be taken, and the machine stay small. */
+/** Starts a machine and attacks it, while an honest wallet posts one small payment after the other. The machine must take each of them, and stay small. */
 export async function attacked(maxGrowth: number, attack: (machine: TestMachine) => Promise<void>): Promise<void> {
   await using machine = await TestMachine.start({ mypool: {} })
   const honest = async (n: number) => expect((await machine.post('mypool', payment(`honest ${n}`))).status).toBe(200)
@@ -19,13 +19,13 @@ export async function attacked(maxGrowth: number, attack: (machine: TestMachine)
       await wait(20)
     } while (!over)
   })()
-  await Promise.race([attack(machine).finally(() => (over = true)), wallet]) // whichever fails first says so
+  await Promise.race([attack(machine).finally(() => (over = true)), wallet]) // the first failure fails the test
   await wallet
-  expect(most - before, 'MiB that the machine grew by').toBeLessThan(maxGrowth)
+  expect(most - before, 'growth of the machine, MiB').toBeLessThan(maxGrowth)
   console.log(`${expect.getState().currentTestName}: ${served} honest payments meanwhile, ${Math.round(most - before)} MiB more`)
 }
 
-/** Posts to an attacked machine, as its attacker. */
+/** Posts as the attacker; resolves to the status of the answer. */
 export async function status(
   machine: TestMachine,
   body: string | Uint8Array<ArrayBuffer> | ReadableStream,

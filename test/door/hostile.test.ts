@@ -4,7 +4,7 @@ import { largePayment, payment, TestMachine, until } from '../machine/machine.ts
 import { attacked, REFUSED, repeatedly, status, TAKEN } from './attacked.ts'
 import { postBytes, Wire } from './wire.ts'
 
-describe('the door stays open for others, and small, when somebody sends', { timeout: 100_000 }, () => {
+describe('the door serves others, and stays small, while somebody sends', { timeout: 100_000 }, () => {
   it('the nine bytes that make other parsers allocate until they die', () =>
     attacked(REFUSED, async (machine) => {
       for (let round = 0; round < 20; round++) {
@@ -27,7 +27,7 @@ describe('the door stays open for others, and small, when somebody sends', { tim
       }
     }))
 
-  it('a hundred megabytes, announced or in chunks without end', () =>
+  it('a hundred megabytes, with a declared length or in endless chunks', () =>
     attacked(REFUSED, async (machine) => {
       for (let round = 0; round < 3; round++) {
         expect(await status(machine, new Uint8Array(100_000_000).fill(0x20))).toBe(413)
@@ -42,14 +42,14 @@ describe('the door stays open for others, and small, when somebody sends', { tim
       }
     }))
 
-  it('large payments one after the other, and never takes an answer', () =>
+  it('large payments one after the other, and reads no answer', () =>
     attacked(TAKEN, async (machine) => {
       const wires: Wire[] = []
       const answers: number[] = []
       for (let n = 0; n < 5; n++) {
         const wire = new Wire(machine.url)
         wires.push(wire)
-        wire.socket.once('data', () => wire.socket.pause()) // the status, and not the megabytes behind it
+        wire.socket.once('data', () => wire.socket.pause()) // reads the status, and not the megabytes after it
         wire.say(postBytes('mypool', JSON.stringify({ ...largePayment(4_900_000), memo: `${n}` })))
         await until(
           () => wire.statuses,
@@ -58,7 +58,7 @@ describe('the door stays open for others, and small, when somebody sends', { tim
         )
         answers.push(wire.statuses[0]!)
       }
-      // What lies there untaken fills what there is for large messages.
+      // The answers that nobody reads fill the memory for large messages.
       expect(answers).toEqual([200, 200, 200, 503, 503])
       for (const wire of wires) wire[Symbol.dispose]()
       await until(
@@ -67,7 +67,7 @@ describe('the door stays open for others, and small, when somebody sends', { tim
       )
     }))
 
-  it('thousands of posts without ever listening', () =>
+  it('thousands of posts, and reads no answer', () =>
     attacked(TAKEN, async (machine) => {
       const many = repeatedly(1_000, (i) => postBytes('mypool', JSON.stringify(payment(`pipelined ${i}`)))).join('')
       const wires = repeatedly(20, () => new Wire(machine.url))
@@ -83,10 +83,10 @@ describe('the door stays open for others, and small, when somebody sends', { tim
       for (const wire of wires) wire[Symbol.dispose]()
     }))
 
-  // Linux alone has more than one loopback address without being told.
+  // Only Linux has more than one loopback address without configuration.
   it.runIf(process.platform === 'linux')('nothing on thousands of connections', () =>
     attacked(REFUSED, async (machine) => {
-      using neighbour = new Wire(machine.url) // of another address
+      using neighbour = new Wire(machine.url) // from another address
       const asks = async (times: number) => {
         neighbour.say('GET /_/health HTTP/1.1\r\nhost: localhost\r\n\r\n')
         await until(
@@ -107,7 +107,7 @@ describe('the door stays open for others, and small, when somebody sends', { tim
       const closed = () => wires.filter((wire) => wire.closed).length
       await open(3_000, '')
       await until(closed, (count) => count >= 1_000)
-      // Those that have asked something once are no better.
+      // Connections that have sent one request are closed as well.
       await open(3_000, 'GET /_/health HTTP/1.1\r\nhost: localhost\r\n\r\n')
       await until(closed, (count) => count >= 4_000)
       await asks(2)
@@ -130,7 +130,7 @@ describe('on one connection', () => {
     expect([...wire.heard.matchAll(/"memo":"(the \d+th)"/g)].map(([, memo]) => memo)).toEqual(memos)
   })
 
-  it('a post that breaks off is no payment, and the next one on another connection is', async () => {
+  it('a post that breaks off is not taken, and the next one on another connection is', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     const body = JSON.stringify(payment('broken off'))
     for (let length = 1; length < body.length; length += 7) {
@@ -148,7 +148,7 @@ describe('on one connection', () => {
   })
 })
 
-/** One message, and within it or behind it another that a proxy before us may have taken for a part of the first. */
+/** A request that contains or is followed by a second one, which a proxy before the door may have read as a part of the first. */
 const hidden = postBytes('mypool', JSON.stringify(payment('hidden')))
 const framed = (headers: string, body: string) =>
   `POST /mypool HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n${headers}\r\n${body}`
@@ -166,9 +166,9 @@ const SMUGGLED: [what: string, bytes: string][] = [
   ['chunks in an unknown coding', framed('transfer-encoding: xchunked\r\n', `0\r\n\r\n${hidden}`)],
   ['chunks behind a space', framed('transfer-encoding : chunked\r\n', `0\r\n\r\n${hidden}`)],
   ['chunks in a folded line', framed('transfer-encoding:\r\n chunked\r\ncontent-length: 0\r\n', `0\r\n\r\n${hidden}`)],
-  ['a chunk whose size is no number', framed('transfer-encoding: chunked\r\n', `0x0\r\n\r\n${hidden}`)],
+  ['a chunk whose size is not a number', framed('transfer-encoding: chunked\r\n', `0x0\r\n\r\n${hidden}`)],
   ['a chunk whose size is too large for any number', framed('transfer-encoding: chunked\r\n', `${'f'.repeat(40)}\r\n${hidden}`)],
-  ['a chunk longer than it says', framed('transfer-encoding: chunked\r\n', `1\r\n{}\r\n0\r\n\r\n${hidden}`)],
+  ['a chunk longer than its declared size', framed('transfer-encoding: chunked\r\n', `1\r\n{}\r\n0\r\n\r\n${hidden}`)],
   ['a header with a bare line feed', framed('x: y\nz: a\r\ncontent-length: 0\r\n', hidden)],
   ['a header with a zero byte', framed('x: \0\r\ncontent-length: 0\r\n', hidden)],
   ['a name with a space', framed('x y: z\r\ncontent-length: 0\r\n', hidden)],

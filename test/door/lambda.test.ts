@@ -52,7 +52,7 @@ function door() {
   })
 }
 
-/** What the door answers to an event, and what a function URL makes of it. */
+/** The door's answer to an event, as a function URL sends it. */
 async function invoke(body: string | undefined, options: FunctionUrlRequest = {}) {
   const handler = handle(door())
   const answer = await handler(functionUrlEvent(body, options))
@@ -86,7 +86,7 @@ describe('the door behind a function URL', () => {
     expect(Buffer.from((entries[0] as TxEntry).tx).toString('hex')).toBe(sent.transaction)
   })
 
-  it('takes a form that comes in base64', async () => {
+  it('takes a form in base64', async () => {
     const { transaction } = payment('a form')
     const answer = await invoke(`transaction=${transaction}&memo=a+b`, {
       base64: true,
@@ -110,13 +110,13 @@ describe('the door behind a function URL', () => {
     expect(await taken()).toHaveLength(2)
   })
 
-  it('does not believe a length that the wallet announces', async () => {
+  it('does not trust the length that the wallet declares', async () => {
     const body = JSON.stringify(payment('short')).padEnd(MAX_PAYMENT_BYTES_ON_LAMBDA + 1)
     expect((await invoke(body, { headers: { 'content-length': '10' } })).status).toBe(413)
     expect((await invoke(JSON.stringify(payment('short')), { headers: { 'content-length': 'many' } })).status).toBe(200)
   })
 
-  it('stops reading at the limit when a message does not give its length', async () => {
+  it('stops reading at the limit when a message does not declare its length', async () => {
     const body = JSON.stringify(payment('unannounced')).padEnd(MAX_PAYMENT_BYTES_ON_LAMBDA + 1)
     expect((await door().request('/mypool', { method: 'POST', body, headers: { 'content-type': 'application/json' } })).status).toBe(413)
     expect(await taken()).toEqual([])
@@ -124,11 +124,11 @@ describe('the door behind a function URL', () => {
 
   it.each([
     ['without a body', undefined, {}, 400],
-    ['with a body that is no JSON', '{', {}, 400],
-    ['for a pool that is not there', '{}', { path: '/nopool' }, 404],
+    ['with a body that is not JSON', '{', {}, 400],
+    ['for a pool that does not exist', '{}', { path: '/nopool' }, 404],
     ['with a GET', undefined, { method: 'GET' }, 405],
-    ['of a type that is none', '{}', { headers: { 'content-type': 'text/plain' } }, 415],
-    ['with the nine bytes', '{"transaction":"01000000feffffffff"}', { base64: true }, 422],
+    ['of an unsupported type', '{}', { headers: { 'content-type': 'text/plain' } }, 415],
+    ['with the nine bytes that make other parsers allocate until they die', '{"transaction":"01000000feffffffff"}', { base64: true }, 422],
   ])('refuses a request %s', async (_, body, options, status) => {
     expect(await invoke(body, options)).toMatchObject({ status, body: { error: 1 } })
     expect(await taken()).toEqual([])
@@ -143,18 +143,18 @@ describe('the door behind a function URL', () => {
   })
 })
 
-describe('our own failures are not explained to wallets', () => {
+describe('the door does not explain its own failures to wallets:', () => {
   const sent = JSON.stringify(payment('while we are ill'))
   const SENTENCE = 'The payment could not be taken. Please send it again: it is recorded once, however often it is sent.'
 
-  it('an unexpected failure is 500 with one fixed sentence; the log has the details', async () => {
+  it('an unexpected failure is a 500 with one fixed sentence; the log has the details', async () => {
     const answer = await invoke(sent, { path: '/broken' })
     expect(answer).toMatchObject({ status: 500, body: { memo: SENTENCE, error: 1 } })
     expect(answer.text).not.toMatch(/arn|Error|at /)
     expect(String(log[0])).toContain('arn:aws:dynamodb')
   })
 
-  it('an ingress queue that cannot be written is 503, to be tried again', async () => {
+  it('a failing ingress queue is a 503, which tells the wallet to retry', async () => {
     const other = new DatabaseSync(folderLayout(dir).ledger)
     other.exec('DROP TABLE "queue ingress"')
     other.close()
@@ -165,17 +165,17 @@ describe('our own failures are not explained to wallets', () => {
 
   const ARN = 'arn:aws:dynamodb:eu-west-1:123456789012:table/Customers'
   it.each([
-    ['AWS, which denies it', () => Object.assign(new Error(`not authorized on ${ARN}`), { $metadata: {} })],
-    ['this library, which is denied it', () => new OverpoolError('ACCESS_DENIED', `reading ${ARN} failed`)],
+    ['AWS, which denies it,', () => Object.assign(new Error(`not authorized on ${ARN}`), { $metadata: {} })],
+    ['this library, which fails with ACCESS_DENIED,', () => new OverpoolError('ACCESS_DENIED', `reading ${ARN} failed`)],
     [
-      'a machine that is away at all of its addresses',
+      'a host that is unreachable at all its addresses',
       () => new TypeError('fetch failed', { cause: new AggregateError([new Error(ARN)]) }),
     ],
     [
-      'a machine that is away',
+      'a host that is unreachable',
       () => new TypeError('fetch failed', { cause: Object.assign(new Error(`connect 10.0.0.7 for ${ARN}`), { syscall: 'connect' }) }),
     ],
-  ])('a filter that has asked %s, is 503, and no refusal: it has said nothing of the payment', async (_, failure) => {
+  ])('a filter that calls %s fails with a 503, which is no refusal: the wallet can retry', async (_, failure) => {
     const filter = () => {
       throw failure()
     }
@@ -186,7 +186,7 @@ describe('our own failures are not explained to wallets', () => {
     expect(await taken()).toEqual([])
   })
 
-  it('a filter that does not answer is 503 before the function ends', async () => {
+  it('a filter that does not answer is a 503 before the function times out', async () => {
     pools.set('asks', { path: 'asks', ...checkSettings({ filter: () => new Promise(() => {}) }, '') })
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     try {
@@ -199,7 +199,7 @@ describe('our own failures are not explained to wallets', () => {
     }
   })
 
-  it('a halted pool is 503, and only says that it takes nothing', async () => {
+  it('a halted pool is a 503, and the answer only says that the pool takes no payments', async () => {
     const answer = await invoke(sent, { path: '/halted' })
     expect(answer).toMatchObject({ status: 503, body: { error: 1, code: 'POOL_HALTED' } })
     expect(answer.text).not.toContain('hypercore')

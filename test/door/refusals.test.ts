@@ -18,7 +18,7 @@ interface Answer extends Ack {
   text: string
 }
 
-/** One request as it is: no header is added but those that HTTP itself needs. */
+/** Sends one request unchanged, with no headers but the given ones and those that HTTP needs. */
 function ask(method: string, path: string, body: string | Uint8Array = '', headers: Record<string, string> = {}): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sent = request(new URL(path, machine.url), { method, headers, agent: false }, (response) => {
@@ -36,7 +36,7 @@ function ask(method: string, path: string, body: string | Uint8Array = '', heade
 const post = (body: unknown, headers: Record<string, string> = JSON_TYPE, pool = 'mypool') =>
   ask('POST', `/${pool}`, typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body), headers)
 
-describe('a wallet is heard', () => {
+describe('the door takes a payment', () => {
   it.each([
     ['application/json'],
     ['application/json; charset=utf-8'],
@@ -56,14 +56,14 @@ describe('a wallet is heard', () => {
     expect((await post({ transaction }, {})).status).toBe(200)
   })
 
-  it('with a form, as the original took it', async () => {
+  it('as a form, as the original did', async () => {
     const form = new URLSearchParams({ transaction, memo: 'tea & cake, 100 % + tip', merchantData: 'ä{"order":1}' }).toString()
     const { status, body } = await post(form, { 'content-type': 'application/x-www-form-urlencoded; charset=UTF-8' })
     expect(status).toBe(200)
     expect(body.payment).toEqual({ transaction, memo: 'tea & cake, 100 % + tip', merchantData: 'ä{"order":1}' })
   })
 
-  it('as JSON that calls itself a form, as curl -d does', async () => {
+  it('as JSON with the media type of a form, as curl -d sends it', async () => {
     const { status, body } = await post({ transaction, memo: 'a & b' }, FORM_TYPE)
     expect([status, body.payment]).toEqual([200, { transaction, memo: 'a & b' }])
   })
@@ -89,10 +89,10 @@ describe('a wallet is heard', () => {
       { transaction, merchantData: { order: [7, { a: null }] }, refundTo: [{ script: '76a9' }] },
     ],
     ['a wallet of 2019: an array of one transaction', { transactions: [transaction], memo: 'x' }, { transaction, memo: 'x' }],
-    ['a wallet of later: fields that nobody knows', { transaction, later: { a: 1 }, req: 1 }, { transaction }],
+    ['a later wallet: unknown fields', { transaction, later: { a: 1 }, req: 1 }, { transaction }],
     ['a wallet that writes hex in capitals', { transaction: transaction.toUpperCase() }, { transaction }],
     ['a Payment at its limits', { transaction, merchantData: 'm'.repeat(10_000), refundTo: 'r'.repeat(100), memo: '☕'.repeat(10_000) }],
-  ])('as it speaks: %s', async (_, sent, copy = sent, headers = JSON_TYPE) => {
+  ])('in the form of %s', async (_, sent, copy = sent, headers = JSON_TYPE) => {
     const { status, body } = await post(sent, headers)
     expect(body).toEqual({ payment: copy, memo: 'Received into mypool', error: 0, success: true })
     expect(status).toBe(200)
@@ -110,11 +110,11 @@ describe('a wallet is heard', () => {
     expect(String(preflight.headers['access-control-allow-headers']).toLowerCase()).toContain('content-type')
     for (const sent of [{ transaction }, {}]) {
       const { headers } = await post(sent, { ...JSON_TYPE, origin: 'https://wallet.example' })
-      expect(headers['access-control-allow-origin']).toBe('*') // or the page could not read why it was refused
+      expect(headers['access-control-allow-origin']).toBe('*') // without it, the page could not read the reason
     }
   })
 
-  it('at a path with a query, or written with escapes', async () => {
+  it('at a path with a query or with escapes', async () => {
     expect((await ask('POST', '/mypool?order=7', JSON.stringify({ transaction }), JSON_TYPE)).status).toBe(200)
     expect((await ask('POST', '/%6dypool', JSON.stringify({ transaction }), JSON_TYPE)).status).toBe(200)
   })
@@ -135,7 +135,7 @@ const REFUSALS: Refusal[] = [
   payload('no body', '', 400, 'MALFORMED_PAYMENT', /is not JSON/),
   payload('half a message', `{"transaction":"${transaction}`, 400, 'MALFORMED_PAYMENT', /is not JSON/),
   payload('hex alone', transaction, 400, 'MALFORMED_PAYMENT', /is not JSON/),
-  payload('a form that says it is JSON', `transaction=${transaction}`, 400, 'MALFORMED_PAYMENT', /is not JSON/),
+  payload('a form with the media type of JSON', `transaction=${transaction}`, 400, 'MALFORMED_PAYMENT', /is not JSON/),
   payload('null', 'null', 400, 'MALFORMED_PAYMENT', /is a JSON object/),
   payload('an array', [{ transaction }], 400, 'MALFORMED_PAYMENT', /is a JSON object/),
   payload('a string', JSON.stringify(transaction), 400, 'MALFORMED_PAYMENT', /is a JSON object/),
@@ -175,7 +175,7 @@ const REFUSALS: Refusal[] = [
     FORM_TYPE,
   ),
 
-  badTransaction('no hex', `${transaction.slice(0, -2)}zz`, /hex/),
+  badTransaction('letters that are not hex', `${transaction.slice(0, -2)}zz`, /hex/),
   badTransaction('half a byte', transaction.slice(0, -1), /hex|odd|even/),
   badTransaction('an empty transaction', '', /bad transaction/),
   badTransaction('a transaction that is cut off', transaction.slice(0, -2), /bad transaction at byte \d+/),
@@ -201,28 +201,22 @@ const REFUSALS: Refusal[] = [
   ['a message that is too long', () => post(Buffer.alloc(10_200_000, 0x20)), 413, 'PAYMENT_TOO_LARGE', /may have 10121600 bytes/],
 
   [
-    'what the filter refuses',
+    'a payment that the filter refuses',
     () => post({ transaction, memo: 'x' }, JSON_TYPE, 'strict'),
     403,
     'FILTER_REFUSED',
     /^this pool takes no memos$/,
   ],
   [
-    'a pool that is not there',
+    'a pool that does not exist',
     () => post({ transaction }, JSON_TYPE, 'nopool'),
     404,
     'POOL_NOT_FOUND',
     /^no pool of this name takes payments here$/,
   ],
+  ['a pool whose name is in capitals', () => post({ transaction }, JSON_TYPE, 'MYPOOL'), 404, 'POOL_NOT_FOUND', /no pool of this name/],
   [
-    'a pool that is not there, in capitals',
-    () => post({ transaction }, JSON_TYPE, 'MYPOOL'),
-    404,
-    'POOL_NOT_FOUND',
-    /no pool of this name/,
-  ],
-  [
-    'a pool named as something that every object has',
+    'a pool with the name of a property of every object',
     () => post({ transaction }, JSON_TYPE, '__proto__'),
     404,
     'POOL_NOT_FOUND',
@@ -231,29 +225,29 @@ const REFUSALS: Refusal[] = [
   ['a path with too many parts', () => post({ transaction }, JSON_TYPE, 'mypool/x'), 404, 'POOL_NOT_FOUND', /are posted to/],
   ['the root', () => post({ transaction }, JSON_TYPE, ''), 404, 'POOL_NOT_FOUND', /are posted to/],
   ['a path with a broken escape', () => post({ transaction }, JSON_TYPE, '%zz'), 404, 'POOL_NOT_FOUND', /no pool of this name/],
-  ['a Host that is none', () => post({ transaction }, { ...JSON_TYPE, host: 'a b' }), 400, undefined, /look at its path and its Host/],
+  ['an invalid Host', () => post({ transaction }, { ...JSON_TYPE, host: 'a b' }), 400, undefined, /look at its path and its Host/],
   ...['GET', 'PUT', 'DELETE', 'PATCH', 'TRACE', 'QUERY'].map(
     (method): Refusal => [`the method ${method}`, () => ask(method, '/mypool'), 405, 'METHOD_NOT_ALLOWED', /takes a POST/],
   ),
 ]
 
-describe('a wallet is refused', () => {
+describe('the door refuses', () => {
   it.each(REFUSALS)('%s', async (_, answer, status, code, memo) => {
     const { status: got, headers, text, body } = await answer()
     expect(body).toEqual({ memo: expect.stringMatching(memo), error: 1, ...(code && { code }) })
     expect(got).toBe(status)
     expect(headers['content-type']).toMatch(/^application\/json/)
     expect(headers.allow).toBe(status === 405 ? 'POST, OPTIONS' : undefined)
-    expect(text.length, 'nothing is echoed').toBeLessThan(300)
-    expect(text, 'nothing is told of our own files').not.toMatch(/\\n|\.ts\b|node_modules|file:/)
+    expect(text.length, 'the answer does not repeat the request').toBeLessThan(300)
+    expect(text, 'the answer names no file of the program').not.toMatch(/\\n|\.ts\b|node_modules|file:/)
   })
 
-  it('to a HEAD without a body, as HTTP demands', async () => {
+  it('a HEAD, with an answer without a body, as HTTP demands', async () => {
     const { status, headers, text } = await ask('HEAD', '/mypool')
     expect([status, headers.allow, text]).toEqual([405, 'POST, OPTIONS', ''])
   })
 
-  it('and nothing of it is in the ledger, nor in the log', async () => {
+  it('posts without a trace in the ledger or the log', async () => {
     await until(
       () => machine.call('ingress'),
       ({ waiting, inFlight }) => waiting + inFlight === 0,
@@ -270,7 +264,7 @@ describe('a wallet is refused', () => {
     expect(await machine.call('reports')).toEqual([])
   })
 
-  it('by a pool that is halted, without the reason', async () => {
+  it('a post to a halted pool, without naming the reason', async () => {
     await using halted = await TestMachine.start({ mypool: {} })
     await halted.stop()
     const ledger = openLedgerFile(halted.dir)

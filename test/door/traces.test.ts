@@ -14,10 +14,10 @@ import { Emulators } from '../aws/emulators.ts'
 import { payment } from '../machine/machine.ts'
 import { functionUrlEvent } from './function-url.ts'
 
-// The bundle of the payments function in a process with the environment of Lambda, and X-Ray's daemon as a socket of the test's.
+// The bundle of the payments function runs in a process with the environment of Lambda. A socket of the test stands in for X-Ray's daemon.
 
 const TRACE = '1-6b1f2c3d-0123456789abcdef01234567'
-/** Lambda's own part of it, in which the call is */
+/** The id of Lambda's own segment, the parent of the call's */
 const LAMBDA = '53995c3f42cd8ad8'
 const CALL = `
   const { handler } = await import(process.argv[1])
@@ -33,7 +33,7 @@ interface Subsegment {
 let emulators: Emulators
 let bundle: Bundle
 let daemon: Socket
-let told: Subsegment[]
+let traced: Subsegment[]
 const dir = mkdtempSync(join(tmpdir(), 'overpool-traces-'))
 
 beforeAll(async () => {
@@ -45,7 +45,7 @@ beforeAll(async () => {
   close()
   daemon = createSocket('udp4').bind(0, '127.0.0.1')
   await once(daemon, 'listening')
-  daemon.on('message', (message) => told.push(JSON.parse(message.toString().split('\n')[1]!) as Subsegment))
+  daemon.on('message', (message) => traced.push(JSON.parse(message.toString().split('\n')[1]!) as Subsegment))
 })
 afterAll(async () => {
   daemon.close()
@@ -53,9 +53,9 @@ afterAll(async () => {
   rmSync(dir, { recursive: true })
 })
 
-/** Calls the function with a payment, as Lambda does; resolves to the status that a wallet hears. */
+/** Calls the function with a payment, as Lambda does; resolves to the status of the answer. */
 async function pay(settings: Pick<EnvOf<'payments'>, 'TRACES'>): Promise<string> {
-  told = []
+  traced = []
   const { endpoint, bucket } = emulators.place
   const environment: EnvOf<'payments'> = { INGRESS_URLS: queueUrl({ endpoint }, 'ingress'), BUCKET: bucket, NAMESPACE: 'Overpool' }
   const env = {
@@ -83,16 +83,16 @@ async function pay(settings: Pick<EnvOf<'payments'>, 'TRACES'>): Promise<string>
 }
 
 describe('the traces of a function', () => {
-  it('tell X-Ray of each call, and of each request to AWS in it', async () => {
+  it('report each call to X-Ray, and each request to AWS within it', async () => {
     expect(await pay({ TRACES: 'true' })).toBe('200')
-    await expect.poll(() => told.map(({ name }) => name)).toEqual(['SQS', '## payments'])
-    const [send, call] = told
+    await expect.poll(() => traced.map(({ name }) => name)).toEqual(['SQS', '## payments'])
+    const [send, call] = traced
     expect(call).toMatchObject({ trace_id: TRACE, parent_id: LAMBDA, annotations: { ColdStart: true, Service: 'payments' } })
     expect(send).toMatchObject({ trace_id: TRACE, parent_id: call!.id, aws: { operation: 'SendMessageBatch' } })
   })
 
-  it('are not made where nobody wants them', async () => {
+  it('are not made unless the config asks for them', async () => {
     expect(await pay({})).toBe('200')
-    expect(told).toEqual([])
+    expect(traced).toEqual([])
   })
 })

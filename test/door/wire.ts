@@ -1,9 +1,9 @@
 import { connect, type Socket } from 'node:net'
 
-/** A connection on which a test says whatever it likes, HTTP or not. */
+/** A connection on which a test sends any bytes, HTTP or not. */
 export class Wire implements Disposable {
   readonly socket: Socket
-  /** what has come back */
+  /** what has been received, as text */
   heard = ''
   /** the other side has ended the connection */
   closed = false
@@ -32,7 +32,7 @@ export class Wire implements Disposable {
   }
 }
 
-/** A POST as bytes; `headers` besides Host, and Content-Length unless they name a length of their own. */
+/** A POST as text. `headers` are added to Host and Content-Length, and replace those of the same name. */
 export function postBytes(pool: string, body: string, headers: Record<string, string> = {}): string {
   const all = { host: 'localhost', 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)), ...headers }
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)

@@ -10,7 +10,7 @@ import { IngressConsumer } from '../../sidecar/writer/ingress-consumer.ts'
 import { until } from '../machine/machine.ts'
 import { type Ledger, postOf, tempLedger } from './ledger.ts'
 
-/** What a sidecar has for posts of its own process, over this ledger, and the posts that it sent to the queue. */
+/** A consumer and its intake for posts of the same process, over this ledger, and a list of the posts that went to the queue instead. */
 function directOf(ledger: Ledger, put: Blocks['put'] = (...block) => ledger.stores.blocks.put(...block), batchMs = 0) {
   const { stores, ingress, cores } = ledger
   const { blocks: all } = stores
@@ -57,7 +57,7 @@ it('a post of this process is acknowledged when its block is in the mirror, and 
   await consumer.stop()
 })
 
-it('a post that is already in progress or in the ledger, by either way, is one entry, and each poster gets the answer', async () => {
+it('a post that is already in progress or in the ledger, by either way, stays one entry, and each poster gets the answer', async () => {
   await using ledger = await tempLedger()
   const { consumer, direct } = directOf(ledger)
   await consumer.writer('a')
@@ -73,7 +73,7 @@ it('a post that is already in progress or in the ledger, by either way, is one e
   await consumer.stop()
 })
 
-it('a post whose block cannot be put goes into the queue, and from there into the ledger, once and before those that follow', async () => {
+it('a post whose block cannot be put goes into the queue, and from there into the ledger, once and before later posts', async () => {
   await using ledger = await tempLedger()
   let failures = 2
   const { consumer, direct, sent } = directOf(ledger, (pool, block) =>
@@ -92,7 +92,7 @@ it('a post whose block cannot be put goes into the queue, and from there into th
   await consumer.stop()
 })
 
-it('posts that a writer has in hand when its pool is halted, or it is stopped, are acknowledged when the queue has them', async () => {
+it('posts that a writer holds when its pool is halted or the writer is stopped are acknowledged when they are in the queue', async () => {
   for (const end of ['halt', 'stop'] as const) {
     await using ledger = await tempLedger()
     const putting = Promise.withResolvers<void>()
@@ -112,7 +112,7 @@ it('posts that a writer has in hand when its pool is halted, or it is stopped, a
   }
 })
 
-it('a pool that waits for fuller blocks, one that is not open, and a sidecar that stops take posts by way of the queue', async () => {
+it('a pool that waits for fuller blocks, a pool that is not open, and a stopping consumer take posts through the queue', async () => {
   await using ledger = await tempLedger()
   const patient = directOf(ledger, undefined, 10_000)
   await patient.consumer.writer('a')

@@ -21,11 +21,11 @@ import { CloudMachine } from '../machine/cloud.ts'
 import { payment, until } from '../machine/machine.ts'
 import { blockOf } from './ledger.ts'
 
-// A handler as a function of Lambda, called with batches of bells by hand: what becomes of the entries that it has trouble with, and of those beside them.
+// A handler as a Lambda function. The tests call it with batches of bells, and look what happens to entries that fail and to the others of the batch.
 
 const QUEUE = 'tx-main.fifo'
 const VISIBILITY_S = 60
-/** Of the function, with what does not pass. */
+/** When the function gives up on a failure that does not end, ms. */
 const giveUpMs = 200
 
 let emulators: Emulators
@@ -55,15 +55,15 @@ afterEach(async () => {
 })
 
 interface FunctionOptions {
-  /** does something with an entry, named by its pool and number */
+  /** is called with the pool and the number of each entry, as `pool seq` */
   onTx: (name: string) => unknown
   pools: Record<string, PoolSettings>
   clock?: Clock
-  /** how long a call has, ms */
+  /** the time of one call, ms */
   functionMs?: number
 }
 
-/** The function, behind its queue; what it ends with is noted in `ran`. */
+/** The function, behind its queue. It notes each entry that it finished in `ran`. */
 function source({ onTx, pools, clock = systemClock, functionMs = 120_000 }: FunctionOptions): EventSource {
   const settings = (pool: string) => checkSettings(pools[pool]!, pool)
   const answer = handlerFunction({
@@ -95,11 +95,11 @@ function source({ onTx, pools, clock = systemClock, functionMs = 120_000 }: Func
   })
 }
 
-/** SQS gives out several messages of a group in one batch. The emulator gives one, so each message has a group of its own there. */
+/** SQS delivers several messages of a group in one batch. The emulator delivers one, so here each message has a group of its own. */
 const groupOf = (pool: string, n: number) => `${pool}:${n}`
 const poolOf = ({ attributes }: BellsEvent['Records'][number]) => attributes.MessageGroupId!.split(':')[0]!
 
-/** Blocks of so many entries each in a pool, each of which is rung for. */
+/** Puts blocks of these numbers of entries into a pool, and sends a bell for each. */
 async function rung(pool: string, ...entries: number[]): Promise<void> {
   const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), pool)
   await stores.control.create({ kind: 'own', path: pool, key, discoveryKey, createdAt: 0 })
@@ -112,7 +112,7 @@ async function rung(pool: string, ...entries: number[]): Promise<void> {
   }
 }
 
-/** The pools of the messages that a call gave back, one for each. */
+/** The pool of each message that a call gave back. */
 function givenBack({ event, response }: Invocation): string[] {
   const ids = new Set(response.batchItemFailures.map(({ itemIdentifier }) => itemIdentifier))
   return event.Records.flatMap((record) => (ids.has(record.messageId) ? [poolOf(record)] : [])).sort()
@@ -123,13 +123,13 @@ async function isEmpty(): Promise<boolean> {
   return waiting + inFlight === 0
 }
 
-/** Calls the function until nothing is left in its queue. */
+/** Calls the function until its queue is empty. */
 async function callOn(lambda: EventSource): Promise<void> {
   while (!(await isEmpty())) await lambda.once()
 }
 
 describe('a handler in a function', () => {
-  it('that throws gives back the bells of that pool and no other; the entry comes again, and is kept with its error when it is given up', async () => {
+  it('that throws gives back the bells of that pool only; the entry comes again, and at last becomes a dead letter with its error', async () => {
     await rung('bad', 1, 1, 1)
     await rung('good', 1, 1)
     const lambda = source({
@@ -145,12 +145,12 @@ describe('a handler in a function', () => {
     expect(await stores.progress.readCursor('main', 'bad')).toMatchObject({ seq: 0, attempts: 1 })
     expect(await stores.progress.listDead('main', 'bad')).toEqual([])
 
-    await callOn(lambda) // they come after a second, and not after the queue's visibility
+    await callOn(lambda) // the bells come after a second, not after the queue's visibility timeout
     expect(ran.slice(3)).toEqual(['bad 2'])
     expect(await stores.progress.listDead('main', 'bad')).toMatchObject([{ seq: 1, attempts: 2, error: 'Error: no' }])
   })
 
-  it('that throws in a pool that stops on poison has its bells answered, and runs on no later entry', async () => {
+  it('that throws in a pool with onPoison: stop has its bells deleted, and runs on no later entry', async () => {
     await rung('strict', 1, 1, 1)
     const lambda = source({
       pools: { strict: { maxAttempts: 1, onPoison: 'stop' } },
@@ -164,7 +164,7 @@ describe('a handler in a function', () => {
     expect(await stores.progress.readCursor('main', 'strict')).toMatchObject({ seq: 0, stopped: 'Error: no' })
   })
 
-  it('that hangs has failed after timeoutMs: its bells go back, those of other pools do not', async () => {
+  it('that hangs fails after timeoutMs: its bells go back, and those of other pools do not', async () => {
     await rung('hangs', 1, 1)
     await rung('good', 1)
     let hangs = true
@@ -182,7 +182,7 @@ describe('a handler in a function', () => {
     expect(await stores.progress.listDead('main', 'hangs')).toEqual([])
   })
 
-  it('that hangs each time is given up, and its pool goes on', async () => {
+  it('that hangs each time gives up on the entry, and its pool goes on', async () => {
     await rung('hangs', 1, 1)
     const lambda = source({
       pools: { hangs: { timeoutMs: 50, maxAttempts: 2 } },
@@ -193,7 +193,7 @@ describe('a handler in a function', () => {
     expect(await stores.progress.listDead('main', 'hangs')).toMatchObject([{ seq: 0, error: 'Error: the handler took longer than 50 ms' }])
   })
 
-  it('that is slow goes on in the next call where it was, and begins no entry that it might not end', async () => {
+  it('that is slow goes on in the next call, and begins no entry that it might not finish', async () => {
     await rung('slow', 10)
     const clock = new HandClock()
     const [entryMs, timeoutMs, functionMs] = [2_000, 3_000, 10_000]
@@ -214,27 +214,27 @@ describe('a handler in a function', () => {
       calls.push(givenBack((await lambda.once())!))
       expect(await stores.progress.readCursor('main', 'slow')).toMatchObject({ seq: ran.length - 1, attempts: 0 })
     }
-    expect(ran, 'each once').toEqual(Array.from({ length: 10 }, (_, seq) => `slow ${seq}`))
+    expect(ran, 'each entry once').toEqual(Array.from({ length: 10 }, (_, seq) => `slow ${seq}`))
     expect(calls).toEqual([['slow'], ['slow'], ['slow'], []])
-    expect(Math.min(...begun), 'left when an entry is begun').toBeGreaterThanOrEqual(timeoutMs)
+    expect(Math.min(...begun), 'time left when an entry begins').toBeGreaterThanOrEqual(timeoutMs)
   })
 
-  it('whose function is killed in the middle is called again with the same entry', async () => {
+  it('whose function is killed while it runs is called again with the same entry', async () => {
     await rung('a', 1, 1)
     const hangs = source({ pools: { a: {} }, onTx: () => new Promise(() => {}) })
-    void hangs.once() // Lambda ends it: nobody answers
+    void hangs.once() // Lambda kills the function: the call has no answer
     await until(
       () => queue.depth(),
       ({ inFlight }) => inFlight === 2,
     )
-    await emulators.reclaim() // as if the visibility had lapsed
+    await emulators.reclaim() // as if the visibility timeout had ended
     const lambda = source({ pools: { a: {} }, onTx: () => {} })
     expect(givenBack((await lambda.once())!)).toEqual([])
     expect(ran).toEqual(['a 0', 'a 1'])
     expect(await isEmpty()).toBe(true)
   })
 
-  it('that posts more than a batch and a block can hold posts each once, though it fails the first time', async () => {
+  it('that makes more posts than a batch and a block can hold makes each once, also when its first run fails', async () => {
     const posts = MAX_BLOCK_ENTRIES + 44
     await using machine = await CloudMachine.open({ many: {} })
     expect((await machine.post('many', payment('posts many', { forget: posts, throw: 1 }))).status).toBe(200)
@@ -255,7 +255,7 @@ describe('a handler in a function', () => {
 })
 
 describe('a batch of bells', () => {
-  it('of which some cannot be answered, since the mirror is away, gives those back and loses none', async () => {
+  it('gives back the bells that fail since the mirror is unreachable, and loses none', async () => {
     await rung('away', 1, 1)
     await rung('good', 1)
     const lambda = source({ pools: { away: {}, good: {} }, onTx: () => {} })
@@ -268,7 +268,7 @@ describe('a batch of bells', () => {
     expect(ran).toEqual(['good 0', 'away 0', 'away 1'])
   })
 
-  it('that nobody can give back stays in the queue all the same, since the answer names it', async () => {
+  it('that cannot be given back stays in the queue, since the response names it', async () => {
     await rung('bad', 1, 1)
     const lambda = source({
       pools: { bad: {} },
@@ -282,7 +282,7 @@ describe('a batch of bells', () => {
     expect(await queue.depth()).toEqual({ waiting: 0, inFlight: 2 })
   })
 
-  it('with one that cannot be read answers the others of its pool', async () => {
+  it('with one invalid bell answers the others of its pool', async () => {
     await rung('a', 1)
     await queue.send([{ body: Buffer.from('no bell'), group: groupOf('a', 1), dedupe: 'x' }])
     await rung('b', 1)
@@ -293,7 +293,7 @@ describe('a batch of bells', () => {
     expect(await isEmpty()).toBe(true)
   })
 
-  it('with one whose blob cannot be read puts back the messages of its pool, in order', async () => {
+  it('with one bell whose blob cannot be read gives back the messages of that pool, in order', async () => {
     await rung('a', 1)
     await queue.send([{ body: new Uint8Array(800_000), group: groupOf('a', 1), dedupe: 'large' }])
     await rung('b', 1)

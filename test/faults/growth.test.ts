@@ -9,8 +9,8 @@ const SHARDS = 2
 const POOLS = ['alpha', 'beta', 'gamma', 'delta', 'epsilon', 'zeta']
 const moved = POOLS.filter((pool) => shardOf(pool, SHARDS) === 1)
 
-it('shards become more while posts wait in the queue of the one that there was: nothing is lost, written twice or forked', async () => {
-  console.log(`shards become more, seed ${seed}`)
+it('a second shard is added while posts wait in the queue of the first: nothing is lost, written twice or forked', async () => {
+  console.log(`a second shard is added, seed ${seed}`)
   await using machine = await CloudMachine.open(Object.fromEntries(POOLS.map((pool) => [pool, {}])), { leaseMs: 2_000 })
   const wallets = new Wallets(machine, { pools: POOLS })
   const end = wallets.start()
@@ -30,7 +30,7 @@ it('shards become more while posts wait in the queue of the one that there was: 
   const entries = await wallets.isAllThere()
   await machine.stop()
   for (const pool of POOLS) {
-    const tasks = moved.includes(pool) ? [machine.working(0), machine.working(1)] : [machine.working(0)] // what waited is written by the one whose queue it is in
+    const tasks = moved.includes(pool) ? [machine.working(0), machine.working(1)] : [machine.working(0)] // the first shard writes what waits in its queue
     for (const task of tasks) {
       const verified = await machine.verify(pool, task)
       expect(verified).toMatchObject({ problems: 0, signedBlocks: verified.coreLength, receipts: verified.entries })

@@ -9,7 +9,7 @@ import type { AwsRequest } from '../aws/proxy.ts'
 import { HandClock } from '../hand-clock.ts'
 import { until } from '../machine/machine.ts'
 
-// Two sidecars that ask for the lease of one shard, over DynamoDB, in a time that goes on by hand.
+// Two sidecars ask for the lease of one shard, in DynamoDB, by a clock that the tests wind.
 
 const LEASE_MS = 20_000
 const RENEW_MS = 5_000
@@ -42,7 +42,7 @@ function ownerOf({ input }: AwsRequest): string {
   return input.ExpressionAttributeValues[':owner'].S
 }
 
-/** A sidecar that asks for the lease until it has it. */
+/** A sidecar that asks until it has the lease. */
 function contender(owner: string, signal = new AbortController().signal) {
   const taking = Lease.acquire({ stores, clock, shard: '0', owner, leaseMs: LEASE_MS, report: (error) => reports.push(error) }, signal)
   const seen: { takenAt?: number; lostAt?: number } = {}
@@ -53,7 +53,7 @@ function contender(owner: string, signal = new AbortController().signal) {
   return { taking, seen }
 }
 
-/** Resolves when everybody sleeps, for so long each. */
+/** Resolves when the sidecars sleep for these times. */
 async function sleeping(...ms: number[]): Promise<void> {
   await until(
     () => clock.sleeping,
@@ -61,7 +61,7 @@ async function sleeping(...ms: number[]): Promise<void> {
   )
 }
 
-it('one of two that ask for the lease holds it, for as long as it renews it', async () => {
+it('of two sidecars one holds the lease, for as long as it renews it', async () => {
   const first = contender('first')
   await first.taking
   const second = contender('second')
@@ -84,7 +84,7 @@ it('a released lease goes to the other sidecar within a second', async () => {
   clock.wind(ASK_MS)
   await second.taking
   await sleeping(RENEW_MS)
-  expect(first.seen.lostAt, 'it was given back').toBeUndefined()
+  expect(first.seen.lostAt, 'a released lease is not lost').toBeUndefined()
 })
 
 it('a lease that is released while it is being renewed stays released', async () => {
@@ -93,14 +93,14 @@ it('a lease that is released while it is being renewed stays released', async ()
   await sleeping(RENEW_MS)
   emulators.proxy.weather = () => 'late'
   clock.wind(RENEW_MS)
-  await new Promise(setImmediate) // it asks
+  await new Promise(setImmediate) // the renewal is sent
   await lease.release()
   emulators.proxy.weather = () => undefined
   expect(asked).toEqual(['first', 'first'])
   expect(await stores.leases.take('0', 'second', LEASE_MS)).toBe(true)
 })
 
-it('a lease that cannot be renewed is lost some time before another may take it', async () => {
+it('a lease that cannot be renewed counts as lost well before another sidecar can take it', async () => {
   const first = contender('first')
   await first.taking
   const second = contender('second')
@@ -109,7 +109,7 @@ it('a lease that cannot be renewed is lost some time before another may take it'
   await sleeping(ASK_MS, RENEW_MS)
   const renewed = clock.now()
   emulators.proxy.weather = (request) => (request.operation === 'UpdateItem' && ownerOf(request) === 'first' ? 'failed' : undefined)
-  clock.wind(RENEW_MS + 2_000) // its process was held up: it asks late, is told nothing, and asks again
+  clock.wind(RENEW_MS + 2_000) // its process stood still: it renews late, gets no answer, and tries again
   while (second.seen.takenAt === undefined) {
     await until(
       () => [second.seen.takenAt ?? 'asks', first.seen.lostAt ?? 'asks', clock.sleeping.filter((ms) => ms <= ASK_MS).length],
@@ -119,10 +119,10 @@ it('a lease that cannot be renewed is lost some time before another may take it'
   }
   expect(reports.length).toBeGreaterThan(1)
   expect(second.seen.takenAt - renewed).toBeGreaterThanOrEqual(LEASE_MS)
-  expect(second.seen.takenAt - first.seen.lostAt!, 'time to finish what is under way').toBeGreaterThanOrEqual(RENEW_MS)
+  expect(second.seen.takenAt - first.seen.lostAt!, 'time to finish the work in progress').toBeGreaterThanOrEqual(RENEW_MS)
 })
 
-it('one that another has taken meanwhile, since its own process slept, is lost as soon as it looks', async () => {
+it('a sidecar that slept while another took the lease counts it as lost at its next renewal', async () => {
   const sleeper = contender('sleeper')
   await sleeper.taking
   await sleeping(RENEW_MS)

@@ -17,7 +17,7 @@ function tempDir(): { dir: string } & Disposable {
   return { dir, [Symbol.dispose]: () => rmSync(dir, { recursive: true }) }
 }
 
-/** Runs a program in a process of its own, on the machine's folder; resolves to what it printed, when it has ended by itself. */
+/** Runs a program in a process of its own on the machine's folder until it ends by itself; resolves to the lines that it printed. */
 async function program(dir: string, code: string): Promise<string[]> {
   const file = new URL('../../client/overpool.ts', import.meta.url).href
   const head = `const { Overpool } = await import(${JSON.stringify(file)}); const { sampleTransaction } = await import(${JSON.stringify(new URL('../../shared/transaction/sample.ts', import.meta.url).href)});`
@@ -28,7 +28,7 @@ async function program(dir: string, code: string): Promise<string[]> {
   return stdout.trim().split('\n')
 }
 
-it('a machine that cannot open leaves nothing behind, so that its program can end', async () => {
+it('a machine that cannot open leaves nothing running, so its program ends', async () => {
   using temp = tempDir()
   const machine = await EmbeddedMachine.open({ dir: temp.dir, report: () => {} })
   await machine.create('a')
@@ -39,7 +39,7 @@ it('a machine that cannot open leaves nothing behind, so that its program can en
   expect(said).toEqual(['BAD_CONFIG'])
 })
 
-it('an error listener that throws takes nothing with it in the machine', async () => {
+it('an error listener that throws stops nothing in the machine', async () => {
   using temp = tempDir()
   const said = await program(
     temp.dir,
@@ -60,7 +60,7 @@ it('an error listener that throws takes nothing with it in the machine', async (
   expect(said).toEqual(['2 1'])
 })
 
-it('a handler that is taken off ends with the entry that it is at, and goes on from there when it is put on again', async () => {
+it('a handler that is removed finishes its entry, and goes on from there when it is added again', async () => {
   using temp = tempDir()
   const pool = new Overpool({ dir: temp.dir })
   await pool.create({ path: 'a', port: false })
@@ -82,7 +82,7 @@ it('a handler that is taken off ends with the entry that it is at, and goes on f
   pool.off('tx', onTx)
   pool.on('tx', onTx)
   await pool.post({ path: 'a', payment: sampleTransaction('payment 5') })
-  expect(await pool.tail({ path: 'a' })).toHaveLength(6) // time enough for one that does not wait
+  expect(await pool.tail({ path: 'a' })).toHaveLength(6) // enough time for the second handler to begin, if it did not wait
   may.resolve()
   await all.promise
   await pool.close()

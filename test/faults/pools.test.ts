@@ -11,7 +11,7 @@ function poolsOf({ stores, ingress }: Ledger, clock = systemClock): LedgerPools 
   return new LedgerPools({ stores, ingress, clock, settings: () => checkSettings({}, ''), postFailed: () => {} })
 }
 
-it('an entry is found as soon as its block is in the ledger, though its receipt is still on its way', async () => {
+it('an entry is found as soon as its block is in the ledger, also before its receipt is written', async () => {
   await using ledger = await tempLedger()
   const { stores } = ledger
   const old = postOf('entry 0')
@@ -25,7 +25,7 @@ it('an entry is found as soon as its block is in the ledger, though its receipt 
   await expect(pools.get({ path: 'a', hash: postOf('no entry').txid })).rejects.toMatchObject({ code: 'ENTRY_NOT_FOUND' })
 })
 
-it('reads that are made at once after a post all wait until it is in the ledger', async () => {
+it('several reads right after a post all wait until it is in the ledger', async () => {
   await using ledger = await tempLedger()
   const { stores, ingress } = ledger
   const pools = poolsOf(ledger)
@@ -37,7 +37,7 @@ it('reads that are made at once after a post all wait until it is in the ledger'
   for (const read of reads) expect((await read).map((event) => event.hash)).toEqual([hash])
 })
 
-it('a read after a post waits for a while and no longer, though the clock is set back meanwhile', async () => {
+it('a read after a post stops waiting after a while, also when the clock is set back meanwhile', async () => {
   await using ledger = await tempLedger()
   let now = 1_700_000_000_000
   const sleep = async (ms: number) => {

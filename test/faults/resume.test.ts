@@ -11,7 +11,7 @@ import { awsClients } from '../aws/clients.ts'
 import { awsPorts } from '../machine/aws-ports.ts'
 import { payment, TestMachine, until } from '../machine/machine.ts'
 
-it('a mirror that was changed is not signed again when the cores are lost: the pool halts, and goes on when an operator says so', async () => {
+it('a changed mirror is not signed again when the cores are lost: the pool halts until an operator resumes it', async () => {
   await using machine = await TestMachine.start({ mypool: {}, other: {} }, { side: 'sqlite' })
   for (let i = 0; i < 5; i++)
     await machine.call('post', { path: 'mypool', payment: payment(`number ${i}`) }).then(() => machine.call('tail', { path: 'mypool' }))
@@ -45,7 +45,7 @@ it('a mirror that was changed is not signed again when the cores are lost: the p
     () => machine.call('control', 'mypool'),
     (pool) => pool.treeHash !== undefined && pool.treeHash !== treeHash,
   )
-  expect(again, 'it is told what it is now, though nothing new has come').toMatchObject({ coreLength: 5, checkpoint: 5 })
+  expect(again, 'the control item has the new length without a new post').toMatchObject({ coreLength: 5, checkpoint: 5 })
   await until(
     () => machine.post('mypool', payment('number 5')),
     ({ status }) => status === 200,
@@ -58,7 +58,7 @@ it('a mirror that was changed is not signed again when the cores are lost: the p
   expect(await machine.verify('mypool')).toMatchObject({ entries: 6, coreLength: 6 })
 })
 
-/** Takes a pool's blocks from number `from` on out of the mirror, as somebody does who has the rights. */
+/** Deletes the blocks of `mypool` from number `from` on, as somebody with access to the mirror can. */
 async function cut(machine: TestMachine, side: 'sqlite' | 'aws', from: number, to: number): Promise<void> {
   if (side === 'sqlite') {
     const db = new DatabaseSync(join(machine.dir, 'ledger.sqlite'))
@@ -75,13 +75,13 @@ async function cut(machine: TestMachine, side: 'sqlite' | 'aws', from: number, t
   close()
 }
 
-/** The mirror of a machine, as who asks from outside has it. */
+/** The mirror of a machine, opened from outside. */
 async function mirrorOf(machine: TestMachine, side: 'sqlite' | 'aws') {
   return side === 'sqlite' ? openLedgerFile(machine.dir) : awsPorts(machine.emulators.place)
 }
 
 it.each(['sqlite', 'aws'] as const)(
-  'a mirror that was shortened goes on from its end when an operator says so: what comes next is whole (%s)',
+  'a shortened mirror goes on from its end when an operator resumes the pool: later entries are complete (%s)',
   async (side) => {
     await using machine = await TestMachine.start({ mypool: {} }, { side })
     const post = async (i: number) => {
@@ -102,7 +102,7 @@ it.each(['sqlite', 'aws'] as const)(
     const { stores, close } = await mirrorOf(machine, side)
     await controlOf(stores).resume('mypool')
     await until(control, ({ halted, rebuild, treeHash }) => !halted && !rebuild && treeHash !== undefined)
-    expect(await control(), 'it is told how long it is now').toMatchObject({ coreLength: 3, checkpoint: 3 })
+    expect(await control(), 'the control item has the new length').toMatchObject({ coreLength: 3, checkpoint: 3 })
     expect(await machine.call('cursor', 'mypool')).toMatchObject({ seq: 2 })
 
     expect((await machine.post('mypool', payment('number 5'))).status).toBe(200)
@@ -111,7 +111,7 @@ it.each(['sqlite', 'aws'] as const)(
         () => machine.ended('mypool'),
         (seqs) => seqs.length === 6,
       ),
-      'the handler is called with what is new in the place of what was lost',
+      'the handler is called with the new entry in the place of a lost one',
     ).toEqual([0, 1, 2, 3, 4, 3])
     await until(control, ({ checkpoint }) => checkpoint === 4)
     await close()

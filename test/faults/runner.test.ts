@@ -27,12 +27,12 @@ function runnerOf({ stores }: Ledger, onTx: (event: TxEvent) => unknown) {
   }
 }
 
-/** What a peer signed as its block n, and what is none: it keeps its place. */
+/** A block n of a peer that is invalid: it keeps its place and has no entries. */
 const passedOver = (n: number, first: number) => ({ n, first, count: 0, bytes: Buffer.of(n) })
 
 const later = () => Date.now() + 60_000
 
-it('an entry that is handled at last is no dead letter, though a machine died just when it had given it up', async () => {
+it('an entry that is handled at last is not a dead letter, also when the machine died right after giving up on it', async () => {
   await using ledger = await tempLedger()
   const { stores } = ledger
   await stores.blocks.put('a', blockOf(0, 0, 'entry'))
@@ -51,7 +51,7 @@ it('an entry that is handled at last is no dead letter, though a machine died ju
   expect(await stores.progress.listDead('main', 'a')).toEqual([])
 })
 
-it('an entry is finished when all its posts are held, those too that come after one that nobody awaits', async () => {
+it('an entry is finished when all its posts are held, also posts that follow one that nobody awaits', async () => {
   await using ledger = await tempLedger()
   const { stores, ingress } = ledger
   await stores.blocks.put('a', blockOf(0, 0, 'entry'))
@@ -69,7 +69,7 @@ it('an entry is finished when all its posts are held, those too that come after 
   expect(await ingress.depth()).toEqual({ waiting: 3, inFlight: 0 })
 })
 
-/** Pools whose ingress queue can go away. */
+/** Pools whose ingress queue can be unreachable. */
 function falteringPools({ stores, ingress }: Ledger) {
   const faltering = {
     isAway: true,
@@ -87,7 +87,7 @@ function falteringPools({ stores, ingress }: Ledger) {
   return { faltering, pools }
 }
 
-it('an entry whose handler cannot post because the queue is unreachable waits, and is not given up', async () => {
+it('an entry whose handler cannot post because the queue is unreachable waits, and never becomes a dead letter', async () => {
   await using ledger = await tempLedger()
   const { stores, ingress } = ledger
   await stores.blocks.put('a', blockOf(0, 0, 'entry'))
@@ -119,7 +119,7 @@ it('a redrive waits for an unreachable queue too', async () => {
   expect(await stores.progress.listDead('main', 'a')).toEqual([])
 })
 
-it('a handler may be given more time than a timer can count', async () => {
+it('the timeoutMs of a handler can be longer than a timer can count', async () => {
   await using ledger = await tempLedger()
   const { stores } = ledger
   await stores.blocks.put('a', blockOf(0, 0, 'entry'))
@@ -128,7 +128,7 @@ it('a handler may be given more time than a timer can count', async () => {
   expect(await answerBell({ pool: 'a', n: 0 }, ledger, 1, later(), runner)).toEqual({ done: true })
 })
 
-it('a bell whose deletion fails is deleted at the next try, and does not delay its pool until its visibility timeout', async () => {
+it('a bell whose deletion fails is deleted at the next attempt, and does not delay its pool until its visibility timeout', async () => {
   await using ledger = await tempLedger()
   await ledger.stores.blocks.put('a', blockOf(0, 0, 'entry'))
   const queue = ledger.queue('main')
@@ -162,7 +162,7 @@ it('a bell whose deletion fails is deleted at the next try, and does not delay i
   await loop.stop()
 })
 
-it('a block that was passed over is not read again with every bell that follows it', async () => {
+it('a block that was passed over is not read again at every later bell', async () => {
   await using ledger = await tempLedger()
   const { stores } = ledger
   await stores.blocks.put('a', blockOf(0, 0, 'entry'))
@@ -174,7 +174,7 @@ it('a block that was passed over is not read again with every bell that follows 
   }
 })
 
-it('a pool that is followed from a block on begins there, though nobody knows which entry comes first', async () => {
+it('a subscription from a block on begins there, also when the number of its first entry is unknown', async () => {
   await using ledger = await tempLedger()
   const { stores } = ledger
   await stores.blocks.put('a', blockOf(7, 30, 'entry'))
@@ -185,7 +185,7 @@ it('a pool that is followed from a block on begins there, though nobody knows wh
   expect(ran).toEqual([30])
 })
 
-it('a handler that stopped behind missing numbers passes over the entry where it stopped', async () => {
+it('a handler that stopped after missing sequence numbers skips the entry where it stopped', async () => {
   await using ledger = await tempLedger()
   const { stores } = ledger
   await stores.blocks.put('a', blockOf(0, 0, 'first'))

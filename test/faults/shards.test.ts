@@ -5,7 +5,7 @@ import type { AwsCall } from '../aws/proxy.ts'
 import { CloudMachine } from '../machine/cloud.ts'
 import { payment, until } from '../machine/machine.ts'
 
-// Two shards of one machine: a sidecar's process and an ingress queue for each, over one table.
+// One machine with two shards: a sidecar and an ingress queue for each, and one table.
 
 const SHARDS = 2
 const POOLS = ['alpha', 'beta', 'gamma', 'delta', 'epsilon', 'zeta']
@@ -26,7 +26,7 @@ async function postTo(pools: string[], text: string): Promise<void> {
   for (let i = 0; i < EACH; i++) for (const pool of pools) expect((await machine.post(pool, payment(`${text} ${i}`))).status).toBe(200)
 }
 
-/** Resolves when the handler has run for so many entries of each of these pools. */
+/** Resolves when the handler has run for this number of entries of each of these pools. */
 async function handled(pools: string[], entries: number): Promise<void> {
   const all = Array.from({ length: entries }, (_, seq) => seq)
   for (const pool of pools)
@@ -55,16 +55,16 @@ it('a post goes to the queue of its pool’s shard, and one sidecar writes all b
     const { entries, problems, coreLength, blocks } = await machine.verify(pool)
     expect([entries, problems, coreLength]).toEqual([EACH, 0, blocks])
     const other = machine.working(1 - shardOf(pool, SHARDS))
-    await expect(machine.verify(pool, other), 'it has no such hypercore, and none is made when it is only read').rejects.toThrow(
+    await expect(machine.verify(pool, other), 'the other sidecar has no such hypercore, and a reader makes none').rejects.toThrow(
       'Batch was not applied',
     )
   }
 })
 
 it.each([
-  ['reads which pools there are', 'control', 'late'],
-  ['opens a pool, which may take long', `pool#${ofShard(0)[0]}`, 'unavailable'],
-] as const)('a task that is told to stop while it %s does so, and leaves the lease to the next one', async (_, pk, fault) => {
+  ['reads the list of pools', 'control', 'late'],
+  ['opens a pool, which can take long,', `pool#${ofShard(0)[0]}`, 'unavailable'],
+] as const)('a task that is told to stop while it %s stops, and leaves the lease to the next task', async (_, pk, fault) => {
   await machine.stop()
   const task = machine.task({ LEASE_MS: '60000' })
   machine.emulators.proxy.weather = ({ operation, input }) => {
@@ -76,7 +76,7 @@ it.each([
   machine.emulators.proxy.weather = () => undefined
   const began = performance.now()
   await machine.task().said('working')
-  expect(performance.now() - began, 'it has not waited until the lease ran out').toBeLessThan(30_000)
+  expect(performance.now() - began, 'the next task did not wait for the end of the lease').toBeLessThan(30_000)
 })
 
 it('a shard without a sidecar delays only its own pools, and loses no post', async () => {

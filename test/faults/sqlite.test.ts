@@ -38,13 +38,13 @@ it('a clock that is set back hides no message that waits', async () => {
   store.close()
 })
 
-it('what another process writes just before somebody waits for it is not missed', async () => {
+it('a write of another process right before a wait for it ends the wait', async () => {
   using temp = tempFile()
   const [ours, theirs] = [new SqliteFile(temp.file), new SqliteFile(temp.file)]
   const queue = new SqliteQueue(theirs, 'ingress', { visibilityMs: 60_000 })
   const waiting = ours.changed('commit', 1)
   await waiting
-  ours.all('SELECT * FROM "queue ingress"') // nothing there
+  ours.all('SELECT * FROM "queue ingress"') // it is still empty
   await queue.send([{ body: Buffer.from('one') }])
   await ours.changed('commit', 3_600_000)
   expect(ours.all('SELECT * FROM "queue ingress"')).toHaveLength(1)
@@ -52,7 +52,7 @@ it('what another process writes just before somebody waits for it is not missed'
   theirs.close()
 })
 
-it('the end of a redrive does not undo one that was asked for meanwhile', async () => {
+it('the end of a redrive does not cancel a later request for one', async () => {
   await using ledger = await tempLedger()
   const { stores } = ledger
   await stores.progress.askRedrive('main', 'a', 5)
@@ -66,21 +66,21 @@ it('the end of a redrive does not undo one that was asked for meanwhile', async 
   expect(await stores.progress.readCursor('main', 'a')).toEqual({ seq: 0, block: 0, attempts: 0 })
 })
 
-it('the tree hash of a pool stays that of the length that its core is reported with', async () => {
+it('the tree hash of a pool always belongs to the stored length of its core', async () => {
   await using ledger = await tempLedger()
   const { stores } = ledger
   await stores.control.update('a', { checkpoint: 9, coreLength: 9, treeHash: '09' })
-  await stores.control.update('a', { checkpoint: 9, coreLength: 4, treeHash: '04' }) // it is being made again
+  await stores.control.update('a', { checkpoint: 9, coreLength: 4, treeHash: '04' }) // the core is being rebuilt
   expect(await stores.control.read('a')).toMatchObject({ coreLength: 9, treeHash: '09' })
   await stores.control.update('a', { coreLength: 10, treeHash: '10' })
   expect(await stores.control.read('a')).toMatchObject({ checkpoint: 9, coreLength: 10, treeHash: '10' })
 })
 
 describe('a loss of power', () => {
-  /** What the last commit of this store waited for. */
+  /** Whether the last commit of this store waited for the disk. */
   const waitedForDisk = (store: SqliteFile) => store.get<{ synchronous: number }>('PRAGMA synchronous')!.synchronous === 2
 
-  it('loses no write that must be durable: each one waits for the disk, alone or beside others', async () => {
+  it('loses no write that must be durable: each waits for the disk, alone or with others', async () => {
     using temp = tempFile()
     const store = new SqliteFile(temp.file)
     const stores = sqliteStores(store)
@@ -110,7 +110,7 @@ describe('a loss of power', () => {
     store.close()
   })
 
-  it('may lose a write that is repeated anyway: such a write does not wait', async () => {
+  it('can lose a write that would be repeated anyway: such a write does not wait', async () => {
     using temp = tempFile()
     const store = new SqliteFile(temp.file)
     const stores = sqliteStores(store)
@@ -140,19 +140,21 @@ describe('a loss of power', () => {
 describe('blocks in the ledger file', () => {
   const texts = Array.from({ length: 50 }, (_, i) => `number ${i}`)
 
-  it('are compressed, and come back as they were', async () => {
+  it('are compressed, and read back unchanged', async () => {
     await using ledger = await tempLedger()
     const { stores } = ledger
     const [large, small] = [blockOf(0, 0, ...texts), blockOf(1, 50, 'alone')]
     await stores.blocks.putAll('a', [large, small])
     expect(bytesIn(ledger, 0).length).toBeLessThan(0.9 * large.bytes.length)
-    expect(bytesIn(ledger, 1), 'too few bytes to be worth it').toEqual(new Uint8Array(small.bytes))
+    expect(bytesIn(ledger, 1), 'a small block is not compressed').toEqual(new Uint8Array(small.bytes))
     expect((await stores.blocks.read('a', 0)).map(({ bytes }) => Buffer.from(bytes))).toEqual([large.bytes, small.bytes])
     expect(Buffer.from((await stores.blocks.find('a', 20))!.bytes)).toEqual(large.bytes)
-    expect(Buffer.from((await stores.blocks.put('a', blockOf(0, 0, 'another'))).bytes), 'the block that stands there').toEqual(large.bytes)
+    expect(Buffer.from((await stores.blocks.put('a', blockOf(0, 0, 'another'))).bytes), 'the block that is already there').toEqual(
+      large.bytes,
+    )
   })
 
-  it('that an earlier version wrote are read as they are', async () => {
+  it('that an earlier version wrote are read uncompressed', async () => {
     await using ledger = await tempLedger()
     const block = blockOf(0, 0, ...texts)
     const db = new DatabaseSync(folderLayout(ledger.dir).ledger)
@@ -161,14 +163,14 @@ describe('blocks in the ledger file', () => {
     expect(Buffer.from((await ledger.stores.blocks.last('a'))!.bytes)).toEqual(block.bytes)
   })
 
-  it('that were passed over keep their bytes, though these look compressed', async () => {
+  it('that were passed over keep their bytes, also when these look compressed', async () => {
     await using ledger = await tempLedger()
     const bytes = zstdCompressSync(Buffer.alloc(5_000))
     await ledger.stores.blocks.put('a', { n: 0, first: 0, count: 0, bytes })
     expect(Buffer.from((await ledger.stores.blocks.last('a'))!.bytes)).toEqual(bytes)
   })
 
-  it('that are damaged are an invalid block, and the others are read', async () => {
+  it('that are damaged are read as invalid, and the others are read', async () => {
     await using ledger = await tempLedger()
     await ledger.stores.blocks.putAll('a', [blockOf(0, 0, ...texts), blockOf(1, 50, 'whole')])
     const db = new DatabaseSync(folderLayout(ledger.dir).ledger)
@@ -180,7 +182,7 @@ describe('blocks in the ledger file', () => {
   })
 })
 
-/** What the file has as the bytes of block n. */
+/** The bytes of block n in the file. */
 function bytesIn({ dir }: { dir: string }, n: number): Uint8Array {
   const db = new DatabaseSync(folderLayout(dir).ledger)
   const { bytes } = db.prepare('SELECT bytes FROM blocks WHERE n = ?').get(n) as { bytes: Uint8Array }

@@ -6,7 +6,7 @@ import type { Control } from '../../shared/store/control.ts'
 import { Subscription } from '../../sidecar/peers/subscription.ts'
 import { tempLedger } from './ledger.ts'
 
-it('a subscription that halts says so in the mirror before it has stopped, though the mirror was away', async () => {
+it('a subscription that halts writes so into the mirror before it stops, also when the mirror was unreachable at first', async () => {
   await using ledger = await tempLedger()
   const { stores, cores } = ledger
   const key = 'ab'.repeat(32)

@@ -13,7 +13,7 @@ import { PoolWriter } from '../../sidecar/writer/writer.ts'
 import { until } from '../machine/machine.ts'
 import { blockOf, type Ledger, postOf, tempLedger } from './ledger.ts'
 
-/** The core of pool `a`, and what there is to know of how it was used. */
+/** The core of pool `a`. */
 async function coreOf(ledger: Ledger): Promise<PoolCore> {
   return ledger.cores.open('a')
 }
@@ -31,7 +31,7 @@ function optionsOf(ledger: Ledger, core: PoolCore, reports: SidecarReport[] = []
   }
 }
 
-it('a core that disagrees with the mirror is halted, and nothing is appended to it', async () => {
+it('a pool whose core disagrees with the mirror is halted, and nothing is appended to the core', async () => {
   await using ledger = await tempLedger()
   for (let n = 0; n < 3; n++) await ledger.stores.blocks.put('a', blockOf(n, n, `entry ${n}`))
   await ledger.stores.control.update('a', { checkpoint: 3 })
@@ -47,7 +47,7 @@ it('a core that disagrees with the mirror is halted, and nothing is appended to 
   expect(reports.map(({ kind }) => kind)).toEqual(['halted'])
 })
 
-it('a core that lacks its newest block is halted, and not waited for until a peer sends it', async () => {
+it('a pool whose core lacks its newest block is halted, and does not wait for a peer to send it', async () => {
   await using ledger = await tempLedger()
   await ledger.stores.blocks.put('a', blockOf(0, 0, 'entry'))
   const core = await coreOf(ledger)
@@ -59,7 +59,7 @@ it('a core that lacks its newest block is halted, and not waited for until a pee
   await core.close()
 })
 
-it('a core that reports what must never happen to it halts its pool, over restarts too', async () => {
+it('a core that reports a fork or a truncation halts its pool, also after restarts', async () => {
   await using ledger = await tempLedger()
   const { stores, ingress, cores } = ledger
   await stores.blocks.put('a', blockOf(0, 0, 'entry'))
@@ -69,8 +69,8 @@ it('a core that reports what must never happen to it halts its pool, over restar
       stores,
       ingress,
       cores: {
-        open(path, told) {
-          alarm = told?.alarm
+        open(path, events) {
+          alarm = events?.alarm
           return cores.open(path)
         },
         purge: (path) => cores.purge(path),
@@ -93,7 +93,7 @@ it('a core that reports what must never happen to it halts its pool, over restar
   await second.stop()
 })
 
-it('the posts of a halted pool are put back together, and delay no other pool', async () => {
+it('the posts of a halted pool are given back together, and delay no other pool', async () => {
   await using ledger = await tempLedger()
   const { stores, ingress, cores } = ledger
   const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), 'b')
@@ -123,7 +123,7 @@ it('the posts of a halted pool are put back together, and delay no other pool', 
   expect(given).toEqual([100])
 })
 
-it("a writer that is to stop does so though a handler's queue is away", async () => {
+it("a writer stops when it is told to, also while a handler's queue is unreachable", async () => {
   await using ledger = await tempLedger()
   for (let n = 0; n < 40; n++) await ledger.stores.blocks.put('a', blockOf(n, n, `entry ${n}`))
   const away = new SqliteFile(join(ledger.dir, 'away.sqlite'))
@@ -145,7 +145,7 @@ it("a writer that is to stop does so though a handler's queue is away", async ()
   expect((await ledger.stores.control.read('a'))!.checkpoint).toBe(0)
 })
 
-it('a pool to which nothing but old posts comes looks for the blocks of another writer all the same', async () => {
+it('a pool that gets only repeated posts still looks for the blocks of another writer', async () => {
   await using ledger = await tempLedger()
   const { stores, ingress, cores } = ledger
   const old = { body: encodeIngress(postOf('old')) }
@@ -166,7 +166,7 @@ it('a pool to which nothing but old posts comes looks for the blocks of another 
   await consumer.stop()
 })
 
-it('a message that cannot be put back delays none of those that came with it', async () => {
+it('a message that cannot be given back delays no other message of its batch', async () => {
   await using ledger = await tempLedger()
   const { stores, ingress, cores } = ledger
   const keeps = new Proxy(ingress, {
@@ -184,10 +184,10 @@ it('a message that cannot be put back delays none of those that came with it', a
   )
   await consumer.stop()
   const left: Message[] = await ingress.receive({ max: 10, waitMs: 0 })
-  expect(left).toEqual([]) // the one for nowhere is in flight still
+  expect(left).toEqual([]) // the message for `nowhere` is still in flight
 })
 
-it('a post that waits for a pool which is another shard’s by now is written once, and its writer stays open no longer than it has work', async () => {
+it('a waiting post for a pool that now belongs to another shard is written once, and its writer closes when it has no more work', async () => {
   await using ledger = await tempLedger()
   const { stores, ingress, cores } = ledger
   const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), 'ours')
@@ -223,7 +223,7 @@ it('a post that waits for a pool which is another shard’s by now is written on
     ahead += 10_000
     await until(
       async () => {
-        await ingress.send([{ body: encodeIngress(postOf('other', 'ours')) }]) // it looks when something comes
+        await ingress.send([{ body: encodeIngress(postOf('other', 'ours')) }]) // a message makes the consumer look for idle writers
         return isClosed(opened[n]!)
       },
       (closed) => closed,
@@ -238,7 +238,7 @@ it('a post that waits for a pool which is another shard’s by now is written on
   expect(ids.sort()).toEqual(posted.map((text) => postOf(text).id).sort())
 })
 
-it('a post that waits while the pool of another shard is being opened is written, however long that takes', async () => {
+it('a waiting post for a pool of another shard is written, however long the pool takes to open', async () => {
   await using ledger = await tempLedger()
   const { stores, ingress, cores } = ledger
   const { key, discoveryKey } = poolKeys(new Uint8Array(32).fill(7), 'ours')
@@ -254,7 +254,7 @@ it('a post that waits while the pool of another shard is being opened is written
       const method = Reflect.get(target, name)
       if (name !== 'readCursor') return method.bind(target)
       return async (handler: string, pool: string) => {
-        asked.resolve() // the last that is done until it is open
+        asked.resolve() // the last step of opening the pool
         await answered.promise
         return target.readCursor(handler, pool)
       }
@@ -303,7 +303,7 @@ it('leaves a hypercore marked for a rebuild to the consumer of its own shard', a
     (all) => all.some((said) => said.kind === 'retrying' && said.step === 'open'),
   )
   expect((await stores.control.read('a'))!.rebuild).toBe(true)
-  await stores.control.beginAnew('a', await stores.blocks.last('a')) // as that one does
+  await stores.control.beginAnew('a', await stores.blocks.last('a')) // as the consumer of its shard does
   await until(
     () => stores.blocks.last('a'),
     (block) => block?.n === 1,

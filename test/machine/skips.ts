@@ -1,24 +1,25 @@
 import { beforeEach } from 'vitest'
 import { SIDE } from './machine.ts'
 
-/** Scenarios that cannot run on a target, by their names, and why. */
+/** Scenarios that cannot run on a target, by their names, with the reason. */
 const SKIPPED: Partial<Record<typeof SIDE, Record<string, string>>> = {
   ministack: { ...codeIsInFunctions() },
-  localstack: { ...codeIsInFunctions(), ...inChaos('it takes a load for a minute, under which the quicker emulator is put') },
+  localstack: { ...codeIsInFunctions(), ...inChaos('it needs a minute of load, which runs on the faster emulator') },
   deployed: {
     ...codeIsInFunctions(),
-    ...inChaos('ECS stops and starts the sidecar there, not the test, and nothing stands between the machine and AWS'),
-    'goes on where it stopped, and does nothing twice': 'ECS stops and starts the sidecar there, not the test',
-    'takes payments while no handler works, and hands them over when one does': 'ECS stops and starts the sidecar there, not the test',
-    'whose hypercores are deleted makes them again, with the same key and tree hash': 'the hypercores are on the disk of an ECS task',
+    ...inChaos('ECS stops and starts the sidecar there, and the test cannot, and there is no proxy between the machine and AWS'),
+    'goes on where it stopped, and repeats nothing': 'ECS stops and starts the sidecar there, and the test cannot',
+    'takes payments while no handler runs, and gives them to the handler when it does':
+      'ECS stops and starts the sidecar there, and the test cannot',
+    'whose hypercores are deleted rebuilds them, with the same key and tree hash': 'the hypercores are on the disk of an ECS task',
   },
 }
 
 function codeIsInFunctions(): Record<string, string> {
   return {
     'through the API passes the filter too':
-      'the filter is code of the functions, which who posts with AWS credentials does not go through',
-    'that is killed while its handler runs calls it again with that entry, and its loop is posted once':
+      'the filter runs in the function behind the door, and a post with AWS credentials does not pass the door',
+    'that is killed while its handler runs calls the handler again with that entry, and the next step of its loop is posted once':
       'the handler runs in a function, which goes on when the sidecar is killed',
   }
 }
@@ -28,7 +29,7 @@ function inChaos(why: string): Record<string, string> {
   return Object.fromEntries(names.map((name) => [`${name} keeps its promises`, why]))
 }
 
-// The scenarios themselves do not know where they run.
+// The skips are here, so that no scenario needs to know where it runs.
 beforeEach(({ task, skip }) => {
   const why = SKIPPED[SIDE]?.[task.name]
   if (why !== undefined) skip(why)

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { payment, TestMachine, until } from '../machine/machine.ts'
 
 describe('a handler', () => {
-  it('that throws is tried again with the same entry before any later one', async () => {
+  it('that throws is called again with the same entry before any later one', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     await machine.post('mypool', payment('first'))
     await machine.post('mypool', payment('second', { throw: 2 }))
@@ -16,7 +16,7 @@ describe('a handler', () => {
     expect(await machine.call('dead', 'mypool')).toEqual([])
   })
 
-  it('gives an entry up after maxAttempts, keeps it with its error, and goes on; redrive tries it again', async () => {
+  it('gives up on an entry after maxAttempts, keeps it with its error, and goes on; redrive retries it', async () => {
     await using machine = await TestMachine.start({ mypool: { maxAttempts: 2 } })
     await machine.post('mypool', payment('poison', { throw: 2 }))
     await machine.post('mypool', payment('next'))
@@ -41,7 +41,7 @@ describe('a handler', () => {
     expect(machine.ended('mypool')).toEqual([1, 0])
   })
 
-  it('stops the pool where it fails, if the pool says so, and other pools go on; redrive or skip goes on from there', async () => {
+  it('stops at a failing entry if the pool is set so, while other pools go on; redrive or skip goes on from there', async () => {
     await using machine = await TestMachine.start({ strict: { maxAttempts: 2, onPoison: 'stop' }, other: {} })
     await machine.post('strict', payment('poison', { throw: 3 }))
     await machine.post('strict', payment('waits'))
@@ -61,7 +61,7 @@ describe('a handler', () => {
     await until(
       () => machine.ended('strict'),
       (seqs) => seqs.length === 2,
-    ) // its fourth run is good
+    ) // its fourth run succeeds
     expect(machine.ended('strict')).toEqual([0, 1])
 
     await machine.post('strict', payment('bad for good', { throw: 100 }))
@@ -79,7 +79,7 @@ describe('a handler', () => {
     expect(await machine.call('dead', 'strict')).toMatchObject([{ seq: 2 }])
   })
 
-  it('that hangs has failed after timeoutMs', async () => {
+  it('that hangs fails after timeoutMs', async () => {
     await using machine = await TestMachine.start({ mypool: { timeoutMs: 300 } })
     await machine.post('mypool', payment('hangs', { hang: 1 }))
     await until(
@@ -90,7 +90,7 @@ describe('a handler', () => {
     expect((await machine.call('reports')).some((line) => line.startsWith('failed:'))).toBe(true)
   })
 
-  it('runs a loop in which each step is posted once, within a pool and across two', async () => {
+  it('runs a loop, within a pool and across two, in which each step is posted once', async () => {
     await using machine = await TestMachine.start({ a: {}, b: {} })
     await machine.post('a', payment('begin', { loop: { pool: 'a', left: 20, text: 'step' } }))
     await machine.post('b', payment('begin', { loop: { pool: 'a', left: 1, text: 'over' } }))
@@ -107,7 +107,7 @@ describe('a handler', () => {
     expect(over).toMatchObject({ source: 'handler', hops: 1, cause: { key: (await machine.call('control', 'b')).key, seq: 0 } })
   })
 
-  it('is stopped by maxHops when its loop does not end, and says so', async () => {
+  it('is stopped by maxHops when its loop does not end, and that is reported', async () => {
     await using machine = await TestMachine.start({ mypool: { maxHops: 5, maxAttempts: 1 }, none: { maxHops: 0, maxAttempts: 1 } })
     await machine.post('mypool', payment('begin', { loop: { pool: 'mypool', left: 100, text: 'x' } }))
     await machine.post('none', payment('begin', { loop: { pool: 'none', left: 100, text: 'x' } }))
@@ -124,7 +124,7 @@ describe('a handler', () => {
     expect((await machine.call('reports')).some((line) => line.startsWith('post-failed:') && line.includes('LOOP_TOO_DEEP'))).toBe(true)
   })
 
-  it('whose second run posts something else leaves the first standing, and that is reported', async () => {
+  it('whose second run posts something else keeps the post of the first, and that is reported', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     await machine.post('mypool', payment('fickle', { fickle: true }))
     await until(
@@ -139,7 +139,7 @@ describe('a handler', () => {
     expect(await machine.call('length', 'mypool')).toBe(2)
   })
 
-  it('is not done with an entry before its posts are held, though it does not await them', async () => {
+  it('has finished an entry only when its posts are held, also posts that it does not await', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     await machine.post('mypool', payment('forgets', { forget: 3 }))
     await until(

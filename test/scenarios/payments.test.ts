@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { largePayment, payment, TestMachine, until } from '../machine/machine.ts'
 
 describe('a payment', () => {
-  it('goes from the POST to the ledger and to the handler', async () => {
+  it('goes from the POST into the ledger and to the handler', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     const sent = { ...payment('one'), memo: 'coffee' }
     const { status, body } = await machine.post('mypool', sent)
@@ -20,7 +20,7 @@ describe('a payment', () => {
     expect(await machine.call('get', { path: 'mypool', hash: event!.hash })).toEqual(event)
   })
 
-  it('is read right after it was posted through the API', async () => {
+  it('can be read right after it was posted through the API', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     for (let i = 0; i < 5; i++) {
       const { hash } = await machine.call('post', { path: 'mypool', payment: payment(`number ${i}`) })
@@ -54,7 +54,7 @@ describe('a payment', () => {
     expect(machine.ended('mypool')).toEqual([0, 1])
   })
 
-  it('is another one with another memo, unless the pool says that transactions are unique', async () => {
+  it('with another memo is another payment, unless the pool takes each transaction once', async () => {
     await using machine = await TestMachine.start({ each: {}, unique: { unique: 'transaction' } })
     const { transaction } = payment('same')
     for (const pool of ['each', 'unique']) {
@@ -68,7 +68,7 @@ describe('a payment', () => {
     expect(await machine.call('length', 'unique')).toBe(1)
   })
 
-  it('through the API is a new entry each time, unless it is named', async () => {
+  it('through the API is a new entry each time, unless it has an id', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     const same = { path: 'mypool', payment: payment('same') }
     await machine.call('post', same)
@@ -98,7 +98,7 @@ describe('a payment', () => {
     expect((await machine.call('tail', { path: 'mypool' })).map((e) => e.payment.transaction.length).sort((a, b) => a - b)).toEqual(lengths)
   })
 
-  it('goes into any of many pools, and each pool keeps its own order', async () => {
+  it('goes into one of many pools, and each pool keeps its own order', async () => {
     const names = Array.from({ length: 20 }, (_, i) => `pool-${i}`)
     await using machine = await TestMachine.start(Object.fromEntries(names.map((name) => [name, {}])))
     await Promise.all(
@@ -113,7 +113,7 @@ describe('a payment', () => {
     for (const name of names) expect(machine.ended(name)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
   })
 
-  it('that the filter refuses gets the reason, and is in no ledger', async () => {
+  it('that the filter refuses is answered with the reason, and is in no ledger', async () => {
     await using machine = await TestMachine.start({ callback: { filter: 'no-memo' as never }, async: { filter: 'only-data' as never } })
     expect(await machine.post('callback', { ...payment('a'), memo: 'x' })).toMatchObject({
       status: 403,

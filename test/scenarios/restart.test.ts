@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { payment, TestMachine, until } from '../machine/machine.ts'
 
 describe('a machine', () => {
-  it('goes on where it stopped, and does nothing twice', async () => {
+  it('goes on where it stopped, and repeats nothing', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     for (let i = 0; i < 10; i++) await machine.post('mypool', payment(`${i}`))
     await machine.stop()
@@ -18,7 +18,7 @@ describe('a machine', () => {
     expect(machine.ended('mypool')).toEqual(Array.from({ length: 15 }, (_, i) => i))
   })
 
-  it('answers retries of what an earlier process took with the same ACKs, and writes no second entry', async () => {
+  it('answers a retry of a payment that an earlier process took with the same ACK, and writes no second entry', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     const payments = Array.from({ length: 60 }, (_, i) => payment(`number ${i}`))
     const postAll = () => Promise.all(payments.map((one) => machine.post('mypool', one)))
@@ -39,7 +39,7 @@ describe('a machine', () => {
     expect(await machine.verify('mypool')).toMatchObject({ entries: payments.length + 1, receipts: payments.length + 1, problems: 0 })
   })
 
-  it('that is killed while its handler runs calls it again with that entry, and its loop is posted once', async () => {
+  it('that is killed while its handler runs calls the handler again with that entry, and the next step of its loop is posted once', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     await machine.post('mypool', payment('hangs after its post', { hang: 1, loop: { pool: 'mypool', left: 1, text: 'step' } }))
     await until(
@@ -55,14 +55,14 @@ describe('a machine', () => {
     await until(
       () => machine.runs('mypool'),
       (runs) => runs.filter(({ seq }) => seq === 0).length === 2,
-    ) // it hangs again in this process: its first run there
+    ) // the first run of this process hangs, too
     await machine.kill()
     expect(machine.ended('mypool')).toEqual([])
     await machine.start({ idle: true })
     expect(await machine.call('length', 'mypool')).toBe(2)
   })
 
-  it('takes payments while no handler works, and hands them over when one does', async () => {
+  it('takes payments while no handler runs, and gives them to the handler when it does', async () => {
     await using machine = await TestMachine.start({ mypool: {} }, { idle: true })
     for (let i = 0; i < 5; i++) await machine.post('mypool', payment(`${i}`))
     await machine.kill()
@@ -74,7 +74,7 @@ describe('a machine', () => {
     expect(machine.ended('mypool')).toEqual([0, 1, 2, 3, 4])
   })
 
-  it('whose hypercores are deleted makes them again, with the same key and tree hash', async () => {
+  it('whose hypercores are deleted rebuilds them, with the same key and tree hash', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     for (let i = 0; i < 10; i++) await machine.post('mypool', payment(`${i}`))
     const before = await until(
