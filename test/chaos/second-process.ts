@@ -10,11 +10,11 @@ const POOLS = ['a', 'b']
 /** The pools of a machine with more than one sidecar. */
 export const pools = Object.fromEntries(POOLS.map((pool) => [pool, {}]))
 
-/** A second sidecar works beside the first for so long, under load, and neither sees the lease of the other: nothing is forked. */
+/** Runs a second sidecar beside the first for some seconds, under load. Neither sees the lease of the other, and still nothing is forked. */
 export async function forkNothing(machine: TestMachine & WithTasks, seconds: number, pace: Pace = {}): Promise<void> {
   console.log(`two sidecars, seed ${seed}`)
-  const beside = machine.task({ SHARD: '00', LEASE_MS: '20000' }) // the same shard, and another lease
-  await beside.said('working')
+  const second = machine.task({ SHARD: '00', LEASE_MS: '20000' }) // the same shard under the name of another lease
+  await second.said('working')
   let late = 0
   machine.proxy.listen = ({ operation, input, status }) => {
     if (operation === 'PutItem' && status === 400 && String(input.Item.sk.S).startsWith('block#')) late++
@@ -23,16 +23,16 @@ export async function forkNothing(machine: TestMachine & WithTasks, seconds: num
   const end = wallets.start()
   await wait(seconds * 1_000)
   await end()
-  const entries = await areOneLedger(machine, wallets, [machine.working(), beside])
-  expect(late, 'blocks that one of them put, and the other was first').toBeGreaterThan(seconds / 2)
-  console.log(`${wallets.acknowledged} payments acknowledged, ${entries} entries; ${late} blocks were put too late`)
+  const entries = await areOneLedger(machine, wallets, [machine.working(), second])
+  expect(late, 'puts of a block whose place the other sidecar had taken').toBeGreaterThan(seconds / 2)
+  console.log(`${wallets.acknowledged} payments acknowledged, ${entries} entries; ${late} puts found their place taken`)
 }
 
-/** All is in the ledger once, and the hypercores of these tasks, whose blocks each of them signed, are parts of that ledger. @returns its entries */
+/** Expects that all is in the ledger once, and that the hypercore of each task is a prefix of that ledger. @returns the number of entries */
 export async function areOneLedger(machine: TestMachine & WithTasks, wallets: Wallets, tasks: Task[]): Promise<number> {
   await wallets.settled()
   const entries = await wallets.isAllThere()
-  expect(wallets.unheard).toBe(0)
+  expect(wallets.unanswered).toBe(0)
   const working = tasks.filter(({ end }) => end === undefined)
   expect(await Promise.all(working.map((task) => task.ended('SIGTERM')))).toEqual(working.map(() => 0))
   for (const pool of POOLS) {

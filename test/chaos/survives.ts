@@ -7,15 +7,15 @@ import { random, seed } from '../random.ts'
 import { type Pace, Wallets } from './wallets.ts'
 
 const POOLS = ['a', 'b']
-/** A round's death comes within this time, ms. */
+/** The longest time from the begin of a round to its death, ms. */
 const ROUND_MS = 300
 
-/** The pools of a machine that is to survive. */
+/** The pools of the machine. */
 export const pools = Object.fromEntries(POOLS.map((pool) => [pool, {}]))
 
 /**
- * Posts through so many rounds, each of which ends with a death under load; then counts what is there, and has the hypercores made again.
- * @param dies resolves when the machine works again; wallets post until then, unless it says that they should not
+ * Posts through a number of rounds, each of which ends with a death under load. Then it counts the entries, and lets the hypercores be rebuilt.
+ * @param dies kills the machine and starts it again; wallets post meanwhile, unless it calls `noMorePosts`
  */
 export async function survives(
   machine: TestMachine,
@@ -48,8 +48,8 @@ export async function survives(
       ({ coreLength }) => coreLength === blocks,
     )
   await machine.stop()
-  for (const [pool, before] of verified) expect(await machine.verify(pool), 'made again from the mirror').toEqual(before)
+  for (const [pool, before] of verified) expect(await machine.verify(pool), 'rebuilt from the mirror').toEqual(before)
   expect(wallets.acknowledged).toBeGreaterThan(rounds)
   const runs = machine.runs().filter(({ ended }) => !ended).length
-  console.log(`${wallets.acknowledged} payments acknowledged, ${entries} entries, ${runs - entries} runs of the handler more than entries`)
+  console.log(`${wallets.acknowledged} payments acknowledged, ${entries} entries, ${runs - entries} repeated runs of the handler`)
 }

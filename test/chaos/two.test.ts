@@ -5,17 +5,17 @@ import { seed } from '../random.ts'
 import { areOneLedger, forkNothing, pools } from './second-process.ts'
 import { Wallets } from './wallets.ts'
 
-/** How long two sidecars work at once. */
+/** How long two sidecars run at once, s. */
 const SECONDS = Number(process.env.OVERPOOL_TWO_SECONDS ?? 5)
 
-it(`two sidecars that work at once for ${SECONDS} s under load, neither of which sees the lease of the other, fork nothing`, {
+it(`two sidecars that run at once for ${SECONDS} s under load, without seeing each other's lease, fork nothing`, {
   timeout: SECONDS * 3_000 + 120_000,
 }, async () => {
   await using machine = await CloudMachine.open(pools)
   await forkNothing(machine, SECONDS)
 })
 
-it('a sidecar that slept for longer than its lease goes on beside the one that took over, forks nothing, and ends', {
+it('a sidecar that slept for longer than its lease wakes up beside its successor, forks nothing, and ends', {
   timeout: 120_000,
 }, async () => {
   console.log(`a sleeping sidecar, seed ${seed}`)
@@ -31,7 +31,7 @@ it('a sidecar that slept for longer than its lease goes on beside the one that t
   const other = machine.task()
   await other.said('working')
   sleeper.signal('SIGCONT')
-  expect(await sleeper.ended(), 'it looks for its lease, and ends').toBe(1)
+  expect(await sleeper.ended(), 'it finds that its lease is lost, and ends').toBe(1)
   await end()
   await areOneLedger(machine, wallets, [sleeper, other])
   console.log(`${wallets.acknowledged} payments`)

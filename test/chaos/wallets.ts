@@ -3,30 +3,30 @@ import { expect } from 'vitest'
 import { payment, type TestMachine, until } from '../machine/machine.ts'
 import { random } from '../random.ts'
 
-/** Of ten payments one begins a loop of so many steps, which go into the next pool. */
+/** One of ten payments begins a loop of this many steps, which go into the next pool. */
 const STEPS = 3
 const LOOP_EACH = 10
-/** A share of the posts are payments from before, as of wallets that have not heard. */
+/** The share of posts that repeat an earlier payment, as a wallet does after a time-out. */
 const AGAIN = 0.2
 
 export interface Pace {
-  /** how many post side by side (default 4) */
+  /** the number of wallets that post at once (default 4) */
   together?: number
-  /** a wallet takes so long between its posts, ms (default 0) */
+  /** the pause of a wallet between its posts, ms (default 0) */
   pauseMs?: number
 }
 
 export interface WalletsOptions extends Pace {
   pools: string[]
-  /** statuses that say: not now. Of four wallets that hear one three send their payment again, until it is acknowledged */
+  /** statuses that tell a wallet to retry. Three of four payments are then sent again until they are acknowledged */
   refusals?: number[]
 }
 
-/** Wallets that post through a machine's door, and hold it to what it has acknowledged. */
+/** Wallets that post through a machine's door, and check that it keeps what it acknowledged. */
 export class Wallets {
-  /** posts that were refused, and those that nobody has answered */
+  /** posts that were refused, and posts without an answer */
   refused = 0
-  unheard = 0
+  unanswered = 0
   readonly #machine: TestMachine
   readonly #options: WalletsOptions
   readonly #acknowledged = new Map<number, string>()
@@ -37,17 +37,17 @@ export class Wallets {
     this.#options = options
   }
 
-  /** Payments that were acknowledged. */
+  /** The number of acknowledged payments. */
   get acknowledged(): number {
     return this.#acknowledged.size
   }
 
-  /** They post from now on. Resolves, when they are told that it is over, as soon as each has its last answer. */
+  /** Starts the wallets. The returned function stops them, and resolves when each has its last answer. */
   start(): () => Promise<void> {
     let over = false
     const { together = 4 } = this.#options
     const wallets = Promise.all(Array.from({ length: together }, () => this.#run(() => over)))
-    wallets.catch(() => {}) // it is thrown when they end
+    wallets.catch(() => {}) // the returned function throws it
     return async () => {
       over = true
       await wallets
@@ -64,14 +64,14 @@ export class Wallets {
     }
   }
 
-  async #post(number: number): Promise<'acknowledged' | 'refused' | 'unheard'> {
+  async #post(number: number): Promise<'acknowledged' | 'refused' | 'unanswered'> {
     const { refusals = [] } = this.#options
     const { pool, next, text, isLoop } = this.#paymentOf(number)
     const sent = payment(text, isLoop ? { loop: { pool: next, left: STEPS, text } } : undefined)
-    const ack = await this.#machine.post(pool, sent).catch(() => undefined) // the machine has died, or what stands before it answers for it
+    const ack = await this.#machine.post(pool, sent).catch(() => undefined) // the machine has died, or a server before it answers in its place
     if (!ack) {
-      this.unheard++
-      return 'unheard'
+      this.unanswered++
+      return 'unanswered'
     }
     if (refusals.includes(ack.status)) {
       this.refused++
@@ -88,24 +88,24 @@ export class Wallets {
     return { pool, next, text: `payment ${number}`, isLoop: number % LOOP_EACH === 0 }
   }
 
-  /** What the ledger may hold of a payment, and holds if it holds the payment. */
+  /** The entries of a payment: the ledger has either all of them or none. */
   #consequencesOf(number: number): string[] {
     const { pool, next, text, isLoop } = this.#paymentOf(number)
     const steps = Array.from({ length: isLoop ? STEPS : 0 }, (_, left) => lineOf(next, payment(`${text} ${left}`)))
     return [lineOf(pool, payment(text)), ...steps]
   }
 
-  /** Entries that the machine has to have for all that was acknowledged. */
+  /** The number of entries that the acknowledged payments make. */
   get owed(): number {
     return [...this.#acknowledged.keys()].reduce((sum, number) => sum + this.#consequencesOf(number).length, 0)
   }
 
-  /** Entries for which the handler has run to its end. */
+  /** The number of entries for which the handler has finished. */
   get handled(): number {
     return this.#options.pools.reduce((sum, pool) => sum + new Set(this.#machine.ended(pool)).size, 0)
   }
 
-  /** Resolves when nothing is left to be done: no post waits, and the handler has come to the end of each pool. */
+  /** Resolves when no post waits and the handler has come to the end of each pool. */
   async settled(ms = 60_000): Promise<void> {
     const machine = this.#machine
     const lengths = () => Promise.all(this.#options.pools.map((pool) => machine.call('length', pool)))
@@ -114,7 +114,7 @@ export class Wallets {
         const before = await lengths()
         const cursors = await Promise.all(this.#options.pools.map((pool) => machine.call('cursor', pool)))
         const behind = before.map((length, i) => length - 1 - cursors[i]!.seq)
-        const { waiting, inFlight } = await machine.call('ingress') // what those entries have led to
+        const { waiting, inFlight } = await machine.call('ingress') // the posts that those entries caused
         const after = await lengths()
         return { behind, waiting, inFlight, grew: after.map((length, i) => length - before[i]!) }
       },
@@ -124,9 +124,9 @@ export class Wallets {
   }
 
   /**
-   * The ledger holds all that was acknowledged, each once, and every step of the loops that this began, once; it holds nothing that was not posted; and the handler
-   * ran for each entry, in order.
-   * @returns how many entries that is
+   * Expects that the ledger holds each acknowledged payment and each step of its loop once, and nothing that was not posted, and that the handler ran for each
+   * entry in order.
+   * @returns the number of entries
    */
   async isAllThere(): Promise<number> {
     const ledger: string[] = []
@@ -144,13 +144,13 @@ export class Wallets {
     const held = new Set(ledger)
     expect(held.size, 'each payment and each step of a loop is in the ledger once').toBe(ledger.length)
     const lost = [...this.#acknowledged.values()].filter((line) => !held.has(line))
-    expect(lost, 'acknowledged, and lost').toEqual([])
+    expect(lost, 'acknowledged, but not in the ledger').toEqual([])
     for (let number = 0; number < this.#posted; number++) {
       const consequences = this.#consequencesOf(number)
-      const there = consequences.filter((line) => held.delete(line)).length
-      expect([0, consequences.length], `entries of payment ${number}`).toContain(there)
+      const found = consequences.filter((line) => held.delete(line)).length
+      expect([0, consequences.length], `entries of payment ${number}`).toContain(found)
     }
-    expect([...held], 'in the ledger, and never posted').toEqual([])
+    expect([...held], 'in the ledger, but never posted').toEqual([])
     return ledger.length
   }
 }

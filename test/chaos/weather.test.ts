@@ -5,14 +5,14 @@ import { payment, TestMachine, until } from '../machine/machine.ts'
 import { seed } from '../random.ts'
 import { Wallets } from './wallets.ts'
 
-// The same on a deployed machine, with the worst of days: test/stack/chaos.test.ts.
+// test/stack/chaos.test.ts does the same on a deployed machine, with more failures.
 
 const SECONDS = 1
 const POOLS = ['a', 'b']
-/** A message whose answer is lost comes again. */
+/** Visibility timeouts: a message whose receive got no answer comes again after this time, ms. */
 const ports = { ingressVisibilityMs: 3_000, bellVisibilityMs: 5_000 }
 
-it('keeps its promises on a day when a quarter of all requests to AWS goes wrong', { timeout: 300_000 }, async () => {
+it('a machine keeps its promises on a day when a quarter of all requests to AWS fails', { timeout: 300_000 }, async () => {
   console.log(`a bad day at AWS, seed ${seed}`)
   await using machine = await TestMachine.start(Object.fromEntries(POOLS.map((pool) => [pool, {}])), { side: 'aws', ports })
   const { proxy } = machine.emulators

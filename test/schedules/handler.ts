@@ -3,23 +3,23 @@ import type { LedgerPools } from '../../shared/machine/pools.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import type { Process, Scheduler } from './scheduler.ts'
 
-/** A handler that takes so long is slower than the margin in which a runner writes its cursor: only `receives > 1` moves it on. */
+/** Longer than the time after which a runner writes its cursor: a slow handler makes progress only by the rule for `receives > 1`. */
 const SLOW_MS = 4_000
-/** Follow-ups of an entry that loops. */
+/** The number of steps of a loop. */
 const MAX_HOPS = 2
 
 /** What a payment asks of the handler, as JSON in its memo. */
 export interface Wish {
-  /** tells payments apart */
+  /** makes payments different */
   n: number
   /** post one follow-up into this pool */
   loop?: string
-  /** how it posts: and awaits it, does not await it, gives the post a name, or posts another transaction at each run */
+  /** it awaits the post, does not await it, gives it an id, or posts another transaction at each run */
   how?: 'await' | 'forget' | 'name' | 'fickle'
-  /** throw at every run, before or after the post, or take the process with it */
+  /** at every run, throw before or after the post, or kill the process */
   poison?: 'before' | 'after' | 'kill'
   slow?: boolean
-  /** return no promise, if there is nothing to post */
+  /** return no promise if there is nothing to post */
   sync?: boolean
 }
 
@@ -27,16 +27,16 @@ export interface HandlerOptions {
   scheduler: Scheduler
   /** ends the handler's own process */
   dieWith: (process: Process) => void
-  /** told of each first run */
+  /** called at each first run */
   beginning: (handler: string, pool: string, seq: number) => void
 }
 
-/** The user's handlers, which do as the payment's memo says, and what is to be known of their runs. */
+/** The user's handlers, which do what the payment's memo asks, and records of their runs. */
 export class Handlers {
-  /** runs that were begun, in their order, and those that came to their end; as `handler pool seq` */
+  /** runs that began, in order, and runs that ended; as `handler pool seq` */
   readonly begun: string[] = []
   readonly ended = new Set<string>()
-  /** entries whose handler did not look whether its post failed, and it did; as `pool seq` */
+  /** entries whose handler did not notice that its post failed; as `pool seq` */
   readonly #failedPosts = new Set<string>()
   readonly #options: HandlerOptions
 
@@ -83,11 +83,11 @@ export class Handlers {
     else await posting
   }
 
-  /** Entries that must follow this one, which may have been given up: the least, and the most. */
+  /** The least and the most entries that must follow this one, which can be a dead letter. */
   followers(path: string, seq: number, entry: { hops: number; payment: { memo?: string } }, isDead: boolean): [number, number] {
     const wish = wishOf(entry.payment)
     if (!isFollowed(wish, entry.hops)) return [0, 0]
-    // One that did not await its post may have come to its end too late, with an attempt that was over, and no later one made sure of the post.
+    // A handler that did not await its post may have ended after its attempt had timed out, and then no later attempt repeated the post.
     const isSure = this.ended.has(`main ${path} ${seq}`) && !this.#failedPosts.has(`${path} ${seq}`) && !(wish.how === 'forget' && isDead)
     return [isSure ? 1 : 0, 1]
   }

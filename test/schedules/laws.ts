@@ -2,7 +2,7 @@ import type { TxEntry } from '../../shared/ledger/kinds.ts'
 import { treeHashOf } from './ports.ts'
 import type { World } from './world.ts'
 
-/** The first law that does not hold in a world that has come to rest, in words. Those that can be seen earlier are told of when they break. */
+/** Describes the first law that does not hold in a world at rest. Laws that can be checked earlier are reported when they break. */
 export function brokenLaw(world: World): string | undefined {
   const { stores, userHandlers } = world
   const isGivenUp = (handler: string, path: string, seq: number) =>

@@ -7,10 +7,10 @@ import { seed } from '../random.ts'
 import { schedulesOf } from './spawn.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-/** Schedules in which a missing rule must be found. Most need a few dozen. */
+/** The most schedules that may pass before a missing rule breaks a law. Most rules need a few dozen. */
 const SCHEDULES = 4_000
 
-/** A rule, left out of the code: the one place where it stands, what stands there without it, and the law that breaks. */
+/** A rule to leave out of the code: its only place, the code without it, and the law that then breaks. */
 interface LeftOut {
   rule: string
   file: string
@@ -84,21 +84,21 @@ const RULES: LeftOut[] = [
     law: /was acknowledged before it was in the mirror or the queue$/,
   },
   {
-    rule: 'who waits for a post is told to use the queue when a store fails',
+    rule: 'a poster is told to use the queue when a store fails',
     file: 'sidecar/writer/writer.ts',
     from: '      this.#tell(held, false)\n    }\n    this.#waiting',
     to: '      this.#tell(held, true)\n    }\n    this.#waiting',
     law: /was acknowledged before it was in the mirror or the queue$/,
   },
   {
-    rule: 'a post that was let go while it was looked up is not put beside its message from the queue',
+    rule: 'a post that went to the queue during its look-up is not put as well',
     file: 'sidecar/writer/writer.ts',
     from: '        if (!this.#isHeld(looked.held)) return //',
     to: '        //',
     law: /^an id is in the ledger twice/,
   },
   {
-    rule: 'ids are known until no look-up is under way that may have missed their receipts',
+    rule: 'ids are known until no look-up is in progress that may have missed their receipts',
     file: 'sidecar/writer/writer.ts',
     from: 'this.#recent.forget(this.#looked[0]?.since ?? this.#lookingSince ?? this.#effects.done)',
     to: 'this.#recent.forget(this.#effects.done)',
@@ -112,21 +112,21 @@ const RULES: LeftOut[] = [
     law: /^the core of \w+ is no prefix of the mirror/,
   },
   {
-    rule: 'a writer begins when it has adopted what an earlier process left',
+    rule: 'a writer begins only after it has taken over what an earlier process left',
     file: 'sidecar/writer/writer.ts',
     from: '    try {\n      while (writer.#length < length',
     to: '    writer.#begin()\n    try {\n      while (writer.#length < length',
     law: /^(the core of \w+ is no prefix of the mirror|no receipt of|handler \w+ never ran)/,
   },
   {
-    rule: 'the bells of one pool are answered one after the other, though the visibility of one lapses',
+    rule: 'the bells of one pool are answered one after the other, also when the visibility timeout of one ends',
     file: 'functions/handler/loop.ts',
     from: '(this.#running.get(pool) ?? Promise.resolve())',
     to: 'Promise.resolve()',
     law: /^two bells of/,
   },
   {
-    rule: 'an attempt that may take the process with it is counted before it is made',
+    rule: 'an attempt that may kill the process is counted before it is made',
     file: 'functions/handler/runner.ts',
     from: 'this.#isSuspect = receives > options.maxAttempts',
     to: 'this.#isSuspect = false',
@@ -141,7 +141,7 @@ const RULES: LeftOut[] = [
   },
 ]
 
-describe('a rule that is left out of the code breaks a law:', () => {
+describe('a schedule breaks a law when the code leaves out the rule:', () => {
   for (const { rule, file, from, to, law } of RULES) {
     it(rule, { timeout: 300_000 }, async () => {
       const tree = mkdtempSync(join(tmpdir(), 'overpool-left-out-'))
@@ -151,17 +151,17 @@ describe('a rule that is left out of the code breaks a law:', () => {
         }
         symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'), 'junction')
         const source = readFileSync(join(tree, file), 'utf8')
-        expect(source.split(from), `the rule stands in ${file}, in one place`).toHaveLength(2)
+        expect(source.split(from), `the rule has exactly one place in ${file}`).toHaveLength(2)
         writeFileSync(
           join(tree, file),
           source.replace(from, () => to),
         )
-        // What is left out breaks other laws, too, and perhaps one of those first.
+        // A missing rule can break other laws as well, before or instead of its own.
         const others: string[] = []
         let at: number | undefined
         for (let first = seed; at === undefined; ) {
           const { broken } = await schedulesOf(tree, seed + SCHEDULES - first, first)
-          if (!broken) expect.fail(`in ${SCHEDULES} schedules from seed ${seed} nothing was broken but: ${others.join('; ')}`)
+          if (!broken) expect.fail(`in ${SCHEDULES} schedules from seed ${seed} no law but these was broken: ${others.join('; ')}`)
           if (law.test(broken.law)) at = broken.seed
           else others.push(broken.law)
           first = broken.seed + 1

@@ -13,10 +13,10 @@ import type { Held, Scheduler, Sync } from './scheduler.ts'
 /** SQS drops a repeated deduplication id within this time. */
 const DEDUPE_MS = 5 * 60_000
 
-/** Told of a law that has been broken, in words. */
+/** Called with a description of the law that was broken. */
 export type Broken = (what: string) => void
 
-/** Brings a service back to what it was when this was made. */
+/** Restores the state that a service had when this function was made. */
 export type Restore = () => void
 
 /** The stores, with methods that answer at once. */
@@ -31,7 +31,7 @@ interface PoolState {
   receipts: Map<string, Receipt>
 }
 
-/** The stores in memory. They know the laws that can be seen from here, and tell of each write that breaks one. */
+/** The stores in memory. They check the laws on writes, and report each write that breaks one. */
 export class MemoryStores implements SyncStores {
   readonly blocks: SyncStores['blocks'] = {
     putAll: (...args) => this.#putBlocks(...args),
@@ -79,7 +79,7 @@ export class MemoryStores implements SyncStores {
     this.#broken = broken
   }
 
-  /** Notes how it is now. */
+  /** Takes a snapshot, which the returned function restores. */
   note(): Restore {
     const pools = [...this.pools].map(([path, { control, blocks, entries, receipts }]): [string, PoolState] => [
       path,
@@ -246,13 +246,13 @@ interface Row {
 export interface QueueOptions {
   fifo: boolean
   visibilityMs: number
-  /** told of each message that is sent */
+  /** called with each message that is sent */
   sent?: (message: Outgoing) => void
-  /** told of each message that leaves for good */
+  /** called with each message that is deleted */
   deleted?: (body: Uint8Array) => void
 }
 
-/** A queue in memory, with the faults of its kind: a standard one gives some message twice, a FIFO one (of bells) loses some, or mixes up their order. */
+/** A queue in memory, with the faults of its kind: a standard queue delivers some messages twice; a FIFO queue (of bells) loses some or changes their order. */
 export class MemoryQueue implements Sync<Queue> {
   readonly fifo: boolean
   readonly rows: Row[] = []
@@ -267,7 +267,7 @@ export class MemoryQueue implements Sync<Queue> {
     this.#options = options
   }
 
-  /** Notes how it is now. */
+  /** Takes a snapshot, which the returned function restores. */
   note(): Restore {
     const rows = this.rows.map((row) => ({ ...row }))
     const seen = [...this.#seen]
@@ -291,7 +291,7 @@ export class MemoryQueue implements Sync<Queue> {
     }
   }
 
-  /** What a receive waits for. */
+  /** The condition for which a receive waits. */
   hold({ waitMs, signal }: ReceiveOptions): Held {
     const end = this.#scheduler.now + waitMs
     return {
@@ -342,7 +342,7 @@ export class MemoryQueue implements Sync<Queue> {
   }
 }
 
-/** The disk of a sidecar: the blocks of each core. It may be lost, and comes back a little shorter when the power has failed. */
+/** The disk of a sidecar: the blocks of each core. A disk can be lost, and can lack its newest blocks after a power failure. */
 export class Disk {
   readonly #blocks = new Map<string, Uint8Array[]>()
 
@@ -356,13 +356,13 @@ export class Disk {
     this.#blocks.clear()
   }
 
-  /** Loses what was not yet flushed. */
+  /** Loses the newest blocks of each core, as if they had not been flushed. */
   cut(scheduler: Scheduler): void {
     for (const blocks of this.#blocks.values()) blocks.length -= scheduler.below(Math.min(4, blocks.length + 1))
   }
 }
 
-/** A core on a disk. As in the real one, the place is checked when `append` is called, and the blocks go to the end, wherever that is by then. */
+/** A core on a disk. As in the real core, the place is checked when `append` is called; the blocks then go to the end, which may have moved meanwhile. */
 export class MemoryCore implements Sync<PoolCore> {
   readonly #path: string
   readonly #blocks: Uint8Array[]

@@ -2,15 +2,15 @@ import { brokenLaw } from './laws.ts'
 import { BEGIN, type Process, type Scheduler } from './scheduler.ts'
 import { World } from './world.ts'
 
-/** Steps in which things fail, at most. */
+/** The most steps of a schedule's first phase, in which things fail. */
 const FAULTY_STEPS = 800
-/** In this time all must be done that is to be done, when nothing fails any more, ms. */
+/** The time in which a schedule must come to rest when nothing fails any more, ms. */
 const QUIET_MS = 30 * 60_000
-/** Steps without anything left to do, until that is believed. */
+/** The number of steps without open work after which a schedule is at rest. */
 const REST_STEPS = 60
-/** Longest pause of a process, ms: a bell's visibility can lapse in it. */
+/** The longest pause of a process, ms. It is longer than a bell's visibility timeout. */
 const PAUSE_MS = 20_000
-/** Longest time in which no service can be reached, ms. */
+/** The longest outage of all services, ms. */
 const OUTAGE_MS = 15_000
 
 export interface Outcome {
@@ -21,12 +21,12 @@ export interface Outcome {
   kills: number
   powerFailures: number
   steps: number
-  /** runs of handlers, beyond one per entry */
+  /** repeated runs of handlers */
   again: number
   givenUp: number
 }
 
-/** Runs the real writer and runner under the schedule of this seed: a time with faults, then one without, then the laws. */
+/** Runs the real writer and runner under the schedule of this seed: first with faults, then without, and then it checks the laws. */
 export async function runSchedule(seed: number, trace?: (line: string) => void): Promise<Outcome> {
   const world = new World(seed)
   const { scheduler } = world
@@ -50,7 +50,7 @@ export async function runSchedule(seed: number, trace?: (line: string) => void):
       if (scheduler.chance(0.05) && world.isStopped) world.users.operate()
       world.keepUp()
       await scheduler.step()
-      atRest = world.unrest ? 0 : atRest + 1 // what was under way may still arrive
+      atRest = world.unrest ? 0 : atRest + 1 // messages and calls in flight can still arrive
     }
   } finally {
     Math.random = chance
@@ -71,7 +71,7 @@ export async function runSchedule(seed: number, trace?: (line: string) => void):
   }
 }
 
-/** What befalls a machine between two steps. */
+/** Lets users and faults act on the machine between two steps. */
 function happen(world: World): void {
   const { scheduler, running } = world
   if (scheduler.chance(0.05)) world.users.post()
@@ -89,7 +89,7 @@ function happen(world: World): void {
   world.keepUp()
 }
 
-/** A process is paused, or its clock is set: forth or back, a little or a lot. */
+/** Pauses a process, or sets its clock forward or back, by a little or a lot. */
 function disturb(process: Process, scheduler: Scheduler): void {
   if (scheduler.chance(0.5)) {
     process.pausedUntil = scheduler.now + scheduler.below(PAUSE_MS)

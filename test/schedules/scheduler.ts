@@ -2,41 +2,41 @@ import type { Clock } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { randomFrom } from '../random.ts'
 
-/** A service in memory: the methods of a port, each of which takes effect at once. */
+/** A service in memory: the methods of a port, which take effect at once. */
 export type Sync<Port> = {
   [K in keyof Port]: Port[K] extends (...args: infer Args) => Promise<infer Result> ? (...args: Args) => Result : Port[K]
 }
 
-/** How a port of a process may fail. */
+/** How the calls of a port fail. */
 export interface Faults {
-  /** of a call, when faults are on */
+  /** the probability that a call fails, while faults are on */
   chance: number
-  /** the service is this process's own, such as its disk: what it was asked for dies with it */
+  /** the service is a part of the process, such as its disk: its calls die with the process */
   own?: boolean
-  /** stands before the names of its methods: `blocks.put` */
+  /** the prefix of its methods' names: `blocks.put` */
   port?: string
 }
 
-/** A call that waits for something before it can take effect: a receive for messages. */
+/** A call that waits for a condition before it takes effect, as a receive waits for messages. */
 export interface Held {
   ready: () => boolean
-  /** when it is ready at the latest, ms since 1970 */
+  /** the time at which it is ready at the latest, ms since 1970 */
   at: () => number
 }
 
-/** Time goes on by no more than this when there is nothing to wait for. */
+/** The most by which time moves when nothing has a set time, ms. */
 const LONGEST_IDLE_MS = 60_000
 
-/** Where a schedule's time begins, ms since 1970. */
+/** The time at which a schedule begins, ms since 1970. */
 export const BEGIN = 1_700_000_000_000
 
-/** What a process asks of a service. */
+/** A call from a process to a service. */
 interface Asked {
   process: Process
   method: string
   args: unknown[]
   effect: () => unknown
-  /** the same with a part of its list, for one that fails half way */
+  /** takes effect for a part of the list only, for a call that fails half-way */
   part?: () => unknown
   faults: Faults
   held?: Held
@@ -57,22 +57,22 @@ interface Timer {
 }
 
 const nothing = () => {}
-const turn = () => new Promise((resolve) => setImmediate(resolve)) // when it resolves, no promise is left that could move
+const turn = () => new Promise((resolve) => setImmediate(resolve)) // when it resolves, no code can run any further
 
 /**
- * Says what happens next, by chance from a seed: which call takes effect, which answer arrives, which timer rings, and how fast time goes. Between two
- * of its steps all code runs as far as it can, so a process can be killed, paused or overtaken at every point where it waits for another.
+ * Chooses what happens next, at random from a seed: which call takes effect, which answer arrives, which timer fires, and how far time moves. Between two
+ * steps all code runs as far as it can, so a process can be killed, paused or overtaken at every point where it waits.
  */
 export class Scheduler {
   readonly random: () => number
   now = BEGIN
   faulty = true
-  /** until then no service can be reached, ms since 1970 */
+  /** the end of the outage of all services, ms since 1970 */
   outageUntil = 0
   steps = 0
-  /** told of everything that happens, for a person who wants to see how it came about */
+  /** gets a line for each thing that happens, for a person who looks for the cause of a failure */
   trace: ((line: string) => void) | undefined
-  /** told when a call has taken effect, and before its answer arrives: a moment at which processes like to die */
+  /** called when a call has taken effect and before its answer arrives: a good moment to kill the process */
   effected: ((process: Process, method: string) => void) | undefined
   #calls: Call[] = []
   #timers: Timer[] = []
@@ -85,7 +85,7 @@ export class Scheduler {
     return this.random() < of
   }
 
-  /** True that often while faults are on, and never after. */
+  /** True with this probability while faults are on; false when they are off. */
   fault(of: number): boolean {
     return this.faulty && this.chance(of)
   }
@@ -99,7 +99,7 @@ export class Scheduler {
     return from[this.below(from.length)]!
   }
 
-  /** A port as this process has it: every call waits until the scheduler lets it take effect, and again until its answer may arrive. */
+  /** A port as this process sees it: every call waits until the scheduler lets it take effect, and then until the scheduler lets its answer arrive. */
   port<Port extends object>(
     process: Process,
     service: Sync<Port>,
@@ -146,7 +146,7 @@ export class Scheduler {
     })
   }
 
-  /** Ends a process at this instant. What it has asked of other services may still arrive there, now or later, or never; no answer finds it. */
+  /** Kills a process. Its calls may still take effect, now, later or never; it gets no more answers. */
   kill(process: Process): void {
     process.dead = true
     this.#timers = this.#timers.filter((timer) => timer.process !== process)
@@ -162,12 +162,12 @@ export class Scheduler {
     })
   }
 
-  /** What dead processes have asked for arrives nowhere any more. */
+  /** Drops the calls of dead processes. */
   forgetTheDead(): void {
     this.#calls = this.#calls.filter(({ process }) => !process.dead)
   }
 
-  /** Lets one thing happen, or time go on until something can. */
+  /** Lets one thing happen, or moves time until something can happen. */
   async step(): Promise<void> {
     this.steps++
     if (this.chance(0.5)) this.now += this.below(20)
@@ -221,7 +221,7 @@ export class Scheduler {
     if (!process.dead) call.settle(call.answer)
   }
 
-  /** The call does what it should, all of it or a part or nothing; and the answer may be that nobody knows. */
+  /** The call takes effect wholly, in part or not at all. The answer can be an error that leaves this open. */
   #takeEffect({ method, effect, part, faults }: Call): Answer {
     const isOut = this.now < this.outageUntil && !faults.own
     const fails = this.fault(isOut ? 1 : faults.chance)
@@ -236,11 +236,11 @@ export class Scheduler {
   }
 }
 
-/** A process on some machine: it can be killed, or paused, and has a clock that may be wrong. */
+/** A process, which can be killed or paused, and whose clock can be wrong. */
 export class Process {
   dead = false
   pausedUntil = 0
-  /** by how much its clock is wrong, ms */
+  /** the error of its clock, ms */
   skew = 0
   readonly clock: Clock
   readonly name: string
@@ -253,7 +253,7 @@ export class Process {
 
 function show(value: unknown): string {
   const text = JSON.stringify(value, function (this: Record<string, unknown>, key: string, part: unknown) {
-    const whole = this[key] // a Buffer makes a long list of itself before it comes here
+    const whole = this[key] // a Buffer's toJSON has made a long list of it before it comes here
     if (whole instanceof Uint8Array) return `${whole.length} bytes`
     return whole instanceof Error ? whole.message : part
   })

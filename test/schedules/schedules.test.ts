@@ -4,11 +4,11 @@ import { expect, it } from 'vitest'
 import { seed } from '../random.ts'
 import { schedulesOf } from './spawn.ts'
 
-/** OVERPOOL_SCHEDULES=20000 for a long run; with 1, and OVERPOOL_SEED=<that of a broken schedule>, it is repeated. */
+/** OVERPOOL_SCHEDULES=20000 makes a long run. OVERPOOL_SCHEDULES=1 with OVERPOOL_SEED=<the seed of a broken schedule> repeats that schedule. */
 const SCHEDULES = Number(process.env.OVERPOOL_SCHEDULES ?? 2_000)
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-it(`the writer and the runner break no law in ${SCHEDULES} schedules of crashes, lost disks, lost power, two of each, and calls that fail or are not heard of`, {
+it(`the writer and the runner break no law in ${SCHEDULES} schedules of crashes, lost disks, lost power, duplicate processes, and calls that fail or get no answer`, {
   timeout: SCHEDULES * 300 + 120_000,
 }, async () => {
   console.log(`${SCHEDULES} schedules, seed ${seed}`)

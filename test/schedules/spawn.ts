@@ -5,13 +5,13 @@ import type { Outcome } from './schedule.ts'
 
 const run = promisify(execFile)
 
-/** What came of many schedules. */
+/** The sums of many schedules. */
 export interface Totals extends Omit<Outcome, 'broken'> {
   schedules: number
   broken?: { seed: number; law: string }
 }
 
-/** Runs schedules with the code of this tree in a process of their own, which ends at the first broken law. */
+/** Runs schedules over the code of this tree, in a process of their own, which ends at the first broken law. */
 export async function schedulesOf(tree: string, count: number, seed: number): Promise<Totals> {
   const file = join(tree, 'test', 'schedules', 'run.ts')
   const { stdout } = await run(process.execPath, [file, String(count), String(seed)], { maxBuffer: 2 ** 26 })

@@ -11,9 +11,9 @@ interface Post {
   source: 'http' | 'api' | 'named'
 }
 
-/** Who comes to the machine from outside: wallets and programs that post, and the operator. */
+/** The users of the machine: wallets and programs that post, and the operator. */
 export class Users {
-  /** ids of the posts whose poster was told that they are held, and their pools */
+  /** the ids of acknowledged posts, with their pools */
   readonly acknowledged = new Map<string, string>()
   readonly #world: World
   readonly #posts: Post[] = []
@@ -31,7 +31,7 @@ export class Users {
     return this.#maxPosts - this.#posts.length
   }
 
-  /** A new post, or an old one again as a wallet does that has not heard. */
+  /** Makes a new post, or repeats an old one, as a wallet does after a time-out. */
   post(): void {
     const { scheduler } = this.#world
     if (this.#posts.length && scheduler.fault(0.3)) this.#send(scheduler.pick(this.#posts))
@@ -73,7 +73,7 @@ export class Users {
     )
   }
 
-  /** The operator has a handler try again what it gave up, or pass over where it stopped. */
+  /** The operator lets a handler retry its dead letters, or skip the entry where it stopped. */
   operate(): void {
     const { scheduler, stores, paths, handlers, bells } = this.#world
     const path = scheduler.pick(paths)

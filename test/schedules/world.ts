@@ -18,11 +18,11 @@ import { Users } from './users.ts'
 
 const SWEEP_MS = 2_000
 const INGRESS_VISIBILITY_MS = 3_000
-/** A bell's visibility, and the time of a function that answers it: the second is shorter, so that two never run side by side (Promise 4). */
+/** The visibility timeout of a bell, and the time-out of the function that answers it. The second is shorter, so two functions never run at once (Promise 4). */
 const BELL_VISIBILITY_MS = 12_000
 const BELL_MS = 10_000
 const TIMEOUT_MS = 5_000
-/** Reads, and what the embedded machine does not wait for the disk with (`Durability`); but for bells, which get lost in other ways. */
+/** Reads, and writes that the embedded machine does not sync (`Durability`). Bells are not among them: they get lost in other ways. */
 const NOT_SYNCED =
   /^(has|get|treeHash|receive|delete|giveBack|blocks\.(read|last|find)|receipts\.\w+|control\.(read|list)|progress\.(read|list|write)\w+)$/
 const ALL_HANDLERS = ['main', 'audit']
@@ -32,26 +32,26 @@ interface Running {
   kind: 'sidecar' | 'runner'
   name: 'A' | 'B'
   process: Process
-  /** of a runner: the bells that are being answered, as `handler pool`, and when a function's time for it is up, ms since 1970 */
+  /** of a runner: the bells in progress, as `handler pool`, each with the time at which its function ends, ms since 1970 */
   answering: Map<string, number>
   stop: () => Promise<unknown>
-  /** of a sidecar: for posts that are made in its process */
+  /** of a sidecar: takes posts that are made in its process */
   ingress?: Ingress
-  /** of a sidecar: rings for handlers that lag */
+  /** of a sidecar: sends bells for handlers that lag */
   ringAgain?: () => Promise<void>
   isStopping?: boolean
 }
 
-/** One machine: its services, which are never lost, and its processes, which come and go. All its choices come from the seed. */
+/** One machine: its services, which are never lost, and its processes, which start and end. All random choices come from the seed. */
 export class World {
   readonly scheduler: Scheduler
-  /** nothing fails in this world, so nothing may run twice */
+  /** whether nothing fails in this world, so that no handler may run twice */
   readonly isFaultless: boolean
-  /** how often a process is killed, and one started beside it, at a step */
+  /** the probability, at each step, that a process is killed or that a second one is started */
   readonly killChance: number
   readonly startChance: number
   readonly paths: string[]
-  /** those at work; another may begin later */
+  /** the handlers at work; another one can begin later */
   readonly handlers = ['main']
   readonly stores: MemoryStores
   readonly ingress: MemoryQueue
@@ -65,15 +65,15 @@ export class World {
   broken: string | undefined
   readonly #disks = { A: new Disk(), B: new Disk() }
   readonly #settings = new Map<string, CheckedSettings>()
-  /** runners are functions, which end with all that they do when their time is up */
+  /** whether runners are functions, which are killed at their time-out */
   readonly #isLambda: boolean
   readonly #batchMs: number
   readonly #carryBytes: number
   readonly #processes: Process[] = []
   #failedAnswers = 0
-  /** when all is quiet, the writer that makes the so-manieth put dies after it; if there is another, that one must find the block */
+  /** the number of puts, counted without faults, after which the writer dies; another writer must then find its block */
   #lastBlow: number
-  /** undoes what was written since it was made, none of which was synced */
+  /** undoes the writes since it was made, none of which was synced */
   #undo: Restore | undefined
 
   constructor(seed: number) {
@@ -122,22 +122,22 @@ export class World {
     })
   }
 
-  // ---- posts that are made beside a writer, as in the embedded machine
+  // ---- posts in a sidecar's process, as in the embedded machine
 
-  /** A sidecar's process, to post in it; undefined if none runs at this moment. */
+  /** A running sidecar's process, to post in it; undefined if none runs. */
   get besideSidecar(): { process: Process; ingress: Ingress } | undefined {
     const sidecars = this.running.flatMap(({ process, ingress }) => (ingress ? [{ process, ingress }] : []))
     return sidecars.length ? this.scheduler.pick(sidecars) : undefined
   }
 
-  // ---- laws that can be seen to break
+  // ---- laws that are checked while the schedule runs
 
   break(what: string): void {
     this.scheduler.trace?.(`BROKEN: ${what}`)
     this.broken ??= what
   }
 
-  /** What is acknowledged is held, from this moment on. */
+  /** An acknowledged post must be in the mirror or the queue. */
   checkAcknowledged(pool: string, id: string): void {
     const isInMirror = this.stores.pool(pool).entries.some((entry) => entry.id === id)
     if (!isInMirror && !this.ingress.rows.some(({ body }) => decodeIngress(body).id === id))
@@ -150,7 +150,7 @@ export class World {
       this.break(`a message left the ingress queue before its entry was in ${pool}`)
   }
 
-  /** An entry's turn comes when all before it are finished or given up. */
+  /** A handler may begin an entry only when it has finished all earlier ones or given up on them. */
   #checkOrder(handler: string, path: string, seq: number): void {
     for (let before = 0; before < seq; before++) {
       const run = `${handler} ${path} ${before}`
@@ -164,7 +164,7 @@ export class World {
       case 'given-up':
       case 'stopped': {
         const { handler, pool, seq } = report
-        // An attempt is a run, or one that was about to be made when its process died, or the mirror was away.
+        // An attempt is a run, or a run that never began since its process died or the mirror was unreachable.
         const attempts = this.userHandlers.runs(handler, pool, seq) + this.kills + this.#failedAnswers
         if (attempts < this.settings(pool).maxAttempts)
           this.break(`handler ${handler} gave up ${pool} #${seq} before its attempts were over`)
@@ -177,7 +177,7 @@ export class World {
     }
   }
 
-  // ---- processes, and the services as they see them
+  // ---- processes, and their views of the services
 
   process(name: string): Process {
     const process = new Process(`${name}${this.#processes.length + 1}`, this.scheduler)
@@ -237,7 +237,7 @@ export class World {
     }
   }
 
-  /** Starts a sidecar or a runner, one of two that there can be, if it does not run. */
+  /** Starts sidecar or runner A or B, unless that one runs. */
   start(kind: Running['kind']): void {
     const name = this.scheduler.pick(['A', 'B'] as const)
     if (this.running.some((other) => other.kind === kind && other.name === name)) return
@@ -302,7 +302,7 @@ export class World {
     return { stop: () => Promise.all(loops.map((loop) => loop.stop())) }
   }
 
-  /** Another handler begins: it is to hear of every entry from the first one on. */
+  /** Adds another handler, which must get every entry from the first one on. */
   beginAudit(): void {
     if (this.handlers.length < ALL_HANDLERS.length) this.handlers.push('audit')
     for (const { ringAgain } of this.running) void ringAgain?.()
@@ -325,7 +325,7 @@ export class World {
     this.scheduler.kill(running.process)
   }
 
-  /** From here on, until something is synced, the power may fail, and undo it all. */
+  /** Takes a snapshot: until the next synced write, a power failure undoes everything since this moment. */
   noteForPowerFailure(): void {
     const restores = [this.stores, this.ingress, ...this.bells.values()].map((service) => service.note())
     this.#undo = () => {
@@ -333,7 +333,7 @@ export class World {
     }
   }
 
-  /** Everything dies at once, and what was written since the last synced write is undone. */
+  /** Kills everything at once, and undoes the writes since the snapshot. */
   powerFails(): void {
     if (!this.#undo) return
     this.scheduler.trace?.('the power fails')
@@ -350,7 +350,7 @@ export class World {
     if (running) this.kill(running)
   }
 
-  /** Stops a process as it should be. */
+  /** Stops a process in order, without killing it. */
   stop(running: Running): void {
     if (running.isStopping) return
     running.isStopping = true
@@ -359,7 +359,7 @@ export class World {
     })
   }
 
-  /** Ends functions whose time is up, and sees to it that there is one of each kind. */
+  /** Kills functions that reached their time-out, and starts a sidecar and a runner if none runs. */
   keepUp(): void {
     const { now } = this.scheduler
     if (this.#isLambda) {
@@ -375,7 +375,7 @@ export class World {
     return this.handlers.some((handler) => this.paths.some((path) => this.stores.progress.readCursor(handler, path).stopped !== undefined))
   }
 
-  /** What is left to be done, in words, if there is something. */
+  /** Describes open work; undefined if there is none. */
   get unrest(): string | undefined {
     if (this.users.postsLeft) return `${this.users.postsLeft} posts are to come`
     if (this.ingress.rows.length) return `the ingress queue was not drained: ${this.ingress.rows.length} messages`

@@ -55,7 +55,7 @@ describe('a deployed machine', () => {
     expect(asked.byTheDoor).toBeGreaterThanOrEqual(wallets.acknowledged)
     expect(asked.byTheHandler).toBeGreaterThan(0)
     console.log(
-      `${asked.all} requests, ${asked.inBadWeather} of them in bad weather; ${wallets.acknowledged} payments acknowledged, ${wallets.refused} posts refused, ${wallets.unheard} not answered; ${entries} entries`,
+      `${asked.all} requests, ${asked.inBadWeather} of them in bad weather; ${wallets.acknowledged} payments acknowledged, ${wallets.refused} posts refused, ${wallets.unanswered} not answered; ${entries} entries`,
     )
   })
 
