@@ -8,7 +8,7 @@ export default class Tally implements Reporter {
       (test) => test.project.name,
     )
     for (const [project, tests] of byTarget) {
-      if (project === 'ports') continue
+      if (project === 'parts') continue
       const count = (state: string) => tests.filter((test) => test.result().state === state).length
       const skipped = tests.filter((test) => test.result().state === 'skipped')
       console.log(`${count('passed')} of ${tests.length} ${project} passed, ${count('failed')} failed, ${skipped.length} skipped`)
