@@ -6,7 +6,7 @@ import { PER_MILLION, PER_MONTH, PRICED, type Unit } from '../aws/prices.ts'
 import { REPOSITORY } from '../cli/project.ts'
 import { defaultResources, type Resource } from './synth.ts'
 
-// docs/architecture.md cannot rot: its resources are those of the template, its prices those of test/aws/prices.ts.
+// These tests compare the resources of docs/architecture.md with the template, and its prices with test/aws/prices.ts.
 
 const DOC = readFileSync(join(REPOSITORY, 'docs/architecture.md'), 'utf8')
 const COST = readFileSync(join(REPOSITORY, 'docs/cost.md'), 'utf8')
@@ -17,12 +17,12 @@ beforeAll(async () => {
   resources = await defaultResources()
 })
 
-/** An id without the hashes at its end. */
+/** A logical id without the hashes at its end. */
 function nameOf(id: string): string {
   return id.replace(/([0-9A-F]{8})+$/, '')
 }
 
-/** The rows that begin with this cell. */
+/** The one row that begins with this cell. */
 function row(first: string): string[] {
   const found = rows.filter(([cell]) => cell === first)
   expect(found, `the row of "${first}"`).toHaveLength(1)
@@ -30,7 +30,7 @@ function row(first: string): string[] {
 }
 
 describe('the page on the AWS architecture', () => {
-  it('names every resource of the default config, with its type, and no other', () => {
+  it('names exactly the resources of the default config, with their types', () => {
     const documented = rows.flatMap(([names, type]) =>
       type?.startsWith('AWS::') ? [...names!.matchAll(/`(\w+)`/g)].map(([, name]) => `${type} ${name}`) : [],
     )
@@ -38,14 +38,14 @@ describe('the page on the AWS architecture', () => {
     expect(documented.sort()).toEqual(there.sort())
   })
 
-  it('says of every resource why it is there and what it costs', () => {
+  it('says why every resource exists and what it costs', () => {
     for (const cells of rows.filter(([, type]) => type?.startsWith('AWS::'))) {
       expect(cells, cells[0]).toHaveLength(4)
       for (const cell of cells) expect(cell, cells[0]).not.toBe('')
     }
   })
 
-  it('has the price of each alarm', () => {
+  it('lists the price of each alarm', () => {
     for (const [id, { Type, Properties }] of Object.entries(resources)) {
       if (Type !== 'AWS::CloudWatch::Alarm') continue
       expect(row(`\`${nameOf(id)}\``)[3], id).toBe(`$${(metricsOf(Properties) * PER_MONTH['alarm metric']).toFixed(2)} a month`)
@@ -67,11 +67,11 @@ describe('the page on the AWS architecture', () => {
     expect(bold(afterFree!)).toBeCloseTo(sum(standing.map(monthlyAfterFree)) + asked(3), 1)
   })
 
-  it('computes the cost of use, by payments and by time, from the same prices', () => {
+  it('computes the cost of payments and of polling from the same prices', () => {
     const billed = rows.flatMap((cells) => {
       const byTheClock = cells[0]!.startsWith('asks: ')
       const units = unitsOf(cells[byTheClock ? 1 : 2] ?? '')
-      // by the clock in a month; by payments for 1,000 of them, priced for a million
+      // a row of polling has the units of a month; a row of payments has the units of 1,000, priced for a million
       return units
         ? [{ what: cells[0]!, expected: units.dollars * (byTheClock ? 1 : 1_000), dollars: Number(cells[byTheClock ? 2 : 3]) }]
         : []
@@ -95,12 +95,12 @@ function sum(numbers: number[]): number {
   return numbers.reduce((total, one) => total + one, 0)
 }
 
-/** The number in a cell in bold. */
+/** The number in a bold cell. */
 function bold(cell: string): number {
   return Number(cell.replaceAll('*', ''))
 }
 
-/** What a number of units costs that stands in a cell, such as `1000 write units`. */
+/** The price of the units in a cell, such as `1000 write units`. */
 function unitsOf(cell: string): { dollars: number } | undefined {
   const [, count, name] = /^([\d,]+) (.+)$/.exec(cell) ?? []
   const unit = (Object.keys(PER_MILLION) as Unit[]).find((unit) => name === unit || name === `${unit}s`)

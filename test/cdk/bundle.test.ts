@@ -6,7 +6,7 @@ import { bundleHandler, bundlePayments } from '../../cdk/bundle.ts'
 import { ENV } from '../../shared/config/env.ts'
 import { Project } from './synth.ts'
 
-it.each(['payments', 'handler'] as const)('the bundle of %s runs by itself, as Lambda starts it', async (part) => {
+it.each(['payments', 'handler'] as const)('the bundle of %s loads without other files, as Lambda loads it', async (part) => {
   using project = new Project("{ handler: './main.ts', pools: { mypool: {} } }")
   const file = join(project.dir, 'main.ts')
   const { dir } =

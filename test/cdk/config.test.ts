@@ -38,12 +38,12 @@ const WRONG: [aws: unknown, sentence: string][] = [
   [{ budget: { dollars: 9, email: 'me' } }, 'aws.budget.email is an address'],
 ]
 
-describe('a config that is wrong for AWS fails before anything is deployed, and says which line to change', () => {
+describe('a config that is wrong for AWS fails before anything is deployed, and names the setting:', () => {
   it.each(WRONG)('aws: %j: %s', (aws, sentence) => {
     expect(() => checkConfig({ pools: {}, aws })).toThrow(sentence)
   })
 
-  it('accepts a valid config', () => {
+  it('but a valid config is accepted', () => {
     const aws = {
       domain: { name: 'pay.example.com', zone: { id: 'Z0123456789ABC', name: 'example.com' } },
       throttle: { rate: 100, burst: 200 },
@@ -62,20 +62,20 @@ describe('a config that is wrong for AWS fails before anything is deployed, and 
 
   it.each([
     [
-      'a handler that is not there',
+      'a handler that does not exist',
       "{ pools: { a: { handler: './coffee.ts' } } }",
       'names a handler ./coffee.ts, and there is no such file',
     ],
     ['a handler without onTx', "{ pools: { a: { handler: './empty.ts' } } }", './empty.ts exports no onTx'],
-    ['a handler with a slip of the pen', "{ pools: { a: { handler: './broken.ts' } } }", 'broken.ts:2:'],
-    ['two handlers of one name', "{ pools: { a: { handler: './main.ts' }, b: { handler: './main.js' } } }", 'have one name'],
+    ['a handler with a syntax error', "{ pools: { a: { handler: './broken.ts' } } }", 'broken.ts:2:'],
+    ['two handlers with the same name', "{ pools: { a: { handler: './main.ts' }, b: { handler: './main.js' } } }", 'have one name'],
     [
       'a handler that takes longer than a function may run',
       "{ pools: { a: { handler: './main.ts', timeoutMs: 900_000 } } }",
       'pools.a.timeoutMs is a whole number from 1 to 300000',
     ],
     [
-      'an encryption key, which would stand in the template',
+      'an encryption key, which would be readable in the template',
       `{ pools: {}, subscribe: ['${KEY}.${KEY}'] }`,
       'subscribe[0] holds an encryption key',
     ],
@@ -89,7 +89,7 @@ describe('a config that is wrong for AWS fails before anything is deployed, and 
     await expect(readProgram(project.config)).rejects.toThrow(sentence)
   })
 
-  it('with that sentence and nothing else on the command line', () => {
+  it('on the command line with that sentence and nothing else', () => {
     using project = new Project('{ pools: {}, aws: { shards: 0 } }', {})
     const { status, stderr } = spawnSync(process.execPath, ['cdk/app.ts'], {
       cwd: ROOT,

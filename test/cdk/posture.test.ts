@@ -30,13 +30,13 @@ function all(of: Template) {
   )
 }
 
-/** Synthesizes as the command line does; fails with the rules of cdk-nag that are broken. */
+/** Synthesizes as the command line does; throws the broken rules of cdk-nag. */
 function check(app: App): void {
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app))
   app.synth({ force: true })
 }
 
-/** The stores whose items these statements let read, and let write. */
+/** The stores that these statements allow to read, and to write. */
 function storesOf(statements: Statement[]) {
   const may = (action: string) =>
     STORES.filter((store) =>
@@ -61,13 +61,13 @@ describe('the stack', () => {
     expect(names.sort()).toEqual([...ENV.sidecar.required].sort())
   })
 
-  it('replaces the sidecar before the functions that post: a post into a new pool finds it', () => {
+  it('replaces the sidecar before the functions that post, so that the new sidecar knows a new pool at its first post', () => {
     const [service] = Object.keys(resourcesOf(template, 'AWS::ECS::Service'))
     for (const [id, { DependsOn }] of Object.entries(resourcesOf(template, 'AWS::Lambda::Function')))
       expect(DependsOn, id).toContain(service)
   })
 
-  it('lets nobody but the sidecar write blocks, receipts and leases', () => {
+  it('lets only the sidecar write blocks, receipts and leases', () => {
     const writes = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:BatchWriteItem']
     const writing = (statements: Statement[]) =>
       statements.filter(({ Action }) => [Action].flat().some((action) => writes.includes(action)))
@@ -85,14 +85,14 @@ describe('the stack', () => {
     expect(blocks(allowed(template, 'SidecarShard0TaskTaskRole'))).toHaveLength(1)
   })
 
-  it('lets the door touch no store, a handler read all and write its progress and what is wanted of pools, and the sidecar read and write all', () => {
+  it('lets the door use no store, a handler read all and write its progress and the desired state of pools, and the sidecar read and write all', () => {
     expect(storesOf(allowed(template, 'Payments'))).toEqual({ read: [], write: [] })
     for (const handler of ['HandlermainRole', 'HandlercoffeeRole'])
       expect(storesOf(allowed(template, handler)), handler).toEqual({ read: STORES, write: ['control', 'progress'] })
     expect(storesOf(allowed(template, 'SidecarShard0TaskTaskRole'))).toEqual({ read: STORES, write: STORES })
   })
 
-  it('grants rights on one store alone where no more is needed', () => {
+  it('grants rights on a single store', () => {
     const rightsOf = (rights: Rights) => {
       const stack = new Stack(new App(), 'Stack')
       const role = new Role(stack, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') })
@@ -125,7 +125,7 @@ describe('the stack', () => {
     expect(JSON.stringify(put.Resource)).toContain('messages/*')
   })
 
-  it('gives the seed to the sidecar alone, by its name', () => {
+  it('lets only the sidecar read the seed, by the secret’s name', () => {
     for (const role of ['Payments', 'Handler', 'SidecarShard0TaskExecution'])
       expect(actionsOf(allowed(template, role)).filter((action) => action.startsWith('secretsmanager'))).toEqual([])
     expect(actionsOf(allowed(template, 'SidecarShard0TaskTaskRole'))).toContain('secretsmanager:GetSecretValue')
@@ -134,7 +134,7 @@ describe('the stack', () => {
     expect(JSON.stringify(template.toJSON())).not.toContain('{{resolve:')
   })
 
-  it('allows no role every action or every resource, but for what knows none', () => {
+  it('allows no role all actions, nor all resources but for an action that has none', () => {
     for (const { Action, Resource } of allowed(template, '')) {
       for (const action of [Action].flat()) expect(action).not.toContain('*')
       if (Resource === '*') expect(Action).toBe('ecr:GetAuthorizationToken')
@@ -143,7 +143,7 @@ describe('the stack', () => {
       expect(Properties.ManagedPolicyArns ?? []).toEqual([])
   })
 
-  it('keeps what must not be lost when the stack is deleted, unless the config says otherwise', async () => {
+  it('keeps tables, bucket, seed and queued posts when the stack is deleted, unless the config says otherwise', async () => {
     const held = ['AWS::DynamoDB::Table', 'AWS::S3::Bucket', 'AWS::SecretsManager::Secret']
     const ingress = (id: string, type: string) => type === 'AWS::SQS::Queue' && id.startsWith('Ingress')
     const policies = (of: Template) =>
@@ -157,7 +157,7 @@ describe('the stack', () => {
     expect(policies(tried)).toEqual(Array.from({ length: 5 }, () => 'Delete'))
   })
 
-  it('keeps what SQS gives up on, for as long as SQS can', () => {
+  it('keeps messages in dead-letter queues for 14 days, the longest time of SQS', () => {
     const queues = Object.entries(resourcesOf(template, 'AWS::SQS::Queue'))
     const dead = queues.filter(([id]) => id.includes('DeadLetters')).map(([id]) => id)
     expect(dead).toHaveLength(3)
@@ -167,7 +167,7 @@ describe('the stack', () => {
     }
   })
 
-  it('speaks TLS only, and encrypts what lies still', () => {
+  it('allows TLS only, and encrypts data at rest', () => {
     for (const [type, count] of [
       ['AWS::SQS::QueuePolicy', 6],
       ['AWS::S3::BucketPolicy', 1],
@@ -192,7 +192,7 @@ describe('the stack', () => {
     })
   })
 
-  it('keeps logs for a month, and of bodies of messages no more than queues can hold', () => {
+  it('keeps logs for a month, and bodies of messages for a day longer than a queue keeps messages', () => {
     const groups = Object.values(resourcesOf(template, 'AWS::Logs::LogGroup'))
     expect(groups).toHaveLength(4)
     for (const { Properties } of groups) expect(Properties.RetentionInDays).toBe(30)
@@ -201,7 +201,7 @@ describe('the stack', () => {
     })
   })
 
-  it('gives a bell back no sooner than its function can have ended, whatever time the handler may take', async () => {
+  it('makes a bell visible again only after its function must have ended, for every timeoutMs', async () => {
     const slow = (await synthesize("{ pools: { a: { handler: './main.ts', timeoutMs: 300_000 }, b: { handler: './coffee.ts' } } }", FILES))
       .template
     const bells = resourcesOf(slow, 'AWS::SQS::Queue')
@@ -219,7 +219,7 @@ describe('the stack', () => {
     ])
   })
 
-  it('runs one task for each shard: small, public, of a user, on a disk that is read-only, and without a NAT gateway or a load balancer', async () => {
+  it('runs one task for each shard: small, with a public address, not as root, on a read-only disk, without NAT gateway or load balancer', async () => {
     const sharded = (await synthesize('{ pools: { mypool: {} }, aws: { shards: 3 } }', {})).template
     sharded.resourceCountIs('AWS::ECS::Service', 3)
     sharded.resourceCountIs('AWS::EC2::NatGateway', 0)
@@ -240,7 +240,7 @@ describe('the stack', () => {
         StopTimeout: 60,
         LinuxParameters: { InitProcessEnabled: true },
       })
-      expect(container.HealthCheck.Command[0]).toBe('CMD') // there need be no shell
+      expect(container.HealthCheck.Command[0]).toBe('CMD') // CMD needs no shell
       return container.Environment.find(({ Name }: { Name: string }) => Name === 'SHARD').Value
     })
     expect(shards.sort()).toEqual(['0', '1', '2'])
@@ -248,17 +248,17 @@ describe('the stack', () => {
     expect(door!.Properties.SecurityGroupIngress).toMatchObject([{ IpProtocol: 'udp', FromPort: 49_737, ToPort: 49_737 }])
   })
 
-  it('runs the task on what AWS has to spare, where the config says so', async () => {
+  it('runs the task on Fargate Spot if the config says so', async () => {
     const spot = (await synthesize('{ pools: {}, aws: { sidecar: { spot: true } } }', {})).template
     const [service] = Object.values(resourcesOf(spot, 'AWS::ECS::Service'))
     expect(service!.Properties.CapacityProviderStrategy).toEqual([{ CapacityProvider: 'FARGATE_SPOT', Weight: 1 }])
     expect(service!.Properties.LaunchType).toBeUndefined()
     const [[known, capacity] = []] = Object.entries(resourcesOf(spot, 'AWS::ECS::ClusterCapacityProviderAssociations'))
     expect(capacity!.Properties.CapacityProviders).toContain('FARGATE_SPOT')
-    expect(service!.DependsOn, 'it is there before the service, and after it').toContain(known)
+    expect(service!.DependsOn, 'it is made before the service, and deleted after it').toContain(known)
   })
 
-  it('has the functions tell X-Ray of their calls, where the config says so', async () => {
+  it('lets the functions report their calls to X-Ray if the config says so', async () => {
     const traced = (await synthesize("{ handler: './main.ts', pools: { mypool: {} }, aws: { traces: true } }", FILES)).template
     for (const [id, { Properties }] of Object.entries(resourcesOf(traced, 'AWS::Lambda::Function'))) {
       expect(Properties.TracingConfig, id).toEqual({ Mode: 'Active' })
@@ -266,7 +266,7 @@ describe('the stack', () => {
     }
   })
 
-  it('names an article of the runbook in each alarm, and sends each to the topic', () => {
+  it('names an article of the runbook in each alarm, and sends each alarm to the topic', () => {
     const alarms = Object.entries(resourcesOf(template, 'AWS::CloudWatch::Alarm'))
     const articles = alarms.map(([id, { Properties }]) => {
       expect(Properties.AlarmActions, id).toHaveLength(1)
@@ -284,7 +284,7 @@ describe('the stack', () => {
     ])
   })
 
-  it('lets alarms publish to the topic, whose own policy admits only those that it names', () => {
+  it('lets alarms publish to the topic, whose own policy replaces the default', () => {
     const [policy] = Object.values(resourcesOf(template, 'AWS::SNS::TopicPolicy'))
     const allowed = policy!.Properties.PolicyDocument.Statement.filter(({ Effect }: Statement) => Effect === 'Allow')
     expect(allowed).toMatchObject([
@@ -313,7 +313,7 @@ describe('the stack', () => {
     }
   })
 
-  it('changes with a handler nothing but its function', async () => {
+  it('changes only the function of a handler when the handler changes', async () => {
     using project = new Project(CONFIG, FILES)
     const before = (await synthesizeProject(project)).template
     const again = (await synthesizeProject(project)).template
@@ -325,7 +325,7 @@ describe('the stack', () => {
     expect(changed[0]![0]).toContain('coffee')
   })
 
-  it('takes nothing of a pool’s ledger away when the pool leaves the config', async () => {
+  it('deletes nothing of a pool’s ledger when the pool leaves the config', async () => {
     const fewer = (await synthesize("{ handler: './main.ts', pools: { coffee: { handler: './coffee.ts' } } }", FILES)).template
     const gone = all(template).filter(([id]) => !(id in fewer.toJSON().Resources))
     expect(gone.map(([, { Type }]) => Type)).toEqual([])
@@ -333,7 +333,7 @@ describe('the stack', () => {
       expect(resourcesOf(fewer, type)).toEqual(resourcesOf(template, type))
   })
 
-  it('works on a ledger that there is already, where the config names one, and makes none of its own', async () => {
+  it('uses an existing ledger if the config names one, and makes no other', async () => {
     const adopting = (
       await synthesize(`{ handler: './main.ts', pools: { mypool: {} }, aws: { ledger: ${JSON.stringify(ADOPTED)} } }`, FILES)
     ).template
@@ -346,7 +346,7 @@ describe('the stack', () => {
       expect(JSON.stringify(keeping)).toContain(name)
   })
 
-  it('says where each pool is, and what the library and the command line find a machine by', () => {
+  it('has outputs with the address of each pool, and with what the library and the command line need', () => {
     const outputs = template.toJSON().Outputs as Record<string, unknown>
     expect(Object.keys(outputs).sort()).toEqual(
       ['BellsCoffee', 'BellsMain', 'Bucket', 'Endpoint', 'IngressUrls', 'PoolCoffee', 'PoolMypool', 'Seed', 'Table'].sort(),
@@ -354,13 +354,13 @@ describe('the stack', () => {
     expect(JSON.stringify(outputs.PoolMypool)).toContain('mypool')
   })
 
-  it('keeps the rules of cdk-nag (AwsSolutions), or argues', { timeout: 120_000 }, async () => {
+  it('keeps the rules of cdk-nag (AwsSolutions), or suppresses one with a reason', { timeout: 120_000 }, async () => {
     const everything = `{ handler: './main.ts', pools: { mypool: {} }, aws: {
       domain: { name: 'pay.example.com', zone: { id: 'Z0123456789ABC', name: 'example.com' } },
       throttle: { rate: 100, burst: 200 }, shards: 2, alarmEmail: 'me@example.com', budget: { dollars: 50, email: 'me@example.com' }, traces: true, reservedConcurrency: 50 } }`
     const adopting = `{ pools: { mypool: {} }, aws: { ledger: ${JSON.stringify(ADOPTED)} } }`
     for (const config of [CONFIG, everything, adopting]) check((await synthesize(config, FILES)).app)
-    // It does look: what is not argued is found.
+    // The check works: it finds a broken rule that is not suppressed.
     const { app, stack } = await synthesize(CONFIG, FILES)
     new Queue(stack, 'Careless')
     expect(() => check(app)).toThrow('AwsSolutions-SQS4')
@@ -369,7 +369,7 @@ describe('the stack', () => {
   it('is made without Docker, an account or the network', { timeout: 120_000 }, () => {
     const out = mkdtempSync(join(tmpdir(), 'overpool-synth-'))
     try {
-      // Nothing is to be had by PATH but Node.
+      // PATH has only Node.
       execFileSync(process.execPath, ['cdk/app.ts'], {
         cwd: ROOT,
         env: { PATH: dirname(process.execPath), HOME: out, CDK_OUTDIR: out },

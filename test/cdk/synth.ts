@@ -10,18 +10,18 @@ import { OverpoolStack } from '../../cdk/stack.ts'
 const DEFAULT_CONFIG = fileURLToPath(new URL('../../overpool.config.ts', import.meta.url))
 export const HANDLER = 'export async function onTx(e, pool) { console.log(e.hash) }\n'
 
-/** A ledger that there is already, as a config names it. */
+/** An existing ledger, as a config names it. */
 export const ADOPTED = {
   table: 'Overpool-LedgerTable0A1B',
   bucket: 'overpool-ledgerbucket-0a1b',
   seed: 'arn:aws:secretsmanager:us-east-1:123456789012:secret:LedgerSeed-0a1B2c',
 }
 
-/** A folder with a config and its handler files, as a user has it. */
+/** A folder with a config and its handler files, as a user has. */
 export class Project {
   readonly dir = mkdtempSync(join(tmpdir(), 'overpool-cdk-'))
 
-  /** @param config what stands in defineConfig( … ) */
+  /** @param config the argument of defineConfig */
   constructor(config: string, files: Record<string, string> = { 'main.ts': HANDLER }) {
     this.configure(config)
     for (const [name, text] of Object.entries(files)) this.write(name, text)
@@ -50,7 +50,7 @@ export interface Synthesized {
   template: Template
 }
 
-/** The stack of a config, as `cdk synth` makes it. */
+/** Synthesizes the stack of a config, as `cdk synth` does. */
 export async function synthesize(config: string, files?: Record<string, string>, name = 'Overpool'): Promise<Synthesized> {
   using project = new Project(config, files)
   return await synthesizeProject(project, name)
@@ -62,7 +62,7 @@ export async function synthesizeProject(project: Project, name = 'Overpool'): Pr
   return { app, stack, template: Template.fromStack(stack) }
 }
 
-/** The resources of the config that a clone comes with. */
+/** The resources of the config of a fresh clone. */
 export async function defaultResources(): Promise<Record<string, Resource>> {
   const stack = new OverpoolStack(new App(), 'Overpool', { program: await readProgram(DEFAULT_CONFIG) })
   return Template.fromStack(stack).toJSON().Resources as Record<string, Resource>
@@ -87,7 +87,7 @@ export interface Statement {
   Condition?: Record<string, Record<string, string | string[]>>
 }
 
-/** What the roles whose ids begin so may do. */
+/** The policy statements of the roles whose ids begin with `role`. */
 export function allowed(template: Template, role: string): Statement[] {
   return Object.entries(resourcesOf(template, 'AWS::IAM::Policy'))
     .filter(([id]) => id.startsWith(role))

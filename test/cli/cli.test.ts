@@ -15,7 +15,7 @@ import { until } from '../machine/machine.ts'
 import { Project, pay, REPOSITORY } from './project.ts'
 
 const PRINTING = `export const onTx = (e) => console.log('got', e.path + '#' + e.seq, e.payment.memo)\n`
-/** Throws at an entry with the memo "bad", as long as the file "mended" is not there. */
+/** Throws at an entry with the memo "bad" until the file "mended" exists. */
 const STUMBLING = `
   import { existsSync } from 'node:fs'
   export const onTx = (e) => {
@@ -31,7 +31,7 @@ const values = (out: string) =>
     .map((line) => JSON.parse(line))
 
 describe('overpool post, tail and get', () => {
-  it('beside a running machine: what is posted is handled at once, and is found', async () => {
+  it('work beside a running machine: a post is handled at once, and can be found', async () => {
     await using project = Project.of({ mypool: {}, other: {} }, PRINTING)
     const machine = await project.start()
     const hex = sampleTransaction('by hex')
@@ -60,7 +60,7 @@ describe('overpool post, tail and get', () => {
     expect(await project.result('tail', 'other')).toEqual({ code: 0, err: '', out: 'no entries in other\n' })
   })
 
-  it('tail --kinds shows entries of other kinds, each in words, or as JSON with bytes in hex', async () => {
+  it('show with tail --kinds entries of other kinds, in words, or as JSON with bytes in hex', async () => {
     await using project = Project.of({ mypool: {} }, PRINTING)
     const machine = await project.start()
     const file = openLedgerFile(join(project.dir, '.overpool'))
@@ -103,7 +103,7 @@ describe('overpool post, tail and get', () => {
     expect(await machine.stop()).toBe(0)
   })
 
-  it('without a machine: a post waits in the folder, and is handled when there is one', async () => {
+  it('work without a machine: a post waits in the folder until a machine starts and handles it', async () => {
     await using project = Project.of({ mypool: {} }, PRINTING)
     expect(await (await project.start()).stop()).toBe(0)
     expect((await project.result('post', 'mypool', '--sample')).out).toMatch(
@@ -118,7 +118,7 @@ describe('overpool post, tail and get', () => {
     expect((await project.result('tail', 'mypool')).out).toMatch(/^#0 /)
   })
 
-  it('with an id is one entry however often it is posted, and without one it is a new entry each time', async () => {
+  it('write one entry for all posts with the same id, and a new entry for each post without an id', async () => {
     await using project = Project.of({ mypool: {} }, PRINTING)
     const machine = await project.start()
     const hex = sampleTransaction('same')
@@ -131,7 +131,7 @@ describe('overpool post, tail and get', () => {
     expect(events[2].payment).toEqual({ transaction: hex, merchantData: '{"order":7}', refundTo: 'a@b.c' })
   })
 
-  it('tail -f goes on with what comes, through a restart of the machine, until it is interrupted', async () => {
+  it('print new entries with tail -f, also after a restart of the machine, until they are interrupted', async () => {
     await using project = Project.of({ mypool: {} }, PRINTING)
     const first = await project.start()
     await pay(`${first.url}/mypool`, sampleTransaction('a'), 'before')
@@ -149,7 +149,7 @@ describe('overpool post, tail and get', () => {
     expect(tail.err).toBe('')
   })
 
-  it('tail -f ends quietly when nobody reads it any more', async () => {
+  it('end tail -f without an error when nobody reads its output any more', async () => {
     await using project = Project.of({ mypool: {} }, PRINTING)
     const machine = await project.start()
     await pay(`${machine.url}/mypool`, sampleTransaction('a'))
@@ -164,7 +164,7 @@ describe('overpool post, tail and get', () => {
 })
 
 describe('overpool pools and redrive', () => {
-  it('show what a handler gave up and why, and have it tried again, beside the machine', async () => {
+  it('show dead letters with their errors, and let the handler retry them, beside the machine', async () => {
     await using project = Project.of({ mypool: { maxAttempts: 1 } }, STUMBLING)
     const machine = await project.start()
     for (const memo of ['good', 'bad', 'also good']) await pay(`${machine.url}/mypool`, sampleTransaction(memo), memo)
@@ -178,7 +178,7 @@ describe('overpool pools and redrive', () => {
     ])
 
     expect((await project.result('redrive', 'mypool')).out).toBe('handler tries again 1 entry that it gave up\n')
-    await machine.says(/(gave up mypool #1[\s\S]+){2}/) // in vain
+    await machine.says(/(gave up mypool #1[\s\S]+){2}/) // the handler fails again
     project.write('mended', '')
     expect((await project.result('redrive', 'mypool', '--handler', 'handler', '--json')).code).toBe(0)
     await machine.says(/got mypool#1/)
@@ -187,7 +187,7 @@ describe('overpool pools and redrive', () => {
     expect((await project.result('redrive', 'mypool')).out).toBe('handler: there is nothing to do in mypool\n')
   })
 
-  it('go on where a handler stopped, or pass over the entry, without a machine', async () => {
+  it('let a stopped handler go on, or skip the entry, without a machine', async () => {
     await using project = Project.of({ strict: { maxAttempts: 1, onPoison: 'stop' } }, STUMBLING)
     const first = await project.start()
     for (const memo of ['bad', 'good', 'bad']) await pay(`${first.url}/strict`, sampleTransaction(memo), memo === 'bad' ? memo : undefined)
@@ -204,7 +204,7 @@ describe('overpool pools and redrive', () => {
     expect(await second.stop()).toBe(0)
   })
 
-  it('say so when there is nothing', async () => {
+  it('say when there is nothing to redrive', async () => {
     await using project = Project.of({ mypool: {} }, PRINTING)
     await (await project.start()).stop()
     expect(await project.result('redrive', 'mypool')).toEqual({ code: 0, err: '', out: 'no handler has worked on mypool yet\n' })
@@ -216,7 +216,7 @@ describe('overpool pools and redrive', () => {
 })
 
 describe('overpool verify', () => {
-  it('finds a ledger in order, beside the machine and without it', async () => {
+  it('finds no problem in a good ledger, beside the machine and without it', async () => {
     await using project = Project.of({ mypool: {} }, PRINTING)
     const machine = await project.start()
     for (const text of ['a', 'b', 'c']) await pay(`${machine.url}/mypool`, sampleTransaction(text))
@@ -236,7 +236,7 @@ describe('overpool verify', () => {
     expect((await project.result('verify', 'mypool')).out).toMatch(/\nall of it agrees\n$/)
   })
 
-  it('finds a change, names it, and exits with 1', async () => {
+  it('finds a changed block, names it, and exits with 1', async () => {
     await using project = Project.of({ mypool: {} }, PRINTING)
     const machine = await project.start()
     for (const text of ['a', 'b']) {
@@ -255,7 +255,7 @@ describe('overpool verify', () => {
   })
 })
 
-describe('a command that cannot be done', () => {
+describe('a command that fails:', () => {
   let project: Project
   beforeAll(async () => {
     project = Project.of({ mypool: {} }, PRINTING)
@@ -265,15 +265,15 @@ describe('a command that cannot be done', () => {
 
   it.each<[what: string, args: string[], sentence: RegExp]>([
     [
-      'posting to a pool that is not there',
+      'posting to a pool that does not exist',
       ['post', 'nopool', '--sample'],
       /^overpool: no pool named "nopool"; this machine has: mypool\n$/,
     ],
-    ['the tail of a pool that is not there', ['tail', 'nopool'], /^overpool: no pool named "nopool"; this machine has: mypool\n$/],
-    ['verifying a pool that is not there', ['verify', 'nopool'], /no pool named "nopool"/],
-    ['redriving a pool that is not there', ['redrive', 'nopool'], /no pool named "nopool"/],
+    ['the tail of a pool that does not exist', ['tail', 'nopool'], /^overpool: no pool named "nopool"; this machine has: mypool\n$/],
+    ['verifying a pool that does not exist', ['verify', 'nopool'], /no pool named "nopool"/],
+    ['redriving a pool that does not exist', ['redrive', 'nopool'], /no pool named "nopool"/],
     ['a transaction that nobody posted', ['get', 'mypool', '00'.repeat(32)], /^overpool: no transaction 0{64} in "mypool"\n$/],
-    ['a transaction that is none', ['post', 'mypool', '01000000feffffffff'], /^overpool: bad transaction at byte 4/],
+    ['an invalid transaction', ['post', 'mypool', '01000000feffffffff'], /^overpool: bad transaction at byte 4/],
     [
       'a memo that is too long',
       ['post', 'mypool', '--sample', '--memo', 'm'.repeat(10_001)],
@@ -284,7 +284,7 @@ describe('a command that cannot be done', () => {
       ['tail', 'mypool', '--dir', 'nowhere'],
       /^overpool: there is no machine in \S+nowhere: start one with `overpool start`, or name its folder with --dir\n$/,
     ],
-  ])('%s: exit code 1, and a sentence', async (_, args, sentence) => {
+  ])('%s: exit code 1, and a sentence that says why', async (_, args, sentence) => {
     const { code, out, err } = await project.result(...args)
     expect(err).toMatch(sentence)
     expect([code, out]).toEqual([1, ''])
@@ -295,22 +295,22 @@ describe('a command that cannot be done', () => {
 
   it.each<[what: string, args: string[], sentence: RegExp]>([
     ['no command', [], /^Usage: overpool \[options\] \[command\]/],
-    ['a command that there is not', ['nonsense'], /unknown command 'nonsense'\n\(overpool --help shows what there is/],
+    ['an unknown command', ['nonsense'], /unknown command 'nonsense'\n\(overpool --help shows what there is/],
     ['no pool', ['tail'], /missing required argument 'pool'/],
-    ['a number that is none', ['tail', 'mypool', '-n', 'many'], /'many' is invalid\. a whole number is wanted/],
-    ['an option that there is not', ['tail', 'mypool', '--nonsense'], /unknown option '--nonsense'/],
+    ['an invalid number', ['tail', 'mypool', '-n', 'many'], /'many' is invalid\. a whole number is wanted/],
+    ['an unknown option', ['tail', 'mypool', '--nonsense'], /unknown option '--nonsense'/],
     [
       'nothing to post',
       ['post', 'mypool'],
       /say what to post: a transaction in hex, a file that holds it, - for standard input, or --sample/,
     ],
     [
-      'a file that is not there',
+      'a file that does not exist',
       ['post', 'mypool', 'no-such-file'],
       /"no-such-file" is no transaction in hex, and there is no file of this name/,
     ],
     ['a folder instead of a file', ['post', 'mypool', '.'], /^overpool: \. cannot be read: EISDIR/],
-    ['a txid that is none', ['get', 'mypool', 'beef'], /hash is a txid of 64 hex characters/],
+    ['an invalid txid', ['get', 'mypool', 'beef'], /hash is a txid of 64 hex characters/],
     [
       'starting a stack',
       ['start', '--stack', 'Overpool'],
@@ -328,7 +328,7 @@ describe('a command that cannot be done', () => {
     ],
     ['a stack without a name', ['pools', '--stack', ''], /^overpool: --stack is the name of a stack, such as Overpool\n$/],
     ['a region without a stack', ['pools', '--region', 'eu-central-1'], /^overpool: --region is that of a stack: name it with --stack\n$/],
-  ])('%s: exit code 2, and what is wrong with it', async (_, args, sentence) => {
+  ])('%s: exit code 2, and a sentence that says what is wrong', async (_, args, sentence) => {
     const { code, out, err } = await project.result(...args)
     expect(err).toMatch(sentence)
     expect([code, out]).toEqual([2, ''])
@@ -336,7 +336,7 @@ describe('a command that cannot be done', () => {
 })
 
 describe('overpool --help', () => {
-  it('names every command, and each command has help of its own', async () => {
+  it('names every command, and each command has its own help', async () => {
     await using project = Project.template()
     const { code, out } = await project.result('--help')
     expect(code).toBe(0)
@@ -353,11 +353,11 @@ describe('overpool --help', () => {
     }
   })
 
-  it('has the version of the package', async () => {
+  it('comes with --version, which prints the version of the package', async () => {
     await using project = Project.template()
     const { version } = JSON.parse(readFileSync(join(REPOSITORY, 'package.json'), 'utf8'))
     expect(await project.result('--version')).toEqual({ code: 0, err: '', out: `${version}\n` })
     const asNpxDoes = execFileSync(process.execPath, [join(REPOSITORY, 'package/overpool.cjs'), '--version'], { encoding: 'utf8' })
-    expect(asNpxDoes, 'in a clone, which need not be built').toBe(`${version}\n`)
+    expect(asNpxDoes, 'a clone needs no build').toBe(`${version}\n`)
   })
 })

@@ -11,7 +11,7 @@ const SAMPLE = join(REPOSITORY, 'shared/transaction/sample.ts')
 /** Prints each entry as `entry <pool> #<seq> <memo>`. */
 const PRINTING = `export const onTx = (e) => console.log('entry', e.path, '#' + e.seq, e.payment.memo)\n`
 
-/** A UDP port that nobody has at this moment. */
+/** A free UDP port. */
 async function freePort(): Promise<number> {
   const socket = createSocket('udp4').bind(0, '127.0.0.1')
   await once(socket, 'listening')
@@ -21,7 +21,7 @@ async function freePort(): Promise<number> {
   return port
 }
 
-/** A DHT of one node, run by the command; machines with this network meet there. */
+/** Runs a DHT of one node with the command; returns the network settings with which machines find one another there. */
 async function runDht(project: Project): Promise<{ program: Program; network: object }> {
   const port = await freePort()
   const program = project.overpool(['dht', '--port', String(port)])
@@ -41,32 +41,32 @@ function projectOf(config: object, handler = PRINTING): Project {
   return project
 }
 
-/** What a command says, which works. */
-async function said(project: Project, ...args: string[]): Promise<string> {
+/** Runs a command, which must succeed; resolves to its output. */
+async function outputOf(project: Project, ...args: string[]): Promise<string> {
   const { code, out, err } = await project.result(...args)
   expect({ code, err }).toEqual({ code: 0, err: '' })
   return out
 }
 
 async function json(project: Project, ...args: string[]) {
-  const out = await said(project, '--json', ...args)
+  const out = await outputOf(project, '--json', ...args)
   return out
     .split('\n')
     .filter(Boolean)
     .map((line) => JSON.parse(line))
 }
 
-/** Runs the command until it says this. */
+/** Repeats a command until it prints this. */
 function untilSays(project: Project, args: string[], what: RegExp): Promise<string> {
   return until(
-    () => said(project, ...args),
+    () => outputOf(project, ...args),
     (out) => what.test(out),
     60_000,
   )
 }
 
 describe('the commands of the network', { timeout: 120_000 }, () => {
-  it('publish, follow and show pools beside machines that run', async () => {
+  it('publish, subscribe to and show pools beside running machines', async () => {
     await using alice = projectOf({})
     await using bob = projectOf({})
     const { program: dht, network } = await runDht(alice)
@@ -75,13 +75,13 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
     const [alices, bobs] = [await alice.start(), await bob.start()]
     for (const memo of ['a', 'b']) await pay(`${alices.url}/coffee`, sampleTransaction(memo), memo)
 
-    expect(await said(alice, 'status')).toMatch(/^coffee {2}\d entr(y|ies) {2}not published\n$/)
-    const published = await said(alice, 'pub', 'coffee')
+    expect(await outputOf(alice, 'status')).toMatch(/^coffee {2}\d entr(y|ies) {2}not published\n$/)
+    const published = await outputOf(alice, 'pub', 'coffee')
     expect(published).toMatch(/^[0-9a-f]{64}\ncoffee is published; others follow it with `overpool sub` and the key above\n$/)
     const [key] = published.split('\n') as [string]
     await untilSays(alice, ['status'], /^coffee {2}2 entries {2}published, announced, 0 peers\n$/)
 
-    expect(await said(bob, 'sub', key)).toBe(`${key} is followed; \`overpool status\` shows how far it has come\n`)
+    expect(await outputOf(bob, 'sub', key)).toBe(`${key} is followed; \`overpool status\` shows how far it has come\n`)
     await bobs.says(new RegExp(`entry ${key} #1 b`))
     expect(bobs.out.match(/^entry .+$/gm)).toEqual([`entry ${key} #0 a`, `entry ${key} #1 b`])
     await untilSays(bob, ['status'], new RegExp(`^${key} {2}2 entries {2}followed, 1 peer, up to date\n$`))
@@ -99,9 +99,9 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
       },
     ])
 
-    // What is done with a pool of one's own is done with a followed one, but for posting.
-    expect(await said(bob, 'pools')).toBe(`${key}  2 entries  followed\n  handler handler: up to date\n`)
-    expect(await said(bob, 'tail', key)).toMatch(/^#0 .+ {2}http {2}"a"\n#1 .+ {2}http {2}"b"\n$/)
+    // The commands for a machine's own pools work with a subscription, too, but for `post`.
+    expect(await outputOf(bob, 'pools')).toBe(`${key}  2 entries  followed\n  handler handler: up to date\n`)
+    expect(await outputOf(bob, 'tail', key)).toMatch(/^#0 .+ {2}http {2}"a"\n#1 .+ {2}http {2}"b"\n$/)
     const [first] = await json(bob, 'tail', key)
     expect((await json(bob, 'get', key, first.hash))[0]).toEqual({ ...first, path: key, key })
     const proven = await untilSays(bob, ['verify', key], /^signed +the first \d blocks?, by/m)
@@ -110,68 +110,70 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
     const refused = await bob.result('post', key, '--sample')
     expect(refused).toMatchObject({ code: 1, out: '' })
     expect(refused.err).toMatch(/is a peer's pool: only its publisher can post to it/)
-    // One's own cannot be followed, nor a peer's be published.
+    // A machine cannot subscribe to its own pool, nor publish a peer's.
     expect((await alice.result('sub', key)).err).toMatch(/that is this machine's own pool "coffee"/)
     expect((await bob.result('pub', key)).err).toMatch(/its publisher publishes it/)
 
-    expect(await said(bob, 'unsub', key)).toBe(`${key} is followed no more; what has come stays\n`)
+    expect(await outputOf(bob, 'unsub', key)).toBe(`${key} is followed no more; what has come stays\n`)
     await untilSays(bob, ['status'], new RegExp(`^${key} {2}2 entries {2}not followed\n$`))
-    expect(await said(bob, 'pools')).toContain(`${key}  2 entries  not followed\n`)
-    expect(await said(alice, 'unpub', 'coffee')).toBe('coffee is offered no more; who has entries of it keeps them\n')
+    expect(await outputOf(bob, 'pools')).toContain(`${key}  2 entries  not followed\n`)
+    expect(await outputOf(alice, 'unpub', 'coffee')).toBe('coffee is offered no more; who has entries of it keeps them\n')
     await untilSays(alice, ['status'], /^coffee {2}2 entries {2}not published\n$/)
-    // Followed again, it waits for its publisher and goes on where it was.
-    await said(bob, 'sub', key)
+    // A new subscription waits for the publisher, and goes on where the old one was.
+    await outputOf(bob, 'sub', key)
     await untilSays(bob, ['status'], /followed, nobody who has it is connected\n$/)
     await pay(`${alices.url}/coffee`, sampleTransaction('c'), 'c')
-    await said(alice, 'pub', 'coffee')
+    await outputOf(alice, 'pub', 'coffee')
     await bobs.says(new RegExp(`entry ${key} #2 c`))
     for (const program of [alices, bobs, dht]) expect(await program.stop()).toBe(0)
     expect(alices.err + bobs.err).toBe('')
   })
 
-  it('say without a machine what will be when it is started, and then it is so', async () => {
+  it('set without a machine what the machine does from its next start on', async () => {
     await using alice = projectOf({})
     await using bob = projectOf({})
-    const id = (await said(alice, 'id')).trim() // known before the machine is: others name it in `allow`
+    const id = (await outputOf(alice, 'id')).trim() // the id exists before the first start: others name it in `allow`
     expect(id).toMatch(/^[0-9a-f]{64}$/)
     const { network } = await runDht(alice)
     configure(alice, { pools: { coffee: {} }, network })
     configure(bob, { pools: {}, network })
     for (const project of [alice, bob]) expect(await (await project.start()).stop()).toBe(0)
     expect(await json(alice, 'id')).toEqual([{ id }])
-    const bobsId = (await said(bob, 'id')).trim()
+    const bobsId = (await outputOf(bob, 'id')).trim()
     expect(bobsId).not.toBe(id)
 
-    const published = await said(alice, 'pub', 'coffee', '--encrypt', '--allow', bobsId)
+    const published = await outputOf(alice, 'pub', 'coffee', '--encrypt', '--allow', bobsId)
     expect(published).toMatch(
       /coffee is published, when the machine is started; others follow it with `overpool sub` and the keys above\n$/,
     )
     const [capability] = published.split('\n') as [string]
     const [key, secret] = capability.split('.') as [string, string]
-    expect(await said(bob, 'sub', capability, '--from', '0', '--peer', id)).toContain(`${key} is followed, when the machine is started;`)
-    expect(await said(alice, 'status')).toBe(
+    expect(await outputOf(bob, 'sub', capability, '--from', '0', '--peer', id)).toContain(
+      `${key} is followed, when the machine is started;`,
+    )
+    expect(await outputOf(alice, 'status')).toBe(
       `no machine runs in this folder: so it was when the last one stopped\ncoffee  0 entries  published, encrypted\n  only for: ${bobsId}\n`,
     )
-    expect(await said(bob, 'status')).toMatch(new RegExp(`\n${key} {2}0 entries {2}followed, encrypted\n$`))
+    expect(await outputOf(bob, 'status')).toMatch(new RegExp(`\n${key} {2}0 entries {2}followed, encrypted\n$`))
 
     const [alices, bobs] = [await alice.start(), await bob.start()]
     expect(alices.out).toContain(`  coffee  ${key}  encrypted: \`overpool pub coffee\` prints what opens it\n`)
     expect(bobs.out).toContain(`Followed; \`overpool status\` shows how far they have come:\n\n  ${key}\n`)
     await pay(`${alices.url}/coffee`, sampleTransaction('a'), 'a')
     await bobs.says(new RegExp(`entry ${key} #0 a`))
-    expect(await said(bob, 'status')).not.toContain(secret)
-    // The same again prints the same; the machines that may have it are those that are named last.
-    expect((await said(alice, 'pub', 'coffee')).split('\n')[0]).toBe(capability)
-    expect(await said(alice, 'status')).not.toContain('only for')
+    expect(await outputOf(bob, 'status')).not.toContain(secret)
+    // A second `pub` prints the same key, and replaces `allow`.
+    expect((await outputOf(alice, 'pub', 'coffee')).split('\n')[0]).toBe(capability)
+    expect(await outputOf(alice, 'status')).not.toContain('only for')
     expect(await alices.stop()).toBe(0)
     expect(await bobs.stop()).toBe(0)
-    // Off again, with nobody to see it done.
-    expect(await said(alice, 'unpub', 'coffee')).toMatch(/is offered no more/)
-    expect(await said(bob, 'unsub', key)).toMatch(/is followed no more/)
+    // The pool is unpublished and the subscription ended while no machine runs.
+    expect(await outputOf(alice, 'unpub', 'coffee')).toMatch(/is offered no more/)
+    expect(await outputOf(bob, 'unsub', key)).toMatch(/is followed no more/)
     expect((await bob.start()).out).not.toContain(key)
   })
 
-  it('show what is wrong: a key that does not open, a port that is taken, a handler that gave up, nobody there', async () => {
+  it('show problems: a key that does not open the pool, a taken port, a dead letter, no peer', async () => {
     await using alice = projectOf({})
     await using bob = projectOf({}, `export const onTx = (e) => { throw new Error('no ' + e.payment.memo) }\n`)
     const { network } = await runDht(alice)
@@ -183,7 +185,7 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
     await pay(`${alices.url}/coffee`, sampleTransaction('a'), 'a')
     await pay(`${bobs.url}/cake`, sampleTransaction('b'), 'b')
     const [coffee] = await json(alice, 'status')
-    await said(bob, 'sub', `${coffee.key}.${'1'.repeat(64)}`)
+    await outputOf(bob, 'sub', `${coffee.key}.${'1'.repeat(64)}`)
     const troubled = await untilSays(bob, ['status'], /halted/)
     expect(troubled).toMatch(
       new RegExp(
@@ -208,7 +210,7 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
     expect(await again.stop()).toBe(0)
   })
 
-  it('keep showing the status with --watch, until they are stopped', async () => {
+  it('show the status again and again with --watch, until they are stopped', async () => {
     await using project = projectOf({ pools: { mypool: {} } })
     const machine = await project.start()
     const watch = project.overpool(['status', '--watch'])
@@ -223,7 +225,7 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
     expect(asJson.err + watch.err).toBe('')
   })
 
-  it('print the trail of a loop over machines, as far as this one sees it', async () => {
+  it('print the trail of a loop over machines, as far as this machine has its pools', async () => {
     const posting = (to: string, text: string) => `import { sampleTransaction } from '${SAMPLE}'
       export async function onTx(e, pool) {
         if (e.path.length === 64) await pool.post({ path: '${to}', payment: sampleTransaction('${text} ' + e.seq) })
@@ -247,11 +249,13 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
     const [tea] = await json(carol, 'tail', 'tea')
     const line = (path: string, source: string) => `${path} #0  [0-9T:.-]+Z  [0-9a-f]{64}  ${source}\n`
     const outside = (key: string) => `  ${key} #0 is in a pool that this machine does not follow\n`
-    expect(await said(carol, 'trail', 'tea', tea.hash)).toMatch(
+    expect(await outputOf(carol, 'trail', 'tea', tea.hash)).toMatch(
       new RegExp(`^${line('tea', 'handler \\+2')}${line(cake.key, 'handler \\+1')}${outside(coffee.key)}$`),
     )
     const [step] = await json(bob, 'tail', 'cake')
-    expect(await said(bob, 'trail', 'cake', step.hash)).toMatch(new RegExp(`^${line('cake', 'handler \\+1')}${line(coffee.key, 'http')}$`))
+    expect(await outputOf(bob, 'trail', 'cake', step.hash)).toMatch(
+      new RegExp(`^${line('cake', 'handler \\+1')}${line(coffee.key, 'http')}$`),
+    )
     expect((await json(bob, 'trail', 'cake', step.hash)).map(({ path, hops }) => [path, hops])).toEqual([
       ['cake', 1],
       [coffee.key, 0],
@@ -261,14 +265,14 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
     for (const program of [alices, bobs, carols]) expect(await program.stop()).toBe(0)
   })
 
-  it('say that a UDP port is taken, and by which option another one is had', async () => {
+  it('say that a UDP port is taken, and which option chooses another one', async () => {
     await using project = new Project()
     const { program } = await runDht(project)
     const [, port] = /127\.0\.0\.1:(\d+)/.exec(program.out)!
     const second = await project.result('dht', '--port', port!)
     expect(second).toMatchObject({ code: 1, out: '' })
     expect(second.err).toBe(`overpool: UDP port ${port} is taken by another program: choose another one with --port\n`)
-    // Another node of the same network begins with the first.
+    // Another node joins the network through the first one.
     const third = project.overpool(['--json', 'dht', '--port', String(await freePort()), '--bootstrap', `127.0.0.1:${port}`])
     await third.says(/\n/)
     expect(JSON.parse(third.out)).toEqual({ address: expect.stringMatching(/^127\.0\.0\.1:\d+$/) })
@@ -277,7 +281,7 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
   })
 })
 
-describe('used wrongly, or for something that does not exist,', { timeout: 120_000 }, () => {
+describe('a wrong command', { timeout: 120_000 }, () => {
   let project: Project
   beforeAll(async () => {
     project = projectOf({ pools: { mypool: {} } })
@@ -305,7 +309,7 @@ describe('used wrongly, or for something that does not exist,', { timeout: 120_0
     [['dht', '--host', 'here'], 2, /an IPv4 address is wanted/],
     [['dht', '--host', '192.0.2.1'], 2, /192\.0\.2\.1 is no address of this host/],
     [['dht', '--bootstrap', 'there'], 2, /host:port/],
-  ])('overpool %j says so in a sentence', async (args, code, says) => {
+  ])('overpool %j fails with a sentence that says what is wrong', async (args, code, says) => {
     const [result, asJson] = await Promise.all([project.result(...args), project.result('--json', ...args)])
     expect(result).toMatchObject({ code, out: '', err: expect.stringMatching(says) })
     expect(result.err).not.toMatch(/^ +at /m)
@@ -314,7 +318,7 @@ describe('used wrongly, or for something that does not exist,', { timeout: 120_0
 })
 
 describe('a config that is saved while the machine runs', { timeout: 120_000 }, () => {
-  it('subscribes to a pool and unsubscribes, publishes one and unpublishes it', async () => {
+  it('subscribes and unsubscribes, publishes and unpublishes', async () => {
     await using alice = projectOf({})
     await using bob = projectOf({})
     const { network } = await runDht(alice)
@@ -335,18 +339,18 @@ describe('a config that is saved while the machine runs', { timeout: 120_000 }, 
     await pay(`${alices.url}/coffee`, sampleTransaction('b'), 'b')
     configure(bob, { pools: { cake: {} }, subscribe: [{ key, handler: './other.ts' }], network })
     await bobs.says(/there is no such file/)
-    expect(await said(bob, 'status')).toMatch(/not followed/)
+    expect(await outputOf(bob, 'status')).toMatch(/not followed/)
     bob.write('other.ts', PRINTING.replace("'entry'", "'other'"))
     await bobs.says(new RegExp(`other ${key} #1 b`))
-    // To a handler of another name every entry is new; the first one's place is kept.
+    // To a handler of another name every entry is new; the first handler keeps its place.
     expect(bobs.out.match(/^(entry|other) .+$/gm)).toEqual([`entry ${key} #0 a`, `other ${key} #0 a`, `other ${key} #1 b`])
 
-    // What the command line follows, the config does not end.
+    // The config does not end a subscription that the command line made.
     const other = '3'.repeat(64)
-    await said(bob, 'sub', other)
+    await outputOf(bob, 'sub', other)
     configure(bob, { pools: { cake: {} }, subscribe: [], network })
     await untilSays(bob, ['status'], new RegExp(`^${key} .+not followed$`, 'm'))
-    expect(await said(bob, 'status')).toMatch(new RegExp(`^${other} .+followed, nobody who has it is connected$`, 'm'))
+    expect(await outputOf(bob, 'status')).toMatch(new RegExp(`^${other} .+followed, nobody who has it is connected$`, 'm'))
 
     configure(alice, { pools: { coffee: { publish: false } }, network })
     await untilSays(alice, ['status'], /^coffee {2}2 entries {2}not published$/m)
@@ -357,25 +361,25 @@ describe('a config that is saved while the machine runs', { timeout: 120_000 }, 
     expect(await bobs.stop()).toBe(0)
   })
 
-  it('leaves a subscription halted that it names, until it says another key', async () => {
+  it('leaves its halted subscription halted until it names another key', async () => {
     await using alice = projectOf({})
     await using bob = projectOf({})
     const { network } = await runDht(alice)
     configure(alice, { pools: { coffee: { publish: true, encrypt: true } }, network })
     const alices = await alice.start()
     await pay(`${alices.url}/coffee`, sampleTransaction('a'), 'a')
-    const [capability] = (await said(alice, 'pub', 'coffee')).split('\n') as [string]
+    const [capability] = (await outputOf(alice, 'pub', 'coffee')).split('\n') as [string]
     const [key] = capability.split('.') as [string]
     configure(bob, { pools: {}, subscribe: [key], network })
     const first = await bob.start()
     await untilSays(bob, ['status'], /halted/)
     expect(await first.stop()).toBe(0)
     const second = await bob.start()
-    expect(await said(bob, 'status')).toMatch(/halted/)
+    expect(await outputOf(bob, 'status')).toMatch(/halted/)
     configure(bob, { pools: {}, subscribe: [capability], network })
     await second.says(new RegExp(`entry ${key} #0 a`))
-    expect(await said(bob, 'status')).not.toMatch(/halted/)
-    expect(second.err).not.toMatch(/halted/) // it was not tried in between
+    expect(await outputOf(bob, 'status')).not.toMatch(/halted/)
+    expect(second.err).not.toMatch(/halted/) // the machine did not try it in between
     expect(await second.stop()).toBe(0)
     expect(await alices.stop()).toBe(0)
   })

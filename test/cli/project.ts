@@ -9,7 +9,7 @@ import { until } from '../machine/machine.ts'
 export const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
 const MAIN = join(REPOSITORY, 'cli/main.ts')
 
-/** A program that was started, and what it has said until now. */
+/** A program that was started, and its output until now. */
 export class Program {
   readonly child: ChildProcess
   out = ''
@@ -23,13 +23,13 @@ export class Program {
     child.on('close', (code, signal) => (this.#exited = code ?? signal!))
   }
 
-  /** Waits until it has said this, on stdout or stderr; fails if it ends without. */
+  /** Waits until it has printed this, on stdout or stderr; fails if it ends before. */
   async says(what: RegExp): Promise<RegExpExecArray> {
     const look = () => what.exec(this.out) ?? what.exec(this.err)
     const found = await until(look, (match) => match !== null || this.#exited !== undefined, 30_000).catch((cause) => {
-      throw new Error(`it did not say ${what}, but:\n${this.out}${this.err}`, { cause })
+      throw new Error(`it did not print ${what}, but:\n${this.out}${this.err}`, { cause })
     })
-    if (!found) throw new Error(`it ended (${this.#exited}) and did not say ${what}, but:\n${this.out}${this.err}`)
+    if (!found) throw new Error(`it ended (${this.#exited}) and did not print ${what}, but:\n${this.out}${this.err}`)
     return found
   }
 
@@ -37,7 +37,7 @@ export class Program {
     return this.child.exitCode !== null || this.child.signalCode !== null
   }
 
-  /** Its exit code, or the signal that ended it, when it has said all. */
+  /** Resolves at the end of its output to its exit code, or to the signal that ended it. */
   async ended(): Promise<number | string> {
     if (this.#exited === undefined) await once(this.child, 'close')
     return this.#exited!
@@ -49,19 +49,19 @@ export class Program {
   }
 }
 
-/** A folder with a config and handlers in it, as a user of the command line has one. */
+/** A folder with a config and handlers, as a user of the command line has. */
 export class Project {
   readonly dir = realpathSync(mkdtempSync(join(tmpdir(), 'overpool-project-')))
   readonly #programs: Program[] = []
 
-  /** The template: config and handler as they are in a fresh clone. */
+  /** The template: the config and the handler of a fresh clone. */
   static template(): Project {
     const project = new Project()
     for (const file of ['overpool.config.ts', 'functions/handlers/main.ts']) cpSync(join(REPOSITORY, file), join(project.dir, file))
     return project
   }
 
-  /** Pools, and one handler's source for them all; a handler prints what the test waits for. */
+  /** A project with these pools and the source of one handler for them all, which prints what the test waits for. */
   static of(pools: object, handler: string): Project {
     const project = new Project()
     project.write('overpool.config.ts', config(pools))
@@ -107,7 +107,7 @@ export class Project {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { child, isOver } of this.#programs) if (!isOver) process.kill(-child.pid!, 'SIGKILL') // and what it has started
+    for (const { child, isOver } of this.#programs) if (!isOver) process.kill(-child.pid!, 'SIGKILL') // the program and all that it started
     await Promise.all(this.#programs.map((program) => program.ended()))
     rmSync(this.dir, { recursive: true, force: true })
   }

@@ -15,13 +15,13 @@ import { awsPorts } from '../machine/aws-ports.ts'
 import { largePayment } from '../machine/machine.ts'
 import { Project, REPOSITORY } from './project.ts'
 
-// What the command line and the class ask of AWS, and what they say when it is refused: on a stack in memory, on which nobody works. Its commands on one that works
-// are in test/stack.
+// The requests of the command line and the class to AWS, and their errors when AWS refuses: on a stack in memory, on which no sidecar and no handler runs.
+// test/stack tests them on a stack that works.
 
 const STACK = 'Overpool'
 const HANDLER = 'main'
 const small = sampleTransaction('a small one')
-/** Its block lies in the bucket. */
+/** Its block is in the bucket. */
 const { transaction: large } = largePayment(70_000)
 const hash = transactionFromHex(large).txid
 const theirs = '7e'.repeat(32)
@@ -76,15 +76,15 @@ afterAll(async () => {
   await emulators?.[Symbol.asyncDispose]()
 })
 
-/** Runs a command on the stack until it ends. */
+/** Runs a command on the stack to its end. */
 async function run(args: string[], env: NodeJS.ProcessEnv = reached()) {
   const program = project.overpool(['--stack', STACK, ...args], { env })
   const code = await program.ended()
   return { code, out: program.out, err: program.err }
 }
 
-describe('what a caller has to be allowed', () => {
-  /** Each row of the table in docs/deploy.md, and commands that need all that it says. */
+describe('the permissions of a caller', () => {
+  /** Each row of the table in docs/deploy.md, with commands that need all its permissions. */
   const rows: Record<string, string[][]> = {
     everything: [['pools'], ['status'], ['tail', 'mypool'], ['get', 'large', hash], ['trail', 'large', hash], ['verify', 'large']],
     '`post`': [
@@ -106,9 +106,9 @@ describe('what a caller has to be allowed', () => {
   }
   const table = tableOf(readFileSync(join(REPOSITORY, 'docs/deploy.md'), 'utf8'))
 
-  it('is listed for all that there is', () => expect(Object.keys(table)).toEqual(Object.keys(rows)))
+  it('are listed for all commands', () => expect(Object.keys(table)).toEqual(Object.keys(rows)))
 
-  it.each(Object.entries(rows))('for %s: what docs/deploy.md says, and nothing else', async (row, commands) => {
+  it.each(Object.entries(rows))('for %s are those that docs/deploy.md lists, and no others', async (row, commands) => {
     asked = []
     for (const command of commands) expect(await run(command)).toMatchObject({ code: 0, err: '' })
     if (row.includes('prune')) await inProcess((pool) => pool.prune('mypool'))
@@ -119,14 +119,14 @@ describe('what a caller has to be allowed', () => {
   })
 })
 
-/** The permissions that each row of the table grants: the action, and where. */
+/** The permissions that each row of the table lists: the action and the resource. */
 function tableOf(page: string): Record<string, string[]> {
   const [, text = ''] = /^\| for \| actions \|\n\|---\|---\|\n((?:\|.*\n)+)/m.exec(page)!
   const rows = text.trim().split('\n')
   return Object.fromEntries(rows.map((row) => row.split(' | ')).map(([name = '', cell = '']) => [name.slice(2), permissionsOf(cell)]))
 }
 
-/** Lets S3 say that an object is not there, and is asked for by nobody. */
+/** This permission lets S3 answer that an object does not exist; no request needs it. */
 const UNASKED = /^s3:ListBucket/
 
 function permissionsOf(cell: string): string[] {
@@ -144,7 +144,7 @@ function permissionsOf(cell: string): string[] {
   })
 }
 
-/** What IAM calls a request, and where. */
+/** The permission that IAM wants for a request: the action and the resource. */
 function permissionOf({ service, operation, input, path }: AwsRequest): string {
   switch (service) {
     case 'dynamodb': {
@@ -161,7 +161,7 @@ function permissionOf({ service, operation, input, path }: AwsRequest): string {
   }
 }
 
-/** With the class, in this process. */
+/** Works with the class, in this process. */
 async function inProcess<T>(work: (pool: Overpool) => Promise<T>): Promise<T> {
   for (const [name, value] of Object.entries(reached())) vi.stubEnv(name, value)
   await using pool = new Overpool({ stack: STACK })
@@ -170,17 +170,17 @@ async function inProcess<T>(work: (pool: Overpool) => Promise<T>): Promise<T> {
 
 describe('a refusal by AWS becomes one sentence that says what to do', () => {
   const asking: [what: string, service: Service, args: string[], operation: string][] = [
-    ['the stack', 'cloudformation', ['tail', 'mypool'], 'DescribeStacks'],
-    ['the table', 'dynamodb', ['tail', 'mypool'], 'GetItem'],
-    ['a queue', 'sqs', ['post', 'mypool', '--sample'], 'SendMessageBatch'],
-    ['the bucket', 's3', ['get', 'large', hash], 'GET'],
-    ['the seed', 'secretsmanager', ['id'], 'GetSecretValue'],
+    ['a request for the stack', 'cloudformation', ['tail', 'mypool'], 'DescribeStacks'],
+    ['a request to the table', 'dynamodb', ['tail', 'mypool'], 'GetItem'],
+    ['a request to a queue', 'sqs', ['post', 'mypool', '--sample'], 'SendMessageBatch'],
+    ['a request to the bucket', 's3', ['get', 'large', hash], 'GET'],
+    ['a request for the seed', 'secretsmanager', ['id'], 'GetSecretValue'],
   ]
   const goesWrong = (service: Service, fault: Fault) => {
     emulators.proxy.weather = (request) => (request.service === service ? fault : undefined)
   }
 
-  it.each(asking)('%s, without permission', async (_, service, args, operation) => {
+  it.each(asking)('for %s, without permission', async (_, service, args, operation) => {
     goesWrong(service, 'denied')
     const { code, out, err } = await run(args)
     expect(err).toMatch(
@@ -191,7 +191,7 @@ describe('a refusal by AWS becomes one sentence that says what to do', () => {
     expect([code, out]).toEqual([1, ''])
   })
 
-  it.each(asking)('%s, with expired credentials', async (_, service, args) => {
+  it.each(asking)('for %s, with expired credentials', async (_, service, args) => {
     goesWrong(service, 'expired')
     const { code, out, err } = await run(args)
     expect(err).toMatch(
@@ -208,7 +208,7 @@ describe('a refusal by AWS becomes one sentence that says what to do', () => {
       1,
     ],
     [
-      'a profile that is not there',
+      'a profile that does not exist',
       { AWS_ACCESS_KEY_ID: undefined, AWS_PROFILE: 'nobody' },
       /^overpool: the AWS profile "nobody" gives no credentials to reach the stack "Overpool" with: /,
       1,
@@ -227,7 +227,7 @@ describe('a refusal by AWS becomes one sentence that says what to do', () => {
     expect(result.err.trim().split('\n')).toHaveLength(1)
   })
 
-  it('to a program as an error with a code', async () => {
+  it('and for a program an error with a code', async () => {
     goesWrong('dynamodb', 'denied')
     await expect(inProcess((pool) => pool.tail({ path: 'mypool' }))).rejects.toMatchObject({ code: 'ACCESS_DENIED', retryable: false })
     goesWrong('cloudformation', 'expired')

@@ -9,7 +9,7 @@ import { config, Project, pay } from './project.ts'
 const printing = (word: string) => `export const onTx = (e) => console.log('${word}', e.path + '#' + e.seq, e.payment.memo)\n`
 
 describe('overpool start', () => {
-  it('prints the address, the pool, and a curl line that works as it is pasted; the template handler prints each entry on one line', async () => {
+  it('prints the address, the pool, and a curl line that works; the handler of the template prints each entry on one line', async () => {
     await using project = Project.template()
     const machine = await project.start()
     expect(machine.out).toContain('/mypool  0 entries, handled by ./functions/handlers/main.ts')
@@ -31,7 +31,7 @@ describe('overpool start', () => {
     expect(machine.out).toMatch(/stopped; the pool is in \.overpool\n$/)
   })
 
-  it('goes on where it stopped: the next start handles nothing twice and leaves nothing out', async () => {
+  it('goes on where it stopped: the next start handles nothing twice and skips nothing', async () => {
     await using project = Project.of({ mypool: {} }, printing('first'))
     const first = await project.start()
     for (const memo of ['a', 'b']) await pay(`${first.url}/mypool`, sampleTransaction(memo), memo)
@@ -41,15 +41,15 @@ describe('overpool start', () => {
     expect((await project.result('post', 'mypool', '--sample', '--memo', 'c')).code).toBe(0)
     project.write('handler.ts', printing('second'))
     const second = await project.start()
-    expect(second.out).toMatch(/\/mypool {2}[23] entries, handled by/) // c may be in it already
-    await pay(`${second.url}/mypool`, sampleTransaction('a'), 'a') // a retry, known from before
+    expect(second.out).toMatch(/\/mypool {2}[23] entries, handled by/) // c may be in the ledger already
+    await pay(`${second.url}/mypool`, sampleTransaction('a'), 'a') // a retry of an earlier payment
     await pay(`${second.url}/mypool`, sampleTransaction('d'), 'd')
     await second.says(/mypool#3 d/)
     expect(second.out.match(/^(first|second) .+$/gm)).toEqual(['second mypool#2 c', 'second mypool#3 d'])
     expect(await second.stop()).toBe(0)
   })
 
-  it('beside a running machine says so, names it, and leaves it alone', async () => {
+  it('fails beside a running machine, names that machine, and leaves it unchanged', async () => {
     await using project = Project.template()
     const running = await project.start()
     const second = await project.result('start')
@@ -64,7 +64,7 @@ describe('overpool start', () => {
     expect(await elsewhere.stop()).toBe(0)
   })
 
-  it('on a port that another program has says so, and leaves the folder free', async () => {
+  it('fails on a port that another program uses, and leaves the folder free', async () => {
     await using project = Project.template()
     const other = createServer()
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
@@ -79,7 +79,7 @@ describe('overpool start', () => {
     expect(await machine.stop()).toBe(0)
   })
 
-  it('says all of it as JSON with --json', async () => {
+  it('prints the same as JSON with --json', async () => {
     await using project = Project.template()
     const machine = project.overpool(['start', '--json'])
     await machine.says(/\n/)
@@ -91,7 +91,7 @@ describe('overpool start', () => {
     expect(await machine.stop()).toBe(0)
   })
 
-  it('that is interrupted lets the handler finish its entry; interrupted again it ends at once, and the entry comes again', async () => {
+  it('lets the handler finish its entry when it is interrupted; a second interrupt ends it at once, and the entry comes again', async () => {
     const waiting = `
       import { existsSync } from 'node:fs'
       import { setTimeout } from 'node:timers/promises'
@@ -105,7 +105,7 @@ describe('overpool start', () => {
     await pay(`${hurried.url}/mypool`, sampleTransaction('slow'))
     await hurried.says(/began 0/)
     hurried.child.kill('SIGINT')
-    hurried.child.kill('SIGTERM') // as npm passes on what we hear ourselves: this is the same one
+    hurried.child.kill('SIGTERM') // npm forwards the terminal's signal, which has also reached us: both count as one
     await hurried.says(/waiting for a handler to finish its entry/)
     expect(await hurried.stop()).toBe(130)
 
@@ -125,7 +125,7 @@ describe('overpool start', () => {
 })
 
 describe('files that are saved while the machine runs', () => {
-  it('are taken by the next entry, while the entry that is being handled finishes on the old code', async () => {
+  it('take effect at the next entry, while the current entry finishes with the old code', async () => {
     await using project = Project.of(
       { mypool: {} },
       `import { existsSync } from 'node:fs'
@@ -146,7 +146,7 @@ describe('files that are saved while the machine runs', () => {
     expect(machine.out.match(/^(old|new) .+$/gm)).toEqual(['old begins 0', 'old ends 0', 'new mypool#1 undefined'])
   })
 
-  it('with a mistake are named with its place, and the old code goes on until it is mended, in whichever file', async () => {
+  it('with a mistake are named with its place, and the old code runs on until the mistake is mended, in any file', async () => {
     await using project = Project.of({ mypool: {} }, printing('old'))
     const machine = await project.start()
     project.write('handler.ts', `${printing('new')}\nconst x = ;\n`)
@@ -176,7 +176,7 @@ describe('files that are saved while the machine runs', () => {
     expect(await machine.stop()).toBe(0)
   })
 
-  it('make a pool, take one away, and give it back: its ledger stays', async () => {
+  it('add a pool, remove it, and add it again: its ledger stays', async () => {
     await using project = Project.of({ first: {} }, printing('got'))
     const machine = await project.start()
     const post = (pool: string, text: string) => pay(`${machine.url}/${pool}`, sampleTransaction(text))
@@ -202,7 +202,7 @@ describe('files that are saved while the machine runs', () => {
   })
 })
 
-describe('a mistake is said in a sentence, with exit code 1 and without a stack', () => {
+describe('a mistake gives a sentence without a stack trace, and exit code 1:', () => {
   const handler = printing('got')
   it.each<[what: string, files: Record<string, string | undefined>, sentence: RegExp]>([
     ['no config', { 'overpool.config.ts': undefined }, /^overpool: there is no overpool\.config\.ts; write one:\n\n {2}import/],
@@ -212,7 +212,7 @@ describe('a mistake is said in a sentence, with exit code 1 and without a stack'
       /it has no `pools`; write: export default defineConfig/,
     ],
     ['a config without pools', { 'overpool.config.ts': 'export default {}' }, /it has no `pools`; write: export default defineConfig/],
-    ['a handler that is not there', { 'handler.ts': undefined }, /the config names a handler \.\/handler\.ts, and there is no such file/],
+    ['a handler that does not exist', { 'handler.ts': undefined }, /the config names a handler \.\/handler\.ts, and there is no such file/],
     [
       'a handler that exports nothing',
       { 'handler.ts': 'export const x = 1' },
@@ -231,15 +231,11 @@ describe('a mistake is said in a sentence, with exit code 1 and without a stack'
       /^overpool: handler\.ts:1:\d+: Could not resolve "no-such-package"/,
     ],
     [
-      'a setting that there is not',
+      'an unknown setting',
       { 'overpool.config.ts': config({ mypool: { maxAttempt: 3 } }) },
       /there is no setting `pools\.mypool\.maxAttempt`; there are batchMs, encrypt, filter, handler, maxAttempts, .*publish/,
     ],
-    [
-      'a name that no pool can have',
-      { 'overpool.config.ts': config({ 'My Pool': {} }) },
-      /"My Pool" cannot name a pool: use 1 to 63 of a-z/,
-    ],
+    ['an invalid name of a pool', { 'overpool.config.ts': config({ 'My Pool': {} }) }, /"My Pool" cannot name a pool: use 1 to 63 of a-z/],
   ])('%s', async (_, files, sentence) => {
     await using project = Project.of({ mypool: {} }, handler)
     for (const [file, text] of Object.entries(files)) {
@@ -255,9 +251,9 @@ describe('a mistake is said in a sentence, with exit code 1 and without a stack'
   it.each([
     ['PORT=abc', [], { PORT: 'abc' }, /PORT=abc is no port: that is a number from 0 to 65535/],
     ['--port 65536', ['--port', '65536'], {}, /'65536' is invalid\. a port is a number from 0 to 65535/],
-    ['--host that is none', ['--host', 'no such host'], {}, /cannot listen on no such host/],
-    ['a folder that cannot be one', [], { OVERPOOL_DIR: 'handler.ts' }, /handler\.ts cannot be the folder of a machine/],
-  ])('%s, which is wrong usage: exit code 2', async (_, args, env, sentence) => {
+    ['an invalid --host', ['--host', 'no such host'], {}, /cannot listen on no such host/],
+    ['a folder that is a file', [], { OVERPOOL_DIR: 'handler.ts' }, /handler\.ts cannot be the folder of a machine/],
+  ])('%s (wrong usage: exit code 2)', async (_, args, env, sentence) => {
     await using project = Project.of({ mypool: {} }, handler)
     const program = project.overpool(['start', ...args], { env })
     expect(await program.ended()).toBe(2)
@@ -265,7 +261,7 @@ describe('a mistake is said in a sentence, with exit code 1 and without a stack'
     expect(program.err).not.toMatch(/^ +at /m)
   })
 
-  it('a seed that is missing, or another machine’s, beside a ledger', async () => {
+  it('a ledger without its seed, or with another machine’s', async () => {
     await using project = Project.template()
     expect(await (await project.start()).stop()).toBe(0)
     const seed = join(project.dir, '.overpool/seed')
@@ -282,7 +278,7 @@ describe('a mistake is said in a sentence, with exit code 1 and without a stack'
     })
   })
 
-  it('a handler’s own is shown with its place in its own file, not with ours', async () => {
+  it('a failing handler, which is shown with its place in the user’s file', async () => {
     await using project = Project.of({ mypool: { maxAttempts: 2 } }, '')
     mkdirSync(join(project.dir, 'lib'))
     project.write(
