@@ -6,7 +6,7 @@ import { until } from '../machine/machine.ts'
 
 const example = join(REPOSITORY, 'examples/multiplayer')
 
-/** What is the same in every run; what several machines print comes in about its order. */
+/** The sorted lines without what differs from run to run: the order of lines of several machines varies. */
 function lasting(text: string): string[] {
   return text
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
@@ -18,7 +18,7 @@ function lasting(text: string): string[] {
     .sort()
 }
 
-it('three vendors pass a bill round, as the README shows; another one too; and all of them end together', {
+it('three vendors pass two bills round, as the README shows, and all of them stop together', {
   timeout: 240_000,
 }, async () => {
   await using project = new Project()

@@ -9,11 +9,11 @@ import { type AwsPlace, awsClients, queueUrl } from '../aws/clients.ts'
 export interface AwsPortsOptions {
   ingressVisibilityMs?: number
   bellVisibilityMs?: number
-  /** of the ingress queue */
+  /** how long the ingress queue waits for larger batches, ms */
   gatherMs?: number
 }
 
-/** The parts of a machine on AWS: what belongs to an earlier one has been reclaimed. */
+/** The ports of a machine on AWS. Messages that an earlier machine had received are visible again. */
 export async function awsPorts(place: AwsPlace, options: AwsPortsOptions = {}): Promise<Ports> {
   const { ingressVisibilityMs = 60_000, bellVisibilityMs = BELL_VISIBILITY_MS, gatherMs } = options
   const { dynamodb, sqs, s3, close } = awsClients(place.endpoint)

@@ -10,16 +10,16 @@ import type { AwsPortsOptions } from './aws-ports.ts'
 import { withFilter } from './filters.ts'
 import { FileRuns, handlerOf } from './handler.ts'
 
-// A machine in a process of its own, so that it can be killed: it is told what to do over IPC. See ./machine.ts, its other end.
+// A machine in a process of its own, so that it can be killed. It gets its calls over IPC from ./machine.ts.
 
 export interface ChildOptions {
   dir: string
   side: 'sqlite' | 'aws'
-  /** of side aws: where it is, and how its parts are set */
+  /** for side aws: the emulators, and the settings of the ports */
   aws?: AwsPlace & AwsPortsOptions
   pools: Record<string, PoolSettings>
   runsFile: string
-  /** no handler works */
+  /** whether no handler runs */
   idle?: boolean
   network?: NetworkSettings
 }

@@ -27,17 +27,17 @@ import { FileRuns, handlerOf } from './handler.ts'
 import { type Ack, type Methods, TestMachine } from './machine.ts'
 import { type Replacement, Task, type WithTasks } from './task.ts'
 
-/** A message that was given to a task that has died comes again after this time, s: on AWS a minute. */
+/** A message that a dead task had received comes again after this time, s. On AWS it is a minute. */
 const INGRESS_VISIBILITY_S = 5
 const HANDLER = 'main'
 
 export interface CloudOptions {
   shards?: number
-  /** how long Lambda gives a function, ms (default 90,000): longer than the time-out of any pool, as the stack has it */
+  /** the time-out of a function, ms (default 90,000): longer than the timeoutMs of every pool, as in the stack */
   functionMs?: number
-  /** after so long another task takes the place of one that has died (default: as on AWS) */
+  /** the lease of a sidecar, after which another task replaces a dead one, ms (default: as on AWS) */
   leaseMs?: number
-  /** no sidecar and no handler works until it is told to */
+  /** whether no sidecar and no handler runs before `start` */
   idle?: boolean
 }
 
@@ -50,18 +50,18 @@ interface Functions {
 }
 
 /**
- * A machine in the shape that it has on AWS, over emulators in memory: the sidecars are processes (sidecar/main.ts), each with an empty disk of its own; the
- * payments app and the handler's function run here, as they run on without a sidecar there.
+ * A machine in its AWS shape, over emulators in memory. The sidecars are processes (sidecar/main.ts), each with an empty disk of its own. The payments app and
+ * the handler's function run in this process; as on AWS, they also work while no sidecar runs.
  */
 export class CloudMachine extends TestMachine implements WithTasks {
-  /** calls the handler's function, and can be asked to do so by hand */
+  /** calls the handler's function, by itself or when a test asks for it */
   readonly handlers: EventSource
   readonly stores: Stores
   readonly #clients: AwsClients
   readonly #config: { pools: Record<string, PoolSettings> }
   readonly #reports: string[] = []
   readonly #spawned: Task[] = []
-  /** of each shard, the one that works, or was the last to */
+  /** the current or last task of each shard */
   readonly #tasks: Task[] = []
   readonly #leaseMs: number | undefined
   #functions: Functions
@@ -102,7 +102,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
     return new S3Blobs({ client: this.#clients.s3, bucket: this.emulators.place.bucket, prefix })
   }
 
-  /** The functions, as they are deployed beside so many shards. */
+  /** The functions, as deployed with this number of shards. */
   #deploy(shards: number): Functions {
     const { stores } = this
     const names = Object.keys(this.#config.pools)
@@ -144,7 +144,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
     return { shape, ingress, app, pools, answer }
   }
 
-  /** Deploys the machine with so many shards: sidecars that are started from now on are of these, and so is where the functions post to. */
+  /** Deploys the machine again with this number of shards. Functions and new sidecars then use these shards. */
   async grow(shards: number): Promise<void> {
     const functions = this.#deploy(shards)
     await functions.shape.make(this.#clients.sqs)
@@ -157,7 +157,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
 
   // ---- sidecars
 
-  /** A further task of a shard, on an empty disk; it is told nothing of those that there are. */
+  /** Starts another task of a shard, on an empty disk. It knows nothing of the other tasks. */
   task(environment: Partial<EnvOf<'sidecar'>> = {}, shard = 0): Task {
     const { shape } = this.#functions
     const task = Task.process(mkdtempSync(join(this.dir, 'task-')), {
@@ -170,7 +170,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
     return task
   }
 
-  /** The task that works on a shard, or was the last to. */
+  /** The current or last task of a shard. */
   working(shard = 0): Task {
     return this.#tasks[shard]!
   }
@@ -201,19 +201,19 @@ export class CloudMachine extends TestMachine implements WithTasks {
     await next.said('working')
   }
 
-  /** The sidecars die; the functions go on. */
+  /** Kills the sidecars; the functions go on. */
   override async kill(shards = [...this.#tasks.keys()]): Promise<void> {
     await Promise.all(shards.map((shard) => this.working(shard).ended('SIGKILL')))
   }
 
-  /** The sidecars stop; the handler has answered the bells that it was given. */
+  /** Stops the sidecars; the handler finishes the bells that it has received. */
   override async stop(): Promise<void> {
     await Promise.all(this.#tasks.map((task) => task.ended('SIGTERM')))
     await this.handlers.stop()
     this.#isHandling = false
   }
 
-  // ---- what tests ask
+  // ---- calls of the tests
 
   override async post(pool: string, payment: unknown, headers: Record<string, string> = {}): Promise<Ack> {
     const body = typeof payment === 'string' ? payment : JSON.stringify(payment)
@@ -227,7 +227,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
 
   override async call<M extends keyof Methods>(method: M, ...args: Parameters<Methods[M]>): Promise<ReturnType<Methods[M]>> {
     const answer = this.#methods[method] as ((...args: Parameters<Methods[M]>) => unknown) | undefined
-    if (!answer) throw new Error(`a machine in the shape that it has on AWS has no ${method}`)
+    if (!answer) throw new Error(`a machine in its AWS shape has no ${method}`)
     return (await answer(...args)) as ReturnType<Methods[M]>
   }
 
@@ -241,7 +241,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
     reports: () => [...this.#reports, ...this.#spawned.flatMap(({ lines }) => lines)],
   }
 
-  /** Compares mirror, hypercore and receipts. @param task whose hypercores; it must have ended */
+  /** Compares mirror, hypercore and receipts. @param task the owner of the hypercores, which must have ended */
   override async verify(path: string, task = this.working(shardOf(path, this.#functions.shape.shards))): Promise<Verified> {
     const cores = new CoreStore(join(task.dir, 'cores'), Buffer.from(SEED, 'hex'), { readOnly: true })
     try {
@@ -256,7 +256,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
     await Promise.all(this.#spawned.map((task) => task.ended('SIGKILL')))
     await this.handlers.stop()
     this.#clients.close()
-    this.#tasks.length = 0 // nothing is left to be killed
+    this.#tasks.length = 0 // no task is left to kill
     await super[Symbol.asyncDispose]()
   }
 }

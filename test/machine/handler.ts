@@ -3,23 +3,23 @@ import type { TxEvent } from '../../shared/machine/event.ts'
 import type { Pools } from '../../shared/machine/machine.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 
-/** What a payment asks of the test's handler, as JSON in its memo. */
+/** What a payment makes the test's handler do, as JSON in its memo. */
 export interface Wish {
-  /** throw at the first so many runs */
+  /** throw in the first runs, this many */
   throw?: number
-  /** never return, at the first so many runs */
+  /** never return in the first runs, this many */
   hang?: number
-  /** post once more into this pool, and so on, until `left` is 0 */
+  /** post a next step into this pool, until `left` is 0 */
   loop?: { pool: string; left: number; text: string }
-  /** if the first of these pools is this machine's, post once more into it, wishing for the rest of them: a loop that hops from machine to machine */
+  /** post a next step into the first of these pools, if it is this machine's, with the rest of the list: a loop from machine to machine */
   relay?: { pools: string[]; text: string }
-  /** post the same amount of times, not awaiting any of them */
+  /** post this many times, without awaiting the posts */
   forget?: number
-  /** post another transaction at each run, then throw at the first */
+  /** post another transaction in each run, and throw in the first */
   fickle?: boolean
 }
 
-/** One run of the handler, as it is noted in the runs file: a file outlives a kill -9 of the process that wrote it. */
+/** One run of the handler. */
 export interface Run {
   path: string
   seq: number
@@ -29,14 +29,14 @@ export interface Run {
   ended: boolean
 }
 
-/** Where the runs are noted: it outlives the process that notes them. */
+/** Records the runs where they outlive the process. */
 export interface Runs {
-  /** @returns how many runs of this entry have begun, this one among them */
+  /** @returns the number of runs of this entry that have begun, with this one */
   began(run: Run): Promise<number>
   ended(run: Run): Promise<void>
 }
 
-/** Notes in a file; the runs of an entry are counted for the life of this process. */
+/** Records runs in a file, which outlives a kill -9. Runs of an entry are counted from the start of this process. */
 export class FileRuns implements Runs {
   readonly #file: string
   readonly #times = new Map<string, number>()
@@ -61,7 +61,7 @@ export class FileRuns implements Runs {
   }
 }
 
-/** The handler of the test machine: does as the payment's memo says, and notes each run, its begin and its end. */
+/** The handler of the test machine: does what the payment's memo says, and records the begin and the end of each run. */
 export function handlerOf(runs: Runs): (e: TxEvent, pool: Pools) => Promise<void> {
   return async (e, pool) => {
     const noted = { path: e.path, seq: e.seq, hash: e.hash, hops: e.hops, memo: e.payment.memo }

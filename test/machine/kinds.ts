@@ -1,12 +1,12 @@
 import type { PoolSettings } from '../../shared/config/config.ts'
 import { withFilter } from './filters.ts'
 
-// A machine that is deployed once serves all scenarios, each of which wants pools that are empty, with settings of its own. So it has many of each kind.
+// All scenarios run on one deployed machine, and each needs empty pools with settings of its own. So the machine has many pools of each kind.
 
-/** How often the suite can be run on one stack. */
+/** How often the suite can run on one stack. */
 const RUNS = 2
 
-/** The settings that scenarios ask for, and how many such pools one run of the suite takes. */
+/** The settings that scenarios need, with the number of such pools in one run of the suite. */
 const KINDS: [settings: Omit<PoolSettings, 'filter'> & { filter?: string }, pools: number][] = [
   [{}, 55],
   [{ maxAttempts: 2 }, 1],
@@ -23,7 +23,7 @@ const pools = KINDS.flatMap(([settings, count], kind) =>
   Array.from({ length: count * RUNS }, (_, i) => ({ name: `kind${kind}-${i}`, settings })),
 )
 
-/** The pools of the config that the suite is deployed with. */
+/** The pools in the suite's config. */
 export const stackPools: Record<string, PoolSettings> = Object.fromEntries(pools.map(({ name, settings }) => [name, withFilter(settings)]))
 
 /** Names of pools with these settings. */

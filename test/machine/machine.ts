@@ -22,7 +22,7 @@ import { type AwsPortsOptions, awsPorts } from './aws-ports.ts'
 import type { Answer, ChildOptions } from './child.ts'
 import type { Run, Wish } from './handler.ts'
 
-/** Where the scenarios run: a machine in a child process over SQLite, or over AWS in memory; or one that is deployed (test/stack). */
+/** What the scenarios run on: a machine in a child process, over SQLite or over AWS emulators in memory, or a deployed one (test/stack). */
 export const SIDE = (process.env.OVERPOOL_SIDE ?? 'sqlite') as ChildOptions['side'] | StackSide
 const STACK_SIDES = ['ministack', 'localstack', 'deployed'] as const
 type StackSide = (typeof STACK_SIDES)[number]
@@ -31,7 +31,7 @@ export function isStack(side: string): side is StackSide {
   return (STACK_SIDES as readonly string[]).includes(side)
 }
 
-/** What the test machine answers to. */
+/** The calls of a test machine. */
 export interface Methods {
   post: (options: PostOptions) => Posted
   get: (options: { path: string; hash: string }) => TxEvent
@@ -57,13 +57,13 @@ export interface Methods {
   close: () => void
 }
 
-/** What a wallet got back. */
+/** The answer to a wallet. */
 export interface Ack {
   status: number
   body: { payment?: { transaction: string; memo?: string }; memo: string; error: number; success?: boolean; code?: string }
 }
 
-/** A machine in a child process over a folder of its own, as a test sees it: through the HTTP door, the API, and the file in which its handler notes its runs. */
+/** A machine in a child process over a folder of its own. A test uses its HTTP door, its API, and the file in which its handler records its runs. */
 export class TestMachine {
   readonly dir: string
   readonly #options: ChildOptions
@@ -94,7 +94,7 @@ export class TestMachine {
     this.#emulators = emulators
   }
 
-  /** What the machine stands on, on side aws. */
+  /** The emulators below the machine, on side aws. */
   get emulators(): Emulators {
     return this.#emulators!
   }
@@ -126,7 +126,7 @@ export class TestMachine {
   async call<M extends keyof Methods>(method: M, ...args: Parameters<Methods[M]>): Promise<ReturnType<Methods[M]>> {
     const id = this.#nextCall++
     const answered = new Promise<Answer>((resolve) => this.#calls.set(id, resolve))
-    this.#child!.send({ id, method, args }, () => {}) // one that has died answers by its exit
+    this.#child!.send({ id, method, args }, () => {}) // if the process has died, its exit ends the call
     const { value, error } = await answered
     if (error) throw error.code ? new OverpoolError(error.code as OverpoolError['code'], error.message) : new Error(error.message)
     return value as ReturnType<Methods[M]>
@@ -150,7 +150,7 @@ export class TestMachine {
     return lines.map((line) => JSON.parse(line) as Run).filter((run) => path === undefined || run.path === path)
   }
 
-  /** Sequence numbers of the runs that ended well, in their order. */
+  /** Sequence numbers of the runs that ended without an error, in their order. */
   ended(path: string): number[] {
     return this.runs(path).flatMap(({ ended, seq }) => (ended ? [seq] : []))
   }
@@ -200,17 +200,17 @@ export async function until<T>(
   while (true) {
     const value = await look()
     if (holds(value)) return value
-    if (performance.now() > end) throw new Error(`it did not come to be within ${ms} ms: ${JSON.stringify(value)?.slice(0, 2_000)}`)
+    if (performance.now() > end) throw new Error(`the condition did not hold within ${ms} ms: ${JSON.stringify(value)?.slice(0, 2_000)}`)
     await wait(5)
   }
 }
 
-/** A payment with a transaction of its own, that asks something of the handler. */
+/** A payment with a transaction of its own, and a wish for the handler. */
 export function payment(text: string, wish?: Wish): { transaction: string; memo?: string } {
   return { transaction: sampleTransaction(text), ...(wish && { memo: JSON.stringify(wish) }) }
 }
 
-/** A payment whose transaction has an output script of so many bytes, from 65,536 on. */
+/** A payment whose transaction has an output script of `size` bytes, at least 65,536. */
 export function largePayment(size: number): { transaction: string } {
   const head = Buffer.from('0100000000010000000000000000fe00000000', 'hex')
   head.writeUInt32LE(size, head.length - 4)

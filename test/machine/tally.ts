@@ -1,6 +1,6 @@
 import type { Reporter, TestCase, TestModule } from 'vitest/node'
 
-/** Says how many scenarios ran on which target, or tests of the image, and names those that did not with the reason. */
+/** Prints for each target how many scenarios (or tests of the image) ran, and the reason of each that was skipped. */
 export default class Tally implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const byTarget = Map.groupBy(

@@ -6,38 +6,38 @@ import type { EnvOf } from '../../shared/config/env.ts'
 import type { Verified } from '../../sidecar/cores/verify.ts'
 import type { AwsProxy } from '../aws/proxy.ts'
 
-/** How a task came to its end: without a word, so that the next one has to wait until its lease has run out; or told to by ECS, which has started the next one. */
+/** How a task ends: killed, so that the next one waits until the lease has expired; or stopped by ECS, which has started the next one before. */
 export type Replacement = 'killed' | 'deployed'
 
-/** A machine whose sidecar is a task of its own. */
+/** A machine whose sidecar is a separate task. */
 export interface WithTasks {
-  /** what all of its tasks ask AWS through */
+  /** the proxy between all its tasks and AWS */
   readonly proxy: AwsProxy
-  /** The task that works, or was the last to. */
+  /** The current or last task. */
   working(): Task
-  /** A further task, on an empty disk; it is told nothing of those that there are. */
+  /** Starts another task, on an empty disk. It knows nothing of the other tasks. */
   task(environment?: Partial<EnvOf<'sidecar'>>): Task
-  /** Ends the task that works, and puts another in its place, on an empty disk; resolves when that one works. */
+  /** Replaces the current task by another one, on an empty disk; resolves when the new one works. */
   replace(how: Replacement): Promise<void>
-  /** Compares mirror, hypercore and receipts. @param task whose hypercores; it must have ended */
+  /** Compares mirror, hypercore and receipts. @param task the owner of the hypercores, which must have ended */
   verify(path: string, task?: Task): Promise<Verified>
 }
 
 const SIDECAR = fileURLToPath(new URL('../../sidecar/main.ts', import.meta.url))
 
-/** A sidecar that runs: in a process of its own, or in its container (test/image/container.ts). */
+/** A sidecar, in a process of its own or in its container (test/image/container.ts). */
 export class Task {
-  /** where its hypercores are */
+  /** the folder of its hypercores */
   readonly dir: string
-  /** what it has said */
+  /** the lines of its log */
   readonly lines: string[] = []
   readonly #child: ChildProcess
   readonly #heard = new Set<() => void>()
   readonly #exited: Promise<unknown>
 
   /**
-   * sidecar/main.ts in a process, as its container runs it.
-   * @param environment its part in the stack, and how it reaches AWS
+   * Runs sidecar/main.ts in a process, as the container does.
+   * @param environment the variables of the sidecar, and those with which the SDK reaches AWS
    * @param flags of Node
    */
   static process(dir: string, environment: Record<string, string>, flags: string[] = []): Task {
@@ -70,7 +70,7 @@ export class Task {
     return this.#child.exitCode ?? this.#child.signalCode ?? undefined
   }
 
-  /** Resolves when it has said something of this kind; fails if it ends before. */
+  /** Resolves when its log has a line of this kind; fails if it ends before. */
   async said(kind: string): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const look = () => {
@@ -86,7 +86,7 @@ export class Task {
     this.#child.kill(signal)
   }
 
-  /** Resolves when it has ended, told to or not. */
+  /** Sends the signal, if any; resolves when the process has ended. */
   async ended(signal?: NodeJS.Signals): Promise<Task['end']> {
     if (this.end === undefined) {
       if (signal) this.signal(signal)

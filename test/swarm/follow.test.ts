@@ -6,7 +6,7 @@ import { type Machine, Peers } from './peers.ts'
 
 const upTo = (count: number) => Array.from({ length: count }, (_, i) => i)
 
-/** Posts so many at a time. */
+/** Posts the texts `from` to `to`, a thousand at a time. */
 async function post({ pool }: Machine, path: string, from: number, to: number): Promise<void> {
   const texts = upTo(to).slice(from).map(String)
   for (let i = 0; i < texts.length; i += 1_000)
@@ -22,7 +22,7 @@ function sees(machine: Machine, path: string, count: number, ms?: number): Promi
 }
 
 describe('a subscriber', () => {
-  it('needs the two lines of the article', async () => {
+  it('needs only the two lines of code in the article', async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine()]
     {
@@ -47,7 +47,7 @@ describe('a subscriber', () => {
     }
   })
 
-  it('that comes 10,000 entries late gets every one, from the first, in order, once', { timeout: 180_000 }, async () => {
+  it('that subscribes after 10,000 entries gets each of them once, in order, from the first on', { timeout: 180_000 }, async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine().listen()]
     await alice.pool.create({ path: 'mypool', port: false })
@@ -62,7 +62,7 @@ describe('a subscriber', () => {
     expect(await ids(bob, key)).toEqual(await ids(alice, 'mypool'))
   })
 
-  it('whose publisher dies while it catches up works with the entries that it has, and gets the rest when the publisher is back', {
+  it('whose publisher dies while it catches up handles the entries that it has, and gets the rest when the publisher is back', {
     timeout: 180_000,
   }, async () => {
     await using peers = await Peers.start()
@@ -70,7 +70,7 @@ describe('a subscriber', () => {
     await using alice = await TestMachine.start({ mypool: {} }, { side: 'sqlite', network, idle: true })
     await using bob = await TestMachine.start({}, { side: 'sqlite', network })
     const key = await alice.call('pub', 'mypool')
-    // So large that each is a block of its own, and it takes a while to fetch them all.
+    // Each payment is so large that it is a block of its own, and fetching all of them takes a while.
     await Promise.all(upTo(100).map((i) => alice.call('post', { path: 'mypool', payment: largePayment(200_000 + i) })))
     await alice.call('announced', 'mypool')
     await bob.call('sub', key)
@@ -106,7 +106,7 @@ describe('a subscriber', () => {
     expect(bob.ended(key)).toEqual(upTo(101))
   })
 
-  it('that was away for thousands of posts, and for restarts of its publisher, misses none', { timeout: 180_000 }, async () => {
+  it('that was offline during thousands of posts and restarts of its publisher misses no entry', { timeout: 180_000 }, async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine().listen()]
     await alice.pool.create({ path: 'mypool', port: false })
@@ -127,7 +127,7 @@ describe('a subscriber', () => {
     expect(bob.seen(key)).toEqual(upTo(3_010))
   })
 
-  it('that subscribes while its publisher is away gets the entries when it returns', { timeout: 120_000 }, async () => {
+  it('that subscribes while its publisher is offline gets the entries when the publisher returns', { timeout: 120_000 }, async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine().listen()]
     await alice.pool.create({ path: 'mypool', port: false })
@@ -138,16 +138,16 @@ describe('a subscriber', () => {
     await bob.pool.sub({ path: key })
     await until(
       () => bob.pool.status(),
-      ([pool]) => pool?.network !== undefined, // it has looked
+      ([pool]) => pool?.network !== undefined, // it has looked for the publisher
     )
     expect((await bob.pool.status())[0]).toMatchObject({ entries: 0, network: { peers: 0 } })
     await alice.restart()
-    await alice.pool.status() // begins with its first call
+    await alice.pool.status() // the machine starts at its first call
     await sees(bob, key, 3, 60_000)
     expect(bob.seen(key)).toEqual([0, 1, 2])
   })
 
-  it('is one of ten: each gets every entry in order, late ones too', { timeout: 180_000 }, async () => {
+  it('gets every entry in order, beside nine others, also when it subscribes late', { timeout: 180_000 }, async () => {
     await using peers = await Peers.start()
     const alice = peers.machine()
     const subscribers = upTo(10).map(() => peers.machine().listen())
@@ -169,7 +169,7 @@ describe('a subscriber', () => {
 })
 
 describe('a loop over the wire', () => {
-  it('is ended by the machine whose pool allows no more hops, with that pool named, and all else goes on', {
+  it('is ended by the machine whose pool allows no more hops, with an error that names the pool; everything else goes on', {
     timeout: 120_000,
   }, async () => {
     await using peers = await Peers.start()
@@ -198,7 +198,7 @@ describe('a loop over the wire', () => {
     )
     expect(report).toMatchObject({ pool: keys.alice, seq: 2, error: refused })
     expect(bob.errors.map(({ message }) => message)).toContainEqual(
-      expect.stringContaining('LOOP_TOO_DEEP'), // what is on the terminal
+      expect.stringContaining('LOOP_TOO_DEEP'), // the terminal shows the code, too
     )
     expect((await alice.pool.tail({ path: 'alice' })).map(({ hops }) => hops)).toEqual([0, 2, 4])
     expect((await bob.pool.tail({ path: 'bob' })).map(({ hops }) => hops)).toEqual([1, 3])

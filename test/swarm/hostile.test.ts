@@ -29,14 +29,14 @@ async function create({ pool }: Machine, path: string, entries: number): Promise
   return key
 }
 
-/** Publishes it; resolves when others can find it. */
+/** Publishes a pool; resolves to its key when others can find it. */
 async function pub({ pool }: Machine, path: string, allow?: string[]): Promise<string> {
   const key = await pool.pub({ path, allow })
   await pool.ready({ path, announced: true })
   return key
 }
 
-/** All that a peer has asked for before has been seen by the machine when this resolves: it answers in order. */
+/** Resolves when the machine has processed all earlier requests of a peer, which it answers in order. */
 async function roundTrip({ pool }: Machine, path: string, replica: Hypercore): Promise<void> {
   await pool.post({ path, payment: sampleTransaction('round trip') })
   await until(
@@ -53,7 +53,7 @@ async function roundTrip({ pool }: Machine, path: string, replica: Hypercore): P
   await replica.get(length)
 }
 
-describe('what a publisher signs that is no block', () => {
+describe('an invalid block of a publisher', () => {
   const entry = (changed: object) =>
     encode({ id: new Uint8Array(32), at: 1, tx: Buffer.from('01000000000000000000', 'hex'), payment: {}, source: 'api', ...changed })
 
@@ -64,11 +64,11 @@ describe('what a publisher signs that is no block', () => {
     return blockOf(next, [Buffer.concat([bytes.subarray(0, at), deep, bytes.subarray(at + text.length)])])
   }
 
-  // What is signed where the entry `next` is to come, and what is said of it.
+  // The bytes that are signed in the place of entry `next`, and the problem that the machine reports.
   const WRONG: [what: string, bytes: (next: number) => Uint8Array, says: RegExp][] = [
-    ['no CBOR', () => Buffer.from('hello, this is no block'), /not CBOR/],
-    ['nothing', () => new Uint8Array(0), /not CBOR/],
-    ['a block that is cut', (next) => blockBytes(next, 'a').subarray(0, -1), /not CBOR/],
+    ['text', () => Buffer.from('hello, this is no block'), /not CBOR/],
+    ['no bytes', () => new Uint8Array(0), /not CBOR/],
+    ['a block that is cut off', (next) => blockBytes(next, 'a').subarray(0, -1), /not CBOR/],
     ['a block with something behind it', (next) => Buffer.concat([blockBytes(next, 'a'), Buffer.of(0)]), /not CBOR/],
     ['a key twice', (next) => Buffer.concat([blockBytes(next, 'a').fill(0xa4, 0, 1), Buffer.of(0x61, 0x76, 0x01)]), /not CBOR/],
     ['another version', (next) => encode({ v: 2, first: next, entries: [] }), /version 2/],
@@ -78,17 +78,17 @@ describe('what a publisher signs that is no block', () => {
     ['257 entries', (next) => blockBytes(next, ...Array.from({ length: 257 }, (_, i) => `${i}`)), /257 entries/],
     ['a first entry before the next', (next) => blockBytes(next - 1, 'a'), /begins with entry \d+, and \d+ comes next/],
     ['a first entry after the next', (next) => blockBytes(next + 7, 'a'), /begins with entry \d+, and \d+ comes next/],
-    ['entries that no number counts', () => encode({ v: 1, first: 2 ** 53 - 1, entries: [0] }), /no number can hold/],
+    ['a sequence number beyond 2^53', () => encode({ v: 1, first: 2 ** 53 - 1, entries: [0] }), /no number can hold/],
     ['a bad transaction', (next) => blockOf(next, [entry({}), entry({ tx: Buffer.from('01000000feffffffff', 'hex') })]), /bad transaction/],
     ['an entry with half an id', (next) => blockOf(next, [entry({ id: new Uint8Array(16) })]), /id of 32 bytes/],
-    ['an entry of a day that no calendar has', (next) => blockOf(next, [entry({ at: 2 ** 53 - 1 })]), /time/],
-    ['a cause that is none', (next) => blockOf(next, [entry({ cause: [new Uint8Array(32), -1] })]), /cause/],
-    ['values nested deeper than any stack', (next) => nested(next, 100_000), /not CBOR/],
-    ['values nested deeper than a handler could post on', (next) => nested(next, 1_000), /nested/],
-    ['a number that JSON has not', (next) => blockOf(next, [entry({ payment: { merchantData: 2n ** 63n } })]), /bigint/],
+    ['an entry with a time beyond every calendar', (next) => blockOf(next, [entry({ at: 2 ** 53 - 1 })]), /time/],
+    ['an invalid cause', (next) => blockOf(next, [entry({ cause: [new Uint8Array(32), -1] })]), /cause/],
+    ['values nested deeper than the call stack', (next) => nested(next, 100_000), /not CBOR/],
+    ['values nested deeper than a handler can post', (next) => nested(next, 1_000), /nested/],
+    ['a number that JSON does not have', (next) => blockOf(next, [entry({ payment: { merchantData: 2n ** 63n } })]), /bigint/],
   ]
 
-  it('is named, counted and passed over, each of it, and all that is good arrives in order', async () => {
+  it('is named, counted and passed over, whatever is wrong with it, and all valid blocks arrive in order', async () => {
     await using peers = await Peers.start()
     await using mallory = new RawPeer(peers)
     const publisher = await mallory.publish(newKeyPair())
@@ -126,16 +126,16 @@ describe('what a publisher signs that is no block', () => {
     expect(network!.lastSkipped!.length).toBeLessThan(200)
   })
 
-  it('leaves a gap over which everything can be read', async () => {
+  it('leaves a gap, and everything after the gap can be read', async () => {
     await using peers = await Peers.start()
     await using mallory = new RawPeer(peers)
     const publisher = await mallory.publish(newKeyPair())
     const bob = peers.machine().listen()
-    // Of the first 30 entries, and of those from 40 to 59, nobody knows: their blocks are none.
+    // The first 30 entries, and those from 40 to 59, are unknown: their blocks are invalid.
     await publisher.append(
       blockBytes(0, 'a').subarray(0, -1),
       blockBytes(30, ...Array.from({ length: 10 }, (_, i) => `${30 + i}`)),
-      Buffer.from('none'),
+      Buffer.from('not a block'),
     )
     await publisher.append(blockBytes(60, 'sixty'))
     await bob.pool.sub({ path: publisher.key })
@@ -161,13 +161,13 @@ describe('what a publisher signs that is no block', () => {
   })
 })
 
-describe('an entry that says that it is its own cause', () => {
+describe('an entry that names itself as its cause', () => {
   it('has a trail that ends', async () => {
     await using peers = await Peers.start()
     await using mallory = new RawPeer(peers)
     const publisher = await mallory.publish(newKeyPair())
     const [bob, key] = [peers.machine().listen(), publisher.key]
-    const causes = [0, 2, 1] // of the first itself, of the other two each other
+    const causes = [0, 2, 1] // entry 0 names itself, entries 1 and 2 name each other
     await publisher.append(
       blockOf(
         0,
@@ -188,7 +188,7 @@ describe('an entry that says that it is its own cause', () => {
 })
 
 describe('a publisher', () => {
-  it('that takes back what it has signed is no longer followed, also after restarts; the other publishers are', async () => {
+  it('that truncates its ledger ends the subscription to it, also after restarts; other subscriptions go on', async () => {
     await using peers = await Peers.start()
     await using mallory = new RawPeer(peers)
     await using carol = new RawPeer(peers)
@@ -220,7 +220,7 @@ describe('a publisher', () => {
     )
     expect((await statusOf(bob, bad.key)).halted).toBe(halted)
     expect(bob.seen(bad.key)).toEqual([0, 1, 2])
-    // Tried anew, it is no better.
+    // A new subscription halts again.
     await bob.pool.sub({ path: bad.key })
     await until(
       () => bob.errors.length,
@@ -238,7 +238,7 @@ describe('a publisher', () => {
     )
   })
 
-  it('that signs two ledgers under one key is followed no further; when it has found back to the one, `sub` goes on where it was', {
+  it('that signs two ledgers under one key halts the subscription; when it serves the first ledger again, `sub` goes on where it was', {
     timeout: 180_000,
   }, async () => {
     await using peers = await Peers.start()
@@ -268,9 +268,9 @@ describe('a publisher', () => {
       )
 
     const path = await subscribed(one.slice(0, 3), received(3))
-    // What two have signed is seen by hypercore at the first block that ours lacks.
+    // Hypercore notices the second ledger at the first block that this machine lacks.
     await subscribed(other, halted(/two different ledgers under one key \(conflict\)/))
-    // Tried anew, what has come since is forgotten, and it is seen that the other's block 1 is not ours, though its block 2 is.
+    // A new subscription drops the newer blocks, and finds that block 1 of the other ledger differs, though its block 2 is the same.
     await subscribed(other, halted(/block 2, or one before it, is not the one that was received before/))
     expect(bob.seen(path)).toEqual([0, 1, 2])
     await subscribed(one, received(5))
@@ -281,7 +281,7 @@ describe('a publisher', () => {
 })
 
 describe('a machine whose folder was copied and that signs another ledger', () => {
-  it('is no longer followed, and learns it itself: its pool halts', async () => {
+  it('loses its subscribers, and notices the fork itself: its pool halts', async () => {
     await using peers = await Peers.start()
     const [alice, copy, bob] = [peers.machine(), peers.machine(), peers.machine().listen()]
     await create(alice, 'mypool', 2)
@@ -322,7 +322,7 @@ describe('a machine whose folder was copied and that signs another ledger', () =
       () => statusOf(copy, 'mypool'),
       ({ network }) => network?.announced === false,
     )
-    // Its other pools go on, and it stays so.
+    // Its other pools go on; the pool stays halted after a restart.
     await copy.restart()
     await copy.pool.post({ path: 'other', payment: sampleTransaction('goes on') })
     expect(await copy.pool.tail({ path: 'other' })).toHaveLength(2)
@@ -330,8 +330,8 @@ describe('a machine whose folder was copied and that signs another ledger', () =
   })
 })
 
-describe('a pool of ours', () => {
-  it('that is not published is not offered to a peer that knows its key, whenever it asks', async () => {
+describe('a pool', () => {
+  it('that is not published is not served to a peer that knows its key, whenever the peer asks', async () => {
     await using peers = await Peers.start()
     await using mallory = new RawPeer(peers)
     const alice = peers.machine()
@@ -343,14 +343,14 @@ describe('a pool of ours', () => {
     await mallory.connectionTo(await alice.pool.id())
     await alice.pool.unpub({ path: 'was-open' })
 
-    // Connected for the one pool, it asks for the others on the same connection.
+    // The peer is connected for one pool, and asks for the others on the same connection.
     const replicas = [await mallory.ask(secret, { look: false }), await mallory.ask(wasOpen, { look: false })]
     await roundTrip(alice, 'open', open)
     expect(replicas.map(({ length, peers }) => [length, peers.length])).toEqual([
       [0, 0],
       [0, 0],
     ])
-    // And on a new one.
+    // It asks on a new connection as well.
     for (const connection of mallory.swarm.connections) connection.destroy()
     await until(
       () => open.peers.length,
@@ -362,7 +362,7 @@ describe('a pool of ours', () => {
       [0, 0],
       [0, 0],
     ])
-    // It would have got them: published, they come.
+    // The requests were valid: once the pool is published, its blocks come.
     await alice.pool.pub({ path: 'secret' })
     await until(
       () => replicas[0]!.length,
@@ -370,7 +370,7 @@ describe('a pool of ours', () => {
     )
   })
 
-  it('is not served after unpub, though the connection stays open for another pool', async () => {
+  it('is not served after unpub, while the connection stays open for another pool', async () => {
     await using peers = await Peers.start()
     await using mallory = new RawPeer(peers)
     const alice = peers.machine()
@@ -395,7 +395,7 @@ describe('a pool of ours', () => {
     expect(connection.destroyed).toBe(false)
   })
 
-  it('is for the machines that `allow` names, and its newest setting counts', async () => {
+  it('is served only to the machines that the newest `allow` names', async () => {
     await using peers = await Peers.start()
     await using bob = new RawPeer(peers)
     await using mallory = new RawPeer(peers)
@@ -437,7 +437,7 @@ describe('a pool of ours', () => {
     )
   })
 
-  it('is the only one, and for others: then a machine does not get as far as a connection, until it is allowed', async () => {
+  it('that is the only published one makes the machine refuse connections of machines that `allow` does not name', async () => {
     await using peers = await Peers.start()
     await using bob = new RawPeer(peers)
     await using carol = new RawPeer(peers)
@@ -455,7 +455,7 @@ describe('a pool of ours', () => {
       60_000,
     )
     expect(tried.opened).toBe(0)
-    // Those that are connected are let go when it is no more for them.
+    // A new `allow` closes the connections of machines that it does not name.
     await alice.pool.pub({ path: 'consortium', allow: [carol.id] })
     await until(
       () => bob.swarm.connections.size,
@@ -470,7 +470,7 @@ describe('a pool of ours', () => {
 })
 
 describe('a machine', () => {
-  /** Opens connections to a machine, each as somebody else; resolves to them when each is open or has failed. */
+  /** Opens connections to a machine, each under another key; resolves when each is open or has failed. */
   async function strangers({ swarm }: RawPeer, machine: string, count: number): Promise<Connection[]> {
     const connections: Connection[] = []
     while (connections.length < count) {
@@ -486,7 +486,9 @@ describe('a machine', () => {
 
   const nonsense = (length: number) => Buffer.from(Array.from({ length }, () => Math.floor(random() * 256)))
 
-  it('to which a thousand strangers connect keeps 256 connections, and those that share a pool with it', { timeout: 120_000 }, async () => {
+  it('keeps at most 256 connections when a thousand strangers connect, and prefers machines that share a pool with it', {
+    timeout: 120_000,
+  }, async () => {
     await using peers = await Peers.start()
     await using mallory = new RawPeer(peers)
     const [alice, bob, carol] = [peers.machine(), peers.machine().listen(), peers.machine().listen()]
@@ -518,7 +520,7 @@ describe('a machine', () => {
     expect(alice.errors).toEqual([])
   })
 
-  it('whose connections are all taken by machines that share a pool with it has room for the machines that it names', {
+  it('makes room for the machines that it names when all its connections share a pool with it', {
     timeout: 120_000,
   }, async () => {
     await using peers = await Peers.start()
@@ -551,7 +553,7 @@ describe('a machine', () => {
     expect(core.peers.length).toBe(255)
   })
 
-  it('lets a peer go that asks for a thousand pools that it has not', async () => {
+  it('closes the connection of a peer that asks for more than a thousand unknown pools', async () => {
     await using peers = await Peers.start()
     await using mallory = new RawPeer(peers)
     const [alice, bob] = [peers.machine(), peers.machine().listen()]
@@ -578,7 +580,7 @@ describe('a machine', () => {
     )
   })
 
-  it('takes no harm from nonsense on a connection', { timeout: 120_000 }, async () => {
+  it('works on when peers send nonsense', { timeout: 120_000 }, async () => {
     console.log(`nonsense, seed ${seed}`)
     await using peers = await Peers.start()
     await using mallory = new RawPeer(peers)
@@ -598,7 +600,7 @@ describe('a machine', () => {
     )
     for (const connection of connections) {
       for (let k = 0; k < 20 && !connection.destroying; k++) {
-        // As the replication protocol has it: channel, kind of message, and then anything.
+        // As in the replication protocol: the channel, the kind of message, and then random bytes.
         const head = random() < 0.9 ? [Math.floor(random() * 3), Math.floor(random() * 11)] : []
         connection.write(Buffer.concat([Buffer.from(head), nonsense(Math.floor(random() * 60))]))
       }
@@ -619,7 +621,7 @@ describe('a machine', () => {
     expect(await statusOf(alice, 'mypool')).toMatchObject({ entries: 4, published: true })
   })
 
-  it('gets every entry once, in order, though the connection breaks in the middle of blocks', { timeout: 120_000 }, async () => {
+  it('gets every entry once, in order, when connections break in the middle of blocks', { timeout: 120_000 }, async () => {
     await using peers = await Peers.start()
     await using carol = new RawPeer(peers)
     const publisher = await carol.publish(newKeyPair())

@@ -9,16 +9,16 @@ import { random, seed } from '../random.ts'
 import { Peers } from './peers.ts'
 
 const ROUNDS = Number(process.env.OVERPOOL_MESH_ROUNDS ?? 3)
-/** Each has one pool, of its own name, and follows those of the others. */
+/** Each machine has one pool, which bears its name, and subscribes to the pools of the others. */
 const NAMES = ['alice', 'bob', 'carol'] as const
 type Name = (typeof NAMES)[number]
-/** Steps of a loop, each into the pool of a machine that is chosen when it begins. */
+/** The steps of a loop. Each goes into the pool of a machine that is chosen at the loop's begin. */
 const STEPS = 5
 
 const below = (count: number) => Math.floor(random() * count)
 const oneOf = <T>(from: readonly T[]): T => from[below(from.length)]!
 
-it(`three machines that follow one another, through ${ROUNDS} rounds of kill -9, miss nothing and do nothing twice`, {
+it(`three machines that subscribe to one another miss nothing and write nothing twice through ${ROUNDS} rounds of kill -9`, {
   timeout: ROUNDS * 20_000 + 240_000,
 }, async () => {
   console.log(`${ROUNDS} rounds of kill -9, seed ${seed}`)
@@ -41,7 +41,7 @@ it(`three machines that follow one another, through ${ROUNDS} rounds of kill -9,
         const ack = await machines
           .of(name)
           .post(name, sent)
-          .catch(() => undefined) // it is down at this moment
+          .catch(() => undefined) // the machine is down at this moment
         if (ack?.status === 200) {
           acknowledged.set(sent.transaction, name)
           if (isLoop) loops.push({ text, pools })
@@ -70,18 +70,18 @@ it(`three machines that follow one another, through ${ROUNDS} rounds of kill -9,
     for (const other of NAMES) {
       const path = other === name ? name : key
       const theirs = await machines.of(other).call('read', { path })
-      expect(theirs, `${name}'s pool as ${other} has it`).toEqual(events.map((event) => ({ ...event, path })))
+      expect(theirs, `${name}'s pool on ${other}`).toEqual(events.map((event) => ({ ...event, path })))
 
       const ended = machines.of(other).ended(path)
       const firstRuns = [...new Set(ended)]
       expect(firstRuns, `${other}'s handler ran for every entry of ${name}'s pool, in order`).toEqual(events.map(({ seq }) => seq))
     }
-    expect(new Set(events.map(({ id }) => id)).size, `no entry of ${name}'s pool is there twice`).toBe(events.length)
+    expect(new Set(events.map(({ id }) => id)).size, `no entry of ${name}'s pool exists twice`).toBe(events.length)
   }
 
   const count = (transaction: string, name: Name) =>
     own[NAMES.indexOf(name)]!.filter((event) => event.payment.transaction === transaction).length
-  for (const [transaction, name] of acknowledged) expect(count(transaction, name), 'an acknowledged payment, once').toBe(1)
+  for (const [transaction, name] of acknowledged) expect(count(transaction, name), 'entries of an acknowledged payment').toBe(1)
   for (const { text, pools } of loops) {
     let cause = all.find(({ payment: { memo }, hops }) => hops === 0 && wishOf(memo).relay?.text === text)!
     for (const [i, name] of pools.entries()) {
@@ -126,7 +126,7 @@ function wishOf(memo: string | undefined): Wish {
   return memo?.startsWith('{') ? JSON.parse(memo) : {}
 }
 
-/** Three machines, each in a process of its own, that follow one another. */
+/** Three machines, each in a process of its own, that subscribe to one another. */
 class Mesh implements AsyncDisposable {
   readonly keys = new Map<Name, string>()
   readonly #peers: Peers
@@ -140,7 +140,7 @@ class Mesh implements AsyncDisposable {
     return this.#machines.get(name)!
   }
 
-  /** The first time, they publish and subscribe as well: after a restart they do it by themselves. */
+  /** Starts the machines. At the first start they publish and subscribe; after a restart they do so by themselves. */
   async start(): Promise<void> {
     if (this.#machines.size) {
       await Promise.all(NAMES.map((name) => this.of(name).start()))
@@ -154,7 +154,7 @@ class Mesh implements AsyncDisposable {
     for (const name of NAMES) for (const other of NAMES) if (other !== name) await this.of(name).call('sub', this.keys.get(other)!)
   }
 
-  /** Resolves when every entry has come to everybody, every handler has had it, and so every step of every loop has been posted. */
+  /** Resolves when all machines have all entries, all handlers have finished them, and all steps of the loops have been posted. */
   async atRest(steps: number): Promise<void> {
     const waitsFor = async (name: Name) => {
       const machine = this.of(name)
@@ -184,7 +184,7 @@ class Mesh implements AsyncDisposable {
     })
   }
 
-  /** Resolves when each has heard, since a moment, how long the pools are that it follows, and has all of them. */
+  /** Resolves when each machine has learned, after `since`, the length of each pool that it subscribes to, and has all its entries. */
   async heardOf(since: number): Promise<void> {
     for (const name of NAMES)
       await until(
@@ -201,7 +201,7 @@ class Mesh implements AsyncDisposable {
     await Promise.all(NAMES.map((name) => this.of(name).stop()))
   }
 
-  /** What each of them can prove of each pool. */
+  /** Each machine's verification of each pool. */
   async verified() {
     return Promise.all(
       NAMES.map(

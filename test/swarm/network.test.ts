@@ -7,7 +7,7 @@ import { until } from '../machine/machine.ts'
 import { type Machine, Peers } from './peers.ts'
 import { blockBytes, newKeyPair, RawPeer } from './raw-peer.ts'
 
-/** A UDP port that is taken until the socket is closed. */
+/** A UDP port that is in use until the socket is closed. */
 async function takenPort(): Promise<{ port: number; socket: Socket }> {
   const socket = createSocket('udp4').bind(0, '127.0.0.1')
   await once(socket, 'listening')
@@ -18,7 +18,7 @@ async function statusOf({ pool }: Machine, path: string) {
   return (await pool.status()).find((each) => each.path === path)!
 }
 
-/** A machine that publishes `mypool`; resolves when it has been posted to and handled. */
+/** Makes a machine publish `mypool`; resolves to the key when a first post has been handled. */
 async function publisher(machine: Machine): Promise<string> {
   await machine.listen().pool.create({ path: 'mypool', port: false })
   const key = await machine.pool.pub({ path: 'mypool' })
@@ -26,7 +26,7 @@ async function publisher(machine: Machine): Promise<string> {
   return key
 }
 
-/** Payments are taken, and handlers work. */
+/** Posts entry number `count`; resolves when the handler has been called with it. */
 async function handles(machine: Machine, count: number): Promise<void> {
   await machine.pool.post({ path: 'mypool', payment: sampleTransaction(`entry ${count}`) })
   await until(
@@ -38,7 +38,7 @@ async function handles(machine: Machine, count: number): Promise<void> {
 async function closesSoon(machine: Machine): Promise<void> {
   const begun = performance.now()
   await machine.pool.close()
-  expect(performance.now() - begun).toBeLessThan(15_000) // it never waits for the network longer than 6 s
+  expect(performance.now() - begun).toBeLessThan(15_000) // the machine waits at most 6 s for the network
 }
 
 describe('a machine without a network', () => {
@@ -47,7 +47,7 @@ describe('a machine without a network', () => {
     const { port, socket } = await takenPort()
     let asked = 0
     socket.on('message', () => asked++)
-    const network = { bootstrap: [`127.0.0.1:${port}`] } // where somebody listens who never answers
+    const network = { bootstrap: [`127.0.0.1:${port}`] } // this port never answers
     const [alice, bob] = [peers.machine(network), peers.machine(network).listen()]
     const key = await publisher(alice)
     await bob.pool.sub({ path: key })
@@ -56,7 +56,7 @@ describe('a machine without a network', () => {
       () => asked,
       (count) => count > 6,
       60_000,
-    ) // they have begun, and have not found anybody
+    ) // both machines have asked, and have found nobody
     expect((await statusOf(alice, 'mypool')).network?.announced).toBe(false)
 
     socket.close()
@@ -80,7 +80,7 @@ describe('a machine without a network', () => {
     await node.destroy()
   })
 
-  it('ends soon, whether or not something was announced', { timeout: 120_000 }, async () => {
+  it('closes soon, whether or not it has begun to announce a pool', { timeout: 120_000 }, async () => {
     await using peers = await Peers.start()
     const { port, socket } = await takenPort()
     const early = peers.machine({ bootstrap: [`127.0.0.1:${port}`] })
@@ -97,7 +97,7 @@ describe('a machine without a network', () => {
     socket.close()
   })
 
-  it('whose UDP port is taken says so once, goes on, and takes the port when it is free', { timeout: 120_000 }, async () => {
+  it('whose UDP port is taken reports so once, works on, and uses the port when it is free', { timeout: 120_000 }, async () => {
     await using peers = await Peers.start()
     const { port, socket } = await takenPort()
     const [alice, bob] = [peers.machine({ port }), peers.machine().listen()]
@@ -122,7 +122,7 @@ describe('a machine without a network', () => {
     await closesSoon(alice)
   })
 
-  it('whose UDP port stays taken ends soon, and an address that is not its own fails in the same way', { timeout: 120_000 }, async () => {
+  it('whose UDP port stays taken closes soon; an address of another host fails in the same way', { timeout: 120_000 }, async () => {
     await using peers = await Peers.start()
     const { port, socket } = await takenPort()
     for (const network of [{ port }, { host: '192.0.2.1' }]) {
@@ -141,7 +141,7 @@ describe('a machine without a network', () => {
 
 describe('a machine that starts', () => {
   it('reaches several publishers at once', async () => {
-    // Connections that were begun before the node knew which of its sockets can be reached, but for the first, hung for 15 s.
+    // All connections but the first hung for 15 s when they began before the DHT node knew which of its sockets can be reached.
     await using peers = await Peers.start()
     await using first = new RawPeer(peers)
     await using second = new RawPeer(peers)
@@ -159,7 +159,7 @@ describe('a machine that starts', () => {
 })
 
 describe('the settings of the network', () => {
-  it('may be the same on several machines of one host, but for a port of their own', async () => {
+  it('can be the same on several machines of one host, each on a free port', async () => {
     await using peers = await Peers.start()
     const { bootstrap } = peers.network
     const [alice, bob] = [peers.machine({ bootstrap, host: undefined }), peers.machine({ bootstrap, host: undefined }).listen()]
@@ -173,7 +173,7 @@ describe('the settings of the network', () => {
     expect([...alice.errors, ...bob.errors]).toEqual([])
   })
 
-  it('let a machine say under which address and port it is reached', async () => {
+  it('set the address and port that a machine announces', async () => {
     await using peers = await Peers.start()
     const { port, socket } = await takenPort()
     socket.close()
@@ -190,7 +190,7 @@ describe('the settings of the network', () => {
   })
 
   it('let machines connect by public key alone', { timeout: 180_000 }, async () => {
-    // A swarm by itself gives up after some attempts: a machine that was away for longer is found all the same.
+    // Hyperswarm gives up after some attempts, but the machine finds a peer again that was offline for longer.
     await using peers = await Peers.start()
     await using mallory = new RawPeer(peers)
     const alice = peers.machine()

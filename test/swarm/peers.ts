@@ -5,7 +5,7 @@ import createTestnet from 'hyperdht/testnet.js'
 import { type MachineError, Overpool, type TxEvent } from '../../index.ts'
 import type { NetworkSettings } from '../../shared/config/config.ts'
 
-/** A DHT on loopback, and the machines of a test in it. All of them end with it. */
+/** A DHT on loopback, with the machines of a test. Disposing of it closes them all. */
 export class Peers {
   readonly network: NetworkSettings
   readonly #testnet: Awaited<ReturnType<typeof createTestnet>>
@@ -32,7 +32,7 @@ export class Peers {
   }
 }
 
-/** A machine over a folder that outlives its restarts, and what its handler has seen. */
+/** A machine over a folder that outlives its restarts, and the events of its handler. */
 export class Machine {
   readonly dir: string
   readonly events: TxEvent[] = []
@@ -50,7 +50,7 @@ export class Machine {
     return new Overpool({ dir: this.dir, network: this.#network }).on('error', (error) => this.errors.push(error))
   }
 
-  /** Registers a handler that notes what it is called with. */
+  /** Registers a handler that records its events. */
   listen(): this {
     this.pool.on('tx', (event) => void this.events.push(event))
     return this

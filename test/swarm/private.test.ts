@@ -19,7 +19,7 @@ async function post({ pool }: Machine, path: string, texts: string[]): Promise<v
   for (const text of texts) await pool.post({ path, payment: { transaction: sampleTransaction(text), memo: text } })
 }
 
-/** Publishes a pool; resolves to what others subscribe to, when they can find it. */
+/** Publishes a pool; resolves to the key for subscribers when they can find it. */
 async function pub({ pool }: Machine, path: string, options: { encrypt?: boolean } = {}): Promise<string> {
   const capability = await pool.pub({ path, ...options })
   await pool.ready({ path, announced: true })
@@ -44,14 +44,14 @@ async function halted({ pool }: Machine, key: string): Promise<string> {
   return status.halted!
 }
 
-/** What `overpool verify` says of a pool. */
+/** The result of `overpool verify` for a pool. */
 async function verify({ dir }: Machine, path: string) {
   await using project = new Project()
   const { out } = await project.result('--dir', dir, '--json', 'verify', path)
   return JSON.parse(out)
 }
 
-/** The same, with the machine stopped when its hypercore has all blocks. */
+/** The same, after the hypercore has all blocks and the machine has been stopped. */
 async function verified(machine: Machine, path: string) {
   await until(
     () => verify(machine, path),
@@ -75,7 +75,7 @@ describe('an encrypted pool', () => {
 
     expect(await bob.pool.sub({ path: capability })).toEqual({ path: key, key })
     await reads(bob, key, memos(3))
-    // Who has the public key alone gets the blocks as they lie everywhere but with those who may read them.
+    // A peer with the public key alone gets the encrypted blocks.
     const held = await holder.ask(key)
     await until(
       () => held.length,
@@ -86,7 +86,7 @@ describe('an encrypted pool', () => {
       expect(isBlockHead(bytes)).toBe(false)
       expect(bytes.includes('eyes')).toBe(false)
     }
-    // And they can be had from there while their publisher is away.
+    // A subscriber can get them from that peer while the publisher is offline.
     await bob.pool.close()
     await alice.pool.close()
     await holder.announce(held)
@@ -96,7 +96,9 @@ describe('an encrypted pool', () => {
     expect(JSON.stringify(await carol.pool.status())).not.toContain(secret)
   })
 
-  it('tells a subscriber that its key does not open it, and goes on with the right one', { timeout: 120_000 }, async () => {
+  it('tells a subscriber that its key does not open the pool, and the subscription goes on with the right key', {
+    timeout: 120_000,
+  }, async () => {
     await using peers = await Peers.start()
     const [alice, bob, carol, dave] = [peers.machine(), peers.machine().listen(), peers.machine().listen(), peers.machine().listen()]
     await alice.pool.create({ path: 'ours', port: false, encrypt: true })
@@ -119,7 +121,7 @@ describe('an encrypted pool', () => {
     await reads(dave, clear, memos(1))
   })
 
-  it('may be made from a pool that has entries and was never published: its hypercore is rebuilt', { timeout: 120_000 }, async () => {
+  it('can be made from a pool that has entries and was never published: its hypercore is rebuilt', { timeout: 120_000 }, async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine().listen()]
     await alice.pool.create({ path: 'ours', port: false })
@@ -141,17 +143,17 @@ describe('an encrypted pool', () => {
     const encrypted = await verified(alice, 'ours')
     expect(encrypted).toMatchObject({ entries: 6, problems: 0, coreLength: encrypted.blocks, signedBlocks: encrypted.blocks })
     expect(theirs).toMatchObject({ key, entries: 6, problems: 0, treeHash: encrypted.treeHash, signedBlocks: encrypted.blocks })
-    // The same blocks as before stand in the mirror; what was signed of them is something else.
+    // The mirror still has the same blocks, but their encrypted form, which is signed, has another tree hash.
     expect(encrypted.treeHash).not.toBe(inClear.treeHash)
 
-    // On an empty disk it becomes bit for bit the same one.
+    // The rebuild on an empty disk gives the same hypercore, bit for bit.
     rmSync(folderLayout(alice.dir).cores, { recursive: true })
     await alice.restart()
     await alice.pool.status()
     expect(await verified(alice, 'ours')).toEqual(encrypted)
   })
 
-  it('cannot be made of one that was published in clear, nor back', async () => {
+  it('cannot be made from a pool that was published in clear, nor be published in clear', async () => {
     await using peers = await Peers.start()
     const alice = peers.machine()
     await alice.pool.create({ path: 'clear', port: false })
@@ -173,7 +175,7 @@ describe('an encrypted pool', () => {
 })
 
 describe('verify', () => {
-  /** Changes a mirror by hand, as somebody who can write the folder may. */
+  /** Changes a mirror by hand, as somebody with write access to the folder can. */
   function byHand(machine: Machine, change: (db: DatabaseSync) => void): void {
     const db = new DatabaseSync(folderLayout(machine.dir).ledger)
     change(db)
@@ -188,7 +190,7 @@ describe('verify', () => {
   function falsify(db: DatabaseSync, pool: string): void {
     const [{ bytes }] = blocksOf(db, pool) as [Block]
     const { tx } = decodeBlock(bytes).entries[0] as TxEntry
-    const at = Buffer.from(bytes).indexOf(tx) + 6 // version, no inputs, one output: then its satoshis
+    const at = Buffer.from(bytes).indexOf(tx) + 6 // the satoshis follow the version, the count of inputs (0) and the count of outputs (1)
     bytes[at] = 21
     expect((decodeBlock(bytes).entries[0] as TxEntry).tx[6]).toBe(21)
     db.prepare('UPDATE blocks SET bytes = ? WHERE pool = ? AND n = 0').run(bytes, pool)
@@ -209,7 +211,7 @@ describe('verify', () => {
     return [bob, key, secret]
   }
 
-  it('proves what the publisher of a followed pool signed, and finds a block that was changed', { timeout: 120_000 }, async () => {
+  it('proves what the publisher of a subscribed pool signed, and finds a changed block', { timeout: 120_000 }, async () => {
     await using peers = await Peers.start()
     const [bob, key] = await followed(peers)
     byHand(bob, (db) => falsify(db, key))
@@ -217,7 +219,7 @@ describe('verify', () => {
     expect(found).toMatchObject({ signedBlocks: 0, problems: expect.any(Number) })
     expect(found.listed.join('\n')).toMatch(/block 0 of the hypercore is not that of the mirror/)
     expect(found.listed.join('\n')).toMatch(/are not those that were signed/)
-    // Whoever changes the hypercore's folder, too, or removes it, cannot hide it.
+    // Removing the hypercore's folder does not hide the change.
     rmSync(join(folderLayout(bob.dir).cores), { recursive: true })
     const again = await verify(bob, key)
     expect(again).toMatchObject({ signedBlocks: 0, coreLength: 0 })
@@ -228,7 +230,7 @@ describe('verify', () => {
     await using peers = await Peers.start()
     const [bob, key, secret] = await followed(peers, { encrypt })
     rmSync(folderLayout(bob.dir).cores, { recursive: true })
-    // The false block with its own tree hash, under the old signature.
+    // The changed block has its own tree hash, under the old signature.
     byHand(bob, (db) => {
       falsify(db, key)
       const tree = new TreeHash({ key, ...(secret && { secret }) })
@@ -239,7 +241,7 @@ describe('verify', () => {
     const forged = await verify(bob, key)
     expect(forged.signedBlocks).toBe(0)
     expect(forged.listed.join('\n')).toMatch(/signature over the first \d+ blocks is not one of the pool's key/)
-    // And one that somebody made with a key of his own.
+    // This signature names another key as its signer.
     byHand(bob, (db) => {
       const { signed } = db.prepare('SELECT signed FROM pools WHERE path = ?').get(key) as { signed: string }
       db.prepare('UPDATE pools SET signed = ? WHERE path = ?').run(JSON.stringify({ ...JSON.parse(signed), signer: '11'.repeat(32) }), key)

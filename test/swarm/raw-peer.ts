@@ -13,7 +13,7 @@ import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { until } from '../machine/machine.ts'
 import type { Peers } from './peers.ts'
 
-/** A hyperswarm and a corestore in the test's own hands: it signs, offers and asks for what the test likes. */
+/** A hyperswarm and a corestore without a machine: a test can sign, serve and request anything with it. */
 export class RawPeer {
   readonly swarm: Hyperswarm
   readonly store: Corestore
@@ -26,12 +26,12 @@ export class RawPeer {
     this.store = new Corestore(this.#folder)
   }
 
-  /** By which other machines know it. */
+  /** The key by which other machines know it. */
   get id(): string {
     return this.swarm.keyPair.publicKey.toString('hex')
   }
 
-  /** Publishes a hypercore that this key pair signs. */
+  /** Publishes a hypercore, which this key pair signs. */
   async publish(keyPair: KeyPair, options: { encryption?: { key: Buffer } } = {}): Promise<RawPublisher> {
     const manifest = { version: 1, signers: [{ publicKey: keyPair.publicKey }] }
     const core = this.store.get({ key: Hypercore.key(manifest), manifest, ...options })
@@ -41,12 +41,12 @@ export class RawPeer {
     return new RawPublisher(core, keyPair)
   }
 
-  /** Resolves when others can find it here. */
+  /** Resolves when others can find the hypercore here. */
   async announce(core: Hypercore): Promise<void> {
     await this.swarm.join(core.discoveryKey, { server: true, client: false }).flushed()
   }
 
-  /** Asks for a hypercore on every connection; and looks for who has it. */
+  /** Requests a hypercore on every connection, and looks for peers that have it. */
   async ask(key: string, { look = true, ...options }: { encryption?: { key: Buffer }; look?: boolean } = {}): Promise<Hypercore> {
     const core = this.store.get({ key: Buffer.from(key, 'hex'), ...options })
     await core.ready()
@@ -55,7 +55,7 @@ export class RawPeer {
     return core
   }
 
-  /** Hyperswarm itself does so after ten minutes. */
+  /** Looks for peers again at once. Hyperswarm does so every ten minutes. */
   async lookAgain(core: Hypercore): Promise<void> {
     await this.swarm.join(core.discoveryKey, { server: false, client: true }).refresh()
   }
@@ -65,7 +65,7 @@ export class RawPeer {
     for (const connection of this.swarm.connections) core.replicate(connection)
   }
 
-  /** Resolves to the connection with this machine, when there is one. */
+  /** Resolves to the connection with this machine when it is open. */
   async connectionTo(machine: string): Promise<Connection> {
     const find = () => [...this.swarm.connections].find(({ remotePublicKey }) => remotePublicKey.toString('hex') === machine)
     return (await until(find, (connection) => connection !== undefined, 60_000))!
@@ -78,7 +78,7 @@ export class RawPeer {
   }
 }
 
-/** Writes to a hypercore as its publisher, whatever it likes. */
+/** Writes any bytes to a hypercore, as its publisher. */
 export class RawPublisher {
   readonly core: Hypercore
   readonly #keyPair: KeyPair
@@ -96,7 +96,7 @@ export class RawPublisher {
     await this.core.append(blocks, { keyPair: this.#keyPair })
   }
 
-  /** Takes back what comes after so many blocks. */
+  /** Removes the blocks after the first `length`. */
   async truncate(length: number): Promise<void> {
     await this.core.truncate(length, { keyPair: this.#keyPair })
   }
@@ -106,7 +106,7 @@ export function newKeyPair(): KeyPair {
   return crypto.keyPair(crypto.randomBytes(32))
 }
 
-/** An entry as an honest publisher makes it, but for what is changed. */
+/** An entry of an honest publisher, with changed fields. */
 export function entryBytes(text: string, changed: Partial<TxEntry> = {}): Uint8Array {
   return encodeEntry({
     kind: 'tx',
@@ -120,7 +120,7 @@ export function entryBytes(text: string, changed: Partial<TxEntry> = {}): Uint8A
   })
 }
 
-/** A block as an honest publisher makes it, of one entry for each text. */
+/** A block of an honest publisher, with one entry for each text. */
 export function blockBytes(first: number, ...texts: string[]): Uint8Array {
   return blockOf(
     first,

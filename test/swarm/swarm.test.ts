@@ -7,7 +7,7 @@ import { CoreStore } from '../../sidecar/cores/core.ts'
 import { until } from '../machine/machine.ts'
 import { type Machine, Peers } from './peers.ts'
 
-/** Entries, most in a block of their own: making that hypercore again takes longer than to be found by a machine that is named. */
+/** Entries, most in a block of their own: rebuilding the hypercore takes longer than connecting with a machine from `peers`. */
 const COUNT = 4_000
 
 const upTo = (count: number, from = 0) => Array.from({ length: count - from }, (_, i) => from + i)
@@ -17,7 +17,7 @@ async function post({ pool }: Machine, path: string, texts: string[]): Promise<v
 }
 
 describe('a published pool', () => {
-  it('reaches a subscriber from its first entry on, in order, once each, as its publisher has it', async () => {
+  it('reaches a subscriber from its first entry on, unchanged, in order, each entry once', async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine().listen()]
     await alice.pool.create({ path: 'mypool', port: false })
@@ -45,7 +45,7 @@ describe('a published pool', () => {
     expect((await Array.fromAsync(bob.pool.read({ path: key, from: 2, to: 4 }))).map(({ seq }) => seq)).toEqual([2, 3])
   })
 
-  it('comes to handlers that are registered after sub, and to several of them', async () => {
+  it('reaches several handlers, also those that are registered after sub', async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine()]
     await alice.pool.create({ path: 'mypool', port: false })
@@ -64,7 +64,7 @@ describe('a published pool', () => {
     expect(bob.seen(key).sort()).toEqual([0, 0, 1, 1])
   })
 
-  it('is followed from now, or from an entry on, where that is wanted', async () => {
+  it('can be subscribed to from now, or from an entry on', async () => {
     await using peers = await Peers.start()
     const [alice, bob, carol, dave] = [peers.machine(), peers.machine().listen(), peers.machine().listen(), peers.machine().listen()]
     await alice.pool.create({ path: 'mypool', port: false })
@@ -108,7 +108,7 @@ describe('a published pool', () => {
     expect((await carol.pool.tail({ path: key, size: 2 })).map(({ seq }) => seq)).toEqual([21, 22])
   })
 
-  it('from now on an empty pool begins with its first entry', async () => {
+  it('that is empty begins with its first entry for a subscription from now', async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine().listen()]
     await alice.pool.create({ path: 'mypool', port: false })
@@ -126,7 +126,7 @@ describe('a published pool', () => {
     expect(bob.seen(key)).toEqual([0])
   })
 
-  it('goes on by itself when either side has been away', async () => {
+  it('goes on by itself when either side has been offline', async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine().listen()]
     await alice.pool.create({ path: 'mypool', port: false })
@@ -158,7 +158,7 @@ describe('a published pool', () => {
     expect(bob.seen(key)).toEqual([0, 1, 2, 3, 4])
   })
 
-  it('whose hypercore was lost is rebuilt whole from the mirror, though its subscribers are connected at once', async () => {
+  it('whose hypercore was lost is rebuilt completely from the mirror, while subscribers connect at once', async () => {
     await using peers = await Peers.start()
     const bob = peers.machine().listen()
     await bob.pool.create({ path: 'bobs', port: false })
@@ -193,7 +193,7 @@ describe('a published pool', () => {
     await cores.close()
   })
 
-  it('whose mirror is older than what its subscribers have is found out when it signs other blocks in their place: it halts, and so do they', async () => {
+  it('whose mirror was restored from an old backup halts when it signs other blocks in the place of newer ones, and its subscribers halt, too', async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine().listen(), peers.machine().listen()]
     await alice.pool.create({ path: 'mypool', port: false })
@@ -212,7 +212,7 @@ describe('a published pool', () => {
     await alice.restart()
     for (const [i, text] of ['2', '3', '4'].entries()) {
       await post(alice, 'mypool', [text])
-      await arrived(3 + i) // a block each
+      await arrived(3 + i) // each in a block of its own
     }
 
     await alice.pool.close()
@@ -222,7 +222,7 @@ describe('a published pool', () => {
     await alice.restart()
     for (const text of ['a', 'b', 'c', 'd']) {
       await post(alice, 'mypool', [text])
-      await alice.pool.tail({ path: 'mypool' }) // which waits for it
+      await alice.pool.tail({ path: 'mypool' }) // waits for the entry
     }
     const halted = async (machine: typeof alice) => (await machine.pool.status()).find((pool) => pool.key === key)?.halted
     for (const machine of [alice, bob])
@@ -258,7 +258,7 @@ describe('a published pool', () => {
       () => bob.seen(other),
       (seqs) => seqs.length === 2,
       40_000,
-    ) // the connection comes again for what is still shared
+    ) // the machines connect again for the pool that they still share
     expect(bob.seen(key)).toEqual([0])
 
     expect(await alice.pool.pub({ path: 'mypool' })).toBe(key)
@@ -269,7 +269,7 @@ describe('a published pool', () => {
     )
   })
 
-  it('is not followed after unsub, and sub goes on where it was', async () => {
+  it('has no subscription after unsub, and sub goes on where it was', async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine().listen()]
     await alice.pool.create({ path: 'mypool', port: false })
@@ -294,7 +294,7 @@ describe('a published pool', () => {
 })
 
 describe('the network', () => {
-  it('reports when a pool is announced, and its state', async () => {
+  it('reports when a pool is announced, and how it is connected', async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine().listen()]
     await alice.pool.create({ path: 'mypool', port: false })
@@ -325,7 +325,7 @@ describe('the network', () => {
     expect((await bob.pool.status())[0]).toMatchObject({ path: key, key, entries: 1, subscribed: true, behind: 0 })
   })
 
-  it('refuses what cannot be, with a sentence that says why', async () => {
+  it('refuses invalid calls with a sentence that says why', async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine()]
     await alice.pool.create({ path: 'mypool', port: false })
@@ -357,7 +357,7 @@ describe('the network', () => {
     })
   })
 
-  it('lets a loop go between two machines, each step once, its causes linked', async () => {
+  it('lets a loop run between two machines, with each step once and linked to its cause', async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine()]
     await alice.pool.create({ path: 'alice', port: false })
