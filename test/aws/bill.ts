@@ -1,10 +1,10 @@
 import { PER_MILLION, type Unit } from './prices.ts'
 import type { AwsCall } from './proxy.ts'
 
-/** SQS bills a request for each 64 KiB of what it carries. */
+/** SQS bills one request for each 64 KiB of messages. */
 const SQS_CHUNK = 64 * 1024
 
-/** What was asked for, how often, and how much of it is billed. */
+/** A kind of request, with its number and its billed units. */
 interface Line {
   what: string
   unit: Unit
@@ -12,11 +12,11 @@ interface Line {
   units: number
   /** items or messages */
   things: number
-  /** asked and answered, without HTTP heads */
+  /** of requests and answers, without HTTP headers */
   bytes: number
 }
 
-/** What AWS would bill for the requests that it hears of, and for what else it is told. */
+/** Adds up what AWS would bill for requests and for other charges. */
 export class Bill {
   readonly #lines = new Map<string, Line>()
 
@@ -30,7 +30,7 @@ export class Bill {
     line.things += thingsOf(call)
   }
 
-  /** What is billed and is no request to one of these services. */
+  /** Adds a charge that is not a request to DynamoDB, SQS or S3. */
   charge(what: string, unit: Unit, units: number): void {
     this.#line(what, unit).units += units
   }
@@ -41,7 +41,7 @@ export class Bill {
     return line
   }
 
-  /** What is billed under this name, such as `PutItem block`; nothing, if nothing is. */
+  /** The line of this name, such as `PutItem block`; zeros if there is none. */
   line(what: string): Pick<Line, 'requests' | 'units' | 'things'> {
     return this.#lines.get(what) ?? { requests: 0, units: 0, things: 0 }
   }
@@ -50,23 +50,23 @@ export class Bill {
     return [...this.#lines.keys()].sort()
   }
 
-  /** $ for a million payments, where this is the bill for so many. */
+  /** $ for a million payments, from the bill of `payments` payments. */
   perMillion(payments: number): number {
     return this.lines.reduce((sum, line) => sum + costOf(line, payments), 0)
   }
 
-  /** The dearest first. */
+  /** All lines, the dearest first. */
   get lines(): Readonly<Line>[] {
     return [...this.#lines.values()].sort((a, b) => costOf(b, 1) - costOf(a, 1))
   }
 
-  /** Requests, and their bytes, to DynamoDB, SQS and S3. */
+  /** The number of requests to DynamoDB, SQS and S3, and their bytes. */
   get asked(): { requests: number; bytes: number } {
     const sum = (of: 'requests' | 'bytes') => this.lines.reduce((total, line) => total + line[of], 0)
     return { requests: sum('requests'), bytes: sum('bytes') }
   }
 
-  /** A bill of its own of what fits, which is not on this one any more. */
+  /** Moves the lines that fit to a bill of their own. */
   split(fits: (what: string) => boolean): Bill {
     const other = new Bill()
     for (const [what, line] of this.#lines) {
@@ -77,7 +77,7 @@ export class Bill {
     return other
   }
 
-  /** A table in Markdown: per 1,000 payments, and $ for a million. */
+  /** A Markdown table of units per 1,000 payments and $ per million. */
   table(payments: number): string {
     const per1000 = (count: number) => ((count / payments) * 1_000).toFixed(0)
     const named = (unit: Unit) => (unit.startsWith('KB') ? unit : `${unit}s`)
@@ -93,12 +93,12 @@ export class Bill {
   }
 }
 
-/** $ for a million payments, where this is for so many. */
+/** $ for a million payments, from the units of `payments` payments. */
 export function costOf({ unit, units }: Pick<Line, 'unit' | 'units'>, payments: number): number {
   return (units / payments) * PER_MILLION[unit]
 }
 
-/** Of what an item is, or of which queue a message. */
+/** The kind of the item, or the queue of the message. */
 function placeOf({ service, input, path }: AwsCall): string {
   if (service === 'sqs') return String(input.QueueUrl).split('/').at(-1)!
   if (service === 's3') return path.split('/')[2]!
@@ -114,7 +114,7 @@ function unitOf({ service, operation, input }: AwsCall): Unit {
   return ['GetItem', 'BatchGetItem', 'Query'].includes(operation) ? 'read unit' : 'write unit'
 }
 
-/** As DynamoDB reports it; a write whose condition did not hold is billed as well. */
+/** The capacity that DynamoDB reports. A write whose condition does not hold is billed as well. */
 function capacityOf({ output }: AwsCall): number {
   const consumed = [output.ConsumedCapacity ?? { CapacityUnits: 1 }].flat()
   return consumed.reduce((sum: number, { CapacityUnits }: { CapacityUnits: number }) => sum + CapacityUnits, 0)
@@ -132,7 +132,7 @@ function thingsOf({ input, output }: AwsCall): number {
   return input?.Entries?.length ?? output?.Messages?.length ?? (input?.RequestItems ? batchOf(input).length : 1)
 }
 
-/** What a DynamoDB batch asks for: items to put, or keys. */
+/** The parts of a DynamoDB batch: items to put, or keys to read. */
 function batchOf({ RequestItems = {} }: AwsCall['input']): AwsCall['input'][] {
   const [asked] = Object.values<AwsCall['input']>(RequestItems)
   return asked?.Keys ?? asked ?? []

@@ -2,7 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { S3Client } from '@aws-sdk/client-s3'
 import { SQSClient } from '@aws-sdk/client-sqs'
 
-/** Where an AWS is that tests may use, and what is in it. */
+/** An AWS for tests: its address, and what it contains. */
 export interface AwsPlace {
   endpoint: string
   table: string
@@ -16,7 +16,7 @@ export interface AwsClients {
   close: () => void
 }
 
-/** The real SDK, set up as shared/aws/call.ts asks for. */
+/** Clients of the real SDK, with the settings that shared/aws/call.ts needs. */
 export function awsClients(endpoint: string): AwsClients {
   const config = { endpoint, region: 'us-east-1', credentials: { accessKeyId: 'test', secretAccessKey: 'test' }, maxAttempts: 1 }
   const dynamodb = new DynamoDBClient(config)

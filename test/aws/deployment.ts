@@ -7,13 +7,13 @@ import { awsClients } from './clients.ts'
 import { Emulators } from './emulators.ts'
 import { Shape } from './shape.ts'
 
-/** What Node takes for itself in a container of 512 MB, which it does not find here: half of it for old objects, 1 MB for each space of new ones. */
+/** The memory that Node chooses in a container of 512 MB: half of it for old objects, and 1 MB for each space of new ones. Here there is no such container. */
 const AS_IN_512_MB = ['--max-old-space-size=256', '--max-semi-space-size=1']
 const HANDLER = 'export function onTx() {\n  globalThis.handled = (globalThis.handled ?? 0) + 1\n}\n'
 
 /**
- * A machine in the shape in which it is deployed, over an AWS in memory: the sidecar's own entry file in a process, and the bundles that `cdk deploy` uploads, to be
- * run by who starts this (test/bench/programs/lambda.ts).
+ * A machine as it is deployed, over an AWS in memory: the sidecar's own entry file in a process, and the bundles that `cdk deploy` uploads. The caller runs the
+ * bundles (test/bench/programs/lambda.ts).
  */
 export class Deployment {
   readonly dir = mkdtempSync(join(tmpdir(), 'overpool-deployment-'))
@@ -22,7 +22,7 @@ export class Deployment {
   readonly #shape: Shape
   #sidecar: Task | undefined
 
-  /** @param pools all of them with a handler that counts its entries and does nothing */
+  /** @param pools their handler only counts its entries */
   static async start(pools: string[]): Promise<Deployment> {
     const dir = mkdtempSync(join(tmpdir(), 'overpool-program-'))
     try {
@@ -66,12 +66,12 @@ export class Deployment {
     await this.#sidecar.said('working')
   }
 
-  /** Bytes that the sidecar has written to its log. */
+  /** The size of the sidecar's log, bytes. */
   get logged(): number {
     return this.#sidecar!.lines.reduce((sum, line) => sum + line.length + 1, 0)
   }
 
-  /** Resident memory of the sidecar, bytes: now, and the most that it ever was. */
+  /** Resident memory of the sidecar, bytes: now, and its maximum until now. */
   get sidecarMemory(): { now: number; most: number } {
     const status = readFileSync(`/proc/${this.#sidecar!.pid}/status`, 'utf8')
     const kb = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)![1])

@@ -9,12 +9,12 @@ import { type FauxqsServer, startFauxqs } from 'fauxqs'
 import { type AwsClients, type AwsPlace, awsClients, queueUrl } from './clients.ts'
 import { AwsProxy } from './proxy.ts'
 
-/** The value of every secret there: a machine's seed. */
+/** The value of every secret: a machine's seed. */
 export const SEED = '5e'.repeat(32)
 
 /**
- * An AWS of a test's own: DynamoDB (dynalite), SQS and S3 (fauxqs), in memory, and a secret and a stack, which neither has; with a proxy before them. They live in the
- * process of the test, so that they outlive a machine that is killed.
+ * An AWS in memory: DynamoDB (dynalite), SQS and S3 (fauxqs), and a secret and a stack, which neither emulates, behind a proxy. They run in the process of the
+ * test, so that they outlive a machine that is killed.
  */
 export class Emulators {
   readonly proxy: AwsProxy
@@ -23,9 +23,9 @@ export class Emulators {
   readonly #fauxqs: FauxqsServer
   readonly #secrets: Server
   readonly #stacks: Server
-  /** what the stack that is there has put out */
+  /** the outputs of the stack */
   outputs: Record<string, string> = {}
-  /** beside the proxy */
+  /** clients that do not pass the proxy */
   readonly #clients: AwsClients
 
   static async start(): Promise<Emulators> {
@@ -59,7 +59,7 @@ export class Emulators {
     this.#clients = awsClients(`http://127.0.0.1:${fauxqs.port}`)
   }
 
-  /** The table and the bucket. Queues are made by who needs them. */
+  /** Makes the table and the bucket. The tests make their queues. */
   async #make(): Promise<void> {
     const { table, bucket, endpoint } = this.place
     const clients = awsClients(endpoint)
@@ -81,7 +81,7 @@ export class Emulators {
     clients.close()
   }
 
-  /** Makes visible again what a machine that is no more was given: a test need not wait until SQS does. */
+  /** Makes the messages of a dead machine visible again, so that a test need not wait for the visibility timeout. */
   async reclaim(): Promise<void> {
     const { sqs } = this.#clients
     const { QueueUrls = [] } = await sqs.send(new ListQueuesCommand({}))
@@ -101,7 +101,7 @@ export class Emulators {
   }
 }
 
-/** How CloudFormation describes a stack. */
+/** CloudFormation's description of a stack. */
 function describedStack(outputs: Record<string, string>): string {
   const members = Object.entries(outputs).map(
     ([key, value]) => `<member><OutputKey>${key}</OutputKey><OutputValue>${value}</OutputValue></member>`,

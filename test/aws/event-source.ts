@@ -2,9 +2,9 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { DeleteMessageBatchCommand, ReceiveMessageCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import type { BellsEvent, BellsResponse } from '../../functions/handler/lambda.ts'
 
-/** Lambda: messages of a FIFO queue that a function is given at once at most. */
+/** The most messages of a FIFO queue that Lambda gives a function in one call. */
 const BATCH = 10
-/** How long a receive waits, seconds, and how long after one that failed the next one comes, ms. */
+/** The wait of a receive, s, and the pause after a receive that failed, ms. */
 const WAIT_S = 20
 const AGAIN_MS = 50
 
@@ -17,13 +17,13 @@ export interface Invocation {
 export interface EventSourceOptions {
   client: SQSClient
   url: string
-  /** how many of the function run side by side, each with its poller; Lambda begins with five pollers */
+  /** the number of functions that run at once, each with its poller; Lambda begins with five pollers */
   functions: number
   /** the function */
   invoke: (event: BellsEvent) => Promise<BellsResponse>
 }
 
-/** What stands between a FIFO queue and a function on AWS: calls it with what comes, and deletes what it has not named as failed. */
+/** Lambda's event source mapping: calls the function with messages of a FIFO queue, and deletes those that the function has not named as failed. */
 export class EventSource {
   readonly invocations: Invocation[] = []
   readonly #options: EventSourceOptions
@@ -44,7 +44,7 @@ export class EventSource {
     while (!signal.aborted) await this.once().catch(() => wait(AGAIN_MS, undefined, { signal }).catch(() => {}))
   }
 
-  /** Waits for messages and calls the function with them, once; undefined if none came. */
+  /** Waits for messages and calls the function with them once; resolves to undefined if none came. */
   async once(): Promise<Invocation | undefined> {
     const { client, url: QueueUrl, invoke } = this.#options
     const command = new ReceiveMessageCommand({
@@ -72,7 +72,7 @@ export class EventSource {
     return { event, response }
   }
 
-  /** Takes no more, and waits for the functions that run. */
+  /** Receives no more, and waits for the running functions. */
   async stop(): Promise<void> {
     this.#stopped.abort()
     await this.#running

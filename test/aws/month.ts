@@ -6,14 +6,14 @@ export type Resources = Record<string, { Type: string; Properties?: Properties }
 // biome-ignore lint/suspicious/noExplicitAny: properties of any resource
 type Properties = any
 
-/** What stands there and is billed by the month, whether it is used or not. */
+/** A resource that is billed by the month, used or not. */
 export interface Charge {
   what: string
   unit: Standing
   count: number
 }
 
-/** What CloudFormation makes of a template and AWS bills by the month. Logs, requests and what is stored are billed by their size. */
+/** The resources of a template that AWS bills by the month. Logs, requests and stored data are billed by their size instead. */
 export function standingOf(resources: Resources): Charge[] {
   const of = (type: string): Properties[] => Object.values(resources).flatMap(({ Type, Properties }) => (Type === type ? [Properties] : []))
   const services = of('AWS::ECS::Service')
@@ -42,12 +42,12 @@ export function standingOf(resources: Resources): Charge[] {
   ]
 }
 
-/** An alarm is billed by the metrics that it looks at; the formula over them is free. */
+/** The metrics of an alarm, by which it is billed; a formula over metrics is free. */
 export function metricsOf({ Metrics }: Properties): number {
   return Metrics === undefined ? 1 : Metrics.filter(({ MetricStat }: Properties) => MetricStat !== undefined).length
 }
 
-/** A metric is billed in the hours in which something is said of it: this one always, halts and conflicts hardly ever. */
+/** Whether a metric gets data while nobody pays. A metric is billed for the hours in which it gets data: `alive` always, halts and conflicts hardly ever. */
 function isSaidIdle({ FilterPattern }: Properties): boolean {
   return FilterPattern.includes('"alive"')
 }
@@ -57,7 +57,7 @@ export function monthly({ unit, count }: Charge): number {
   return count * PER_MONTH[unit]
 }
 
-/** $ a month, where the account has no other use for what AWS gives it. */
+/** $ a month, if the account uses its free amounts for nothing else. */
 export function monthlyAfterFree({ unit, count }: Charge): number {
   return Math.max(0, count - (FREE_EACH_MONTH[unit] ?? 0)) * PER_MONTH[unit]
 }

@@ -1,11 +1,11 @@
-// List prices of AWS in us-east-1. They stand here and nowhere else: the bench, the tests and the figures in the docs are made from them.
+// The list prices of AWS in us-east-1. This is their only place: the bench, the tests and the figures in the docs use these.
 
-/** Of when they are. */
+/** The date of the prices. */
 export const PRICED = 'March 2026'
 
-/** $ for a million of them */
+/** $ for a million units */
 export const PER_MILLION = {
-  /** of up to 64 KiB, to a standard queue, to a FIFO queue */
+  /** a request of up to 64 KiB, to a standard queue and to a FIFO queue */
   'SQS request': 0.4,
   'SQS FIFO request': 0.5,
   /** DynamoDB on demand: a write of up to 1 KB, a consistent read of up to 4 KB */
@@ -14,11 +14,11 @@ export const PER_MILLION = {
   'S3 PUT': 5,
   'S3 GET': 0.4,
   'Lambda request': 0.2,
-  /** on ARM */
+  /** Lambda on ARM */
   'Lambda GB-second': 13.3334,
-  /** into CloudWatch */
+  /** logs written to CloudWatch */
   'KB of logs': 0.5,
-  /** out of AWS */
+  /** data sent from AWS to the internet */
   'KB sent out': 0.09,
 } as const
 
@@ -26,7 +26,7 @@ export type Unit = keyof typeof PER_MILLION
 
 const HOURS = 730
 
-/** $ for each of them, a month of 730 hours */
+/** $ for each unit in a month of 730 hours */
 export const PER_MONTH = {
   'vCPU of Fargate on ARM': 0.03238 * HOURS,
   'GB of Fargate on ARM': 0.00356 * HOURS,
@@ -39,9 +39,9 @@ export const PER_MONTH = {
 
 export type Standing = keyof typeof PER_MONTH
 
-/** What AWS takes nothing for, each month and for good, in an account that has no other use for it; in units of the lists above. */
+/** The units that are free each month without an end, in an account that uses them for nothing else. */
 export const FREE_EACH_MONTH: Partial<Record<Unit | Standing, number>> = {
-  'SQS request': 1_000_000, // of both kinds of queues together
+  'SQS request': 1_000_000, // standard and FIFO queues together
   'Lambda request': 1_000_000,
   'Lambda GB-second': 400_000,
   'KB of logs': 5_000_000,
@@ -51,5 +51,5 @@ export const FREE_EACH_MONTH: Partial<Record<Unit | Standing, number>> = {
   dashboard: 3,
 }
 
-/** Minutes in a month, as AWS reckons it. */
+/** Minutes in a month of 730 hours. */
 export const MINUTES = HOURS * 60

@@ -3,7 +3,7 @@ import { Agent, createServer, type IncomingHttpHeaders, type IncomingMessage, re
 import type { AddressInfo } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 
-/** How often a receive that waits looks for a message, ms. */
+/** How often a waiting receive looks for a message, ms. */
 const LOOK_MS = 10
 
 export type Service = 'dynamodb' | 'sqs' | 's3' | 'secretsmanager' | 'cloudformation'
@@ -14,29 +14,30 @@ type Json = any
 /** A request to AWS. */
 export interface AwsRequest {
   service: Service
-  /** `PutItem`, `SendMessageBatch`, …; of S3 the method */
+  /** `PutItem`, `SendMessageBatch`, …; for S3 the HTTP method */
   operation: string
-  /** its JSON; S3 and CloudFormation have none */
+  /** the JSON of the request; S3 and CloudFormation have none */
   input: Json
-  /** the path: of S3 `/bucket/key` */
+  /** the path; for S3 `/bucket/key` */
   path: string
 }
 
-/** A request and what AWS answered. */
+/** A request and its answer. */
 export interface AwsCall extends AwsRequest {
   status: number
   output: Json
-  /** of both bodies */
+  /** the size of both bodies */
   bytes: number
 }
 
-/** How late an answer is that comes late, ms. */
+/** The delay of a 'late' answer, ms. */
 const LATE_MS = 150
 
 /**
- * What goes wrong with a request. 'throttled', 'failed' (500) and 'unavailable' (503) are answers, and nothing was done; 'refused' is a connection that breaks
- * before anything was done, 'lost' one that breaks when all was done; 'unheard' and 'unanswered' are the same without a word, until the client gives up;
- * 'partial': of a batch the first half was done; 'late': all is well, only later; 'denied' and 'expired': who asks may not, or is not known any more.
+ * What goes wrong with a request. 'throttled', 'failed' (500) and 'unavailable' (503): the answer is this error, and nothing was done. 'refused': the connection
+ * breaks before anything was done. 'lost': the connection breaks after all was done. 'unheard' and 'unanswered': the same, but the connection stays open without
+ * an answer until the client gives up. 'partial': the first half of a batch was done. 'late': all was done, and the answer is late. 'denied' and 'expired': the
+ * caller has no permission, or its credentials have expired.
  */
 export type Fault =
   | 'throttled'
@@ -57,11 +58,11 @@ interface Answer {
   body: Buffer
 }
 
-/** An HTTP proxy between the real SDK and the emulators: it counts what is asked for, and makes some of it go wrong. */
+/** An HTTP proxy between the real SDK and the emulators: it reports requests, and makes some of them fail. */
 export class AwsProxy {
-  /** says what goes wrong with a request */
+  /** chooses the fault of a request */
   weather: (request: AwsRequest) => Fault | undefined = () => undefined
-  /** hears of each request that was carried out */
+  /** called with each request that was carried out */
   listen: (call: AwsCall) => void = () => {}
   readonly #server: Server
   readonly #agent = new Agent({ keepAlive: true })
@@ -74,7 +75,7 @@ export class AwsProxy {
     return proxy
   }
 
-  /** Before an emulator of all services. */
+  /** A proxy in front of one emulator of all services. */
   static before(endpoint: string): Promise<AwsProxy> {
     return AwsProxy.start({ dynamodb: endpoint, sqs: endpoint, s3: endpoint, secretsmanager: endpoint, cloudformation: endpoint })
   }
@@ -121,7 +122,7 @@ export class AwsProxy {
     return answer
   }
 
-  /** The wait for a message is here: the emulator would hand messages to a client that has gone, as the process of a killed machine has. */
+  /** The proxy waits for a message itself: the emulator would deliver messages to a client that is gone, such as a killed process. */
   async #receive(input: Json, incoming: IncomingMessage, response: ServerResponse): Promise<Answer> {
     const end = performance.now() + (input.WaitTimeSeconds ?? 0) * 1000
     const sent = Buffer.from(JSON.stringify({ ...input, WaitTimeSeconds: 0 }))
@@ -134,7 +135,7 @@ export class AwsProxy {
     }
   }
 
-  /** Does the first half of a batch, and says of the rest that it was left. */
+  /** Does the first half of a batch, and answers that the rest was not processed. */
   async #half(asked: AwsRequest, incoming: IncomingMessage): Promise<Answer> {
     const { input } = asked
     const [table] = Object.keys(input.RequestItems ?? {})
@@ -207,12 +208,12 @@ function serviceOf(target: string): Service {
   return target === 'secretsmanager' ? target : 'dynamodb'
 }
 
-/** The request, which asks for its price as well. */
+/** The request, which also asks for its consumed capacity. */
 function withCapacity(input: Json): Buffer {
   return Buffer.from(JSON.stringify({ ...input, ReturnConsumedCapacity: 'TOTAL' }))
 }
 
-/** Those that are answers of AWS. */
+/** The faults that AWS sends as an answer. */
 const ANSWERS = ['throttled', 'failed', 'unavailable', 'denied', 'expired'] as const
 type FaultyAnswer = (typeof ANSWERS)[number]
 
@@ -230,7 +231,7 @@ function failure({ service, operation }: AwsRequest, fault: FaultyAnswer): Answe
   return { status, headers, body: Buffer.from(body) }
 }
 
-/** Services that do not speak JSON, and how they put an error. */
+/** The services that do not use JSON, with the form of their errors. */
 const IN_XML: Partial<Record<Service, (error: string) => string>> = {
   s3: (error) => `<?xml version="1.0"?>${error}`,
   cloudformation: (error) => `<ErrorResponse>${error}</ErrorResponse>`,

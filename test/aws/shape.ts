@@ -4,7 +4,7 @@ import type { EnvOf } from '../../shared/config/env.ts'
 import { planMachine, type RungHandler } from '../../shared/config/plan.ts'
 import { type AwsPlace, queueUrl } from './clients.ts'
 
-/** As the stack sets them (cdk/ingress.ts, cdk/handlers.ts), s. */
+/** The visibility timeouts of the stack (cdk/ingress.ts, cdk/handlers.ts), s. */
 const INGRESS_VISIBILITY_S = 60
 const BELLS_VISIBILITY_S = 180
 
@@ -12,11 +12,11 @@ export interface ShapeOptions {
   config: OverpoolConfig
   handlers: Omit<RungHandler, 'url'>[]
   shards?: number
-  /** a post that was given to a task that has died comes again after this time (default: as on AWS) */
+  /** a post that a dead task had received comes again after this time, s (default: as on AWS) */
   ingressVisibilityS?: number
 }
 
-/** What stands between the parts of a machine on AWS, and what each of them is told, as the stack has it (cdk/stack.ts); without the stack. */
+/** The queues between the parts of a machine on AWS, and the environment of each part, as in the stack (cdk/stack.ts), without CloudFormation. */
 export class Shape {
   readonly shards: number
   /** in the order of the shards */
@@ -35,7 +35,7 @@ export class Shape {
     return queueUrl(this.#place, `tx-${handler}.fifo`)
   }
 
-  /** Makes the queues that are not there. */
+  /** Makes the queues that do not exist. */
   async make(sqs: SQSClient): Promise<void> {
     const { handlers, ingressVisibilityS = INGRESS_VISIBILITY_S } = this.#options
     const make = (url: string, Attributes: Record<string, string>) =>
@@ -46,7 +46,7 @@ export class Shape {
     ])
   }
 
-  /** What every process is told of AWS. */
+  /** The variables with which every process reaches AWS. */
   get aws(): Record<string, string> {
     return {
       AWS_ENDPOINT_URL: this.#place.endpoint,

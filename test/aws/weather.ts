@@ -3,20 +3,20 @@ import type { AwsRequest, Fault } from './proxy.ts'
 
 const FAULTS: Fault[] = ['throttled', 'failed', 'refused', 'lost', 'partial']
 
-/** A day when a quarter of all requests goes wrong in some way; but for those that make what is needed. */
+/** A day when a quarter of all requests fails in some way, but for those that create queues, tables and buckets. */
 export function badDay({ operation }: AwsRequest): Fault | undefined {
   if (operation.startsWith('Create') || random() > 0.25) return undefined
   return FAULTS[Math.floor(random() * FAULTS.length)]
 }
 
-/** A day when each of these befalls a tenth of all requests: two of three go wrong. */
+/** The faults of the worst day. Each row hits a tenth of all requests, so two of three fail. */
 const WORST: Fault[][] = [
   ['late'],
   ['failed'],
   ['unavailable'],
   ['throttled'],
-  ['refused', 'lost'], // the connection is cut
-  ['unheard', 'unanswered'], // the time is out
+  ['refused', 'lost'], // the connection breaks
+  ['unheard', 'unanswered'], // the client times out
   ['partial'],
 ]
 
@@ -26,7 +26,7 @@ export function worstDay({ operation }: AwsRequest): Fault | undefined {
   return faults[Math.floor(random() * faults.length)]
 }
 
-/** A bad day without lost answers that leave a trace, though one that is allowed: a message twice, or only after its visibility. */
+/** A bad day without those lost answers that leave an allowed trace: a message twice, or only after its visibility timeout. */
 export function tracelessBadDay(request: AwsRequest): Fault | undefined {
   const fault = badDay(request)
   return fault === 'lost' && leavesATrace(request) ? 'failed' : fault

@@ -25,8 +25,8 @@ function codeIsInFunctions(): Record<string, string> {
 }
 
 function inChaos(why: string): Record<string, string> {
-  const names = ['in bad weather', 'whose sidecar dies ten times', 'with two sidecars']
-  return Object.fromEntries(names.map((name) => [`${name} keeps its promises`, why]))
+  const names = ['in bad weather', 'when its sidecar dies ten times', 'with two sidecars']
+  return Object.fromEntries(names.map((name) => [`keeps its promises ${name}`, why]))
 }
 
 // The skips are here, so that no scenario needs to know where it runs.

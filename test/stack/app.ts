@@ -4,7 +4,7 @@ import { AttributeType, BillingMode, Table } from 'aws-cdk-lib/aws-dynamodb'
 import { readProgram } from '../../cdk/read.ts'
 import { OverpoolStack } from '../../cdk/stack.ts'
 
-// The machine that the scenarios run on, and a table in which its handler notes its runs: granted to it as users grant theirs.
+// The machine for the scenarios, and a table in which its handler records its runs. The table is granted to the handler as users grant their own resources.
 const app = new App()
 const name = (app.node.tryGetContext('name') as string | undefined) ?? 'OverpoolTest'
 const program = await readProgram(fileURLToPath(new URL('./overpool.config.ts', import.meta.url)))

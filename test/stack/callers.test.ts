@@ -5,26 +5,26 @@ import { Project } from '../cli/project.ts'
 import { payment, until } from '../machine/machine.ts'
 import { STACK, StackMachine } from './machine.ts'
 
-// What reaches a deployed machine from outside, with AWS credentials: the command line, spawned, and the class.
+// Callers that reach a deployed machine with AWS credentials: the command line, as a process, and the class.
 
-/** Where the stack is. */
+/** The region of the stack. */
 const REGION = process.env.AWS_REGION ?? 'us-east-1'
 const HEX = /^[0-9a-f]{64}$/
 
-/** The command line, as its user has it who names the stack each time. */
+/** Runs the command line with --stack in every command. */
 class Shell extends Project {
   override overpool(args: string[], options = {}) {
     return super.overpool(['--stack', STACK, ...args], options)
   }
 
-  /** What a command says, which works. */
+  /** Runs a command, which must succeed; resolves to its output. */
   async says(...args: string[]): Promise<string> {
     const { code, out, err } = await this.result(...args)
     expect({ code, err }).toEqual({ code: 0, err: '' })
     return out
   }
 
-  /** Runs the command until it says this. */
+  /** Repeats a command until it prints this. */
   untilSays(what: RegExp, ...args: string[]): Promise<string> {
     return until(
       () => this.says(...args),
@@ -33,13 +33,13 @@ class Shell extends Project {
   }
 }
 
-/** The lines of one pool in a list of all of them. */
+/** The lines of one pool in a list of all pools. */
 function linesOf(pool: string, list: string): string {
   return new RegExp(`^${pool} .*(\n .*)*`, 'm').exec(list)?.[0] ?? ''
 }
 
 describe('overpool --stack', () => {
-  it('posts to a pool and shows its entries, also as they come', async () => {
+  it('posts to a pool and shows its entries, also new ones as they come', async () => {
     await using machine = await StackMachine.open({ mypool: {} }, {})
     await using shell = new Shell()
     const name = machine.nameOf('mypool')
@@ -64,7 +64,7 @@ describe('overpool --stack', () => {
     expect([await tail.stop(), tail.err]).toEqual([0, ''])
   })
 
-  it('lists pools and handlers, verifies a pool by what was reported of its hypercore, and follows a trail', async () => {
+  it('lists pools and handlers, verifies a pool against the reported tree hash, and prints a trail', async () => {
     await using machine = await StackMachine.open({ mypool: {} }, {})
     await using shell = new Shell()
     const name = machine.nameOf('mypool')
@@ -95,7 +95,7 @@ describe('overpool --stack', () => {
     ])
   })
 
-  it('finds that a mirror was changed, and exits with 1', async () => {
+  it('finds a wrong tree hash, and exits with 1', async () => {
     await using machine = await StackMachine.open({ mypool: {} }, {})
     await using shell = new Shell()
     await machine.post('mypool', payment('one'))
@@ -111,7 +111,7 @@ describe('overpool --stack', () => {
     await machine.patch('mypool', { coreLength: 1, treeHash })
   })
 
-  it('has a handler try again where it stopped, and a pool go on that was halted', async () => {
+  it('lets a stopped handler retry its entry, and a halted pool go on', async () => {
     await using machine = await StackMachine.open({ strict: { maxAttempts: 2, onPoison: 'stop' }, mypool: {} }, {})
     await using shell = new Shell()
     const [strict, halted] = [machine.nameOf('strict'), machine.nameOf('mypool')]
@@ -144,7 +144,7 @@ describe('overpool --stack', () => {
     expect(await shell.says('verify', halted)).toMatch(/all of it agrees\n$/)
   })
 
-  it('publishes and follows pools, and shows how they stand', async () => {
+  it('publishes and subscribes to pools, and shows their status', async () => {
     await using machine = await StackMachine.open({ mypool: {} }, {})
     await using shell = new Shell()
     const name = machine.nameOf('mypool')
@@ -163,14 +163,14 @@ describe('overpool --stack', () => {
     expect([await watch.stop(), watch.err]).toEqual([0, ''])
   })
 
-  it('prints the key by which other machines know this one, and what opens an encrypted pool: both come of the secret', async () => {
+  it('prints the id of the machine and the key of an encrypted pool, which it derives from the seed', async () => {
     await using machine = await StackMachine.open({ mypool: {} }, {})
     await using shell = new Shell()
     await using pool = new Overpool({ stack: STACK })
     const [id] = (await shell.says('id')).split('\n')
     expect(id).toMatch(HEX)
     expect(await pool.id()).toBe(id)
-    if (machine.id !== undefined) expect(machine.id).toBe(id) // a sidecar beside the test says who it is
+    if (machine.id !== undefined) expect(machine.id).toBe(id) // a sidecar beside the test has logged its id
 
     const name = machine.nameOf('mypool')
     const [capability = ''] = (await shell.says('pub', name, '--encrypt')).split('\n')
@@ -186,24 +186,24 @@ describe('overpool --stack', () => {
 
   it.each<[what: string, args: string[], sentence: RegExp]>([
     [
-      'a stack that is not there',
+      'a stack that does not exist',
       ['pools', '--stack', 'NoSuchStack'],
       /^overpool: there is no stack "NoSuchStack" in [a-z0-9-]+ under these AWS credentials: if it is in another region, name that with --region/,
     ],
     [
-      'a stack that is no machine',
+      'a stack that is not a machine',
       ['pools', '--stack', 'CDKToolkit'],
       /^overpool: the stack "CDKToolkit" in [a-z0-9-]+ is no machine of Overpool's, or was not deployed to its end: it has no output Table, /,
     ],
-    ['a pool that is not there', ['tail', 'nopool'], /^overpool: no pool named "nopool"; this machine has: .*kind0-0, /],
-  ])('%s: exit code 1, and a sentence', async (_, args, sentence) => {
+    ['a pool that does not exist', ['tail', 'nopool'], /^overpool: no pool named "nopool"; this machine has: .*kind0-0, /],
+  ])('fails for %s with exit code 1 and a sentence', async (_, args, sentence) => {
     await using shell = new Shell()
     expect(await shell.result(...args, '--region', REGION)).toEqual({ code: 1, out: '', err: expect.stringMatching(sentence) })
   })
 })
 
 describe('new Overpool({ stack })', () => {
-  it('knows the pools that were deployed, and says how others are', async () => {
+  it('knows the deployed pools, and refuses calls that only the config or a sidecar can do', async () => {
     await using machine = await StackMachine.open({ mypool: {} }, {})
     await using pool = new Overpool({ stack: STACK })
     const path = machine.nameOf('mypool')
@@ -216,7 +216,7 @@ describe('new Overpool({ stack })', () => {
     await expect(pool.status()).rejects.toMatchObject({ code: 'CLOSED' })
   })
 
-  it('throws at its first call if there is no such stack, and tries again at the next one', async () => {
+  it('fails at its first call if there is no such stack, and looks again at the next call', async () => {
     const pool = new Overpool({ stack: 'NoSuchStack', region: REGION })
     for (let time = 0; time < 2; time++) await expect(pool.status()).rejects.toMatchObject({ code: 'MACHINE_NOT_FOUND' })
     await pool.close()

@@ -9,22 +9,22 @@ import { payment } from '../machine/machine.ts'
 import { seed } from '../random.ts'
 import { StackMachine } from './machine.ts'
 
-// What test/chaos does to parts of a machine, done to one that is deployed: its door and its handler are functions, its sidecar is a process.
+// The same as test/chaos, on a deployed machine: its door and its handler are functions, its sidecar is a process.
 
-/** How long the weather is bad, and how long two sidecars work at once, s. */
+/** The time of bad weather, and the time of two sidecars at once, s. */
 const BAD_S = 20
 const TWO_S = 15
 const DEATHS = 10
 const BELLS_AGAIN_S = 5
 
-/** The emulator's functions and tables are slow: more load than this would only wait. */
+/** The emulator's functions and tables are slow: more load would only wait. */
 const PACE: Pace = { together: 2, pauseMs: 100 }
 
 const pools = { a: {}, b: {} }
 
 describe('a deployed machine', () => {
-  /** Between functions and sidecar, and the emulator: one in ten requests is late, of one each the answer is 500, 503, throttled, cut off, half done, never there. */
-  it('in bad weather keeps its promises', async () => {
+  /** A tenth of the requests of functions and sidecar is late. Another tenth each fails, is unavailable, is throttled, breaks off, is half done, or gets no answer. */
+  it('keeps its promises in bad weather', async () => {
     console.log(`the worst day at AWS, seed ${seed}`)
     await using machine = await StackMachine.open(pools, {})
     await machine.bellsComeAgainAfter(BELLS_AGAIN_S)
@@ -36,7 +36,7 @@ describe('a deployed machine', () => {
       if (fault) asked.inBadWeather++
       if (isPost(request)) asked.byTheDoor++
       if (isCursor(request)) asked.byTheHandler++
-      // A receive that is never answered is waited for for 25 s: then little else would be seen.
+      // A receive without an answer takes 25 s to time out: the test would do little else.
       if (request.operation === 'ReceiveMessage' && (fault === 'unheard' || fault === 'unanswered')) return 'lost'
       return fault
     }
@@ -46,7 +46,7 @@ describe('a deployed machine', () => {
     await wait(BAD_S * 1_000)
     await end()
     machine.proxy.weather = () => undefined
-    if (machine.working().end !== undefined) await machine.start() // it could not renew its lease: ECS would start another task
+    if (machine.working().end !== undefined) await machine.start() // it has ended since it could not renew its lease; ECS would start another task
     await wallets.settled()
     const entries = await wallets.isAllThere()
     await machine.stop()
@@ -59,23 +59,23 @@ describe('a deployed machine', () => {
     )
   })
 
-  it('whose sidecar dies ten times keeps its promises', async () => {
+  it('keeps its promises when its sidecar dies ten times', async () => {
     await using machine = await StackMachine.open(pools, {})
     await survives(machine, DEATHS, (round) => machine.replace(round % 3 ? 'deployed' : 'killed'), PACE)
   })
 
-  it('with two sidecars keeps its promises', async () => {
+  it('keeps its promises with two sidecars', async () => {
     await using machine = await StackMachine.open(pools, {})
     await forkNothing(machine, TWO_S, PACE)
   })
 })
 
-/** A post into the ingress queue: the door's, or the handler's for a loop. */
+/** Whether a request sends posts to the ingress queue: from the door, or from the handler for a loop. */
 function isPost({ operation, input }: AwsRequest): boolean {
   return operation === 'SendMessageBatch' && !String(input.QueueUrl).endsWith('.fifo')
 }
 
-/** A note of how far the handler has come. */
+/** Whether a request writes a cursor. */
 function isCursor({ operation, input }: AwsRequest): boolean {
   return (operation === 'PutItem' || operation === 'UpdateItem') && JSON.stringify(input).includes('"cursor#')
 }

@@ -10,14 +10,14 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 /** The stack's name. */
 export const NAME = 'OverpoolTest'
 
-/** Runs cdklocal on the emulator that is named in the environment, without a word as long as all is well. */
+/** Runs cdklocal on the emulator that the environment names. It prints nothing but errors. */
 export async function cdkLocal(env: NodeJS.ProcessEnv, ...args: string[]): Promise<void> {
   const common = ['-c', 'local=true', '--no-notices', '--ci', '--progress', 'events']
   const code = await exitCode('npx', ['cdklocal', ...args, ...common], { env, stdio: ['ignore', 'ignore', 'inherit'] })
-  if (code !== 0) throw new Error(`cdklocal ${args[0]} has failed, and says above why`)
+  if (code !== 0) throw new Error(`cdklocal ${args[0]} has failed; the reason is above`)
 }
 
-/** Deploys the stack of the tests on an emulator, which is started and ended here or is at AWS_ENDPOINT_URL; takes it down after the work. @param work is given what tests of it find in their environment */
+/** Deploys the stack of the tests for the time of `work`, on an emulator that it starts or on the one at AWS_ENDPOINT_URL. @param work gets the environment for tests of the stack */
 export async function onEmulator<T>(name: EmulatorName, work: (env: Record<string, string>) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'overpool-stack-'))
   const outputs = join(folder, 'outputs.json')
@@ -39,12 +39,12 @@ export async function onEmulator<T>(name: EmulatorName, work: (env: Record<strin
   }
 }
 
-/** What the tests of a stack find in their environment. @param outputs the file with what it has put out */
+/** The environment for tests of a stack. @param outputs the file with the stack's outputs */
 export function stackEnv(name: string, side: string, outputs: string): Record<string, string> {
   return { OVERPOOL_STACK: name, OVERPOOL_STACK_SIDE: side, OVERPOOL_OUTPUTS: outputs }
 }
 
-/** Runs tests, beside what else the environment says. @returns its exit code */
+/** Runs tests with these variables added to the environment. @returns the exit code */
 export function vitest(env: Record<string, string>, tests: string[] = []): Promise<number> {
   return exitCode('npx', ['vitest', 'run', ...tests], { env: { ...process.env, ...env }, stdio: 'inherit' })
 }

@@ -8,18 +8,18 @@ import { Task } from '../machine/task.ts'
 import { cdkLocal } from './deploy.ts'
 
 /**
- * The environment of a sidecar beside an emulator, which runs none. Emulators hand messages to a client that has gone, and a sidecar that was stopped or killed has: the
- * proxy does the waiting.
- * @param output of the stack
+ * The environment of a sidecar beside an emulator, since emulators run no tasks. Emulators also deliver messages to a client that is gone, such as a killed
+ * sidecar, so the proxy waits for messages itself.
+ * @param output the stack's output with the sidecar's environment
  */
 export function sidecarEnvironment(endpoint: string, proxy: AwsProxy, output: string): Record<string, string> {
   const environment = JSON.parse(output.replaceAll(endpoint, proxy.endpoint)) as Record<string, string>
   return { AWS_ENDPOINT_URL: proxy.endpoint, AWS_ENDPOINT_URL_S3: proxy.endpoint, ...environment }
 }
 
-/** A stack of a user's own config on the emulator at AWS_ENDPOINT_URL, and its sidecars beside it. Whoever opens it closes it, which leaves the stack there. */
+/** A stack with any config on the emulator at AWS_ENDPOINT_URL, and its sidecars beside the emulator. The caller closes it, which does not delete the stack. */
 export class Deployed {
-  /** of the stack: `-c stage=…`, `-c config=…` */
+  /** the CDK's arguments: `-c stage=…`, `-c config=…` */
   readonly #args: string[]
   readonly #folder = mkdtempSync(join(tmpdir(), 'overpool-deployed-'))
   readonly #endpoint = process.env.AWS_ENDPOINT_URL!
@@ -37,7 +37,7 @@ export class Deployed {
     await cdkLocal(process.env, ...args, ...this.#args, '--output', join(this.#folder, 'cdk.out'))
   }
 
-  /** Deploys it as the config now is, and sets a sidecar to work for each shard, on an empty disk, in the place of those before. */
+  /** Deploys the current config, and replaces the sidecars by new ones on empty disks, one for each shard. */
   async deploy(): Promise<void> {
     const file = join(this.#folder, 'outputs.json')
     await this.#cdk('deploy', '--require-approval', 'never', '--outputs-file', file)
@@ -62,7 +62,7 @@ export class Deployed {
     await this.#cdk('destroy', '--force')
   }
 
-  /** Lines that the handlers have logged from this time on (ms since 1970), by what tells them apart. */
+  /** The lines that handlers have logged since a time (ms since 1970), each by a unique key. */
   async handlerLines(since: number): Promise<Map<string, string>> {
     const lines = new Map<string, string>()
     const logs = new CloudWatchLogsClient({})
@@ -75,7 +75,7 @@ export class Deployed {
     return lines
   }
 
-  /** Resources of a type: what they are called in the template, and in AWS. */
+  /** The logical and physical ids of the resources of a type. */
   async #resources(type: string): Promise<[string, string][]> {
     const pages = await Array.fromAsync(paginateListStackResources({ client: new CloudFormationClient({}) }, { StackName: this.name }))
     return pages

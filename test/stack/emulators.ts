@@ -9,9 +9,9 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
-/** What is installed once for the tests. */
+/** The folder of what the tests install once. */
 export const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'overpool-cloud')
-/** An emulator answers within this time, or something is wrong, ms. */
+/** The longest start of an emulator, ms. */
 const START_MS = 120_000
 
 export type EmulatorName = 'ministack' | 'localstack'
@@ -19,15 +19,15 @@ export type EmulatorName = 'ministack' | 'localstack'
 /** An AWS on this machine. */
 export interface Emulator {
   endpoint: string
-  /** for whoever speaks to it: the SDK, the CDK, the sidecar */
+  /** the variables with which the SDK, the CDK and the sidecar reach it */
   env: Record<string, string>
   stop: () => Promise<void>
 }
 
-/** Starts an emulator, which is installed first if it is not there; or takes the one at AWS_ENDPOINT_URL, and leaves that running. */
+/** Starts an emulator, and installs it first if it is missing. If AWS_ENDPOINT_URL is set, it uses the emulator there, and leaves that running. */
 export async function startEmulator(name: EmulatorName): Promise<Emulator> {
-  const there = process.env.AWS_ENDPOINT_URL
-  if (there) return { endpoint: there, env: envOf(there), stop: async () => {} }
+  const running = process.env.AWS_ENDPOINT_URL
+  if (running) return { endpoint: running, env: envOf(running), stop: async () => {} }
   const home = await installed(name)
   const port = await freePort()
   const temporary = mkdtempSync(join(tmpdir(), `overpool-${name}-`))
@@ -45,7 +45,7 @@ export async function startEmulator(name: EmulatorName): Promise<Emulator> {
       AWS_DEFAULT_REGION: 'us-east-1',
     },
     stdio: ['ignore', out, out],
-    detached: true, // so that it ends with all that it has started
+    detached: true, // a process group of its own, which ends with all that it has started
   })
   const stop = async () => {
     await end(child)
@@ -70,7 +70,7 @@ function envOf(endpoint: string): Record<string, string> {
     AWS_DEFAULT_REGION: 'us-east-1',
     AWS_ACCESS_KEY_ID: 'test',
     AWS_SECRET_ACCESS_KEY: 'test',
-    // of cdklocal
+    // for cdklocal
     LOCALSTACK_HOSTNAME: hostname,
     EDGE_PORT: port,
     CDK_DISABLE_CLI_TELEMETRY: 'true',
@@ -86,7 +86,7 @@ function ministack(home: string, port: number): Command {
     {
       GATEWAY_PORT: String(port),
       BIND_HOST: '127.0.0.1',
-      PATH: `${dirname(process.execPath)}:${process.env.PATH}`, // functions run on the first `node` in it
+      PATH: `${dirname(process.execPath)}:${process.env.PATH}`, // functions run on the first `node` of this PATH
     },
   ]
 }
@@ -96,11 +96,11 @@ function localstack(home: string, port: number, temporary: string): Command {
     join(home, 'venv', 'bin', 'python'),
     ['-m', 'localstack.runtime.main'],
     {
-      FILESYSTEM_ROOT: join(home, 'fs'), // its /var/lib/localstack and others lie below this
-      OVERRIDE_IN_DOCKER: '0', // where there is a /.dockerenv it would leave FILESYSTEM_ROOT alone
+      FILESYSTEM_ROOT: join(home, 'fs'), // the parent of its /var/lib/localstack and similar folders
+      OVERRIDE_IN_DOCKER: '0', // without it, it ignores FILESYSTEM_ROOT if /.dockerenv exists
       LOCALSTACK_VOLUME_DIR: temporary,
       GATEWAY_LISTEN: `127.0.0.1:${port}`,
-      LOCALSTACK_HOST: `localhost:${port}`, // in the URLs that it gives: its own domain may not be known here
+      LOCALSTACK_HOST: `localhost:${port}`, // the host in its URLs: its own domain may not resolve here
       SQS_ENDPOINT_STRATEGY: 'path',
       DNS_ADDRESS: '0',
       SKIP_SSL_CERT_DOWNLOAD: '1',
@@ -116,7 +116,7 @@ function localstack(home: string, port: number, temporary: string): Command {
   ]
 }
 
-/** Where an emulator is installed. A folder bears its name when it is complete. */
+/** Installs an emulator, if it is not installed; returns its folder. The file `complete` marks a complete installation. */
 async function installed(name: EmulatorName): Promise<string> {
   const lock = join(HERE, name === 'ministack' ? 'ministack.lock' : 'localstack/requirements.lock')
   const version = new RegExp(`^${name === 'ministack' ? 'ministack' : 'localstack-core'}==(.*)$`, 'm').exec(readFileSync(lock, 'utf8'))![1]!

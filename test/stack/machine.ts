@@ -29,20 +29,20 @@ import { type Replacement, Task, type WithTasks } from '../machine/task.ts'
 import { sidecarEnvironment } from './deployed.ts'
 import { RunsReader } from './runs.ts'
 
-/** The runs' notes are read so often, ms. */
+/** How often the recorded runs are read, ms. */
 const LOOK_MS = 150
-/** Log lines that have not become more for so long are all there, ms. */
+/** A log without new lines for this time is complete, ms. */
 const SETTLED_MS = 2_000
-/** Sooner than on AWS: another task takes the place of one that has died, ms; and the posts that it had in hand come again, s. */
+/** Shorter than on AWS: the lease, after which another task replaces a dead one, ms; and the time after which its posts come again, s. */
 const LEASE_MS = 6_000
 const POSTS_AGAIN_S = 5
 
 /** The name of the stack. */
 export const STACK = process.env.OVERPOOL_STACK!
-/** The handler that it was deployed with (./main.ts). */
+/** The stack's handler (./main.ts). */
 const HANDLER = 'main'
 
-/** Outputs of the stack that only its tests want, as `run.ts` has written them. */
+/** Outputs of the stack, as `run.ts` has written them. Some exist only for these tests. */
 interface Outputs {
   Endpoint: string
   RunsTable: string
@@ -51,16 +51,16 @@ interface Outputs {
   PaymentsFunction: string
   HandlerFunction: string
   HandlerLogs: string
-  /** environment of the sidecar, which runs beside an emulator */
+  /** the environment of the sidecar, which runs beside an emulator */
   Sidecar0?: string
 }
 
-/** Starts a sidecar over a folder. @param environment its part in the stack, and how it reaches AWS */
+/** Starts a sidecar over a folder. @param environment the variables of the sidecar, and those with which the SDK reaches AWS */
 type Launch = (dir: string, environment: Record<string, string>) => Task
 
 /**
- * A deployed machine as a scenario sees it: through its door, and by the class and what the command line has, as anybody reaches it. All scenarios share one stack, so each is given pools of its own that are empty, and their names are told as those
- * that the scenario knows. On an emulator the sidecar is a process beside it, started and killed here.
+ * A deployed machine, as a scenario uses it: through its door, the class, and the functions behind the command line. All scenarios share one stack, so each gets
+ * empty pools of its own, and their names are translated to those of the scenario. Beside an emulator, the sidecar is a process that this class starts and kills.
  */
 export class StackMachine extends TestMachine implements WithTasks {
   readonly #outputs: Outputs
@@ -78,7 +78,7 @@ export class StackMachine extends TestMachine implements WithTasks {
   readonly #names = new Map<string, string>()
   readonly #spawned: Task[] = []
   #task: Task | undefined
-  /** what is to be done so that the stack is as it was */
+  /** the functions that restore the stack */
   readonly #undo: (() => Promise<unknown>)[] = []
   #runs: Run[] = []
   #proxy: AwsProxy | undefined
@@ -107,7 +107,7 @@ export class StackMachine extends TestMachine implements WithTasks {
     this.#reader = new RunsReader(this.#dynamodb, outputs.RunsTable, this.#began)
   }
 
-  /** Gives each pool of the scenario one of its kind that nothing was ever posted to, nor asked of the network for. */
+  /** Gives each pool of the scenario an unused pool of the stack with the same settings: without posts and without a desired state. */
   async #choose(pools: ChildOptions['pools']): Promise<void> {
     for (const [alias, settings] of Object.entries(pools)) {
       const names = poolsOfKind(settings)
@@ -122,7 +122,7 @@ export class StackMachine extends TestMachine implements WithTasks {
     }
   }
 
-  /** What the stack calls a pool of the scenario. */
+  /** The stack's name of a scenario's pool. */
   nameOf(alias: string): string {
     for (const [name, known] of this.#names) if (known === alias) return name
     return alias
@@ -146,7 +146,7 @@ export class StackMachine extends TestMachine implements WithTasks {
     return task
   }
 
-  /** What the stack says, with the proxy in the place of the emulator. */
+  /** Text from the stack, with the proxy's address in the place of the emulator's. */
   #proxied(text: string): string {
     return text.replaceAll(process.env.AWS_ENDPOINT_URL!, this.proxy.endpoint)
   }
@@ -173,7 +173,7 @@ export class StackMachine extends TestMachine implements WithTasks {
     await next.said('working')
   }
 
-  /** Whether the handler's function is given its bells. */
+  /** Enables or disables the event source of the handler's function. */
   async #setHandler(works: boolean): Promise<void> {
     const FunctionName = this.#outputs.HandlerFunction
     const mapping = async () => (await this.#lambda.send(new ListEventSourceMappingsCommand({ FunctionName }))).EventSourceMappings![0]!
@@ -196,9 +196,9 @@ export class StackMachine extends TestMachine implements WithTasks {
     await this.#task?.ended(signal)
   }
 
-  // ---- the rest of the stack, which is as it was when this machine is closed
+  // ---- changes to the rest of the stack, which the close of this machine undoes
 
-  /** Bells that were given to a call that has failed come again after so long, s: on AWS after three minutes. */
+  /** Sets the time after which bells of a failed call come again, s. On AWS it is three minutes. */
   async bellsComeAgainAfter(seconds: number): Promise<void> {
     const [, url = ''] = this.#outputs.BellsMain.split(' ')
     await this.#comeAgainAfter(url, seconds)
@@ -211,7 +211,7 @@ export class StackMachine extends TestMachine implements WithTasks {
     await set({ VisibilityTimeout: String(seconds) })
   }
 
-  /** The functions ask AWS through the proxy, as the sidecar does. */
+  /** Makes the functions reach AWS through the proxy, as the sidecar does. */
   async proxyFunctions(): Promise<void> {
     for (const FunctionName of [this.#outputs.PaymentsFunction, this.#outputs.HandlerFunction]) {
       const look = () => this.#lambda.send(new GetFunctionConfigurationCommand({ FunctionName }))
@@ -227,31 +227,31 @@ export class StackMachine extends TestMachine implements WithTasks {
     }
   }
 
-  /** Whether a request is the machine's own: its handler notes its runs in a table of the test's. */
+  /** Whether a request is the machine's own, and not a record of a run in the table of the tests. */
   isOurs({ input }: AwsRequest): boolean {
     return input?.TableName !== this.#outputs.RunsTable
   }
 
-  // ---- what scenarios ask
+  // ---- calls of scenarios
 
-  /** By which key other machines know it, as a sidecar beside the test has said. */
+  /** The id of the machine from the log of a sidecar beside the test, if there is one. */
   get id(): string | undefined {
     const working = this.#spawned.flatMap(({ lines }) => lines).find((line) => line.includes('"kind":"working"'))
     return working && (JSON.parse(working) as { machine: string }).machine
   }
 
-  /** Writes into what is known of a pool, as nobody but its sidecar does. */
+  /** Writes into the control item of a pool, as only its sidecar does. */
   patch(pool: string, patch: PoolPatch): Promise<void> {
     return this.#access.stores.control.update(this.nameOf(pool), patch)
   }
 
   override async call<M extends keyof Methods>(method: M, ...args: Parameters<Methods[M]>): Promise<ReturnType<Methods[M]>> {
     const value = await (this.#methods[method] as (...args: unknown[]) => unknown)(...args)
-    return JSON.parse(JSON.stringify(this.#told(value) ?? null)) as ReturnType<Methods[M]>
+    return JSON.parse(JSON.stringify(this.#toScenario(value) ?? null)) as ReturnType<Methods[M]>
   }
 
   readonly #methods: { [M in keyof Methods]: (...args: Parameters<Methods[M]>) => unknown } = {
-    post: ({ path, payment, id }) => this.#pool.post({ path: this.nameOf(path), payment: this.#asked(payment), id }),
+    post: ({ path, payment, id }) => this.#pool.post({ path: this.nameOf(path), payment: this.#toStack(payment), id }),
     get: ({ path, hash }) => this.#pool.get({ path: this.nameOf(path), hash }),
     tail: ({ path, size }) => this.#pool.tail({ path: this.nameOf(path), size }),
     read: ({ path, ...range }) => Array.fromAsync(this.#pool.read({ path: this.nameOf(path), ...range })),
@@ -274,7 +274,7 @@ export class StackMachine extends TestMachine implements WithTasks {
     close: () => this.stop(),
   }
 
-  /** What the sidecar and the handler have said, when no bell is being answered and no more lines come: a function's are there some time after it has ended. */
+  /** The reports of sidecar and handler. It waits until no bell is in flight and no more lines come, since a function's log is complete only some time after its end. */
   async #reports(): Promise<string[]> {
     const bells = this.#access.bells(HANDLER)!
     await until(
@@ -293,7 +293,7 @@ export class StackMachine extends TestMachine implements WithTasks {
   }
 
   async #handlerLines(): Promise<string[]> {
-    // LocalStack writes to the group that a function has by itself, not to the one that it was given.
+    // LocalStack ignores the configured log group, and writes to the function's default group.
     const groups = [this.#outputs.HandlerLogs, `/aws/lambda/${this.#outputs.HandlerFunction}`]
     const lines = groups.map(async (logGroupName) => {
       const command = new FilterLogEventsCommand({ logGroupName, startTime: this.#began, limit: 10_000 })
@@ -304,12 +304,12 @@ export class StackMachine extends TestMachine implements WithTasks {
   }
 
   override async post(pool: string, payment: unknown, headers: Record<string, string> = {}): Promise<Ack> {
-    const body = typeof payment === 'string' ? payment : JSON.stringify(this.#asked(payment))
+    const body = typeof payment === 'string' ? payment : JSON.stringify(this.#toStack(payment))
     const { status, text } = await send(new URL(this.nameOf(pool), this.#outputs.Endpoint), body, {
       'content-type': 'application/json',
       ...headers,
     })
-    return { status, body: this.#told(JSON.parse(text)) as Ack['body'] }
+    return { status, body: this.#toScenario(JSON.parse(text)) as Ack['body'] }
   }
 
   override runs(path?: string): Run[] {
@@ -320,19 +320,19 @@ export class StackMachine extends TestMachine implements WithTasks {
     const { signal } = this.#closed
     while (!signal.aborted) {
       const runs = await this.#reader.look().catch(() => undefined)
-      if (runs) this.#runs = this.#told(runs.filter(({ path }) => this.#names.has(path))) as Run[]
+      if (runs) this.#runs = this.#toScenario(runs.filter(({ path }) => this.#names.has(path))) as Run[]
       await wait(LOOK_MS, undefined, { signal }).catch(() => {})
     }
   }
 
-  /** By the hypercore, too, which an emulator's sidecar has beside it; and as one who does not reach it, who must find the same. */
+  /** Verifies with the hypercore on the disk of the emulator's sidecar, and also without it: both must agree. */
   override async verify(path: string, task?: Task): Promise<Verified> {
     const dir = task?.dir ?? this.#task?.dir ?? this.dir
     const cores = new CoreStore(join(dir, 'cores'), await this.#access.seed(), { readOnly: true })
     try {
       const pool = (await this.#access.stores.control.read(this.nameOf(path)))!
       const verified = await verifyPool(pool, this.#access.stores, await cores.read(pool.key, undefined), undefined)
-      if (task) return verified // which need not be the one that reported last
+      if (task) return verified // this task need not be the one that reported last
       const { problems, listed, reportedBlocks } = await this.#machine.verify(pool.path)
       if (problems || reportedBlocks !== verified.coreLength)
         throw new Error(`without the hypercore it cannot be verified: ${listed.join(', ')}`)
@@ -355,30 +355,30 @@ export class StackMachine extends TestMachine implements WithTasks {
 
   // ---- names
 
-  /** A payment as the scenario has it, with the pool that its wish names as the stack knows it. */
-  #asked<T>(payment: T): T {
+  /** A scenario's payment, with the stack's name of the pool in its wish. */
+  #toStack<T>(payment: T): T {
     return withLoop(payment, (alias) => this.nameOf(alias))
   }
 
-  /** What the stack has said, with the names that the scenario knows. */
-  #told(value: unknown): unknown {
+  /** A value from the stack, with the scenario's names of pools. */
+  #toScenario(value: unknown): unknown {
     if (typeof value === 'string') {
       const [, name = ''] = /^Received into (.*)$/.exec(value) ?? []
       return this.#names.has(name) ? `Received into ${this.#names.get(name)}` : value
     }
-    if (Array.isArray(value)) return value.map((one) => this.#told(one))
+    if (Array.isArray(value)) return value.map((one) => this.#toScenario(one))
     if (typeof value !== 'object' || value === null) return value
-    const told = Object.entries(withLoop(value, (name) => this.#names.get(name) ?? name)).map(([field, of]) => {
+    const fields = Object.entries(withLoop(value, (name) => this.#names.get(name) ?? name)).map(([field, of]) => {
       if (field === 'path') return [field, this.#names.get(of as string) ?? of]
-      return [field, this.#told(of)]
+      return [field, this.#toScenario(of)]
     })
-    return Object.fromEntries(told)
+    return Object.fromEntries(fields)
   }
 }
 
-/** A function's memory is not measured from here. */
+/** The memory of a function cannot be measured from here. */
 function notHere(): never {
-  throw new Error('only a machine in a child process can be asked this')
+  throw new Error('only a machine in a child process has this call')
 }
 
 function ignoreMissing(error: unknown): { events?: [] } {
@@ -386,7 +386,7 @@ function ignoreMissing(error: unknown): { events?: [] } {
   throw error
 }
 
-/** The same with another pool in the wish that the memo holds, if it holds one. */
+/** The payment with another pool in the loop of its memo's wish, if it has one. */
 function withLoop<T>(payment: T, nameOf: (pool: string) => string): T {
   const { memo } = payment as { memo?: string }
   if (!memo?.startsWith('{')) return payment
@@ -395,11 +395,11 @@ function withLoop<T>(payment: T, nameOf: (pool: string) => string): T {
   return { ...payment, memo: JSON.stringify({ ...wish, loop: { ...wish.loop, pool: nameOf(wish.loop.pool) } }) }
 }
 
-/** An emulator starts a process for each call that comes while others run: as many at once as a small machine can take. */
+/** The most calls at once. An emulator starts a process for each of them, and a small computer cannot run more. */
 const MAX_CALLS = 6
 const agents = { http: new HttpAgent({ maxSockets: MAX_CALLS }), https: new HttpsAgent() }
 
-/** POSTs; to an emulator at its address, whatever name stands in the URL. */
+/** Sends a POST. For an emulator it goes to the emulator's address, with the host of the URL as its Host. */
 function send(url: URL, body: string, headers: Record<string, string>): Promise<{ status: number; text: string }> {
   const emulator = process.env.AWS_ENDPOINT_URL
   const to = emulator === undefined ? url : new URL(url.pathname, emulator)

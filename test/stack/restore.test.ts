@@ -10,21 +10,21 @@ import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { SIDE, until } from '../machine/machine.ts'
 import { Deployed } from './deployed.ts'
 
-// The articles of docs/deploy.md that nobody follows before the day on which all depends on them.
+// The instructions for restore and redeployment in docs/deploy.md, which people follow only in an emergency.
 
 const HANDLER = "export const onTx = (e) => console.log('handled ' + e.path + ' #' + e.seq)\n"
-/** Of this test, beside those that were there before. */
+/** The table that this run restores. */
 const RESTORED = `restored-${Date.now()}`
 
-it('restored from its table, and then taken down and deployed again on what was kept, it is the same ledger, and goes on', async ({
+it('a stack on a restored table, and a stack deployed again on the kept table, have the same ledger and go on with it', async ({
   skip,
 }) => {
-  if (SIDE === 'deployed') skip('it deploys a stack of its own, which it would leave there')
-  if (SIDE === 'localstack') skip('its DynamoDB restores no table to a point in time')
+  if (SIDE === 'deployed') skip('it deploys a stack of its own, whose kept resources would stay in the account')
+  if (SIDE === 'localstack') skip('its DynamoDB cannot restore a table to a point in time')
   const dir = mkdtempSync(join(tmpdir(), 'overpool-restore-'))
   const file = join(dir, 'overpool.config.ts')
   const configure = (aws: OverpoolConfig['aws']) => {
-    const network = { bootstrap: ['127.0.0.1:9'] } // nobody answers there
+    const network = { bootstrap: ['127.0.0.1:9'] } // this address never answers
     writeFileSync(file, `export default ${JSON.stringify({ handler: './main.ts', pools: { mypool: {} }, network, aws })}\n`)
   }
   writeFileSync(join(dir, 'main.ts'), HANDLER)
@@ -36,7 +36,7 @@ it('restored from its table, and then taken down and deployed again on what was 
     const before = await state(deployed, 3)
     expect(await handledBy(deployed, 3)).toEqual([0, 1, 2])
 
-    // A post that came after the moment to which the table is restored, and waits.
+    // A post that comes after the time to which the table is restored, and waits in the queue.
     await deployed.stopSidecars()
     const { Table, Bucket = '', Seed } = deployed.outputs
     const dynamodb = new DynamoDBClient({})
@@ -52,9 +52,9 @@ it('restored from its table, and then taken down and deployed again on what was 
     const restored = await state(deployed, 4)
     expect(restored.key).toBe(before.key)
     expect(restored.texts.slice(0, 3)).toEqual(before.texts)
-    expect((await dynamodb.send(new DescribeTableCommand({ TableName: Table }))).Table?.TableStatus, 'the old one is kept').toBe('ACTIVE')
+    expect((await dynamodb.send(new DescribeTableCommand({ TableName: Table }))).Table?.TableStatus, 'the old table is kept').toBe('ACTIVE')
 
-    expect(await handledBy(deployed, 1, restoredAt), 'the handler went on where its cursor was').toEqual([3])
+    expect(await handledBy(deployed, 1, restoredAt), 'the handler went on at its cursor').toEqual([3])
 
     await deployed.destroy()
     const againAt = Date.now()
@@ -75,7 +75,7 @@ async function post({ name }: Deployed, ...texts: string[]): Promise<void> {
   for (const text of texts) await machine.pools.post({ path: 'mypool', payment: { transaction: sampleTransaction(text), memo: text } })
 }
 
-/** How the pool is when so many entries are in it, signed and handled, and all of it agrees. */
+/** The key and the entries of the pool, when it has `entries` entries and all are signed, handled and verified. */
 async function state({ name }: Deployed, entries: number): Promise<{ key: string; texts: (string | undefined)[] }> {
   await using machine = await openStack({ stack: name })
   const { stores, pools } = machine
@@ -92,7 +92,7 @@ async function state({ name }: Deployed, entries: number): Promise<{ key: string
   return { key: verified.key, texts: events.map(({ hash, payment }) => `${hash} ${payment.memo}`) }
 }
 
-/** Numbers of the entries that the handler was called with, so many at least, in their order; as its log says, which is heard of some time after its cursor has moved. */
+/** Sequence numbers of the handler's calls in its log, in order. Waits for at least `count`, since the log comes some time after the cursor has moved. */
 function handledBy(deployed: Deployed, count: number, since = 0): Promise<number[]> {
   const read = async () => {
     const lines = [...(await deployed.handlerLines(since)).values()]

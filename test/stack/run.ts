@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation'
 import { NAME, onEmulator, stackEnv, vitest } from './deploy.ts'
 
-// Runs the scenarios on a machine that is deployed: `node test/stack/run.ts ministack | localstack` on an emulator, which is started and ended here or is at
-// AWS_ENDPOINT_URL; `… deployed` on the stack OVERPOOL_STACK, which was deployed with `npx cdk deploy --app 'node test/stack/app.ts'`.
+// Runs the scenarios on a deployed machine. `node test/stack/run.ts ministack | localstack` uses an emulator, which it starts or which is at AWS_ENDPOINT_URL;
+// `… deployed` uses the stack OVERPOOL_STACK, which was deployed with `npx cdk deploy --app 'node test/stack/app.ts'`.
 
 const [target = '', ...tests] = process.argv.slice(2)
 
@@ -14,7 +14,7 @@ if (target === 'deployed') {
 } else if (target === 'ministack' || target === 'localstack') {
   process.exitCode = await onEmulator(target, (env) => vitest(env, tests))
 } else {
-  console.error('say where: ministack, localstack or deployed')
+  console.error('name the target: ministack, localstack or deployed')
   process.exitCode = 2
 }
 

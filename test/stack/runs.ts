@@ -1,10 +1,10 @@
 import { type DynamoDBClient, PutItemCommand, QueryCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb'
 import type { Run, Runs } from '../machine/handler.ts'
 
-/** A look begins so long before the newest note, ms: functions do not write in the order of their clocks. */
+/** A read begins this long before the newest record, ms, since functions do not write in the order of their clocks. */
 const OVERLAP_MS = 5_000
 
-/** Notes of the handler's runs in a table of their own, since a function has no file that outlives it. */
+/** Records the handler's runs in a table, since a function has no file that outlives it. */
 export class TableRuns implements Runs {
   readonly #client: DynamoDBClient
   readonly #table: string
@@ -41,21 +41,21 @@ export class TableRuns implements Runs {
   }
 }
 
-/** Reads those notes while they are written. */
+/** Reads the records while they are written. */
 export class RunsReader {
   readonly #client: DynamoDBClient
   readonly #table: string
   readonly #seen = new Map<string, Run>()
   #from: number
 
-  /** @param from notes before this time, ms since 1970, are another test's */
+  /** @param from records before this time, ms since 1970, belong to other tests */
   constructor(client: DynamoDBClient, table: string, from: number) {
     this.#client = client
     this.#table = table
     this.#from = from
   }
 
-  /** All notes until now, in their order. */
+  /** All records until now, in their order. */
   async look(): Promise<Run[]> {
     let ExclusiveStartKey: Record<string, never> | undefined
     const from = this.#from

@@ -5,11 +5,11 @@ import { cdkLocal } from './deploy.ts'
 import { Deployed } from './deployed.ts'
 import { startEmulator } from './emulators.ts'
 
-// `npm run try:ministack`: overpool.config.ts on an emulator, until Ctrl-C. What is said after `--` is the CDK's: `-c config=other.config.ts`.
+// `npm run try:ministack`: runs overpool.config.ts on an emulator until Ctrl-C. Arguments after `--` go to the CDK: `-c config=other.config.ts`.
 
-/** How often it is looked for what the handlers have logged, ms. */
+/** How often it reads the logs of the handlers, ms. */
 const LOOK_MS = 500
-/** What the runtime, Node and the metrics say beside the handler. */
+/** Log lines of the runtime, of Node and of the metrics. */
 const NOT_THE_HANDLERS = /^(START|END|REPORT|INIT_START) |^\((node:|Use `node)|^\{"_aws"|^$/
 
 let deploying: Promise<void> = Promise.resolve()
@@ -26,7 +26,7 @@ try {
   process.stdin.on('data', () => again(deployed))
   await follow(deployed)
 } catch (error) {
-  // what the CDK has to say it has said
+  // the CDK has printed its own errors
   if (!stopped.signal.aborted) console.error(`not deployed: ${reasonOf(error)}`)
   process.exitCode = 1
 } finally {
@@ -56,7 +56,7 @@ In another terminal the command line reaches it:
 Enter deploys again what you have changed. Ctrl-C ends it, and nothing is kept.`
 }
 
-/** Deploys what has been changed. A config that is wrong has said so. */
+/** Deploys changed files. The CDK prints what is wrong with a config. */
 function again(deployed: Deployed): void {
   deploying = deploying
     .then(() => deployed.deploy())
@@ -66,7 +66,7 @@ function again(deployed: Deployed): void {
     )
 }
 
-/** Shows what the handlers log. */
+/** Prints what the handlers log. */
 async function follow(deployed: Deployed): Promise<void> {
   const began = Date.now()
   const seen = new Set<string>()

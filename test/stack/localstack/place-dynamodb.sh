@@ -11,7 +11,7 @@ cd "$d/DynamoDBLocal_lib"; cp libsqlite4java-linux-amd64-*.so libsqlite4java-lin
 # LocalStack runs `java -javaagent:ddb-local-loader-0.1.jar -jar DynamoDBLocal.jar`: a thin jar with our own Class-Path
 { echo "Main-Class: com.amazonaws.services.dynamodbv2.local.main.ServerRunner"
   echo 'Class-Path: .'; for j in *.jar; do echo "  DynamoDBLocal_lib/$j"; done; } > "$work/main.mf"
-# Its agent only lifts the 20-GSI limit and is no public package: an agent that does nothing
+# Its agent, which is not a public package, only lifts the limit of 20 GSIs: use an agent that does nothing
 cat > "$work/NoopAgent.java" <<'J'
 public final class NoopAgent { public static void premain(String a, java.lang.instrument.Instrumentation i) { } }
 J
