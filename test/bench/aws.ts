@@ -8,27 +8,27 @@ import { Program } from './program.ts'
 import { type Effort, type Figures, number } from './report.ts'
 
 const POOL = 'mypool'
-/** Payments a second, and for how long, s. */
+/** Loads: payments a second, and their duration, s. */
 const PATTERNS: [rate: number, seconds: number][] = [
   [1, 30],
   [10, 20],
   [100, 20],
   [1_000, 10],
 ]
-/** What goes out after a payment has been handled, above all the checkpoint, is out after this time, ms. */
+/** The time for the requests that follow a handled payment, above all the checkpoint, ms. */
 const SETTLED_MS = 1_500
 
-/** What Lambda gives a function, GB, and of a processor for it: a whole one to 1,769 MB. */
+/** The memory of the functions, GB. Lambda gives a function a share of a processor by its memory: a whole one for 1,769 MB. */
 const MEMORY = { payments: 0.25, handler: 0.5 }
 const shareOf = (gb: number) => (gb * 1_024) / 1_769
-/** An answer of SQS or DynamoDB within a region is here within this time, ms: not measured, there is no AWS here. */
+/** The assumed time of an answer of SQS or DynamoDB within a region, ms: it cannot be measured without AWS. */
 const ANSWER_MS = 10
-/** Requests that a call waits for, one after the other: the send; the cursor before and after. */
+/** The number of requests that a call of a function awaits in a row: the send; the read and the write of the cursor. */
 const WAITS = { payments: 1, handler: 2 }
 
-/** Lambda polls a queue with five pollers, each waiting 20 s; at rest with as few as two. The event source here is one. */
+/** Lambda polls a queue with five pollers, or with as few as two at rest. Each waits 20 s. The event source here has one poller. */
 const POLLERS = 5
-/** What goes by the clock and not by payments belongs to the month. */
+/** Requests that depend on time and not on payments: they count for the month. */
 const byTheClock = (what: string) => ['UpdateItem lease', 'Query control'].includes(what)
 
 interface Taken {
@@ -42,11 +42,11 @@ interface Taken {
 interface Functions {
   payments: Program
   handler: Program
-  /** ms of the processor's for a payment */
+  /** processor time of a payment, ms */
   paymentCpuMs: number
 }
 
-/** What a machine in the deployed shape asks of AWS, and what that costs: per payment at several rates, and in a month in which nobody pays. */
+/** The requests of a machine in its deployed shape to AWS, and their cost: per payment at several rates, and in a month without payments. */
 export async function aws({ smoke }: Effort): Promise<Figures> {
   const patterns = smoke ? PATTERNS.map(([rate]): [number, number] => [rate, Math.min(2, 100 / rate)]) : PATTERNS
   await using deployment = await Deployment.start([POOL])
@@ -120,7 +120,7 @@ function difference(after: Taken, before: Taken): Taken {
   return Object.fromEntries(names.map((name) => [name, after[name] - before[name]])) as unknown as Taken
 }
 
-/** What Lambda bills a call for, ms: the share of a processor that goes with the memory is slower than the one here, and answers take their time. */
+/** The time for which Lambda bills a call, ms: processor time at the function's share of a processor, and the assumed time of answers. */
 function durationMs(which: keyof typeof MEMORY, cpuMs: number): number {
   return Math.ceil(cpuMs / shareOf(MEMORY[which]) + WAITS[which] * ANSWER_MS)
 }
@@ -163,7 +163,7 @@ async function month({ units }: Rest): Promise<Month> {
   const requests = units.filter(({ unit }) => !unit.startsWith('SQS'))
   const queues = units.filter(({ unit }) => unit.startsWith('SQS'))
   const asked = sum(queues.map(({ count }) => count))
-  const paid = Math.max(0, 1 - FREE_EACH_MONTH['SQS request']! / asked) // of all requests to queues, whichever they are
+  const paid = Math.max(0, 1 - FREE_EACH_MONTH['SQS request']! / asked) // the share of requests beyond the free ones, of both kinds of queues
   const other = (free: boolean) =>
     sum(requests.map(({ unit, count }) => (Math.max(0, count - (free ? (FREE_EACH_MONTH[unit] ?? 0) : 0)) / 1e6) * PER_MILLION[unit]))
   const queued = sum(queues.map(({ unit, count }) => (count / 1e6) * PER_MILLION[unit]))
@@ -203,9 +203,9 @@ function figuresOf(patterns: Pattern[], { standing, units, dollars, afterFree }:
     ],
     notes: [
       `Lambda's time is reckoned: ${number(paymentCpuMs)} ms of a processor here for a payment, at ${number(shareOf(MEMORY.payments) * 100)} % of one (256 MB), and ${ANSWER_MS} ms for the answer of SQS: ${durationMs('payments', paymentCpuMs)} ms.`,
-      'Left out: what the user’s handler does, TLS, and what is stored (per million payments about $0.15 a month).',
+      'Left out: the user’s handler, TLS, and storage (per million payments about $0.15 a month).',
       '',
-      `idle, $ a month: ${dollars.toFixed(2)} at list price; ${afterFree.toFixed(2)} after what AWS gives each account`,
+      `idle, $ a month: ${dollars.toFixed(2)} at list price; ${afterFree.toFixed(2)} after the free amounts of each account`,
       ...standing.map((one) => standingLine(one.what, one.count, one.unit, monthly(one), monthlyAfterFree(one))),
       ...units.map(({ what, unit, count }) => standingLine(what, count, unit, (count / 1e6) * PER_MILLION[unit])),
       '',
@@ -214,7 +214,7 @@ function figuresOf(patterns: Pattern[], { standing, units, dollars, afterFree }:
     goals: [
       ...busiest.map((one) => ({ what: `at most $2 per million payments at ${number(one.rate)}/s`, met: cost(one) <= 2 })),
       { what: 'at most $13 a month idle, at list price', met: dollars <= 13 },
-      { what: 'at most $13 a month idle, after what AWS gives each account', met: afterFree <= 13 },
+      { what: 'at most $13 a month idle, after the free amounts of each account', met: afterFree <= 13 },
     ],
   }
 }

@@ -4,7 +4,7 @@ import { type Effort, type Figures, median, number, quantile } from './report.ts
 
 const POOL = 'mypool'
 const MB = 1024 * 1024
-/** What a payment loads, minified; and what Lambda gives the function that takes it. */
+/** Goals for the payments function: its minified bundle, and its memory. */
 const MAX_BUNDLE_KB = 500
 const MAX_MB = 256
 
@@ -15,7 +15,7 @@ interface Line {
   mb: number
 }
 
-/** The bundles that `cdk deploy` uploads: how much they load, how soon a fresh process is ready, what memory it takes, and how soon a payment is answered. */
+/** Measures the bundles that `cdk deploy` uploads: their size, the start of a fresh process and its memory, and the time of a payment. */
 export async function functions({ smoke }: Effort): Promise<Figures> {
   const [rounds, count] = smoke ? [1, 20] : [9, 2_000]
   await using deployment = await Deployment.start([POOL])

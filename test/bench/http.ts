@@ -9,7 +9,7 @@ import { type Effort, type Figures, median, number, quantile } from './report.ts
 import { withText } from './transactions.ts'
 
 const CONNECTIONS = [16, 64]
-/** Events that have not come so long after the last one are lost, ms. */
+/** Events that have not come this long after the last one count as lost, ms. */
 const GIVE_UP_MS = 5_000
 
 interface Contestant {
@@ -30,8 +30,8 @@ interface Round extends Load {
 }
 
 /**
- * Posts into the original, a floor (the least that a durable door can do) and ours by turns, handlers attached: what the door takes, how soon it answers,
- * what a post costs, and what reaches the handler.
+ * Posts by turns into the original, into a floor (the least that a durable door must do) and into this machine, with handlers attached. Measures the posts
+ * taken, the time of an answer, the processor time of a post, and the events that reach the handler.
  */
 export async function http({ smoke }: Effort): Promise<Figures> {
   const [rounds, seconds] = smoke ? [1, 1] : [7, 3]
@@ -42,7 +42,7 @@ export async function http({ smoke }: Effort): Promise<Figures> {
     contestants.push(await enter('original 0.0.6', 'original', installed, dir))
     contestants.push(await enter('floor', 'floor', dir))
     contestants.push(await enter('this one', 'ours', join(dir, 'ours')))
-    for (const contestant of contestants) await play(contestant, CONNECTIONS[0]!, smoke ? 0.5 : 2) // warm
+    for (const contestant of contestants) await play(contestant, CONNECTIONS[0]!, smoke ? 0.5 : 2) // warms up
     for (let round = 0; round < rounds; round++) {
       for (const connections of CONNECTIONS) {
         for (const contestant of contestants) {
@@ -77,7 +77,7 @@ async function cpuOf({ program }: Contestant): Promise<number> {
   return user + system
 }
 
-/** Waits until the handler has had all that was accepted, or nothing comes any more: the next one's turn begins on a quiet machine. */
+/** Waits until the handler has got all accepted posts, or gets no more, so that the next turn begins on a quiet computer. */
 async function settle(contestant: Contestant): Promise<void> {
   for (let since = performance.now(); performance.now() - since < GIVE_UP_MS && contestant.delivered < contestant.accepted; ) {
     const delivered = await contestant.program.ask<number>('delivered')

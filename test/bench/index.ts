@@ -31,7 +31,7 @@ const HELP = `Usage: npm run bench -- [names] [--smoke]
 
 Measures this machine, and says which of its goals it has met; all of them take about a quarter of an hour.
 
-  http      posts/s, the time to an ACK and what a post costs, beside a bare floor and the original Overpool (npm installs it into your cache folder)
+  http      posts/s, the time to an ACK and what a post costs, compared with a bare floor and the original Overpool (npm installs it into your cache folder)
   ledger    what a ledger costs: memory, disk, retries beside fresh posts, and the time to verify it
   writer    entries/s of the writer alone, one pool, with a mirror that takes 5 ms a call
   scanner   transactions/s of the strict scanner, beside @bsv/sdk
@@ -71,13 +71,13 @@ async function run(names: string[], effort: Effort): Promise<void> {
       console.log(textOf(figures, effort))
       if (!effort.smoke && figures.goals.some(({ met }) => !met)) process.exitCode = 1
     } catch (error) {
-      console.error(`\n${name} could not be measured:`, error) // the others can
+      console.error(`\n${name} could not be measured:`, error) // the other benches still run
       process.exitCode = 1
     }
   }
 }
 
-/** What "durable" costs here: the median time of an fsync after a small write. */
+/** The cost of a durable write here: the median time of an fsync after a small write. */
 function fsyncMs(): number {
   const dir = mkdtempSync(join(tmpdir(), 'overpool-bench-'))
   const fd = openSync(join(dir, 'file'), 'w')

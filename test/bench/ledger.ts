@@ -10,11 +10,11 @@ import { SIGNED_BYTES, signed } from './transactions.ts'
 
 const MB = 1024 * 1024
 const CONNECTIONS = 64
-/** As many entries as this are verified in this time, s. */
+/** The goal: this number of entries is verified in this time, s. */
 const VERIFIED = 200_000
 const VERIFIED_S = 3
 
-/** What a machine's ledger costs: resident memory and disk after many posts over HTTP, retries beside fresh posts, and the time that it takes to verify it. */
+/** The cost of a ledger: memory and disk after many posts over HTTP, the rate of retries compared with fresh posts, and the time to verify it. */
 export async function ledger({ smoke }: Effort): Promise<Figures> {
   const [count, rounds, seconds] = smoke ? [1_000, 1, 0.5] : [100_000, 5, 2]
   const dir = mkdtempSync(join(tmpdir(), 'overpool-bench-'))
@@ -86,7 +86,7 @@ async function verify(dir: string): Promise<{ seconds: number; entries: number; 
   return { seconds: (performance.now() - begun) / 1_000, entries, problems }
 }
 
-/** Of all files in a folder. */
+/** The size of all files in a folder. */
 function bytesOf(dir: string): number {
   const files = readdirSync(dir, { recursive: true, withFileTypes: true }).filter((file) => file.isFile())
   return files.reduce((sum, { parentPath, name }) => sum + (statSync(join(parentPath, name), { throwIfNoEntry: false })?.size ?? 0), 0)

@@ -1,10 +1,10 @@
 import { connect, type Socket } from 'node:net'
 
-/** What a load brought about. */
+/** The result of a load. */
 export interface Load {
-  /** answers that were no ACK */
+  /** answers that were not an ACK */
   refused: number
-  /** of each ACK, ms: as many as were accepted */
+  /** the time of each ACK, ms: one for each accepted post */
   latencies: number[]
   seconds: number
 }
@@ -12,8 +12,8 @@ export interface Load {
 const END_OF_HEAD = Buffer.from('\r\n\r\n')
 
 /**
- * Posts payments over keep-alive connections, each with one post under way at a time, for so many seconds; then waits for the answers that are out.
- * Over bare sockets, and reads no more of an answer than it must: the load must not be what is measured.
+ * Posts payments over keep-alive connections, each with one post in flight at a time, for some seconds; then waits for the last answers.
+ * It uses bare sockets and reads only the parts of an answer that it needs, so that its own work does not distort the result.
  * @param next the transaction of the next post, hex
  */
 export async function load(url: string, connections: number, seconds: number, next: () => string): Promise<Load> {
@@ -43,7 +43,7 @@ export async function load(url: string, connections: number, seconds: number, ne
   return done
 }
 
-/** Whether each answer is an ACK: a 200, and no `error` but 0 (the original says 200 to everything). */
+/** Yields for each answer whether it is an ACK: a 200 without an `error` other than 0 (the original answers 200 to everything). */
 async function* answersOf(socket: Socket): AsyncGenerator<boolean, never> {
   let rest: Buffer = Buffer.alloc(0)
   for await (const chunk of socket as AsyncIterable<Buffer>) {
@@ -51,7 +51,7 @@ async function* answersOf(socket: Socket): AsyncGenerator<boolean, never> {
     const head = rest.indexOf(END_OF_HEAD)
     if (head < 0) continue
     const length = /\r\ncontent-length: *(\d+)/i.exec(rest.toString('latin1', 0, head))?.[1]
-    if (length === undefined) throw new Error('an answer without a length')
+    if (length === undefined) throw new Error('an answer has no content-length')
     const end = head + END_OF_HEAD.length + Number(length)
     if (rest.length < end) continue
     const error = rest.indexOf('"error":', head)

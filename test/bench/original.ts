@@ -5,10 +5,10 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
-/** What the bench installs beside the package, never in it. `mirror-folder` is pinned because the one that it would take today does not load. */
+/** The bench installs this outside of the package. `mirror-folder` is pinned because its newest version does not load. */
 const MANIFEST = { private: true, dependencies: { overpool: '0.0.6' }, overrides: { 'mirror-folder': '3.0.0' } }
 
-/** Installs the original Overpool into the user's cache, once; resolves to the package.json from which it can be required. */
+/** Installs the original Overpool into the user's cache, once; resolves to the package.json from which `require` finds it. */
 export async function installOriginal(): Promise<string> {
   const folder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'overpool-bench', 'overpool-0.0.6')
   const manifest = join(folder, 'package.json')

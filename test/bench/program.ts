@@ -10,14 +10,14 @@ interface Answer {
   error?: string
 }
 
-/** A program in a process of its own, which answers one question at a time. */
+/** A program in a process of its own, which answers one call at a time. */
 export class Program {
   readonly #child: ChildProcess
 
   /** Starts `./programs/<name>.ts`; resolves when it is ready to answer. */
   static async start(name: string, ...args: string[]): Promise<Program> {
     const child = fork(new URL(`./programs/${name}.ts`, import.meta.url), args, {
-      execArgv: ['--max-semi-space-size=8'], // as `npm start` does
+      execArgv: ['--max-semi-space-size=8'], // the flag of `npm start`
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     })
     const program = new Program(child)
@@ -51,7 +51,7 @@ export class Program {
     })
   }
 
-  /** Ends it as a power cut would. */
+  /** Kills it with kill -9. */
   async kill(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     const exited = once(this.#child, 'exit')
@@ -60,7 +60,7 @@ export class Program {
   }
 }
 
-/** The program's side: says that it is ready, and answers. */
+/** The side of the program: sends that it is ready, and answers calls. */
 export function answer(methods: Record<string, (argument: never) => unknown>): void {
   process.on('message', async ({ method, argument }: Question) => {
     let answer: Answer

@@ -6,7 +6,7 @@ import { Emulators } from '../aws/emulators.ts'
 import { Program } from './program.ts'
 import { type Effort, type Figures, number } from './report.ts'
 
-/** How a pool was posted to. */
+/** The entries of a pool, and how they fill its blocks. */
 interface Shape {
   pool: string
   count: number
@@ -19,7 +19,7 @@ interface Built {
   rss: number
 }
 
-/** A new task of the sidecar has an empty disk: how soon a pool takes posts again, and how soon its hypercore is whole. */
+/** Measures a new sidecar task, which has an empty disk: the time until a pool takes posts again, and until its hypercore is complete. */
 export async function rebuild({ smoke }: Effort): Promise<Figures> {
   const shapes: Shape[] = [
     { pool: 'full-blocks', count: smoke ? 2_000 : 1_000_000, inBlock: MAX_BLOCK_ENTRIES },
@@ -34,7 +34,7 @@ export async function rebuild({ smoke }: Effort): Promise<Figures> {
     notes: [
       `Other pools wait for none of it. S3 itself, where full blocks are, answers in some 20 ms, to sixteen at a time: which adds ${number((measured[0]!.blocks * 20) / 16 / 1_000)} s to each time that the first pool is read: once to check it, once to make it.`,
     ],
-    goals: [{ what: 'made again it is what was signed', met: measured.every(({ isSame }) => isSame) }],
+    goals: [{ what: 'the rebuilt hypercore equals the signed one', met: measured.every(({ isSame }) => isSame) }],
   }
 }
 

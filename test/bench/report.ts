@@ -1,4 +1,4 @@
-/** What a bench found: a table to read, what was aimed at, and what there is to say besides. */
+/** The result of a bench: a table, the goals, and notes. */
 export interface Figures {
   title: string
   /** the first row names the columns */
@@ -12,7 +12,7 @@ export interface Goal {
   met: boolean
 }
 
-/** How much work a bench does: enough to measure, or (smoke) only so much that it has run. */
+/** How much work a bench does: enough to measure, or (smoke) only enough to show that it runs. */
 export interface Effort {
   smoke: boolean
 }
@@ -23,18 +23,18 @@ export function median(values: Iterable<number>): number {
   return quantile(values, 0.5)
 }
 
-/** @param q 0 the least, 1 the most */
+/** @param q from 0, the least value, to 1, the greatest */
 export function quantile(values: Iterable<number>, q: number): number {
   const sorted = Float64Array.from(values).sort()
   return sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]! : Number.NaN
 }
 
-/** 12,345 or 1.23: four digits at least where there are so many. */
+/** 12,345 or 1.23: values under 100 have two decimals, others none. */
 export function number(value: number): string {
   return value.toLocaleString('en-US', { maximumFractionDigits: Math.abs(value) < 100 ? 2 : 0 })
 }
 
-/** The figures as text, columns aligned, numbers to the right. */
+/** The figures as text, with aligned columns and numbers to the right. */
 export function textOf({ title, rows, goals, notes = [] }: Figures, { smoke }: Effort): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
   const lines = rows.map((row) =>

@@ -14,7 +14,7 @@ interface Cost {
 
 interface Ledger {
   dir: string
-  /** entries that it was filled with */
+  /** the number of entries before the rounds */
   size: number
   entries: number
   machine: Program
@@ -22,7 +22,7 @@ interface Ledger {
   costs: Cost[]
 }
 
-/** What an entry costs from the post to the end of its handler, in pools of three sizes by turns; what memory they take; and how soon the largest is back after a kill. */
+/** Measures the cost of an entry from the post to the end of its handler, in pools of three sizes by turns; their memory; and the restart of the largest after a kill. */
 export async function scale({ smoke }: Effort): Promise<Figures> {
   const sizes = smoke ? [100, 200, 400] : [10_000, 100_000, 1_000_000]
   const [rounds, count] = smoke ? [1, 50] : [9, 2_000]
@@ -53,7 +53,7 @@ async function post(ledger: Ledger, count: number): Promise<Cost> {
   return { ms: ms / count, cpuMs: cpuMs / count }
 }
 
-/** Kills the machine in the middle of its work, and starts it again; ms until a new post has come to the handler, after all that had not. */
+/** Kills the machine under load, and starts it again; resolves to the ms until a new post has been handled, after all open ones. */
 async function restarted(ledger: Ledger): Promise<number> {
   const unfinished = ledger.machine.ask('post', { from: ledger.entries, count: 1_000_000 }).catch(() => {})
   await wait(500)

@@ -3,7 +3,7 @@ import { scanTransaction } from '../../shared/transaction/index.ts'
 import { type Effort, type Figures, median, number } from './report.ts'
 import { plain } from './transactions.ts'
 
-/** Scans transactions of 226 bytes up to their txid, and has @bsv/sdk parse them, by turns. */
+/** Computes the txids of 226-byte transactions by turns with the scanner and with @bsv/sdk. */
 export async function scanner({ smoke }: Effort): Promise<Figures> {
   const [rounds, count] = smoke ? [1, 1_000] : [9, 20_000]
   const transactions = Array.from({ length: count }, (_, i) => plain(i))
@@ -12,7 +12,8 @@ export async function scanner({ smoke }: Effort): Promise<Figures> {
     { name: '@bsv/sdk', txid: (bytes: Uint8Array) => Transaction.fromBinary([...bytes]).id('hex'), rates: [] as number[] },
   ]
   const [ours, sdk] = ways as [(typeof ways)[0], (typeof ways)[0]]
-  if (transactions.slice(0, 100).some((bytes) => ours.txid(bytes) !== sdk.txid(bytes))) throw new Error('the two disagree about a txid')
+  if (transactions.slice(0, 100).some((bytes) => ours.txid(bytes) !== sdk.txid(bytes)))
+    throw new Error('the scanner and @bsv/sdk compute different txids')
   for (let round = -1; round < rounds; round++) {
     for (const { txid, rates } of ways) {
       const start = performance.now()

@@ -5,7 +5,7 @@ import { type Effort, type Figures, number } from './report.ts'
 
 const MB = 1024 * 1024
 
-/** The sidecar's own process with a hundred pools, all of them paid into: what memory it takes. */
+/** Measures the memory of the sidecar's process with a hundred pools, while payments go into all of them. */
 export async function sidecar({ smoke }: Effort): Promise<Figures> {
   const [pools, count, rate] = smoke ? [10, 50, 50] : [100, 10_000, 400]
   const names = Array.from({ length: pools }, (_, i) => `pool-${i}`)

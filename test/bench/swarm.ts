@@ -8,7 +8,7 @@ import type { Line } from './swarm/world.ts'
 
 const PARTS = { 'catch-up': catchUp, live, original: besideOriginal, restart }
 
-/** Pools that go from machine to machine, each a process of its own, over a DHT on loopback: how fast, how soon, how much of it, and how soon again. */
+/** Measures pools that are replicated between machines, each a process of its own, over a DHT on loopback: catch-up, latency, bytes, and restarts. */
 export async function swarm(effort: Effort, parts: readonly string[] = Object.keys(PARTS)): Promise<Figures> {
   const found: { lines: Line[]; goals: Figures['goals']; notes?: string[] }[] = []
   for (const part of parts) found.push(await PARTS[part as keyof typeof PARTS](effort))

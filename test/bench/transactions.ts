@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 
-// Transactions as wallets make them, each another one: an input that spends a P2PKH output, then a P2PKH output, then either a second one or a
-// line of text. The input is one of a real transaction; whether its signature fits is nobody's question before a broadcast.
+// Different transactions, as wallets make them: an input that spends a P2PKH output, a P2PKH output, and then either a second one or a line of
+// text. The input comes from a real transaction. Its signature does not fit, but nothing checks it before a broadcast.
 
 const VERSION = '01000000'
 const SPENT = '7d815b6447e35fbea097e00e028fb7dfbad4f3f0987b4734676c84f3fcd0e804'
@@ -14,24 +14,24 @@ const LOCK_TIME = '00000000'
 const TEXT_BYTES = 47
 const BEFORE_TEXT = `${VERSION}01${SPENT}${INPUT}02${TO_SHOP}000000000000000032006a${TEXT_BYTES.toString(16)}`
 
-/** The i-th transaction of 251 bytes, hex: it carries a text. */
+/** Transaction i, of 251 bytes, as hex. It carries a text. */
 export function withText(i: number): string {
   return BEFORE_TEXT + Buffer.from(`order ${i}`.padEnd(TEXT_BYTES)).toString('hex') + LOCK_TIME
 }
 
-/** The i-th transaction of 226 bytes: the most common shape there is. */
+/** Transaction i, of 226 bytes, which is the most common shape. */
 export function plain(i: number): Uint8Array {
   const bytes = Buffer.from(`${VERSION}01${SPENT}${INPUT}02${TO_SHOP}${TO_SELF}${LOCK_TIME}`, 'hex')
-  bytes.writeUInt32LE(i, 5) // in the id of what it spends
+  bytes.writeUInt32LE(i, 5) // a part of the txid that the input spends
   return bytes
 }
 
-/** The bytes of a transaction that `signed` makes. */
+/** The size of a transaction of `signed`, bytes. */
 export const SIGNED_BYTES = 185
 
 /**
- * The i-th transaction of 185 bytes, hex: what a wallet cannot choose (the id of what it spends, the signature, the keys) is of bytes that look random, as it is in
- * a real one, so that a disk which compresses them gains no more than it would in use.
+ * Transaction i, of 185 bytes, as hex. The parts that a wallet cannot choose (the txid that it spends, the signature, the keys) look random, as in a real
+ * transaction, so that compression gains no more than in use.
  */
 export function signed(i: number): string {
   const random = randomOf(i)
@@ -40,7 +40,7 @@ export function signed(i: number): string {
   return `${VERSION}01${input}01${'80841e0000000000'}12006a0f${random.slice(256, 286)}${LOCK_TIME}`
 }
 
-/** 144 bytes, hex. */
+/** 144 bytes that look random, as hex. */
 function randomOf(i: number): string {
   let text = ''
   for (let part = 0; part < 5; part++) text += hash('sha256', `${i} ${part}`)

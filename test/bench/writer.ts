@@ -17,7 +17,7 @@ import { withText } from './transactions.ts'
 const CALL_MS = 5
 const POOL = 'mypool'
 
-/** The writer of one pool on a full queue, over a mirror that is as far away as DynamoDB: look-ups, blocks, hypercore, receipts; no handler. */
+/** Measures the writer of one pool on a full queue, over a mirror that answers as late as DynamoDB: look-ups, blocks, hypercore and receipts, without a handler. */
 export async function writer({ smoke }: Effort): Promise<Figures> {
   const [rounds, count] = smoke ? [1, 500] : [5, 50_000]
   const dir = mkdtempSync(join(tmpdir(), 'overpool-bench-'))
@@ -49,7 +49,7 @@ export async function writer({ smoke }: Effort): Promise<Figures> {
         },
       })
       await all
-      await consumer.stop() // the effects of the last blocks are part of the work
+      await consumer.stop() // includes the effects of the last blocks
       if (round >= 0) rates.push((count / (performance.now() - start)) * 1_000) // the first warms up
     }
   } finally {
@@ -76,7 +76,7 @@ async function fill(ingress: Queue, count: number, from: number): Promise<void> 
     await Promise.all(Array.from({ length: Math.min(1_000, count - done) }, (_, i) => post(from + done + i)))
 }
 
-/** The stores, each of their calls later. */
+/** The stores, with a delay before each call. */
 function far(stores: Stores): { stores: Stores; calls: () => number } {
   let calls = 0
   const later = <Port extends object>(port: Port): Port =>

@@ -9,12 +9,12 @@ import { docker, Lacking } from './docker.ts'
 
 const run = promisify(execFile)
 const NODE = fileURLToPath(new URL('../../node_modules/node/bin/node', import.meta.url))
-/** What the Dockerfile names. */
+/** The base image and the npm of the Dockerfile. */
 const BASE = 'node:24-bookworm-slim'
 const NPM = 'npm@11'
 const CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt'
 
-/** A base for the sidecar's image, which reaches the registries as this machine does: Node's own image, or where that cannot be pulled one that is made here. */
+/** A base for the sidecar's image that reaches the registries as this computer does: Node's image, or a local one if that cannot be pulled. */
 export async function baseImage(): Promise<{ image: string; what: string }> {
   const folder = mkdtempSync(join(tmpdir(), 'overpool-base-'))
   try {
@@ -30,7 +30,7 @@ export async function baseImage(): Promise<{ image: string; what: string }> {
   }
 }
 
-/** The files of a Debian with Node and npm: of the release that this machine has, from where it has its packages. */
+/** The files of a Debian with Node and npm: this computer's release, from its package source. */
 async function archive(): Promise<string> {
   const release = /^VERSION_CODENAME=(.*)$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1]
   const file = join(CACHE, `base-${release}-node-${process.version}-${NPM}.tar`)
@@ -43,7 +43,7 @@ async function archive(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'overpool-debian-'))
   try {
     const root = join(folder, 'root')
-    // What it mounts, and leaves there when it fails, goes with it.
+    // In a mount namespace, which removes the mounts that a failed debootstrap leaves.
     await lacking('unshare', ['--mount', 'debootstrap', '--variant=minbase', release!, root, stores.slice(release!.length + 1)])
     copyFileSync(NODE, join(root, 'usr/local/bin/node'))
     await lacking('npm', ['install', '--global', '--prefix', join(root, 'usr/local'), '--ignore-scripts', '--no-audit', '--no-fund', NPM])
@@ -58,7 +58,7 @@ async function archive(): Promise<string> {
   }
 }
 
-/** Runs what makes a base. */
+/** Runs a command that makes a base; if it fails, the base is lacking. */
 async function lacking(command: string, args: string[]): Promise<string> {
   try {
     return (await run(command, args, { maxBuffer: 64 * 1024 * 1024 })).stdout
@@ -69,7 +69,7 @@ async function lacking(command: string, args: string[]): Promise<string> {
   }
 }
 
-/** Files by which npm and apt reach their registries as they do here. No tokens: what asks for one is not reached. */
+/** Writes the settings with which npm and apt reach their registries as here. It copies no tokens, so registries that need one are not reached. */
 async function settings(root: string): Promise<void> {
   const write = (path: string, text: string) => {
     mkdirSync(dirname(join(root, path)), { recursive: true })

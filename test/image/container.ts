@@ -6,15 +6,15 @@ import { Task } from '../machine/task.ts'
 import { docker } from './docker.ts'
 import type { TaskDefinition } from './task-definition.ts'
 
-/** The sidecar in its container, as ECS would run it: on an empty disk of its own, which is copied to `dir` when it has ended. */
+/** The sidecar in its container, as ECS runs it: on an empty disk of its own, which is copied to `dir` at its end. */
 export class Container extends Task {
   readonly name: string
   readonly environment: Record<string, string>
-  /** where its disk is in it */
+  /** the path of its disk in the container */
   readonly disk: string
   #removed: Promise<void> | undefined
 
-  /** @param environment its part in the stack, and how it reaches AWS */
+  /** @param environment the variables of the sidecar, and those with which the SDK reaches AWS */
   static run(
     image: string,
     { Cpu, Memory, Volumes, ContainerDefinitions: [container] }: TaskDefinition,
@@ -24,7 +24,7 @@ export class Container extends Task {
     const { User, ReadonlyRootFilesystem, LinuxParameters, StopTimeout, HealthCheck, MountPoints } = container
     const name = `overpool-${randomUUID()}`
     const volumes = MountPoints.filter(({ SourceVolume }) => Volumes.some(({ Name }) => Name === SourceVolume))
-    const [, ...health] = HealthCheck.Command // after CMD
+    const [, ...health] = HealthCheck.Command // without the word CMD
     const args = [
       `--name=${name}`,
       '--network=host',
@@ -52,7 +52,7 @@ export class Container extends Task {
     this.disk = disk
   }
 
-  /** Runs a command in it: what that prints. */
+  /** Runs a command in the container; resolves to its output. */
   exec(...command: string[]): Promise<string> {
     return docker('exec', this.name, ...command)
   }
@@ -72,8 +72,8 @@ export class Container extends Task {
     await docker('cp', `${this.name}:${this.disk}/.`, this.dir)
   }
 
-  /** It is gone, and its disk with it. */
+  /** Removes the container and its disk. */
   async remove(): Promise<void> {
-    await docker('rm', '--force', '--volumes', this.name).catch(() => {}) // it was gone
+    await docker('rm', '--force', '--volumes', this.name).catch(() => {}) // it may be removed already
   }
 }

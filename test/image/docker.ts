@@ -6,21 +6,21 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
-/** An engine answers within this time, or something is wrong, ms. */
+/** The longest start of an engine, ms. */
 const START_MS = 30_000
-/** A machine that was not booted by systemd may have no cgroups mounted. */
+/** Starts an engine. A computer without systemd may have no cgroups mounted. */
 const ENGINE = 'mountpoint -q /sys/fs/cgroup || cgroupfs-mount; exec dockerd "$@"'
 
-/** This machine lacks what an image is built and run with: it says what. */
+/** This computer lacks something that building or running an image needs; the message names it. */
 export class Lacking extends Error {}
 
-/** A command of Docker: what it prints. It fails with what it says of the reason. */
+/** Runs a command of Docker; resolves to its output, or fails with its error output. */
 export async function docker(...args: string[]): Promise<string> {
   const { stdout } = await promisify(execFile)('docker', args, { maxBuffer: 64 * 1024 * 1024 })
   return stdout.trim()
 }
 
-/** The Docker engine that answers, which is left running; or one of our own, if we are root. It is the one of all that is started from here. */
+/** Uses the Docker engine that answers, and leaves it running; or starts one, if this process is root. All later commands use that engine. */
 export async function startEngine(): Promise<{ where: string; stop: () => Promise<void> }> {
   if (await answers()) return { where: 'a Docker engine that was there', stop: async () => {} }
   if (process.getuid?.() !== 0) throw new Lacking('no Docker engine answers, and only root can start one')
@@ -28,7 +28,7 @@ export async function startEngine(): Promise<{ where: string; stop: () => Promis
   const log = join(folder, 'log')
   const out = openSync(log, 'w')
   process.env.DOCKER_HOST = `unix://${folder}/socket`
-  // What it mounts goes with it, and it changes nothing of this machine's network: all that it runs uses that as it is.
+  // Its mounts end with it. It does not change this computer's network: its containers use the host's network.
   const options = { 'data-root': 'data', 'exec-root': 'exec', pidfile: 'pid' }
   const places = Object.entries(options).map(([option, name]) => `--${option}=${join(folder, name)}`)
   const network = ['--bridge=none', '--iptables=false', '--ip6tables=false']

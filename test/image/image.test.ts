@@ -27,14 +27,14 @@ beforeEach(({ skip }) => {
 })
 
 const taskDefinition = lacks === undefined ? readSynthesized(process.env.OVERPOOL_SYNTHESIZED!).taskDefinition : undefined
-/** The same with a whole processor, and looked at each second: a test need not wait so long for what it does often. */
+/** The same task with a whole processor and a health check each second, so that tests take less time. */
 const quick = (): TaskDefinition => {
   const [container] = taskDefinition!.ContainerDefinitions
   const ContainerDefinitions: [ContainerDefinition] = [{ ...container, HealthCheck: { ...container.HealthCheck, Interval: 1 } }]
   return { ...taskDefinition!, Cpu: '1024', ContainerDefinitions }
 }
 
-/** A machine whose sidecar is in its container. Its lease is as long as on AWS, unless it is going to die: one that stands still for some seconds has it still. */
+/** A machine whose sidecar is in its container. Its lease is as long as on AWS, so that a sidecar that stands still for some seconds keeps it; with `dies` it is short. */
 async function open(of: Record<string, object>, task: TaskDefinition, { dies = false } = {}): Promise<StackMachine> {
   const { AWS_REGION = '', AWS_ACCESS_KEY_ID = '', AWS_SECRET_ACCESS_KEY = '' } = process.env
   const aws = { AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY }
@@ -63,12 +63,12 @@ describe("the sidecar's container, as its task definition says", () => {
     await machine?.[Symbol.asyncDispose]()
   })
 
-  it('runs as a user who is not root', async () => {
+  it('does not run as root', async () => {
     expect(await container.exec('id', '-un')).toBe('node')
     expect(await container.exec('sh', '-c', 'grep ^Uid: /proc/1/status')).not.toMatch(/\b0\b/)
   })
 
-  it('is given the variables that the template names, and how it reaches the emulator', async () => {
+  it('gets exactly the variables of the template, and those to reach the emulator', async () => {
     const given = (await container.exec('cat', '/proc/1/environ')).split('\0').map((variable) => variable.split('=')[0]!)
     const named = taskDefinition!.ContainerDefinitions[0].Environment.map(({ Name }) => Name)
     expect(named).not.toEqual([])
@@ -86,7 +86,7 @@ describe("the sidecar's container, as its task definition says", () => {
     console.log(`the image has ${(bytes / 1e6).toFixed(0)} MB`)
   })
 
-  it('takes posts into the ledger, and their handler runs', async () => {
+  it('writes posts into the ledger, and their handler runs', async () => {
     for (let i = 0; i < 5; i++) expect((await machine.post('mypool', payment(`payment ${i}`))).status).toBe(200)
     await until(
       () => machine.ended('mypool'),
@@ -98,11 +98,11 @@ describe("the sidecar's container, as its task definition says", () => {
     )
   })
 
-  it('cannot write outside of its disk, and has not', async () => {
+  it('cannot write outside of its disk, and has not tried', async () => {
     for (const path of ['/', '/app', '/tmp', '/home/node', '/app/node_modules'])
       expect(await container.exec('sh', '-c', `touch ${path}/file 2>&1 || true`)).toMatch(/Read-only file system/)
     const changed = (await docker('diff', container.name)).split('\n').map((line) => line.slice(2))
-    const init = changed.find((path) => path.endsWith('/docker-init'))! // the engine puts it there
+    const init = changed.find((path) => path.endsWith('/docker-init'))! // the engine adds this file
     expect(changed.filter((path) => !init.startsWith(path))).toEqual([])
     expect((await container.exec('ls', container.disk)).split('\n')).toEqual(['alive', 'cores'])
   })
@@ -120,13 +120,13 @@ describe("the sidecar's container, as its task definition says", () => {
       Buffer.from(container.lines.join('\n')),
     ]
     const found = (bytes: Buffer) => places.some((place) => formsOf(bytes).some((form) => place.includes(form)))
-    expect(found(Buffer.from(key, 'hex')), 'a key that is there is found').toBe(true)
+    expect(found(Buffer.from(key, 'hex')), 'the search finds the public key').toBe(true)
     expect(found(seed)).toBe(false)
     const { secretKey } = poolKeys(seed, machine.nameOf('mypool')).keyPair
-    expect(found(Buffer.from(secretKey.subarray(0, 32)))).toBe(false) // the public one follows
+    expect(found(Buffer.from(secretKey.subarray(0, 32)))).toBe(false) // the second half of a secret key is the public key
   })
 
-  it('ends in order, and in the time that ECS gives it, when it is stopped, and leaves no lease', async () => {
+  it('ends in order when it is stopped, within the time that ECS gives it, and leaves no lease', async () => {
     expect(await leaseOf(container)).toBeDefined()
     await machine.post('mypool', payment('the last one'))
     const began = performance.now()
@@ -139,7 +139,7 @@ describe("the sidecar's container, as its task definition says", () => {
   })
 })
 
-it('ends when it is stopped while it starts, without being killed', async () => {
+it('ends without being killed when it is stopped during its start', async () => {
   await using machine = await open({}, quick())
   const { dir, environment } = newest()
   const container = run(taskDefinition!, join(dir, 'next'), environment)
@@ -152,7 +152,7 @@ it('ends when it is stopped while it starts, without being killed', async () => 
   await machine.stop()
 })
 
-it('is healthy while its loops move, and not when they stand still', async () => {
+it('is healthy while its loops run, and unhealthy when they stand still', async () => {
   await using machine = await open({ mypool: {} }, quick())
   const { name } = newest()
   const becomes = (health: string) =>
@@ -161,17 +161,17 @@ it('is healthy while its loops move, and not when they stand still', async () =>
       (is) => is === health,
     )
   await becomes('healthy')
-  // but for the first process, which is an init's
-  const told = (signal: string) => newest().exec('sh', '-c', `kill -s ${signal} -- -1`)
-  await told('STOP')
-  await newest().exec('touch', '--date=1 minute ago', `${newest().disk}/alive`) // as if it had stood still for so long
+  // sends a signal to all processes but the first, which is an init
+  const signalAll = (signal: string) => newest().exec('sh', '-c', `kill -s ${signal} -- -1`)
+  await signalAll('STOP')
+  await newest().exec('touch', '--date=1 minute ago', `${newest().disk}/alive`) // as if the sidecar had stood still for a minute
   await becomes('unhealthy')
-  await told('CONT')
+  await signalAll('CONT')
   await becomes('healthy')
   await machine.stop()
 })
 
-it(`loses nothing and does nothing twice through ${ROUNDS} deaths under load, each of which takes its disk`, {
+it(`loses nothing and writes nothing twice through ${ROUNDS} deaths under load, each with the loss of its disk`, {
   timeout: ROUNDS * 20 * SECONDS + 120 * SECONDS,
 }, async () => {
   await using machine = await open(pools, quick(), { dies: true })
@@ -182,7 +182,7 @@ it(`loses nothing and does nothing twice through ${ROUNDS} deaths under load, ea
   })
 })
 
-/** Bytes as they may stand somewhere. */
+/** The forms in which bytes can appear: raw, hex and base64. */
 function formsOf(bytes: Buffer): Buffer[] {
   return [bytes, ...(['hex', 'base64', 'base64url'] as const).map((form) => Buffer.from(bytes.toString(form).replace(/=+$/, '')))]
 }
@@ -192,7 +192,7 @@ async function bytesOf(command: string, ...args: string[]): Promise<Buffer> {
   return Buffer.concat([stdout, stderr])
 }
 
-/** The item of its lease. */
+/** The item of the sidecar's lease. */
 async function leaseOf({ environment: { TABLE, SHARD } }: Container): Promise<unknown> {
   const Key = { pk: { S: `lease#${SHARD}` }, sk: { S: 'lease' } }
   return (await new DynamoDBClient({}).send(new GetItemCommand({ TableName: TABLE, Key, ConsistentRead: true }))).Item

@@ -6,8 +6,8 @@ import { baseImage } from './base.ts'
 import { docker, Lacking, startEngine } from './docker.ts'
 import { synthesize } from './task-definition.ts'
 
-// Builds the sidecar's image and runs it as its task definition says, beside the stack of the tests on MiniStack: `node test/image/run.ts`. It fails where there is no
-// Docker engine and none can be started, nor a base be had; with `--or-skip` its tests are skipped there, with that reason.
+// Builds the sidecar's image and runs it as its task definition says, beside the stack of the tests on MiniStack: `node test/image/run.ts`. It fails without a
+// Docker engine or a base image; with `--or-skip` its tests are then skipped with that reason.
 
 const OR_SKIP = '--or-skip'
 const tests = process.argv.slice(2).filter((argument) => argument !== OR_SKIP)
@@ -25,9 +25,9 @@ const synthesized = join(folder, 'cdk.out')
 let engine: Awaited<ReturnType<typeof startEngine>> | undefined
 try {
   engine = await timed(({ where }) => `${where} answered`, startEngine())
-  const { sources } = await synthesize(synthesized) // alone: two at once would bundle the functions into the same place
+  const { sources } = await synthesize(synthesized) // not at the same time as the deployment, which bundles the functions into the same place
   const building = build(sources)
-  building.catch(() => {}) // it is awaited below
+  building.catch(() => {}) // it is awaited below, where its error is thrown
   process.exitCode = await onEmulator('ministack', async (env) => {
     await building
     return vitest({ ...env, OVERPOOL_IMAGE: IMAGE, OVERPOOL_SYNTHESIZED: synthesized }, tests)
@@ -41,7 +41,7 @@ try {
   rmSync(folder, { recursive: true, force: true })
 }
 
-/** Builds it of what `cdk deploy` would upload, for this machine's processor. */
+/** Builds the image from the files that `cdk deploy` would upload, for this computer's processor. */
 async function build({ directory, dockerFile }: { directory: string; dockerFile: string }): Promise<void> {
   const base = await timed(({ what }) => `${what} was there`, baseImage())
   const file = join(directory, dockerFile)

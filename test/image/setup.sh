@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the test of the image needs where no Docker engine answers: Debian's own, and debootstrap. Only on a machine that is there to be installed on.
+# Installs what the test of the image needs if no Docker engine answers: Debian's Docker, and debootstrap. Run it only where you may install packages.
 set -euo pipefail
 docker version > /dev/null 2>&1 && exit 0
 if command -v dockerd > /dev/null && command -v debootstrap > /dev/null; then exit 0; fi

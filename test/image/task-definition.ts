@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 const APP = fileURLToPath(new URL('../stack/app.ts', import.meta.url))
 const STACK = 'OverpoolTest'
 
-/** What the template says of the sidecar's container. */
+/** The sidecar's container in the template. */
 export interface ContainerDefinition {
   User: string
   ReadonlyRootFilesystem: boolean
@@ -16,13 +16,13 @@ export interface ContainerDefinition {
   StopTimeout: number
   HealthCheck: { Command: string[]; Interval: number; Timeout: number; Retries: number; StartPeriod: number }
   MountPoints: { ContainerPath: string; ReadOnly: boolean; SourceVolume: string }[]
-  /** the values are known when it is deployed */
+  /** without values, which are known only after the deployment */
   Environment: { Name: string }[]
 }
 
-/** What the template says of the sidecar's task. */
+/** The sidecar's task in the template. */
 export interface TaskDefinition {
-  /** 1,024 are a processor */
+  /** 1,024 units are one processor */
   Cpu: string
   /** MiB */
   Memory: string
@@ -32,7 +32,7 @@ export interface TaskDefinition {
 
 interface Synthesized {
   taskDefinition: TaskDefinition
-  /** what the image is built of */
+  /** the files of the image */
   sources: { directory: string; dockerFile: string }
 }
 

@@ -6,7 +6,7 @@ import DHT from 'hyperdht'
 import Hyperswarm from 'hyperswarm'
 import { answer } from '../program.ts'
 
-// A reader of a hypercore that does nothing else: it fetches all blocks, then reads each of them.
+// A bare reader of a hypercore: it fetches all blocks, and then reads each of them.
 
 const [dir, bootstrap, key] = process.argv.slice(2)
 const store = new Corestore(dir!)
@@ -16,7 +16,7 @@ const dht = new DHT({ host: '127.0.0.1', bootstrap: [bootstrap!] })
 await dht.fullyBootstrapped()
 
 answer({
-  /** ms until all blocks were here, and until they had been read besides */
+  /** @returns ms until all blocks were fetched, and until all were read */
   async fetch(length: number): Promise<{ fetched: number; read: number }> {
     const swarm = new Hyperswarm({ dht, keyPair: crypto.keyPair(randomBytes(32)) })
     swarm.on('connection', (connection) => {

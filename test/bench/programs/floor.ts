@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { answer } from '../program.ts'
 
-// The least that a durable door can do on this machine: Node's own server, JSON.parse, and an insert that is on disk before the answer.
-// What arrives while the event loop turns goes into one commit. It checks nothing, and calls no handler.
+// The least that a durable door must do: Node's own server, JSON.parse, and an insert that is on disk before the answer.
+// Posts of one turn of the event loop share a commit. It checks nothing, and calls no handler.
 
 const [dir] = process.argv.slice(2)
 const db = new DatabaseSync(join(dir!, 'floor.sqlite'))

@@ -6,7 +6,7 @@ import { functionUrlEvent } from '../../door/function-url.ts'
 import { answer } from '../program.ts'
 import { plain } from '../transactions.ts'
 
-// A function as Lambda runs it: a bundle of `cdk deploy` in a process of its own, which has loaded next to nothing else, called with the events that it gets there.
+// A function as Lambda runs it: a bundle of `cdk deploy` in a process of its own, with almost nothing else loaded, called with Lambda's events.
 
 const [dir, environment] = process.argv.slice(2)
 Object.assign(process.env, JSON.parse(environment!))
@@ -22,7 +22,7 @@ const { handler } = (await import(join(dir!, 'index.mjs'))) as {
 const initMs = performance.now() - began
 const rss = process.memoryUsage.rss()
 
-/** What calls of the function have taken. */
+/** The sums of all calls of the function. */
 const taken = { calls: 0, cpuMs: 0, sent: 0 }
 
 async function pay(i: number, pools: string[]): Promise<number> {
@@ -39,9 +39,9 @@ async function pay(i: number, pools: string[]): Promise<number> {
 let source: EventSource | undefined
 
 answer({
-  /** ms from the import to a handler that can be called, and resident memory then */
+  /** The time from the import to a callable handler, ms, and resident memory then. */
   init: () => ({ initMs, rss }),
-  /** So many payments at this rate, each as soon as it is due; ms until the last was acknowledged. */
+  /** Makes payments at this rate, each when it is due; resolves to the ms until the last was acknowledged. */
   async pay({ pools, from, count, rate }: { pools: string[]; from: number; count: number; rate: number }) {
     const start = performance.now()
     const posts: Promise<number>[] = []
@@ -49,12 +49,12 @@ answer({
       const early = start + (i / rate) * 1_000 - performance.now()
       if (early > 1) await wait(early)
       posts.push(pay(from + i, pools))
-      if (posts.length % 16 === 0) await new Promise(setImmediate) // late as it may be, answers are heard
+      if (posts.length % 16 === 0) await new Promise(setImmediate) // lets answers arrive, also when payments are late
     }
     await Promise.all(posts)
     return performance.now() - start
   },
-  /** So many one after the other, as one instance of a function takes them; ms of each, and of the processor's for one. */
+  /** Makes payments one after the other, as one instance of a function takes them; returns the ms of each, and the processor time of one. */
   async payInTurn({ pool, from, count }: { pool: string; from: number; count: number }) {
     const began = process.cpuUsage()
     const ms: number[] = []
@@ -62,7 +62,7 @@ answer({
     const { user, system } = process.cpuUsage(began)
     return { ms, cpuMs: (user + system) / 1_000 / count, rss: process.memoryUsage.rss() }
   },
-  /** Takes bells from a queue from now on, as the event source mapping does. */
+  /** Starts to take bells from a queue, as the event source mapping does. */
   async listen(url: string) {
     const [{ SQSClient }, { EventSource }] = await Promise.all([import('@aws-sdk/client-sqs'), import('../../aws/event-source.ts')])
     const invoke = async (event: BellsEvent) => {
@@ -77,6 +77,6 @@ answer({
     source.start()
   },
   stop: () => source?.stop(),
-  /** Of all calls until now; `handled`: entries that the handler file has counted. */
+  /** The sums of all calls until now; `handled` is the number of entries that the handler file has counted. */
   taken: () => ({ ...taken, logged, handled: (globalThis as { handled?: number }).handled ?? 0 }),
 })

@@ -2,7 +2,7 @@ import { keepHeapSmall } from '../../../cli/heap.ts'
 import { Overpool } from '../../../index.ts'
 import { answer } from '../program.ts'
 
-// A machine with a door and a handler that keeps nothing: what is resident is the machine's own.
+// A machine with a door and a handler that keeps nothing, so that all resident memory is the machine's own.
 
 keepHeapSmall() // as `overpool start` does
 const [dir] = process.argv.slice(2)

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import { answer } from '../program.ts'
 import { withText } from '../transactions.ts'
 
-// The package of 2019 as publisher or as subscriber. It knows no port 0, and looks for peers at hosts of that time: run it where there is no network but loopback.
+// The package of 2019 as publisher or subscriber. It does not support port 0, and looks for peers at hosts of that time: run it where only loopback exists.
 
 interface OriginalOverpool {
   create(options: { path: string; port: number }): Promise<void>

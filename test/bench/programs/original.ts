@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { answer } from '../program.ts'
 
-// The same program over the package of 2019, which knows no port 0. It is not published (`pub`), so it looks for no peers.
+// The same program over the package of 2019, which does not support port 0. Its pool is not published (`pub`), so it looks for no peers.
 
 interface OriginalOverpool {
   create(options: { path: string; port: number }): Promise<void>

@@ -3,18 +3,18 @@ import { Overpool } from '../../../index.ts'
 import { answer } from '../program.ts'
 import { withText } from '../transactions.ts'
 
-// A machine with one pool that publishes it, or follows another's: what reaches its handler, and how long after it was posted. Both ends of a way are processes on
-// one host, whose monotonic clock is the same for all.
+// A machine that publishes its pool or subscribes to another's, and measures the time from a post to its handler. Publisher and subscriber are processes on one
+// host, and use its one monotonic clock.
 
 const [dir, bootstrap] = process.argv.slice(2)
 const pool = new Overpool({ dir, network: { host: '127.0.0.1', bootstrap: [bootstrap!] } })
 const now = () => Number(process.hrtime.bigint()) / 1e6
 let delivered = 0
-/** of each event: when it was posted, and how long after that the handler was called, ms */
+/** for each event: the time of the post, and the time from the post to the handler, ms */
 let arrivals: [at: number, ms: number][] = []
 let reached = { count: Number.POSITIVE_INFINITY, resolve: (_at: number) => {} }
 let isTimed = false
-/** when events with a name came, and who waits for one */
+/** the arrival times of named events, and the call that waits for one */
 const named = new Map<string, number>()
 let awaited = { name: '', resolve: (_at: number) => {} }
 
@@ -30,7 +30,7 @@ pool.on('tx', (e) => {
 })
 await pool.create({ path: 'mypool', port: false })
 
-/** Posts so many: at so many a second, or with so many under way at a time. */
+/** Makes `count` posts: `perSecond` a second, or `inFlight` at a time. */
 async function post({ count, perSecond, inFlight = 1 }: { count: number; perSecond?: number; inFlight?: number }): Promise<void> {
   const start = now()
   const posts: Promise<unknown>[] = []
@@ -67,21 +67,21 @@ answer({
     while ((await pool.status()).find(({ path }) => path === 'mypool')!.entries < how.count) await wait(10)
     return now()
   },
-  /** Posts one by a name, '#…'; resolves to when that was begun. */
+  /** Makes a post with a name, '#…'; resolves to the time at which it began. */
   async postNamed(memo: string): Promise<number> {
     const at = now()
     await pool.post({ path: 'mypool', payment: { transaction: withText(0), memo } })
     return at
   },
-  /** Resolves to when the event of this name came. */
+  /** Resolves to the time at which the event of this name came. */
   named: (name: string) => named.get(name) ?? new Promise<number>((resolve) => (awaited = { name, resolve })),
-  /** Resolves to when the handler had been called so many times in all. */
+  /** Resolves to the time at which the handler was called for the `count`th time. */
   reached: (count: number) => {
     if (delivered >= count) return now()
     return new Promise<number>((resolve) => (reached = { count, resolve }))
   },
   delivered: () => delivered,
-  /** From now on it is noted when events come. */
+  /** Starts to record the arrival of events. */
   time: () => {
     isTimed = true
     arrivals = []

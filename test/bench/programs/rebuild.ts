@@ -11,14 +11,14 @@ import { awsPorts } from '../../machine/aws-ports.ts'
 import { answer } from '../program.ts'
 import { plain } from '../transactions.ts'
 
-// A sidecar that has lost its disk, or has never had one: it makes a hypercore from the mirror.
+// A sidecar with an empty disk: it builds a hypercore from the mirror.
 
 const SEED = Buffer.alloc(32, 1)
 const [place, dir] = process.argv.slice(2)
 const { stores, ingress, clock } = await awsPorts(JSON.parse(place!) as AwsPlace)
 
 answer({
-  /** A pool with so many entries, so many in a block, all of whose effects are done; how many blocks, and bytes of them. */
+  /** Fills a pool with `count` entries, `inBlock` in a block, all behind the checkpoint; returns the number of blocks and their bytes. */
   async fill({ pool, count, inBlock }: { pool: string; count: number; inBlock: number }) {
     const { key, discoveryKey } = poolKeys(SEED, pool)
     await stores.control.create({ kind: 'own', path: pool, key, discoveryKey, createdAt: Date.now() })
@@ -35,7 +35,7 @@ answer({
     await stores.control.update(pool, { checkpoint: blocks })
     return { blocks, bytes }
   },
-  /** Starts on the disk as it is, and stops when the hypercore is whole; ms until posts are taken, and until then. */
+  /** Starts on this disk, and stops when the hypercore is complete; returns the ms until posts are taken, and until it is complete. */
   async build({ pool, disk }: { pool: string; disk: string }) {
     const began = performance.now()
     const cores = new CoreStore(join(dir!, disk), SEED)
@@ -43,7 +43,7 @@ answer({
     const consumer = IngressConsumer.start({ stores, ingress, cores, ringers: () => [], clock, report })
     await consumer.writer(pool)
     const openMs = performance.now() - began
-    await consumer.stop() // which lets the hypercore follow to the end
+    await consumer.stop() // `stop` waits until the hypercore is complete
     const wholeMs = performance.now() - began
     await cores.close()
     return { openMs, wholeMs, rss: process.memoryUsage.rss() }

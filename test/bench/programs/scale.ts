@@ -3,9 +3,9 @@ import { scanTransaction } from '../../../shared/transaction/index.ts'
 import { answer } from '../program.ts'
 import { withText } from '../transactions.ts'
 
-// A machine that posts into itself, to see what an entry costs from the post to the end of its handler.
+// A machine that posts into its own pool, to measure the cost of an entry from the post to the end of its handler.
 
-/** Posts under way at one time. */
+/** The number of posts in flight at a time. */
 const SIDE_BY_SIDE = 64
 
 const [dir] = process.argv.slice(2)
@@ -22,7 +22,7 @@ pool.on('tx', (e) => {
 await pool.create({ path: 'mypool', port: false })
 
 answer({
-  /** Posts so many from number `from`, and waits until the handler has had them; ms, and ms of them that the processor worked. */
+  /** Posts `count` transactions from number `from` on, and waits for their handler; returns the time and the processor time, ms. */
   async post({ from, count }: { from: number; count: number }) {
     const begun = performance.now()
     const worked = process.cpuUsage()
@@ -38,7 +38,7 @@ answer({
     const { user, system } = process.cpuUsage(worked)
     return { ms: performance.now() - begun, cpuMs: (user + system) / 1_000 }
   },
-  /** Posts the transaction of this number, and waits until the handler has had it, and with it all that came before. */
+  /** Posts transaction number `i`, and waits until the handler has finished it, and so all entries before it. */
   async through(i: number) {
     const transaction = withText(i)
     awaited = scanTransaction(Buffer.from(transaction, 'hex')).txid

@@ -5,8 +5,8 @@ import { setTimeout as wait } from 'node:timers/promises'
 import createTestnet from 'hyperdht/testnet.js'
 import { Program } from '../program.ts'
 
-// One publisher and one subscriber where nobody else uses the network: prints how long so many posts took until nothing came any more, how many events were
-// delivered, and the bytes that went over loopback for it.
+// One publisher and one subscriber, alone on their network. Prints the time from the first of some posts to the last event, the number of events delivered, and
+// the bytes that went over loopback.
 
 export interface Wire {
   seconds: number
@@ -14,19 +14,19 @@ export interface Wire {
   bytes: number
 }
 
-/** Events that have not come so long after the last one are lost, ms. */
+/** Events that have not come this long after the last one count as lost, ms. */
 const GIVE_UP_MS = 20_000
 
 const [installed, count] = [process.argv[2]!, Number(process.argv[3])]
 const dir = mkdtempSync(join(tmpdir(), 'overpool-bench-'))
-process.env.HOME = dir // the original writes into it
+process.env.HOME = dir // the original writes into the home folder
 const testnet = await createTestnet(4)
 const bootstrap = `127.0.0.1:${testnet.bootstrap[0]!.port}`
 const start = (name: string) =>
   installed ? Program.start('original-peer', installed, join(dir, name)) : Program.start('peer', join(dir, name), bootstrap)
 const [publisher, subscriber] = [await start('publisher'), await start('subscriber')]
 await subscriber.ask('sub', await publisher.ask<string>('pub'))
-const first = await post(1) // they have found each other
+const first = await post(1) // now publisher and subscriber are connected
 const before = bytesSoFar()
 const { seconds, delivered } = await post(count)
 console.log(JSON.stringify({ seconds, delivered: delivered - first.delivered, bytes: bytesSoFar() - before } satisfies Wire))
@@ -34,7 +34,7 @@ await Promise.all([publisher.kill(), subscriber.kill()])
 rmSync(dir, { recursive: true, force: true })
 process.exit()
 
-/** Posts, and waits until all is delivered or nothing comes any more. */
+/** Posts, and waits until all events are delivered or no more come. */
 async function post(posts: number): Promise<{ seconds: number; delivered: number }> {
   const was = await subscriber.ask<number>('delivered')
   const begun = performance.now()

@@ -7,10 +7,10 @@ import type { Effort, Goal } from '../report.ts'
 import type { Line } from './world.ts'
 
 const WIRE = fileURLToPath(new URL('../programs/wire.ts', import.meta.url))
-/** The original looks for its peers by multicast as well. */
+/** Sets up loopback. The route is for multicast, by which the original looks for peers, too. */
 const ON_LOOPBACK = 'ip link set lo up && ip route add 224.0.0.0/4 dev lo && exec "$0" "$@"'
 
-/** So many posts to one subscriber, each of the two packages in a network namespace that has nothing but loopback. */
+/** Sends posts to one subscriber, with each of the two packages in a network namespace that has only loopback. */
 export async function besideOriginal({ smoke }: Effort): Promise<{ lines: Line[]; goals: Goal[]; notes?: string[] }> {
   const count = smoke ? 20 : 1_000
   const installed = await installOriginal()

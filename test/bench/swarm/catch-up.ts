@@ -1,7 +1,7 @@
 import { type Effort, type Goal, median } from '../report.ts'
 import { type Line, World } from './world.ts'
 
-/** How soon a subscriber that comes late has all: written under load (full blocks), and an entry at a time, beside a bare hypercore that fetches and reads the same. */
+/** Measures the catch-up of a late subscriber: on a ledger written under load (full blocks), and on one written an entry at a time, compared with a bare hypercore. */
 export async function catchUp({ smoke }: Effort): Promise<{ lines: Line[]; goals: Goal[] }> {
   const rounds = smoke ? 1 : 3
   const [loaded, single] = smoke ? [2_000, 200] : [200_000, 10_000]
@@ -28,7 +28,7 @@ export async function catchUp({ smoke }: Effort): Promise<{ lines: Line[]; goals
   }
 }
 
-/** @param blocks of the pool: then a bare hypercore reads it as well, by turns */
+/** @param blocks the number of the pool's blocks; if given, a bare hypercore reads them by turns with the subscriber */
 async function readers(entries: number, inFlight: number, rounds: number, blocks?: number) {
   await using world = await World.start()
   const publisher = await world.peer('publisher')

@@ -2,7 +2,7 @@ import type { Program } from '../program.ts'
 import { type Effort, type Goal, median, quantile } from '../report.ts'
 import { type Line, World } from './world.ts'
 
-/** From `post` on one machine to the handler's call on another: one now and then, and 1,000 a second to ten subscribers. */
+/** Measures the time from `post` on one machine to the handler on another: for 50 posts a second to one subscriber, and for 1,000 a second to ten. */
 export async function live({ smoke }: Effort): Promise<{ lines: Line[]; goals: Goal[] }> {
   const calm = (await arrivals(1, smoke ? 20 : 1_000, 50)).map(([, ms]) => ms)
   const [count, perSecond, subscribers] = smoke ? [200, 200, 2] : [30_000, 1_000, 10]

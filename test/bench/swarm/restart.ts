@@ -1,7 +1,7 @@
 import { type Effort, type Goal, median } from '../report.ts'
 import { type Line, World } from './world.ts'
 
-/** From a post to its handler on the other machine, when one of them has just been started again: stopped before, or killed. */
+/** Measures the time from a post to the handler on another machine right after one of them was stopped or killed, and started again. */
 export async function restart({ smoke }: Effort): Promise<{ lines: Line[]; goals: Goal[] }> {
   const rounds = smoke ? 1 : 5
   await using world = await World.start()

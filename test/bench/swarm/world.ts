@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import createTestnet from 'hyperdht/testnet.js'
 import { Program } from '../program.ts'
 
-/** A DHT on loopback, and the programs of a bench in it. All of them end with it. */
+/** A DHT on loopback, with the programs of a bench. Disposing of it ends them all. */
 export class World implements AsyncDisposable {
   readonly bootstrap: string
   readonly #testnet: Awaited<ReturnType<typeof createTestnet>>
@@ -21,7 +21,7 @@ export class World implements AsyncDisposable {
     this.bootstrap = `${host}:${port}`
   }
 
-  /** A machine over a folder of this name, which outlives it. */
+  /** Starts a machine over the folder of this name. The folder outlives the machine. */
   peer(name: string): Promise<Program> {
     return this.program('peer', this.dir(name), this.bootstrap)
   }
@@ -43,11 +43,11 @@ export class World implements AsyncDisposable {
   }
 }
 
-/** A line of the table. */
+/** A row of the table. */
 export interface Line {
   what: string
   ours: number
-  /** what it is held against, and what that is */
+  /** the figure for comparison, and its name */
   beside?: number
   besides?: string
 }
