@@ -32,11 +32,11 @@ const HELP = `Usage: npm run bench -- [names] [--smoke]
 Measures this machine, and says which of its goals it has met; all of them take about a quarter of an hour.
 
   http      posts/s, the time to an ACK and what a post costs, compared with a bare floor and the original Overpool (npm installs it into your cache folder)
-  ledger    what a ledger costs: memory, disk, retries beside fresh posts, and the time to verify it
+  ledger    what a ledger costs: memory, disk, retries compared with fresh posts, and the time to verify it
   writer    entries/s of the writer alone, one pool, with a mirror that takes 5 ms a call
-  scanner   transactions/s of the strict scanner, beside @bsv/sdk
+  scanner   transactions/s of the strict scanner, compared with @bsv/sdk
   scale     cost of an entry, memory and restart with 10 thousand, 100 thousand and 1 million entries in a pool
-  swarm     pools that go from machine to machine: catch-up, live, restarts, and beside the original
+  swarm     pools that are replicated between machines: catch-up, live, restarts, and compared with the original
   aws       requests, bytes and $ per million payments at four rates, and $ a month at rest, in the deployed shape
   functions the bundles of the functions: size, start, memory, and the time of a warm payment
   sidecar   memory of the sidecar's process with a hundred pools

@@ -15,15 +15,15 @@ export async function swarm(effort: Effort, parts: readonly string[] = Object.ke
   return {
     title: 'swarm: machines as processes over a DHT on loopback, synchronous=FULL on each; medians of rounds',
     rows: [
-      ['', 'this one', 'beside it', 'ratio', ''],
+      ['', 'this one', 'compared with', 'ratio', ''],
       ...found
         .flatMap(({ lines }) => lines)
-        .map(({ what, ours, beside, besides = '' }) => [
+        .map(({ what, ours, reference, referenceName = '' }) => [
           what,
           figure(ours),
-          figure(beside),
-          beside === undefined ? '' : figure(ours / beside),
-          besides,
+          figure(reference),
+          reference === undefined ? '' : figure(ours / reference),
+          referenceName,
         ]),
     ],
     goals: found.flatMap(({ goals }) => goals),

@@ -127,7 +127,7 @@ describe('on one connection', () => {
       (answers) => answers === memos.length,
     )
     expect(new Set(wire.statuses)).toEqual(new Set([200]))
-    expect([...wire.heard.matchAll(/"memo":"(the \d+th)"/g)].map(([, memo]) => memo)).toEqual(memos)
+    expect([...wire.received.matchAll(/"memo":"(the \d+th)"/g)].map(([, memo]) => memo)).toEqual(memos)
   })
 
   it('a post that breaks off is not taken, and the next one on another connection is', async () => {

@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net'
 export class Wire implements Disposable {
   readonly socket: Socket
   /** what has been received, as text */
-  heard = ''
+  received = ''
   /** the other side has ended the connection */
   closed = false
 
@@ -12,7 +12,7 @@ export class Wire implements Disposable {
     const { hostname, port } = new URL(url)
     this.socket = connect({ port: Number(port), host: hostname, localAddress })
     this.socket
-      .on('data', (chunk) => (this.heard += chunk.toString('latin1')))
+      .on('data', (chunk) => (this.received += chunk.toString('latin1')))
       .on('error', () => {})
       .on('close', () => (this.closed = true))
   }
@@ -24,7 +24,7 @@ export class Wire implements Disposable {
 
   /** The statuses of the answers until now. */
   get statuses(): number[] {
-    return [...this.heard.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
+    return [...this.received.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
   }
 
   [Symbol.dispose](): void {

@@ -32,7 +32,7 @@ export class Task {
   /** the lines of its log */
   readonly lines: string[] = []
   readonly #child: ChildProcess
-  readonly #heard = new Set<() => void>()
+  readonly #listeners = new Set<() => void>()
   readonly #exited: Promise<unknown>
 
   /**
@@ -52,12 +52,12 @@ export class Task {
     for (const input of [stdout!, stderr!]) {
       createInterface({ input }).on('line', (line) => {
         this.lines.push(line)
-        for (const look of this.#heard) look()
+        for (const look of this.#listeners) look()
       })
     }
     this.#exited = once(this.#child, 'exit')
     void this.#exited.then(() => {
-      for (const look of this.#heard) look()
+      for (const look of this.#listeners) look()
     })
   }
 
@@ -77,9 +77,9 @@ export class Task {
       if (this.lines.some((line) => line.includes(`"kind":"${kind}"`))) resolve()
       else if (this.end !== undefined) reject(new Error(`the sidecar has ended (${this.end}): ${this.lines.slice(-5).join('\n')}`))
     }
-    this.#heard.add(look)
+    this.#listeners.add(look)
     look()
-    await promise.finally(() => this.#heard.delete(look))
+    await promise.finally(() => this.#listeners.delete(look))
   }
 
   signal(signal: NodeJS.Signals): void {

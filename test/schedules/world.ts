@@ -159,7 +159,7 @@ export class World {
     }
   }
 
-  #heard(report: SidecarReport | RunnerReport): void {
+  #onReport(report: SidecarReport | RunnerReport): void {
     switch (report.kind) {
       case 'given-up':
       case 'stopped': {
@@ -259,7 +259,7 @@ export class World {
       },
       clock: process.clock,
       ringers: () => this.handlers.map((handler) => ({ handler, queue: bells.get(handler)!, carryBytes: this.#carryBytes })),
-      report: (report) => this.#heard(report),
+      report: (report) => this.#onReport(report),
       batchMs: () => this.#batchMs,
       sweepMs: SWEEP_MS,
     })
@@ -281,7 +281,7 @@ export class World {
           handler,
           stores,
           clock: process.clock,
-          report: (report) => this.#heard(report),
+          report: (report) => this.#onReport(report),
           functions: { tx: (event) => this.userHandlers.handle(handler, event, pools, process) },
           retryMs: 200,
           retryMostMs: 5_000,

@@ -111,7 +111,7 @@ it(`three machines that subscribe to one another miss nothing and write nothing 
   for (const name of NAMES) rmSync(join(machines.of(name).dir, 'cores'), { recursive: true })
   const restarted = Date.now()
   await machines.start()
-  await machines.heardOf(restarted)
+  await machines.caughtUpSince(restarted)
   await machines.stop()
   expect(await machines.verified(), 'the same keys and tree hashes from the mirrors alone').toEqual(before)
 
@@ -185,7 +185,7 @@ class Mesh implements AsyncDisposable {
   }
 
   /** Resolves when each machine has learned, after `since`, the length of each pool that it subscribes to, and has all its entries. */
-  async heardOf(since: number): Promise<void> {
+  async caughtUpSince(since: number): Promise<void> {
     for (const name of NAMES)
       await until(
         () => this.of(name).call('status'),

@@ -30,8 +30,8 @@ export async function besideOriginal({ smoke }: Effort): Promise<{ lines: Line[]
   const line = (figure: string, of: keyof Wire): Line => ({
     what: `${what}: ${figure}`,
     ours: ours[of],
-    beside: original[of],
-    besides: 'original 0.0.6',
+    reference: original[of],
+    referenceName: 'original 0.0.6',
   })
   return {
     lines: [line('s until the last arrived', 'seconds'), line('events delivered', 'delivered'), line('bytes on the wire', 'bytes')],

@@ -13,10 +13,10 @@ export async function catchUp({ smoke }: Effort): Promise<{ lines: Line[]; goals
       {
         what: 'catch-up, entries/s, written an entry at a time',
         ours: one.ours,
-        beside: one.core,
-        besides: 'bare hypercore, fetched and read',
+        reference: one.core,
+        referenceName: 'bare hypercore, fetched and read',
       },
-      { what: 'the same', ours: one.ours, beside: one.fetched, besides: 'bare hypercore, fetched alone' },
+      { what: 'the same', ours: one.ours, reference: one.fetched, referenceName: 'bare hypercore, fetched alone' },
     ],
     goals: [
       { what: '50,000 entries/s from a ledger written under load', met: full.ours >= 50_000 },

@@ -48,6 +48,6 @@ export interface Line {
   what: string
   ours: number
   /** the figure for comparison, and its name */
-  beside?: number
-  besides?: string
+  reference?: number
+  referenceName?: string
 }
