@@ -41,8 +41,8 @@ export async function call<T>(
 }
 
 /**
- * For batch calls, which may succeed in part. `request` gets the items and resolves to those that are still undone; these are sent again with growing waits, until none is
- * left or the time is over: UNAVAILABLE.
+ * For batch calls, which may succeed in part. `request` sends the items and resolves to those that are not done yet. These are sent again with growing waits until none
+ * is left; UNAVAILABLE if the time is over first.
  */
 export async function untilNoneIsLeft<T>(
   what: string,

@@ -121,7 +121,7 @@ function checkSigned(key: string, signed: Signed, tree: TreeHash, verified: Veri
   else verified.signedBlocks = signed.length
 }
 
-/** Compares the mirror with the last report of the core. A core to be rebuilt will have another tree hash; a peer's pool is compared with its publisher's signature instead. */
+/** Compares the mirror with the last report of the core. Not for a core that is to be rebuilt, since its tree hash will change. A peer's pool is compared with its publisher's signature instead. */
 function checkReported(
   { kind, coreLength, treeHash, rebuild }: PoolControl,
   tree: TreeHash,
