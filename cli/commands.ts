@@ -147,11 +147,11 @@ function contentsOf({ entries, blocks, bytes }: Verified): string {
 function proofsOf(verified: Verified): string[] {
   const { key, blocks, entries, receipts, coreLength, passedOver, treeHash, signedBlocks, reportedBlocks, problems, listed } = verified
   const behind = coreLength < blocks ? ' (it is behind, and catches up while the machine runs)' : ''
-  const first = (n: number) => `the first ${count(n, 'block', 'blocks')}`
+  const first = (n: number) => (n === 1 ? 'the first block' : `the first ${n} blocks`)
   const proof =
     reportedBlocks === undefined
       ? `signed     ${signedBlocks ? `${first(signedBlocks)}, by ${key}` : 'nothing that is all here yet'}`
-      : `in mirror  ${reportedBlocks ? `${first(reportedBlocks)} have that tree hash` : 'nothing that has been reported yet'}`
+      : `in mirror  ${reportedBlocks ? `${first(reportedBlocks)} ${reportedBlocks === 1 ? 'has' : 'have'} that tree hash` : 'nothing that has been reported yet'}`
   return [
     `receipts   ${receipts} of ${entries}`,
     `hypercore  ${count(coreLength, 'block', 'blocks')}${behind}`,

@@ -264,6 +264,7 @@ describe('the exports of a handler file', () => {
     code(() => handlerFunctions({ onTx: 5 }, 'h.ts'))
     expect(() => handlerFunctions({ ontx: () => {} }, 'h.ts')).toThrow('h.ts exports ontx: write onTx')
     expect(() => checkExports(['onstatus', 'onTx'], 'h.ts')).toThrow('write onStatus')
+    expect(() => checkExports(['onTx', 'on_block'], 'h.ts')).toThrow('write onBlock')
   })
 })
 

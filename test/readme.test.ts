@@ -1,12 +1,10 @@
-import { createSocket } from 'node:dgram'
-import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { folderLayout, readRunning } from '../local/folder.ts'
 import { checkSettings } from '../shared/config/config.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
-import { type Program, Project, pay, REPOSITORY } from './cli/project.ts'
+import { freeUdpPort, type Program, Project, pay, REPOSITORY } from './cli/project.ts'
 import { until } from './machine/machine.ts'
 
 // These tests run the commands and the code of the pages, and compare the results with what the pages show.
@@ -44,16 +42,6 @@ function shape(output: string): string {
     .replace(/\d+ bytes/g, 'N bytes')
     .replace(/^> .*\n+/gm, '') // npm prints these lines
     .trim()
-}
-
-/** A free UDP port. */
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  const { port } = socket.address()
-  socket.close()
-  await once(socket, 'close')
-  return port
 }
 
 /** A reader who does what docs/tutorial.md says. */
@@ -94,7 +82,7 @@ class Tutorial {
   async start(command: string, output: string): Promise<void> {
     const isMachine = command === 'npm start'
     const [, port] = /--port (\d+)/.exec(command) ?? []
-    if (port) this.#here.set(port, String(await freePort()))
+    if (port) this.#here.set(port, String(await freeUdpPort()))
     if (isMachine) await this.#machine?.stop('SIGKILL')
     const program = this.#project.run('sh', ['-c', `exec env ${this.#command(command)}`])
     if (!port) this.#started = program // a DHT node prints nothing after its start

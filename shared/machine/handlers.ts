@@ -34,7 +34,7 @@ export const EXPORTS: Record<HandledKind, string> = { tx: 'onTx', status: 'onSta
 /**
  * The functions that a handler file exports; its default export stands for `onTx`.
  * @param file how the config names it
- * @throws OverpoolError BAD_CONFIG: it exports none, one that is no function, or one with the wrong capitals
+ * @throws OverpoolError BAD_CONFIG: it exports none, one that is no function, or one that is misspelt
  */
 export function handlerFunctions(exports: Record<string, unknown>, file: string): HandlerFunctions {
   checkExports(Object.keys(exports), file)
@@ -53,10 +53,15 @@ export function handlerFunctions(exports: Record<string, unknown>, file: string)
 export function checkExports(names: string[], file: string): void {
   const known = new Set([...Object.values(EXPORTS), 'default'])
   for (const name of names) {
-    const meant = Object.values(EXPORTS).find((known) => known.toLowerCase() === name.toLowerCase())
+    const meant = Object.values(EXPORTS).find((known) => letters(known) === letters(name))
     if (meant !== undefined && meant !== name) throw wrong(file, `exports ${name}: write ${meant}`)
   }
   if (!names.some((name) => known.has(name))) throw none(file)
+}
+
+/** A name without capitals, `_` and `-`: `on_tx` means `onTx`. */
+function letters(name: string): string {
+  return name.replace(/[^a-z]/gi, '').toLowerCase()
 }
 
 function none(file: string): OverpoolError {

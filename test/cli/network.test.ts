@@ -4,26 +4,16 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { until } from '../machine/machine.ts'
-import { type Program, Project, pay, REPOSITORY } from './project.ts'
+import { freeUdpPort, type Program, Project, pay, REPOSITORY } from './project.ts'
 
 const SAMPLE = join(REPOSITORY, 'shared/transaction/sample.ts')
 
 /** Prints each entry as `entry <pool> #<seq> <memo>`. */
 const PRINTING = `export const onTx = (e) => console.log('entry', e.path, '#' + e.seq, e.payment.memo)\n`
 
-/** A free UDP port. */
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  const { port } = socket.address()
-  socket.close()
-  await once(socket, 'close')
-  return port
-}
-
 /** Runs a DHT of one node with the command; returns the network settings with which machines find one another there. */
 async function runDht(project: Project): Promise<{ program: Program; network: object }> {
-  const port = await freePort()
+  const port = await freeUdpPort()
   const program = project.overpool(['dht', '--port', String(port)])
   await program.says(new RegExp(`a DHT node runs at 127\\.0\\.0\\.1:${port}`))
   return { program, network: { host: '127.0.0.1', bootstrap: [`127.0.0.1:${port}`] } }
@@ -273,7 +263,7 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
     expect(second).toMatchObject({ code: 1, out: '' })
     expect(second.err).toBe(`overpool: UDP port ${port} is taken by another program: choose another one with --port\n`)
     // Another node joins the network through the first one.
-    const third = project.overpool(['--json', 'dht', '--port', String(await freePort()), '--bootstrap', `127.0.0.1:${port}`])
+    const third = project.overpool(['--json', 'dht', '--port', String(await freeUdpPort()), '--bootstrap', `127.0.0.1:${port}`])
     await third.says(/\n/)
     expect(JSON.parse(third.out)).toEqual({ address: expect.stringMatching(/^127\.0\.0\.1:\d+$/) })
     expect(await third.stop('SIGTERM')).toBe(0)
@@ -354,7 +344,7 @@ describe('a config that is saved while the machine runs', { timeout: 120_000 }, 
 
     configure(alice, { pools: { coffee: { publish: false } }, network })
     await untilSays(alice, ['status'], /^coffee {2}2 entries {2}not published$/m)
-    configure(alice, { pools: { coffee: { publish: { allow: [other] } } }, network: { ...network, port: await freePort() } })
+    configure(alice, { pools: { coffee: { publish: { allow: [other] } } }, network: { ...network, port: await freeUdpPort() } })
     await alices.says(/the settings of the network are taken at the next start/)
     await untilSays(alice, ['status'], new RegExp(`published.+\n {2}only for: ${other}$`, 'm'))
     expect(await alices.stop()).toBe(0)

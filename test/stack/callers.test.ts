@@ -180,7 +180,7 @@ describe('overpool --stack', () => {
       () => machine.call('control', 'mypool'),
       ({ coreLength, treeHash, rebuild }) => coreLength === 1 && treeHash !== undefined && !rebuild,
     )
-    expect(await shell.says('verify', name)).toContain('in mirror  the first 1 block have that tree hash\nall of it agrees\n')
+    expect(await shell.says('verify', name)).toContain('in mirror  the first block has that tree hash\nall of it agrees\n')
     await shell.says('unpub', name)
   })
 
