@@ -35,7 +35,7 @@ const FILES = globSync('{shared,functions,sidecar,cdk,local,client,cli}/**/*.ts'
 /** The files of this repository that a file imports, also for types. */
 function importsOf(file: string): string[] {
   const text = readFileSync(join(ROOT, file), 'utf8')
-  const found = text.matchAll(/(?:^|\n)(?:import|export)\b[^'"]*?from '(\.[^']+)'|\bimport\('(\.[^']+)'\)/g)
+  const found = text.matchAll(/(?:^|\n)(?:import|export)\b(?:[^'"]*?from)? '(\.[^']+)'|\bimport\('(\.[^']+)'\)/g)
   return [...found].map(([, fixed, dynamic]) => normalize(join(dirname(file), (fixed ?? dynamic)!)))
 }
 
