@@ -1,15 +1,17 @@
 import { join, resolve } from 'node:path'
 import { EmbeddedMachine, type Handler } from '../local/machine.ts'
 import { lineOf, type MachineReport } from '../local/report.ts'
-import { checkNetwork, type NetworkSettings, type PoolSettings } from '../shared/config/config.ts'
+import { checkNetwork, isPath, type NetworkSettings, type PoolSettings } from '../shared/config/config.ts'
 import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
+import { isPublicKey } from '../shared/ledger/capability.ts'
+import type { PoolName } from '../shared/ledger/pool.ts'
 import { type HandlerContext, handlerContext } from '../shared/machine/context.ts'
 import type { LedgerEvent, TxEvent } from '../shared/machine/event.ts'
 import { EXPORTS, type HandledKind, type OnBlock, type OnReorg, type OnStatus, type OnTx } from '../shared/machine/handlers.ts'
 import type { Machine, Pools, PubOptions, SubOptions } from '../shared/machine/machine.ts'
 import { optionsOf } from '../shared/machine/options.ts'
-import type { EventOfKinds, Kinds, LedgerPools, ReadOptions, TailOptions } from '../shared/machine/pools.ts'
+import type { EventOfKinds, Kinds, LedgerPools, PruneOptions, ReadOptions, TailOptions } from '../shared/machine/pools.ts'
 import { asPoster, checkPost, type Posted, type PostOptions } from '../shared/machine/post.ts'
 import { type PoolStatus, statusOf } from '../shared/machine/status.ts'
 import type { StackPlace } from './stack.ts'
@@ -66,11 +68,14 @@ export interface OnOptions {
 export type MachineError = Error & { report: MachineReport }
 type ErrorListener = (error: MachineError) => void
 
+/** `*`, or the name of a pool. */
+type OtherEvent<E extends string> = E extends HandledKind | 'error' ? never : E
+
 type AnyHandler = OnTx | OnStatus | OnBlock | OnReorg
 
 /** A handler as it was registered, and as the machine calls it. */
 interface Registered extends Handler {
-  kind: HandledKind
+  event: string
   given: AnyHandler
 }
 
@@ -168,8 +173,8 @@ export class Overpool implements Pools {
   }
 
   /** Archives the entries of a pool: `tail` and `read` begin after them, `get` still finds them. */
-  async prune(path: string | { path: string }): Promise<void> {
-    return (await this.#pools()).prune(path)
+  async prune(pool: string | { path: string }, options?: PruneOptions): Promise<void> {
+    return (await this.#pools()).prune(pool, options)
   }
 
   /**
@@ -218,22 +223,26 @@ export class Overpool implements Pools {
 
   /**
    * `tx`, `status`, `block`, `reorg`: calls the handler with every entry of this kind in every pool of this machine, in order within a pool. DEPLOYED on AWS, where handlers are
-   * functions of their own. `error`: gets the problems that otherwise go to console.error.
+   * functions of their own. `error`: gets the problems that otherwise go to console.error. As in `underpool`, `*` means `tx`, and the name of a pool means the transactions of
+   * that pool.
    */
   on(event: 'tx', handler: OnTx, options?: OnOptions): this
   on(event: 'status', handler: OnStatus, options?: OnOptions): this
   on(event: 'block', handler: OnBlock, options?: OnOptions): this
   on(event: 'reorg', handler: OnReorg, options?: OnOptions): this
   on(event: 'error', listener: ErrorListener): this
-  on(event: HandledKind | 'error', listener: AnyHandler | ErrorListener, options?: OnOptions): this {
+  on<E extends string>(event: OtherEvent<E>, handler: OnTx, options?: OnOptions): this
+  on(event: string, listener: AnyHandler | ErrorListener, options?: OnOptions): this {
     checkEvent(event)
     if (typeof listener !== 'function') throw new OverpoolError('BAD_ARGUMENT', `on('${event}') takes a function`)
     if (event === 'error') this.#errorListeners.add(listener as ErrorListener)
-    else this.#register(event, listener as AnyHandler, optionsOf(options, `on('${event}', …)`).name ?? this.#freeName(event))
+    else this.#register(event, listener as AnyHandler, optionsOf(options, `on('${event}', …)`).name)
     return this
   }
 
-  #register(kind: HandledKind, given: AnyHandler, name: string): void {
+  #register(event: string, given: AnyHandler, asked: string | undefined): void {
+    const kind = kindOf(event)
+    const name = asked ?? this.#freeName(kind)
     if (this.#stack)
       throw deployed(
         'the handlers of a stack are its Lambda functions: write them as files in functions/handlers, and name them in overpool.config.ts',
@@ -250,7 +259,8 @@ export class Overpool implements Pools {
       this.#runs.add(handlerContext.getStore()!)
       return given(event, pool)
     }
-    this.#handlers.push({ name, functions: { [kind]: noted }, takes: () => true, kind, given })
+    const takes = isPoolName(event) ? ({ path }: PoolName) => path === event : () => true
+    this.#handlers.push({ name, functions: { [kind]: noted }, takes, event, given })
     this.#setHandlers()
   }
 
@@ -267,10 +277,11 @@ export class Overpool implements Pools {
   off(event: 'block', handler: OnBlock): this
   off(event: 'reorg', handler: OnReorg): this
   off(event: 'error', listener: ErrorListener): this
-  off(event: HandledKind | 'error', listener: AnyHandler | ErrorListener): this {
+  off<E extends string>(event: OtherEvent<E>, handler: OnTx): this
+  off(event: string, listener: AnyHandler | ErrorListener): this {
     checkEvent(event)
     if (event === 'error') this.#errorListeners.delete(listener as ErrorListener)
-    const at = this.#handlers.findIndex(({ kind, given }) => kind === event && given === listener)
+    const at = this.#handlers.findIndex((handler) => handler.event === event && handler.given === listener)
     if (at >= 0) {
       this.#handlers.splice(at, 1)
       this.#setHandlers()
@@ -290,11 +301,19 @@ export class Overpool implements Pools {
       for (const handler of this.#handlers.filter((each) => !this.#working.has(each))) {
         await outside(() => machine.handle(handler))
         this.#working.add(handler)
+        if (isPoolName(handler.event)) void this.#noteMissing(handler.event, machine)
       }
     }
     this.#setting = this.#setting.then(set).catch((error) => {
       if (!this.#closing) this.#report({ kind: 'not-open', error })
     })
+  }
+
+  /** Says that a handler waits for a pool that does not exist, perhaps because its name is a misspelt event. */
+  async #noteMissing(path: string, { pools }: EmbeddedMachine): Promise<void> {
+    await Promise.allSettled(this.#creating)
+    const all = await pools.list().catch(() => undefined) // the machine is being closed
+    if (all && !all.some((pool) => pool.path === path)) this.#report({ kind: 'no-pool', pool: path })
   }
 
   /**
@@ -389,10 +408,21 @@ function stackOf({ stack, region, dir, path, network }: OverpoolOptions): StackP
   throw new OverpoolError('BAD_ARGUMENT', 'a machine is in a folder or on AWS: `dir`, `path` and `network` do not go with `stack`')
 }
 
+/** The events that are not the names of pools. `*` is that of `underpool`. */
+const EVENTS = [...Object.keys(EXPORTS), '*', 'error']
+
 function checkEvent(event: string): void {
-  const events = [...Object.keys(EXPORTS), 'error']
-  if (!events.includes(event))
-    throw new OverpoolError('BAD_ARGUMENT', `there is no event "${String(event)}"; there are ${events.join(', ')}`)
+  if (!EVENTS.includes(event) && !isPath(event) && !isPublicKey(event))
+    throw new OverpoolError('BAD_ARGUMENT', `there is no event "${String(event)}"; there are ${EVENTS.join(', ')}, and the names of pools`)
+}
+
+/** Whether an event is the name of a pool, or the public key of a peer's. */
+function isPoolName(event: string): boolean {
+  return !EVENTS.includes(event)
+}
+
+function kindOf(event: string): HandledKind {
+  return event in EXPORTS ? (event as HandledKind) : 'tx'
 }
 
 function folder(value: unknown, option: string): string {

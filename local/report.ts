@@ -11,6 +11,8 @@ export type MachineReport =
   | { kind: 'door'; error: unknown }
   /** the machine could not be opened for a registered handler; the next call tries again */
   | { kind: 'not-open'; error: unknown }
+  /** a handler was registered for a pool that does not exist */
+  | { kind: 'no-pool'; pool: string }
 
 /** A report as a line for people; undefined if nothing is wrong. */
 export function lineOf(report: MachineReport): string | undefined {
@@ -19,6 +21,8 @@ export function lineOf(report: MachineReport): string | undefined {
       return `a payment could not be taken: ${stackOf(report.error)}`
     case 'not-open':
       return `the handler does not work: ${stackOf(report.error)}`
+    case 'no-pool':
+      return `the handler of on('${report.pool}', …) waits: there is no pool "${report.pool}" yet. If an event was meant, they are tx, status, block, reorg, *, error`
     case 'failed':
     case 'given-up':
     case 'stopped':

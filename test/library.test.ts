@@ -199,8 +199,9 @@ describe('a pool', () => {
     await post(pool, 'new')
     expect((await pool.tail({ path: 'mypool', size: 100 })).map((e) => [e.seq, textOf(e)])).toEqual([[1, 'new']])
     expect(textOf(await pool.get({ path: 'mypool', hash }))).toBe('old')
-    await pool.prune({ path: 'mypool' })
+    await pool.prune({ path: 'mypool' }, { archive: true }) // as in underpool
     expect(await textsIn(pool)).toEqual([])
+    await expect(pool.prune('mypool', { archive: 3 as never })).rejects.toThrow('deletes none')
   })
 
   it('that is created again has its new settings at all its doors, and its old entries', async () => {
@@ -285,6 +286,36 @@ describe('handlers', () => {
       await until(seqs, ({ length }) => length === 20)
       for (const path of ['mypool', 'other']) expect(events.filter((e) => e.path === path).map(textOf)).toEqual('0123456789'.split(''))
     }
+  })
+
+  it('of underpool work: * is every pool, the name of a pool is that pool alone', async () => {
+    await using pool = await machine()
+    await pool.create({ path: 'other', port: false })
+    const [all, one] = [recorder(), recorder()]
+    pool.on('*', all.onTx).on('other', one.onTx)
+    for (const path of ['mypool', 'other', 'mypool', 'other']) await post(pool, path, path)
+    await until(all.seqs, ({ length }) => length === 4)
+    await until(one.seqs, ({ length }) => length === 2)
+    expect(one.events.map((e) => [e.path, e.seq])).toEqual([
+      ['other', 0],
+      ['other', 1],
+    ])
+    pool.off('other', one.onTx)
+    await post(pool, 'later', 'other')
+    await until(all.seqs, ({ length }) => length === 5)
+    expect(one.events).toHaveLength(2)
+  })
+
+  it('that wait for a pool that does not exist are reported, since an event may be misspelt', async () => {
+    await using pool = await machine()
+    const reported = Promise.withResolvers<string>()
+    pool.on('error', ({ message }) => reported.resolve(message))
+    pool.on('soon', () => {})
+    await pool.create({ path: 'soon', port: false })
+    pool.on('txs', () => {})
+    expect(await reported.promise).toBe(
+      'the handler of on(\'txs\', …) waits: there is no pool "txs" yet. If an event was meant, they are tx, status, block, reorg, *, error',
+    )
   })
 
   it('go on at the place of their name after a restart; a new name begins with the first entry', async () => {
@@ -533,8 +564,8 @@ describe('an Overpool', () => {
     await pool.create({ path: 'tea', port: false })
     await expect(post(pool, 'x', 'cofee')).rejects.toThrow('no pool named "cofee"; this machine has: coffee, tea')
     expect(await codeOf(() => pool.get({ path: 'tea', hash: '00'.repeat(32) }))).toBe('ENTRY_NOT_FOUND')
-    expect(await codeOf(() => pool.on('txs' as 'tx', () => {}))).toBe('BAD_ARGUMENT')
-    expect(() => pool.off('txs' as 'tx', () => {})).toThrow('there are tx, status, block, reorg, error')
+    expect(await codeOf(() => pool.on('Txs!', () => {}))).toBe('BAD_ARGUMENT')
+    expect(() => pool.off('Txs!', () => {})).toThrow('there are tx, status, block, reorg, *, error, and the names of pools')
   })
 
   it('locks its folder; a second one names the process that holds it, and works when that process has ended', async () => {
@@ -709,6 +740,7 @@ describe('an Overpool', () => {
       ['read({ from })', (from) => pool.read({ path: 'mypool', from }).next(), ['undefined', '0']],
       ['read({ to })', (to) => pool.read({ path: 'mypool', to }).next(), ['undefined', '0']],
       ['prune(…)', (value) => pool.prune(value)],
+      ['prune(…, { archive })', (archive) => pool.prune('mypool', { archive }), ['undefined', 'true']],
       ["on('tx', …)", (handler) => pool.on('tx', handler), ['function']],
       ["on('tx', …, { name })", (name) => pool.on('tx', () => {}, { name }), ['undefined', 'null']],
       ["on('error', …)", (listener) => pool.on('error', listener), ['function']],

@@ -80,17 +80,17 @@ class Tutorial {
 
   /** Kills the machine that runs, starts a program, and compares what it prints at its start. */
   async start(command: string, output: string): Promise<void> {
-    const isMachine = command === 'npm start'
+    const isPublicKey = command === 'npm start'
     const [, port] = /--port (\d+)/.exec(command) ?? []
     if (port) this.#here.set(port, String(await freeUdpPort()))
-    if (isMachine) await this.#machine?.stop('SIGKILL')
+    if (isPublicKey) await this.#machine?.stop('SIGKILL')
     const program = this.#project.run('sh', ['-c', `exec env ${this.#command(command)}`])
     if (!port) this.#started = program // a DHT node prints nothing after its start
     await program.says(/Ctrl-C stops/)
     expect(shape(program.out), command).toBe(shape(output))
     const address = /[\d.]+:\d+/
     this.#here.set(address.exec(output)![0], address.exec(program.out)![0])
-    if (isMachine) this.#machine = program
+    if (isPublicKey) this.#machine = program
   }
 
   /** Runs a command and compares what it prints. A command that only reads is repeated until it prints that. */

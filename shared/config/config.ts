@@ -1,6 +1,6 @@
 import { isIPv4 } from 'node:net'
 import { OverpoolError } from '../errors.ts'
-import { isMachine, parseCapability } from '../ledger/capability.ts'
+import { isPublicKey, parseCapability } from '../ledger/capability.ts'
 import type { PaymentFields } from '../ledger/kinds.ts'
 import type { Parsed } from '../transaction/index.ts'
 import { type AwsSettings, checkAws } from './aws.ts'
@@ -154,7 +154,7 @@ export function checkNetwork(network: NetworkSettings): NetworkSettings {
 }
 
 function checkMachines(keys: unknown, where: string): void {
-  if (!Array.isArray(keys) || !keys.every(isMachine)) {
+  if (!Array.isArray(keys) || !keys.every(isPublicKey)) {
     throw wrong(`${where} names machines by their public keys, 64 hex characters each, as \`overpool id\` prints them there`)
   }
 }
@@ -195,7 +195,8 @@ export function checkPath(path: unknown): string {
   throw new OverpoolError('BAD_ARGUMENT', whyNoPath(path))
 }
 
-function isPath(path: unknown): path is string {
+/** Whether it has the form of a pool's name. */
+export function isPath(path: unknown): path is string {
   return typeof path === 'string' && /^[a-z0-9][a-z0-9_-]{0,62}$/.test(path)
 }
 

@@ -8,8 +8,8 @@ export interface Capability {
 
 const KEY = /^[0-9a-f]{64}$/
 
-/** Whether it has the form of a machine's public key, 64 hex (`overpool id`). */
-export function isMachine(key: unknown): key is string {
+/** Whether it has the form of a public key: 64 hex. A machine's is what `overpool id` prints. */
+export function isPublicKey(key: unknown): key is string {
   return typeof key === 'string' && KEY.test(key)
 }
 

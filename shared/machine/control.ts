@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import { isFrom, type OverpoolConfig } from '../config/config.ts'
 import { subscriptionsOf } from '../config/handlers.ts'
 import { OverpoolError } from '../errors.ts'
-import { formatCapability, isMachine, parseCapability } from '../ledger/capability.ts'
+import { formatCapability, isPublicKey, parseCapability } from '../ledger/capability.ts'
 import { discoveryKeyOf } from '../ledger/discovery-key.ts'
 import type { DesiredState, PoolControl, PoolPatch } from '../store/control.ts'
 import type { Stores } from '../store/port.ts'
@@ -49,7 +49,7 @@ export class MachineControl {
    */
   async publish(path: unknown, { encrypt, allow }: PublishOptions = {}): Promise<string> {
     const pool = await this.#ownPool(path, `${String(path)} is a peer's pool; its publisher publishes it`)
-    if (allow !== undefined && !(Array.isArray(allow) && allow.every(isMachine))) {
+    if (allow !== undefined && !(Array.isArray(allow) && allow.every(isPublicKey))) {
       throw new OverpoolError(
         'BAD_ARGUMENT',
         '`allow` names machines by their public keys, 64 hex characters each, as `overpool id` prints them there',
@@ -80,7 +80,7 @@ export class MachineControl {
   async subscribe(published: unknown, { from, peer, byConfig }: SubscribeOptions = {}): Promise<PoolControl> {
     const { key, secret } = parseCapability(published)
     if (from !== undefined && !isFrom(from)) throw new OverpoolError('BAD_ARGUMENT', "from is 'start', 'now' or a sequence number")
-    if (peer !== undefined && !isMachine(peer))
+    if (peer !== undefined && !isPublicKey(peer))
       throw new OverpoolError('BAD_ARGUMENT', 'peer is the public key of a machine, 64 hex characters, as `overpool id` prints it there')
     const { stores, clock } = this.#deps
     const ours = (await stores.control.list()).find((pool) => pool.key === key && pool.kind !== 'peer')

@@ -1,7 +1,7 @@
 import type { MachineControl, PublishOptions, SubscribeOptions } from './control.ts'
 import type { TxEvent } from './event.ts'
 import { optionsOf } from './options.ts'
-import type { EventOfKinds, Kinds, LedgerPools, ReadOptions, TailOptions } from './pools.ts'
+import type { EventOfKinds, Kinds, LedgerPools, PruneOptions, ReadOptions, TailOptions } from './pools.ts'
 import type { Posted, PostOptions } from './post.ts'
 import { type PoolStatus, statusOf } from './status.ts'
 
@@ -45,7 +45,7 @@ export interface Pools {
   /** The entry of a transaction, then its cause, and so on back to where the loop began, or as far as this machine has the entries. */
   trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void>
   /** Archives the entries of a pool: `tail` and `read` begin after them, `get` still finds them. */
-  prune(pool: string | { path: string }): Promise<void>
+  prune(pool: string | { path: string }, options?: PruneOptions): Promise<void>
   /** Publishes a pool under its public key; resolves to what others subscribe to. The announcement goes on in the background. */
   pub(options: PubOptions): Promise<string>
   /** Stops publishing a pool. Machines that have entries of it keep them. */
@@ -66,7 +66,7 @@ export function poolsOf({ pools, control }: Pick<Machine, 'pools' | 'control'>):
     tail: (options: TailOptions) => pools.tail(options) as Promise<never[]>,
     read: (options: ReadOptions) => pools.read(options) as AsyncGenerator<never, void>,
     trail: (options) => pools.trail(options),
-    prune: (pool) => pools.prune(pool),
+    prune: (pool, options) => pools.prune(pool, options),
     pub: async (options) => {
       const { path, ...publish } = optionsOf(options, 'pub')
       return control.publish(path, publish)

@@ -44,6 +44,12 @@ export interface ReadOptions {
   to?: number
 }
 
+/** As in `underpool`. */
+export interface PruneOptions {
+  /** true, or left out: the old entries are archived. A number of archives to keep is refused, since a ledger deletes nothing */
+  archive?: boolean
+}
+
 function shownKinds(kinds: Kinds = ['tx']): (kind: Entry['kind']) => boolean {
   if (kinds === 'all') return () => true
   const shown = new Set<string>(Array.isArray(kinds) ? kinds : [])
@@ -196,7 +202,13 @@ export class LedgerPools {
   }
 
   /** Archives the entries of a pool: `tail` and `read` begin after them, `get` still finds them. */
-  async prune(pool: string | { path: string }): Promise<void> {
+  async prune(pool: string | { path: string }, options?: PruneOptions): Promise<void> {
+    const { archive = true } = optionsOf(options, 'prune(…, { archive })')
+    if (archive !== true)
+      throw new OverpoolError(
+        'BAD_ARGUMENT',
+        'a pool is an append-only ledger: prune archives its entries and deletes none. Leave `archive` out, or set it to true',
+      )
     const { path } = await this.control(typeof pool === 'string' ? pool : optionsOf(pool, 'prune').path)
     await this.#awaitOwnPosts(path)
     await this.#deps.stores.control.update(path, { prunedBefore: await this.length(path) })
