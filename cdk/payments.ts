@@ -18,14 +18,19 @@ export interface PaymentsProps {
   traces: boolean
 }
 
-/** The HTTP door and its URL: a function that may put a payment into the ingress queue, a large body into the bucket, and nothing else. */
+/** The HTTP door and its URL: a function that may put a payment into the ingress queue and a large body into the bucket, look up receipts, and nothing else. */
 export class Payments extends Construct {
   readonly function: Lambda
   readonly url: FunctionUrl
 
   constructor(scope: Construct, { bundle, ledger, ingress, namespace, reservedConcurrency, traces }: PaymentsProps) {
     super(scope, 'Payments')
-    const environment: EnvOf<'payments'> = { INGRESS_URLS: ingress.urls, BUCKET: ledger.bucket.bucketName, NAMESPACE: namespace }
+    const environment: EnvOf<'payments'> = {
+      INGRESS_URLS: ingress.urls,
+      TABLE: ledger.table.tableName,
+      BUCKET: ledger.bucket.bucketName,
+      NAMESPACE: namespace,
+    }
     const { lambda } = lambdaOf(this, {
       bundle,
       environment,
@@ -38,6 +43,7 @@ export class Payments extends Construct {
     this.function = lambda
     ingress.grantPost(this.function)
     ledger.grantPutMessages(this.function)
+    ledger.grant(this.function, { read: ['receipts'] }) // a retry passes a filter that would refuse it now
     this.url = this.function.addFunctionUrl({ authType: FunctionUrlAuthType.NONE })
   }
 }

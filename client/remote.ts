@@ -50,7 +50,13 @@ export class RemoteMachine implements Machine, AsyncDisposable {
     this.#access = access
     this.stores = stores
     this.ingress = ingress
-    this.pools = new LedgerPools({ stores, ingress, clock: this.#clock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+    this.pools = new LedgerPools({
+      stores,
+      ingress,
+      clock: this.#clock,
+      settings: () => checkSettings({}, ''),
+      postFailed: () => {},
+    })
     this.control = new MachineControl({ stores, clock: this.#clock, secretOf: (path) => this.#secretOf(path) })
   }
 

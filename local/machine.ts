@@ -15,7 +15,7 @@ import {
 import { OverpoolError } from '../shared/errors.ts'
 import type { Bell } from '../shared/ledger/messages.ts'
 import type { PoolName } from '../shared/ledger/pool.ts'
-import type { PoolDoor } from '../shared/machine/accept.ts'
+import type { AcceptDeps, PoolDoor } from '../shared/machine/accept.ts'
 import type { MachineControl } from '../shared/machine/control.ts'
 import { bindFunctions, type HandlerFunctions } from '../shared/machine/handlers.ts'
 import { type Machine, type Pools, poolsOf } from '../shared/machine/machine.ts'
@@ -139,6 +139,7 @@ export class EmbeddedMachine implements Machine {
       ingress: this.#ingress,
       clock,
       settings: (path) => settings.get(path) ?? DEFAULT_SETTINGS,
+      isRecorded: this.#isRecorded,
       postFailed: (error) => options.report({ kind: 'post-failed', error }),
     })
     this.#handlersPools = poolsOf(this)
@@ -210,10 +211,13 @@ export class EmbeddedMachine implements Machine {
       pool,
       ingress: this.#ingress,
       now: this.#ports.clock.now,
+      isRecorded: this.#isRecorded,
       maxBytes: MAX_PAYMENT_BYTES,
       log: (error) => this.#options.report({ kind: 'door', error }),
     }
   }
+
+  readonly #isRecorded: AcceptDeps['isRecorded'] = (pool, post) => this.#sidecar.isRecorded(pool, post)
 
   async #urls(): Promise<string[]> {
     const servers = await Promise.allSettled([...this.#doors.values()].map(({ server }) => server))

@@ -4,9 +4,10 @@ import type { NetworkSettings, OverpoolConfig, PoolConfig } from '../shared/conf
 import { OverpoolError } from '../shared/errors.ts'
 import type { PoolName } from '../shared/ledger/pool.ts'
 import { checkPublished, encryption, MachineControl } from '../shared/machine/control.ts'
-import type { Ingress, Queue } from '../shared/queue/port.ts'
+import type { Queue } from '../shared/queue/port.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import type { Stores } from '../shared/store/port.ts'
+import { hasReceipt, type ReceiptKey } from '../shared/store/receipts.ts'
 import { CoreStore, machineKeyPair, poolKeys } from './cores/core.ts'
 import { PoolNetwork } from './peers/network.ts'
 import { Swarm } from './peers/swarm.ts'
@@ -56,7 +57,7 @@ export class Sidecar {
   readonly #cores: CoreStore
   readonly #consumer: IngressConsumer
   /** the ingress for posts of this process */
-  readonly ingress: Ingress
+  readonly ingress: DirectIngress
   readonly #network: PoolNetwork
   readonly #keys = new Map<string, string>()
   #stopping: Promise<void> | undefined
@@ -134,6 +135,13 @@ export class Sidecar {
   /** Why a pool is halted, if it is. */
   halted(path: string): OverpoolError | undefined {
     return this.#consumer.halted(path)
+  }
+
+  /** Whether a post is in the ledger, or in hand on its way there. */
+  async isRecorded(path: string, post: ReceiptKey): Promise<boolean> {
+    return (
+      this.ingress.hasInHand(post.id) || this.#consumer.hasInHand(path, post.id) || hasReceipt(this.#options.stores.receipts, path, post)
+    )
   }
 
   /** Creates a pool if it does not exist. */

@@ -261,6 +261,28 @@ describe('a filter', () => {
     ],
   }
 
+  it('that takes each order once takes the same payment again, since that is a retry, and no other payment of the order', async () => {
+    await using pool = new Overpool({ dir: newFolder() })
+    const taken = new Set<string>()
+    const filter: Filter = ({ memo }) => !taken.has(memo!) && Boolean(taken.add(memo!))
+    const { url } = await pool.create({ path: 'mypool', port: 0, filter })
+    const order = { transaction: sampleTransaction('first'), memo: 'order 7' }
+    const answers = await Promise.all(Array.from({ length: 50 }, () => pay(url!, order)))
+    await until(
+      () => textsIn(pool),
+      (texts) => texts.length === 1,
+    )
+    answers.push(await pay(url!, order))
+    expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1)
+    expect(answers[0]!.status).toBe(200)
+    expect((await pay(url!, { ...order, transaction: sampleTransaction('second') })).status).toBe(403)
+    // A named post, and that of a handler which runs twice, are retries too.
+    const named = { path: 'mypool', id: 'order 8', payment: { transaction: sampleTransaction('third'), memo: 'order 8' } }
+    expect((await pool.post(named)).id).toBe((await pool.post(named)).id)
+    expect(await codeOf(() => pool.post({ ...named, id: 'another' }))).toBe('FILTER_REFUSED')
+    expect(await textsIn(pool)).toEqual(['first', 'third'])
+  })
+
   it.each(Object.entries(filters))('that %s refuses a payment, and the wallet gets its reason', async (path, [filter, memo]) => {
     await using pool = new Overpool({ dir: newFolder() })
     const { url } = await pool.create({ path, port: 0, filter })

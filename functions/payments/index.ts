@@ -6,6 +6,7 @@ import { AwsQueues } from '../../shared/aws/queues.ts'
 import { MAX_PAYMENT_BYTES_ON_LAMBDA } from '../../shared/bip270/payment.ts'
 import { checkPool } from '../../shared/config/config.ts'
 import { readEnv } from '../../shared/config/env.ts'
+import type { Stores } from '../../shared/store/port.ts'
 import { Telemetry } from '../telemetry.ts'
 import { tracing } from '../tracing.ts'
 import { paymentsApp } from './app.ts'
@@ -16,7 +17,9 @@ const env = readEnv('payments')
 const telemetry = new Telemetry({ namespace: env.NAMESPACE, service: 'payments' })
 const traces = await tracing('payments', env.TRACES !== undefined)
 const clients = new AwsClients({ endpoint: env.AWS_ENDPOINT_URL, traced: traces.client })
-const queues = new AwsQueues(clients, new Bucket(clients, env.BUCKET))
+const bucket = new Bucket(clients, env.BUCKET)
+const queues = new AwsQueues(clients, bucket)
+let stores: Stores | undefined
 const pools = new Map(Object.entries(config.pools).map(([path, pool]) => [path, { path, ...checkPool(pool, `pools.${path}`) }]))
 
 const app = paymentsApp({
@@ -24,6 +27,15 @@ const app = paymentsApp({
   ingress: queues.openIngress(env.INGRESS_URLS),
   now: Date.now,
   maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,
+  async isRecorded(pool, post) {
+    // Loaded only for a pool with a filter: other doors start without the DynamoDB client.
+    const [{ openStores }, { hasReceipt }] = await Promise.all([
+      import('../../shared/aws/stores.ts'),
+      import('../../shared/store/receipts.ts'),
+    ])
+    stores ??= openStores(clients, env.TABLE, bucket)
+    return hasReceipt(stores.receipts, pool, post)
+  },
   log: (error) => telemetry.log.error('a payment could not be taken', error as Error),
 })
 

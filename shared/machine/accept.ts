@@ -7,6 +7,7 @@ import { idOfHandlerPost, idOfName, idOfPayment, idOfTransaction } from '../ledg
 import type { Cause, Entry, EntryId, PaymentFields } from '../ledger/kinds.ts'
 import { encodeIngress } from '../ledger/messages.ts'
 import type { Ingress } from '../queue/port.ts'
+import type { ReceiptKey } from '../store/receipts.ts'
 import { parseTransaction } from '../transaction/index.ts'
 
 /** A filter's time, ms. A wallet waits for it, and on AWS the function's own time is a little longer (cdk/payments.ts). */
@@ -36,14 +37,16 @@ export interface Accepted {
 export interface AcceptDeps {
   ingress: Ingress
   now: () => number
+  /** Whether the post is in the ledger, or in hand on its way there. Asked only for pools with a filter. */
+  isRecorded: (pool: string, post: ReceiptKey) => Promise<boolean>
 }
 
-/** Takes a checked payment into a pool: filter, id, ingress. Resolves when it is held durably (Promise 2). */
+/** Takes a checked payment into a pool: id, filter, ingress. Resolves when it is held durably (Promise 2). */
 export async function accept(
   pool: PoolDoor,
   { scanned, fields }: CheckedPayment,
   poster: Poster,
-  { ingress, now }: AcceptDeps,
+  { ingress, now, isRecorded }: AcceptDeps,
 ): Promise<Accepted> {
   if (pool.halted !== undefined) throw new OverpoolError('POOL_HALTED', `"${pool.path}" takes no posts: ${pool.halted}`)
   const hops = poster.source === 'handler' ? poster.hops + 1 : 0
@@ -53,9 +56,14 @@ export async function accept(
       `this post is ${hops} posts away from the one that began the loop; "${pool.path}" allows ${pool.maxHops} (maxHops)`,
     )
   }
-  if (pool.filter)
-    await runFilter(pool.filter, { transaction: Buffer.from(scanned.bytes).toString('hex'), ...fields, parsed: parseTransaction(scanned) })
   const id = entryId(pool, scanned.bytes, scanned.txid, fields, poster)
+  const named = poster.source === 'handler' || (poster.source === 'api' && poster.name !== undefined)
+  const key = named ? id : scanned.txid
+  if (pool.filter) {
+    const payment = { transaction: Buffer.from(scanned.bytes).toString('hex'), ...fields, parsed: parseTransaction(scanned) }
+    const isNew = poster.source === 'api' && !named // each call is a new entry
+    await (isNew ? runFilter(pool.filter, payment) : filterOnce(pool.filter, payment, () => isRecorded(pool.path, { key, id })))
+  }
   const entry: Entry = {
     kind: 'tx',
     id,
@@ -66,10 +74,9 @@ export async function accept(
     hops,
     ...(poster.source === 'handler' && { cause: poster.cause }),
   }
-  const named = poster.source === 'handler' || (poster.source === 'api' && poster.name !== undefined)
   const post = { pool: pool.path, id, txid: scanned.txid, named, entry: encodeEntry(entry) }
   await (ingress.post ? ingress.post(post) : ingress.send([{ body: encodeIngress(post), group: pool.path }]))
-  return { id, hash: scanned.txid, key: named ? id : scanned.txid }
+  return { id, hash: scanned.txid, key }
 }
 
 function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFields, poster: Poster): EntryId {
@@ -77,6 +84,19 @@ function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFi
   if (poster.name !== undefined) return idOfName(pool.path, poster.name)
   if (poster.source === 'handler') return idOfHandlerPost(poster.handler, poster.cause, poster.ordinal)
   return randomBytes(32).toString('hex') as EntryId // each call is a new entry
+}
+
+/**
+ * A post that is recorded is a retry: it gets the same answer as before, whatever the filter says now (Promise 3). It is looked for again after a refusal, since the same
+ * post may have come in meanwhile.
+ */
+async function filterOnce(filter: Filter, payment: FilterPayment, isRecorded: () => Promise<boolean>): Promise<void> {
+  if (await isRecorded()) return
+  try {
+    await runFilter(filter, payment)
+  } catch (refusal) {
+    if (!(await isRecorded())) throw refusal
+  }
 }
 
 /** Runs either kind of filter. @throws OverpoolError FILTER_REFUSED with its reason; FILTER_SILENT if it, or a service that it calls, does not answer */

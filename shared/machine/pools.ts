@@ -8,9 +8,9 @@ import type { Ingress } from '../queue/port.ts'
 import { lengthOf } from '../store/blocks.ts'
 import type { PoolControl } from '../store/control.ts'
 import type { Stores } from '../store/port.ts'
-import type { Receipt } from '../store/receipts.ts'
+import { hasReceipt, type Receipt } from '../store/receipts.ts'
 import { scanTransaction } from '../transaction/index.ts'
-import { accept, type Poster } from './accept.ts'
+import { type AcceptDeps, accept, type Poster } from './accept.ts'
 import { type EventOfKind, eventOf, type LedgerEvent, type TxEvent } from './event.ts'
 import { findPool } from './find-pool.ts'
 import { optionsOf } from './options.ts'
@@ -63,6 +63,8 @@ export interface LedgerPoolsDeps {
   ingress: Ingress
   clock: Clock
   settings: (path: string) => CheckedSettings
+  /** default: whether it has a receipt */
+  isRecorded?: AcceptDeps['isRecorded']
   /** called with the failure of a post inside a handler, which the handler may not notice */
   postFailed: (error: unknown) => void
 }
@@ -87,7 +89,7 @@ export class LedgerPools {
   }
 
   async postAs(poster: Poster, { path, payment }: CheckedPost): Promise<Posted> {
-    const { ingress, clock, settings } = this.#deps
+    const { stores, ingress, clock, settings, isRecorded = (...post) => hasReceipt(stores.receipts, ...post) } = this.#deps
     const pool = await this.control(path)
     if (pool.kind === 'peer') {
       throw new OverpoolError(
@@ -96,7 +98,7 @@ export class LedgerPools {
       )
     }
     const door = { path: pool.path, ...settings(pool.path), halted: pool.halted }
-    const { id, hash, key } = await accept(door, payment, poster, { ingress, now: clock.now })
+    const { id, hash, key } = await accept(door, payment, poster, { ingress, now: clock.now, isRecorded })
     this.#note(pool.path, { key, id })
     return { payment: { transaction: hex(payment.scanned.bytes), ...payment.fields }, hash, id }
   }

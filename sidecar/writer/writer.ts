@@ -1,6 +1,7 @@
 import { type Clock, timeLeft } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, encodeBlock, entriesOf, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
+import type { EntryId } from '../../shared/ledger/kinds.ts'
 import type { IngressMessage } from '../../shared/ledger/messages.ts'
 import { type ScannedEntry, scanEntries } from '../../shared/ledger/scanned.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
@@ -167,6 +168,11 @@ export class PoolWriter {
 
   get bytesInHand(): number {
     return this.#bytes
+  }
+
+  /** Whether a post is in hand, or in a block whose receipts may not be written yet. */
+  hasInHand(id: EntryId): boolean {
+    return this.#held.has(id) || this.#recent.get(id) !== undefined
   }
 
   /** When it last made progress with its posts, ms since 1970. A writer without posts, or a halted one, counts as moving. */

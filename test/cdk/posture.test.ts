@@ -85,8 +85,8 @@ describe('the stack', () => {
     expect(blocks(allowed(template, 'SidecarShard0TaskTaskRole'))).toHaveLength(1)
   })
 
-  it('lets the door use no store, a handler read all and write its progress and the desired state of pools, and the sidecar read and write all', () => {
-    expect(storesOf(allowed(template, 'Payments'))).toEqual({ read: [], write: [] })
+  it('lets the door read receipts and write nothing, a handler read all and write its progress and the desired state of pools, and the sidecar read and write all', () => {
+    expect(storesOf(allowed(template, 'Payments'))).toEqual({ read: ['receipts'], write: [] })
     for (const handler of ['HandlermainRole', 'HandlercoffeeRole'])
       expect(storesOf(allowed(template, handler)), handler).toEqual({ read: STORES, write: ['control', 'progress'] })
     expect(storesOf(allowed(template, 'SidecarShard0TaskTaskRole'))).toEqual({ read: STORES, write: STORES })

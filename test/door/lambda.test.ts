@@ -12,10 +12,12 @@ import { type LedgerFile, openLedgerFile } from '../../local/ports.ts'
 import { MAX_PAYMENT_BYTES_ON_LAMBDA } from '../../shared/bip270/payment.ts'
 import { checkSettings } from '../../shared/config/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
+import { encodeBlock } from '../../shared/ledger/block.ts'
 import { decodeEntry } from '../../shared/ledger/entry.ts'
 import type { TxEntry } from '../../shared/ledger/kinds.ts'
 import { decodeIngress } from '../../shared/ledger/messages.ts'
 import type { PoolDoor } from '../../shared/machine/accept.ts'
+import { hasReceipt } from '../../shared/store/receipts.ts'
 import { largePayment, payment } from '../machine/machine.ts'
 import { type FunctionUrlRequest, functionUrlEvent } from './function-url.ts'
 
@@ -43,6 +45,7 @@ function door() {
   return paymentsApp({
     ingress: ledger.ingress,
     now: Date.now,
+    isRecorded: (...post) => hasReceipt(ledger.stores.receipts, ...post),
     maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,
     log: (error) => log.push(error),
     async pool(path) {
@@ -184,6 +187,21 @@ describe('the door does not explain its own failures to wallets:', () => {
     expect(answer).toMatchObject({ status: 503, body: { memo: SENTENCE, error: 1, code: 'FILTER_SILENT' } })
     expect(inspect(log, { depth: null })).toContain(ARN)
     expect(await taken()).toEqual([])
+  })
+
+  it('a payment that is in the ledger is taken again, although the filter would refuse it now', async () => {
+    let isOpen = true
+    pools.set('asks', { path: 'asks', ...checkSettings({ filter: () => isOpen }, '') })
+    await ledger.stores.control.create({ kind: 'own', path: 'asks', key: '', discoveryKey: '', createdAt: 0 })
+    const first = await invoke(sent, { path: '/asks' })
+    isOpen = false
+    expect((await invoke(sent, { path: '/asks' })).status).toBe(403)
+    const [message] = await ledger.ingress.receive({ max: 1, waitMs: 0 })
+    const { id, txid, entry } = decodeIngress(message!.body)
+    await ledger.stores.blocks.put('asks', encodeBlock(0, 0, [entry]))
+    await ledger.stores.receipts.put('asks', [{ key: txid!, id, txid, seq: 0, block: 0 }])
+    expect(await invoke(sent, { path: '/asks' })).toEqual(first)
+    expect((await invoke(JSON.stringify(payment('another')), { path: '/asks' })).status).toBe(403)
   })
 
   it('a filter that does not answer is a 503 before the function times out', async () => {

@@ -16,6 +16,7 @@ import { ShardedIngress, shardOf } from '../../shared/queue/shards.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
 import type { Stores } from '../../shared/store/port.ts'
+import { hasReceipt } from '../../shared/store/receipts.ts'
 import { CoreStore } from '../../sidecar/cores/core.ts'
 import { type Verified, verifyPool } from '../../sidecar/cores/verify.ts'
 import { type AwsClients, awsClients } from '../aws/clients.ts'
@@ -119,6 +120,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
       pool: (path) => doors.get(path),
       ingress,
       now: Date.now,
+      isRecorded: (...post) => hasReceipt(stores.receipts, ...post),
       maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,
       log: (error) => this.#reports.push(`door: ${reasonOf(error)}`),
     })
