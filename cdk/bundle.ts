@@ -49,7 +49,7 @@ async function bundle(name: string, entry: string, places: Record<string, string
     legalComments: 'none',
     mainFields: ['module', 'main'],
     banner: { js: "import{createRequire as overpoolRequire}from'node:module';const require=overpoolRequire(import.meta.url);" },
-    plugins: [placesOf({ ...places, 'overpool-cloud': join(ROOT, 'functions/library.ts') }), credentialsOfLambda],
+    plugins: [placesOf({ ...places, 'overpool-cloud': join(ROOT, 'functions/package-root.ts') }), credentialsOfLambda],
   })
   const outputs = metafile!.outputs
   const start = Object.keys(outputs).find((file) => outputs[file]!.entryPoint)!

@@ -121,12 +121,12 @@ export class Ledger extends Construct {
   #grant(to: IGrantable, action: string, prefix: Prefix): void {
     Grant.addToPrincipal({ grantee: to, actions: [action], resourceArns: [this.bucket.arnForObjects(`${prefix}*`)] })
     acknowledge(to.grantPrincipal, {
-      [`AwsSolutions-IAM5[Resource::${this.#bucketAsNagSaysIt}/${prefix}*]`]:
-        'Objects are named by their sha256: their prefix is all that can be said of them before they are there.',
+      [`AwsSolutions-IAM5[Resource::${this.#bucketInNagFindings}/${prefix}*]`]:
+        'Objects are named by their sha256, which is not known in advance: the grant can name only the prefix.',
     })
   }
 
-  get #bucketAsNagSaysIt(): string {
+  get #bucketInNagFindings(): string {
     const own = this.bucket.node.defaultChild as CfnBucket | undefined
     return own ? `<${Stack.of(this).getLogicalId(own)}.Arn>` : `arn:<AWS::Partition>:s3:::${this.bucket.bucketName}`
   }

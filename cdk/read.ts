@@ -6,7 +6,7 @@ import { load } from '../shared/config/load.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type Bundle, bundleHandler, bundlePayments, OUT } from './bundle.ts'
 
-/** The function's timeout is this much longer than one call of the user's handler may take, s: for the work around it, and for further entries. */
+/** Seconds added to a handler's `timeoutMs` for its function's timeout: for the runner's own work, and for further entries of the same bell. */
 const ROOM_S = 30
 
 /** A handler, ready to be deployed. */

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { folderLayout, makeFolder, readSeed } from '../local/folder.ts'
 import { systemClock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { parseCapability } from '../shared/ledger/capability.ts'
+import { parsePoolAddress } from '../shared/ledger/pool-address.ts'
 import type { TxEvent } from '../shared/machine/event.ts'
 import { type PoolStatus, statusOf } from '../shared/machine/status.ts'
 import { machineKeyPair } from '../sidecar/cores/core.ts'
@@ -16,9 +16,9 @@ const WATCH_MS = 1_000
 
 export async function pub(path: string, flags: { encrypt?: boolean; allow?: string[] }, { where, out }: CommandContext): Promise<void> {
   await withMachine(where, async (machine) => {
-    const capability = await machine.control.publish(path, flags)
-    out.show({ pool: path, capability, running: machine.isRunning }, capability)
-    out.say(`${path} is published${later(machine)}; others follow it with \`overpool sub\` and the ${keysOf(capability)} above`)
+    const address = await machine.control.publish(path, flags)
+    out.show({ pool: path, capability: address, running: machine.isRunning }, address)
+    out.say(`${path} is published${later(machine)}; others follow it with \`overpool sub\` and the ${keysOf(address)} above`)
   })
 }
 
@@ -46,7 +46,7 @@ export async function sub(
 export async function unsub(published: string, { where, out }: CommandContext): Promise<void> {
   await withMachine(where, async (machine) => {
     await machine.control.unsubscribe(published)
-    const { key } = parseCapability(published)
+    const { key } = parsePoolAddress(published)
     out.show({ path: key, subscribed: false }, `${key} is followed no more; what has come stays`)
   })
 }
@@ -158,6 +158,6 @@ export async function trail(pool: string, txid: string, { where, out }: CommandC
   })
 }
 
-function keysOf(capability: string): string {
-  return capability.includes('.') ? 'keys' : 'key'
+function keysOf(address: string): string {
+  return address.includes('.') ? 'keys' : 'key'
 }

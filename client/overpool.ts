@@ -4,8 +4,8 @@ import { lineOf, type MachineReport } from '../local/report.ts'
 import { checkNetwork, isPath, type NetworkSettings, type PoolSettings } from '../shared/config/config.ts'
 import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { isPublicKey } from '../shared/ledger/capability.ts'
 import type { PoolName } from '../shared/ledger/pool.ts'
+import { isPublicKey } from '../shared/ledger/pool-address.ts'
 import { type HandlerContext, handlerContext } from '../shared/machine/context.ts'
 import type { LedgerEvent, TxEvent } from '../shared/machine/event.ts'
 import { EXPORTS, type HandledKind, type OnBlock, type OnReorg, type OnStatus, type OnTx } from '../shared/machine/handlers.ts'
@@ -60,7 +60,7 @@ export interface Created {
 }
 
 export interface OnOptions {
-  /** the name of the handler's cursor, which survives restarts; default `tx`, `tx-2` … in the order of registration */
+  /** the handler's name: its cursor is stored under it and survives restarts. Default: the event's kind, `tx`, or the first free one of `tx-2`, `tx-3` … */
   name?: string
 }
 

@@ -17,7 +17,7 @@ export const BELL_VISIBILITY_MS = BELL_MS + MAX_TIMEOUT_MS + 60_000
 export interface Ports {
   stores: Stores
   ingress: Queue
-  /** the FIFO queue of a handler. Only one machine runs at a time, so messages in flight of an earlier one are due again */
+  /** Opens the FIFO queue of a handler. A folder is locked by its process, so messages in flight were left by an earlier one, and become visible at once. */
   bells: (handler: string) => Promise<Queue>
   /** a bell carries a block of up to this many bytes; 0 over SQLite, where it would save no request */
   carryBytes: number

@@ -79,7 +79,7 @@ class RunningConfig {
     this.#machine = machine
     this.#plan = plan
     this.#network = networkOf(plan)
-    // After a mistake, the file that mends it may be one that the running plan does not have.
+    // After a failed reload, the mended file may be one that the running plan does not have.
     this.#watch = new FileWatch(
       (file) => this.#isBroken || this.#plan.files.includes(file),
       () => (this.#reloading = this.#reloading.then(() => this.#reload())),

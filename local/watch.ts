@@ -20,7 +20,7 @@ export class FileWatch {
     this.#changed = changed
   }
 
-  /** Watches the folders of these files and no others. It keeps existing watchers: between two watchers a change would be missed. */
+  /** Watches the folders of these files and no others. A watched folder keeps its watcher: one that is closed and opened again could miss a change. */
   watch(files: string[]): void {
     const folders = new Set(files.map((file) => dirname(file)))
     for (const [folder, watcher] of this.#watchers) {

@@ -11,7 +11,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 export const systemClock: Clock = {
   now: Date.now,
-  // `node:timers/promises` makes an error object for each sleep that ends early, and under load most do.
+  // `node:timers/promises` makes an error object for each aborted sleep, and under load most sleeps are aborted.
   sleep: (ms, signal) =>
     new Promise((resolve) => {
       if (signal?.aborted) return resolve()
@@ -25,7 +25,7 @@ export const systemClock: Clock = {
     }),
 }
 
-/** Made once: an abort without a reason makes an error with its stack each time. */
+/** One shared reason: `abort()` without one makes an error with a stack trace each time. */
 const OVER = new Error('the wait is over')
 
 /** Waits for the work, but at most `ms`. */
@@ -34,7 +34,7 @@ export async function atMost(clock: Clock, ms: number, work: Promise<unknown>): 
   await Promise.race([work, clock.sleep(ms, over.signal)]).finally(() => over.abort(OVER))
 }
 
-/** The rest of a wait of `ms` that began at `since`; 0 if the clock was set back meanwhile, so that the wait does not grow. */
+/** What is left of a wait of `ms` that began at `since`. It is 0 if the clock was set back, so that the wait does not grow. */
 export function timeLeft(clock: Clock, since: number, ms: number): number {
   const passed = clock.now() - since
   return passed < 0 ? 0 : Math.max(0, ms - passed)

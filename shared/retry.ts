@@ -1,8 +1,8 @@
 import { type Clock, systemClock } from './clock.ts'
 
 /**
- * How long to wait before attempt `attempt + 1`, ms. It doubles from `base` to `most`, so that a long failure is not asked often. Half of it is random, so that many callers
- * that failed together do not return together; the other half is not, so that none returns at once.
+ * How long to wait before attempt `attempt + 1`, ms. It doubles from `base` to `most`, so that a service that stays down is not called often. Half of it is random, so that
+ * callers that failed together do not return together. The other half is fixed, so that no caller retries at once.
  */
 export function backoff(attempt: number, base = 50, most = 5_000): number {
   return Math.min(most, base * 2 ** (attempt - 1)) * (0.5 + Math.random() / 2)

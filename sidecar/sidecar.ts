@@ -25,7 +25,7 @@ export interface SidecarOptions {
   clock: Clock
   /** 32 bytes, the machine's one secret */
   seed: Uint8Array
-  /** where the seed is kept, for the error that names it */
+  /** where the seed is kept, a file or the name of a secret: the error about a wrong seed says it */
   seedPlace: string
   /** folder of the hypercores: a cache */
   cores: string

@@ -54,7 +54,7 @@ export class HandlerLoop {
     })
   }
 
-  /** A bell may come again while it is being answered, after the machine slept for example: the second answer waits for the first. */
+  /** A bell may be delivered again while its first delivery is being answered, for example after the computer slept. The second answer waits for the first. */
   #begin(pool: string | undefined, bells: Message[]): void {
     const task = (this.#running.get(pool) ?? Promise.resolve()).then(() => this.#answer(bells)).catch(this.#options.report)
     this.#running.set(pool, task)

@@ -62,7 +62,7 @@ export async function answerBell(
   return new BellRun({ path: bell.pool, key }, start, receives, deadline, options).answer(bell)
 }
 
-/** One run for a bell: the handler's place in the pool, and the steps from there. */
+/** Answers one bell: holds the handler's cursor in the pool, and runs the entries after it. */
 class BellRun {
   readonly #pool: { path: string; key: string }
   readonly #start: Cursor
@@ -112,7 +112,7 @@ class BellRun {
     await stores.progress.endRedrive(handler, this.#pool.path, redrive)
   }
 
-  /** Runs the remaining entries of a block. @returns the answer, if the run ends here */
+  /** Runs the handler on the block's entries after the cursor. @returns the answer to the bell if the run ends in this block */
   async #runBlock(block: Block): Promise<Answer | undefined> {
     const entries = readable(block, this.#pool.path, this.#options)
     for (const [i, entry] of entries.entries()) {
@@ -147,7 +147,7 @@ class BellRun {
     return isLate || (stopping?.aborted ?? false)
   }
 
-  /** Makes an attempt at an entry. @param next the block where the following entry is looked for. @returns the answer, if the run ends here */
+  /** Makes an attempt at an entry. @param next the block where the following entry is looked for. @returns the answer to the bell if the run ends with this entry */
   async #runEntry(seq: number, entry: Entry, block: number, next: number): Promise<Answer | undefined> {
     const { handler, stores, maxAttempts } = this.#options
     const tried = this.#at.attempts

@@ -41,8 +41,8 @@ export async function call<T>(
 }
 
 /**
- * For batch calls, which may succeed in part. `request` sends the items and resolves to those that are not done yet. These are sent again with growing waits until none
- * is left; UNAVAILABLE if the time is over first.
+ * Repeats a batch call until every item is done. `request` sends the items and resolves to those that are not done yet; they are sent again after growing waits. It
+ * throws UNAVAILABLE when the time is over.
  */
 export async function untilNoneIsLeft<T>(
   what: string,

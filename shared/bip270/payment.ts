@@ -3,7 +3,7 @@ import type { PaymentFields } from '../ledger/kinds.ts'
 import { toStorable } from '../ledger/values.ts'
 import { type ScannedTransaction, transactionFromHex } from '../transaction/index.ts'
 
-/** Longest transaction, hex characters (BIP270: a Payment over 10,000,000 bytes is refused by the host). */
+/** Longest transaction, hex characters. BIP270 lets a host refuse a Payment over 10,000,000 bytes; here the transaction alone may have as many. */
 export const MAX_TRANSACTION_HEX = 10_000_000
 /** BIP270, Payment: `merchantData`, characters; of its JSON where an older wallet sends an object. */
 export const MAX_MERCHANT_DATA = 10_000
@@ -11,7 +11,7 @@ export const MAX_MERCHANT_DATA = 10_000
 export const MAX_REFUND_TO = 100
 /** Our own limit, BIP270 names none: `memo`, characters. */
 export const MAX_MEMO = 10_000
-/** A whole Payment, bytes: the longest transaction, and room for the other fields with every character escaped. */
+/** Longest Payment, bytes: the longest transaction, and six bytes for each character of the other fields (a JSON escape such as \u00e9). */
 export const MAX_PAYMENT_BYTES = MAX_TRANSACTION_HEX + 6 * (MAX_MERCHANT_DATA + MAX_REFUND_TO + MAX_MEMO) + 1_000
 /** Lambda takes 6 MB, and a body that is not text arrives as base64, a third longer: so 4.5 MB of what the wallet sent. */
 export const MAX_PAYMENT_BYTES_ON_LAMBDA = 4_500_000

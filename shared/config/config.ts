@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net'
 import { OverpoolError } from '../errors.ts'
-import { isPublicKey, parseCapability } from '../ledger/capability.ts'
 import type { PaymentFields } from '../ledger/kinds.ts'
+import { isPublicKey, parsePoolAddress } from '../ledger/pool-address.ts'
 import type { Parsed } from '../transaction/index.ts'
 import { type AwsSettings, checkAws } from './aws.ts'
 
@@ -125,7 +125,7 @@ function checkSubscription(subscription: string | SubscriptionConfig, where: str
     throw wrong(`${where} is what \`pub\` printed`)
   const { key, handler, from = 'start', peer } = typeof subscription === 'string' ? { key: subscription } : subscription
   if (typeof subscription === 'object') refuseUnknown(subscription, SUBSCRIPTION_KEYS, `${where}.`)
-  parseCapability(key)
+  parsePoolAddress(key)
   if (handler !== undefined && typeof handler !== 'string') throw wrong(`${where}.handler is the path of a file`)
   if (!isFrom(from)) throw wrong(`${where}.from is 'start', 'now' or a sequence number`)
   if (peer !== undefined) checkMachines([peer], `${where}.peer`)

@@ -1,7 +1,7 @@
 import { basename, resolve } from 'node:path'
 import { OverpoolError } from '../errors.ts'
-import { parseCapability } from '../ledger/capability.ts'
 import type { PoolName } from '../ledger/pool.ts'
+import { parsePoolAddress } from '../ledger/pool-address.ts'
 import type { OverpoolConfig, SubscriptionConfig } from './config.ts'
 
 /** The pools that a handler is called for. */
@@ -41,7 +41,7 @@ export function planHandlers(config: OverpoolConfig, dir: string): PlannedHandle
     return fresh
   }
   const pools: [pool: string, handler: string | undefined][] = Object.entries(config.pools).map(([path, { handler }]) => [path, handler])
-  for (const { key, handler } of subscriptionsOf(config)) pools.push([parseCapability(key).key, handler])
+  for (const { key, handler } of subscriptionsOf(config)) pools.push([parsePoolAddress(key).key, handler])
   for (const [path, handler = config.handler] of pools) if (handler !== undefined) at(handler).pools.push(path)
   // Subscriptions that are not in the config (`overpool sub`) go to the config's default handler.
   if (config.handler !== undefined) at(config.handler).notPeers = pools.map(([path]) => path)

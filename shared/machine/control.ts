@@ -2,8 +2,8 @@ import type { Clock } from '../clock.ts'
 import { isFrom, type OverpoolConfig } from '../config/config.ts'
 import { subscriptionsOf } from '../config/handlers.ts'
 import { OverpoolError } from '../errors.ts'
-import { formatCapability, isPublicKey, parseCapability } from '../ledger/capability.ts'
 import { discoveryKeyOf } from '../ledger/discovery-key.ts'
+import { formatPoolAddress, isPublicKey, parsePoolAddress } from '../ledger/pool-address.ts'
 import type { DesiredState, PoolControl, PoolPatch } from '../store/control.ts'
 import type { Stores } from '../store/port.ts'
 import { findPool } from './find-pool.ts'
@@ -58,11 +58,11 @@ export class MachineControl {
     const changed = encryption(pool, encrypt)
     const desired = { ...pool.desired, ...changed?.desired }
     const isEncrypted = desired.encrypt ?? false
-    const capability = formatCapability({ key: pool.key, ...(isEncrypted && { secret: await this.#deps.secretOf(pool.path) }) })
+    const address = formatPoolAddress({ key: pool.key, ...(isEncrypted && { secret: await this.#deps.secretOf(pool.path) }) })
     const publishedAs = isEncrypted ? 'encrypted' : 'clear'
     await this.#update(pool.path, { ...changed, desired: { ...desired, publish: true, allow, publishedAs } })
     void this.#changed()
-    return capability
+    return address
   }
 
   /** Stops publishing a pool of ours. Machines that have blocks of it keep them. */
@@ -78,7 +78,7 @@ export class MachineControl {
    * @throws OverpoolError BAD_ARGUMENT
    */
   async subscribe(published: unknown, { from, peer, byConfig }: SubscribeOptions = {}): Promise<PoolControl> {
-    const { key, secret } = parseCapability(published)
+    const { key, secret } = parsePoolAddress(published)
     if (from !== undefined && !isFrom(from)) throw new OverpoolError('BAD_ARGUMENT', "from is 'start', 'now' or a sequence number")
     if (peer !== undefined && !isPublicKey(peer))
       throw new OverpoolError('BAD_ARGUMENT', 'peer is the public key of a machine, 64 hex characters, as `overpool id` prints it there')
@@ -106,7 +106,7 @@ export class MachineControl {
 
   /** Ends the subscription to a peer's pool. Its entries stay. */
   async unsubscribe(published: unknown): Promise<void> {
-    const { path, desired } = await findPool(this.#deps.stores.control, parseCapability(published).key)
+    const { path, desired } = await findPool(this.#deps.stores.control, parsePoolAddress(published).key)
     await this.#update(path, { desired: { ...desired, subscribe: false } })
     await this.#changed()
   }
@@ -116,7 +116,7 @@ export class MachineControl {
    * @param owns whether this process subscribes to a pool; default: to all
    */
   async syncSubscriptions(config: Pick<OverpoolConfig, 'subscribe'>, owns: (path: string) => boolean = () => true): Promise<void> {
-    const subscriptions = subscriptionsOf(config).map((one) => ({ ...one, path: parseCapability(one.key).key }))
+    const subscriptions = subscriptionsOf(config).map((one) => ({ ...one, path: parsePoolAddress(one.key).key }))
     const named = new Set(subscriptions.map(({ path }) => path))
     for (const { path, desired } of await this.#deps.stores.control.list()) {
       if (desired?.subscribe && desired.byConfig && !named.has(path)) await this.unsubscribe(path)

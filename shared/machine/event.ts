@@ -127,7 +127,7 @@ export function txEventOf(pool: PoolName, seq: number, entry: TxEntry): TxEvent 
   return Object.defineProperty(event, inspect.custom, { value: show })
 }
 
-// console.log would show `[Getter]`
+// Otherwise console.log shows `[Getter/Setter]` for hash, payment and parsed.
 function show(this: TxEvent): object {
   return { ...this }
 }

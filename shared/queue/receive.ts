@@ -17,7 +17,7 @@ export interface ReceiveLoopOptions {
   signal: AbortSignal
   /** resolves when there is room for more messages */
   room: () => Promise<void>
-  /** called with the received messages, perhaps none */
+  /** called after each receive with the messages, of which there may be none */
   take: (messages: Message[]) => void
   /** called with a failure; the loop goes on after a wait */
   report: (error: unknown) => void

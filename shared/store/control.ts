@@ -57,7 +57,7 @@ export interface PoolControl {
   key: string
   discoveryKey: string
   createdAt: number
-  /** the effects of all blocks before this number are done; it may lag behind, and then some effects are repeated */
+  /** number of the first block whose effects may be unfinished. It may lag: after a restart some effects are repeated */
   checkpoint: number
   /** blocks in the hypercore, and its tree hash (64 hex) at that length, as last reported */
   coreLength: number

@@ -3,8 +3,8 @@ import Corestore from 'corestore'
 import Hypercore, { type Manifest } from 'hypercore'
 import crypto, { type KeyPair } from 'hypercore-crypto'
 import { OverpoolError } from '../../shared/errors.ts'
-import type { Capability } from '../../shared/ledger/capability.ts'
 import { discoveryKeyOf } from '../../shared/ledger/discovery-key.ts'
+import type { PoolAddress } from '../../shared/ledger/pool-address.ts'
 import type { Signed } from '../../shared/store/control.ts'
 import { Fetcher } from './fetcher.ts'
 import { type Tree, TreeHash } from './signed.ts'
@@ -226,17 +226,17 @@ class OpenCore implements ReadCore {
 class OurCore extends OpenCore implements PoolCore {
   readonly #path: string
   readonly #keyPair: KeyPair
-  readonly #capability: Capability
+  readonly #address: PoolAddress
 
-  constructor(core: Hypercore, path: string, keyPair: KeyPair, capability: Capability) {
+  constructor(core: Hypercore, path: string, keyPair: KeyPair, address: PoolAddress) {
     super(core)
     this.#path = path
     this.#keyPair = keyPair
-    this.#capability = capability
+    this.#address = address
   }
 
   tree(): TreeHash {
-    return new TreeHash(this.#capability)
+    return new TreeHash(this.#address)
   }
 
   async append(from: number, blocks: Uint8Array[]): Promise<void> {

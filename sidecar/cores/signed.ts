@@ -2,7 +2,7 @@ import Hypercore from 'hypercore'
 import { treeSignable } from 'hypercore/lib/caps.js'
 import Verifier from 'hypercore/lib/verifier.js'
 import crypto, { type TreeNode } from 'hypercore-crypto'
-import type { Capability } from '../../shared/ledger/capability.ts'
+import type { PoolAddress } from '../../shared/ledger/pool-address.ts'
 import type { Signed } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 
@@ -50,7 +50,7 @@ export class TreeHash implements Tree {
   /** the roots of the whole subtrees, from the left; each higher than the next */
   readonly #roots: { height: number; node: TreeNode }[] = []
 
-  constructor({ key, secret }: Capability) {
+  constructor({ key, secret }: PoolAddress) {
     if (secret !== undefined) this.#encryption = new Hypercore.DefaultEncryption(Buffer.from(secret, 'hex'), Buffer.from(key, 'hex'))
   }
 

@@ -121,7 +121,10 @@ function checkSigned(key: string, signed: Signed, tree: TreeHash, verified: Veri
   else verified.signedBlocks = signed.length
 }
 
-/** Compares the mirror with the last report of the core. Not for a core that is to be rebuilt, since its tree hash will change. A peer's pool is compared with its publisher's signature instead. */
+/**
+ * Compares the mirror with the length and tree hash that the sidecar last reported for the core. A core that is to be rebuilt is skipped: its tree hash may change, for
+ * example by encryption. A peer's pool is skipped too: `checkSigned` compares it with its publisher's signature.
+ */
 function checkReported(
   { kind, coreLength, treeHash, rebuild }: PoolControl,
   tree: TreeHash,

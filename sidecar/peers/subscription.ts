@@ -116,7 +116,7 @@ export class Subscription implements CoreState {
     return this.#halted
   }
 
-  /** Its state: the publisher's length, as far as we know, and the blocks that were passed over. */
+  /** The publisher's length as last seen, and how many of its invalid blocks were passed over. */
   get state(): Pick<Network, 'remoteLength' | 'skipped' | 'lastSkipped'> {
     return { remoteLength: this.#core.length, ...(this.#skipped && { skipped: this.#skipped, lastSkipped: this.#lastSkipped }) }
   }

@@ -35,7 +35,7 @@ export interface Share {
 }
 
 interface Place extends Share {
-  /** undefined until there is a network */
+  /** undefined until the swarm has joined the DHT */
   discovery?: Discovery
   announced: boolean
   left: AbortController

@@ -44,7 +44,7 @@ export interface EffectsOptions {
   ringers: () => Ringer[]
   clock: Clock
   report: Report
-  /** the effects of all blocks before this one are done */
+  /** number of the first block whose effects may be unfinished */
   checkpoint: number
   /** the newest of them */
   last: Block | undefined

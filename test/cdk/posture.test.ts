@@ -111,9 +111,12 @@ describe('the stack', () => {
     expect(actionsOf(rightsOf({ write: ['control'] }))).not.toContain('dynamodb:BatchWriteItem')
   })
 
-  it('lets the door put posts into the ingress queue and their bodies into the bucket, and nothing else', () => {
+  it('lets the door put posts into the ingress queue and their bodies into the bucket, read receipts, and nothing else', () => {
     const statements = allowed(template, 'Payments')
     expect(actionsOf(statements)).toEqual([
+      'dynamodb:BatchGetItem',
+      'dynamodb:GetItem',
+      'dynamodb:Query',
       'logs:CreateLogStream',
       'logs:PutLogEvents',
       's3:PutObject',

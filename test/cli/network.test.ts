@@ -136,11 +136,9 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
     expect(published).toMatch(
       /coffee is published, when the machine is started; others follow it with `overpool sub` and the keys above\n$/,
     )
-    const [capability] = published.split('\n') as [string]
-    const [key, secret] = capability.split('.') as [string, string]
-    expect(await outputOf(bob, 'sub', capability, '--from', '0', '--peer', id)).toContain(
-      `${key} is followed, when the machine is started;`,
-    )
+    const [address] = published.split('\n') as [string]
+    const [key, secret] = address.split('.') as [string, string]
+    expect(await outputOf(bob, 'sub', address, '--from', '0', '--peer', id)).toContain(`${key} is followed, when the machine is started;`)
     expect(await outputOf(alice, 'status')).toBe(
       `no machine runs in this folder: so it was when the last one stopped\ncoffee  0 entries  published, encrypted\n  only for: ${bobsId}\n`,
     )
@@ -153,7 +151,7 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
     await bobs.says(new RegExp(`entry ${key} #0 a`))
     expect(await outputOf(bob, 'status')).not.toContain(secret)
     // A second `pub` prints the same key, and replaces `allow`.
-    expect((await outputOf(alice, 'pub', 'coffee')).split('\n')[0]).toBe(capability)
+    expect((await outputOf(alice, 'pub', 'coffee')).split('\n')[0]).toBe(address)
     expect(await outputOf(alice, 'status')).not.toContain('only for')
     expect(await alices.stop()).toBe(0)
     expect(await bobs.stop()).toBe(0)
@@ -358,15 +356,15 @@ describe('a config that is saved while the machine runs', { timeout: 120_000 }, 
     configure(alice, { pools: { coffee: { publish: true, encrypt: true } }, network })
     const alices = await alice.start()
     await pay(`${alices.url}/coffee`, sampleTransaction('a'), 'a')
-    const [capability] = (await outputOf(alice, 'pub', 'coffee')).split('\n') as [string]
-    const [key] = capability.split('.') as [string]
+    const [address] = (await outputOf(alice, 'pub', 'coffee')).split('\n') as [string]
+    const [key] = address.split('.') as [string]
     configure(bob, { pools: {}, subscribe: [key], network })
     const first = await bob.start()
     await untilSays(bob, ['status'], /halted/)
     expect(await first.stop()).toBe(0)
     const second = await bob.start()
     expect(await outputOf(bob, 'status')).toMatch(/halted/)
-    configure(bob, { pools: {}, subscribe: [capability], network })
+    configure(bob, { pools: {}, subscribe: [address], network })
     await second.says(new RegExp(`entry ${key} #0 a`))
     expect(await outputOf(bob, 'status')).not.toMatch(/halted/)
     expect(second.err).not.toMatch(/halted/) // the machine did not try it in between

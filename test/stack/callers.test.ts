@@ -173,8 +173,8 @@ describe('overpool --stack', () => {
     if (machine.id !== undefined) expect(machine.id).toBe(id) // a sidecar beside the test has logged its id
 
     const name = machine.nameOf('mypool')
-    const [capability = ''] = (await shell.says('pub', name, '--encrypt')).split('\n')
-    expect(capability.split('.')).toEqual([(await machine.call('control', 'mypool')).key, expect.stringMatching(HEX)])
+    const [address = ''] = (await shell.says('pub', name, '--encrypt')).split('\n')
+    expect(address.split('.')).toEqual([(await machine.call('control', 'mypool')).key, expect.stringMatching(HEX)])
     await shell.says('post', name, '--sample')
     await until(
       () => machine.call('control', 'mypool'),

@@ -21,9 +21,9 @@ async function post({ pool }: Machine, path: string, texts: string[]): Promise<v
 
 /** Publishes a pool; resolves to the key for subscribers when they can find it. */
 async function pub({ pool }: Machine, path: string, options: { encrypt?: boolean } = {}): Promise<string> {
-  const capability = await pool.pub({ path, ...options })
+  const address = await pool.pub({ path, ...options })
   await pool.ready({ path, announced: true })
-  return capability
+  return address
 }
 
 async function reads(machine: Machine, key: string, texts: string[]): Promise<void> {
@@ -69,11 +69,11 @@ describe('an encrypted pool', () => {
     const [alice, bob, carol] = [peers.machine(), peers.machine().listen(), peers.machine().listen()]
     await alice.pool.create({ path: 'ours', port: false, encrypt: true })
     await post(alice, 'ours', memos(3))
-    const capability = await pub(alice, 'ours')
-    expect(capability).toMatch(/^[0-9a-f]{64}\.[0-9a-f]{64}$/)
-    const [key, secret] = capability.split('.') as [string, string]
+    const address = await pub(alice, 'ours')
+    expect(address).toMatch(/^[0-9a-f]{64}\.[0-9a-f]{64}$/)
+    const [key, secret] = address.split('.') as [string, string]
 
-    expect(await bob.pool.sub({ path: capability })).toEqual({ path: key, key })
+    expect(await bob.pool.sub({ path: address })).toEqual({ path: key, key })
     await reads(bob, key, memos(3))
     // A peer with the public key alone gets the encrypted blocks.
     const held = await holder.ask(key)
@@ -90,7 +90,7 @@ describe('an encrypted pool', () => {
     await bob.pool.close()
     await alice.pool.close()
     await holder.announce(held)
-    await carol.pool.sub({ path: capability })
+    await carol.pool.sub({ path: address })
     await reads(carol, key, memos(3))
     expect((await carol.pool.status())[0]).toMatchObject({ path: key, encrypted: true, entries: 3 })
     expect(JSON.stringify(await carol.pool.status())).not.toContain(secret)
@@ -105,9 +105,9 @@ describe('an encrypted pool', () => {
     await alice.pool.create({ path: 'clear', port: false })
     await post(alice, 'ours', memos(2))
     await post(alice, 'clear', memos(1))
-    const capability = await pub(alice, 'ours')
+    const address = await pub(alice, 'ours')
     const clear = await pub(alice, 'clear')
-    const [key] = capability.split('.') as [string]
+    const [key] = address.split('.') as [string]
     const wrong = randomBytes(32).toString('hex')
     await bob.pool.sub({ path: key })
     await carol.pool.sub({ path: `${key}.${wrong}` })
@@ -115,7 +115,7 @@ describe('an encrypted pool', () => {
     expect(await halted(bob, key)).toMatch(/subscribe with both keys/)
     expect(await halted(carol, key)).toMatch(/encryption key does not open this pool/)
     expect(await halted(dave, clear)).toMatch(/encryption key does not open this pool/)
-    for (const machine of [bob, carol]) await machine.pool.sub({ path: capability })
+    for (const machine of [bob, carol]) await machine.pool.sub({ path: address })
     await dave.pool.sub({ path: clear })
     for (const machine of [bob, carol]) await reads(machine, key, memos(2))
     await reads(dave, clear, memos(1))
@@ -130,14 +130,14 @@ describe('an encrypted pool', () => {
     expect(inClear).toMatchObject({ entries: 5, problems: 0, coreLength: inClear.blocks, signedBlocks: inClear.blocks })
 
     await alice.restart()
-    const capability = await pub(alice, 'ours', { encrypt: true })
-    const [key] = capability.split('.') as [string]
+    const address = await pub(alice, 'ours', { encrypt: true })
+    const [key] = address.split('.') as [string]
     expect(key).toBe(inClear.key)
-    await bob.pool.sub({ path: capability })
+    await bob.pool.sub({ path: address })
     await reads(bob, key, memos(5))
     await post(alice, 'ours', ['and on'])
     await reads(bob, key, [...memos(5), 'and on'])
-    expect(await alice.pool.pub({ path: 'ours' })).toBe(capability)
+    expect(await alice.pool.pub({ path: 'ours' })).toBe(address)
 
     const theirs = await verified(bob, key)
     const encrypted = await verified(alice, 'ours')
@@ -164,13 +164,13 @@ describe('an encrypted pool', () => {
     await expect(alice.pool.create({ path: 'clear', port: false, encrypt: true })).rejects.toMatchObject(inClear)
 
     await alice.pool.create({ path: 'ours', port: false })
-    const capability = await alice.pool.pub({ path: 'ours', encrypt: true })
+    const address = await alice.pool.pub({ path: 'ours', encrypt: true })
     const encrypted = { code: 'BAD_ARGUMENT', message: expect.stringMatching(/has been published encrypted/) }
     await expect(alice.pool.pub({ path: 'ours', encrypt: false })).rejects.toMatchObject(encrypted)
     await alice.pool.unpub({ path: 'ours' })
     await expect(alice.pool.create({ path: 'ours', port: false, encrypt: false })).rejects.toMatchObject(encrypted)
     expect(await alice.pool.create({ path: 'ours', port: false })).toMatchObject({ path: 'ours' })
-    expect(await alice.pool.pub({ path: 'ours' })).toBe(capability)
+    expect(await alice.pool.pub({ path: 'ours' })).toBe(address)
   })
 })
 

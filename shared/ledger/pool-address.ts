@@ -1,7 +1,7 @@
 import { OverpoolError } from '../errors.ts'
 
-/** The keys that a subscriber needs: the pool's public key, and the encryption key of an encrypted pool. Both are 64 hex characters. */
-export interface Capability {
+/** What `pub` prints and `sub` takes: the pool's public key and, of an encrypted pool, its encryption key. Both are 64 hex characters. */
+export interface PoolAddress {
   key: string
   secret?: string
 }
@@ -14,12 +14,12 @@ export function isPublicKey(key: unknown): key is string {
 }
 
 /** The string that `sub` takes: the key, and after a dot the encryption key. */
-export function formatCapability({ key, secret }: Capability): string {
+export function formatPoolAddress({ key, secret }: PoolAddress): string {
   return secret === undefined ? key : `${key}.${secret}`
 }
 
 /** Reads what `pub` returned, or throws BAD_ARGUMENT. */
-export function parseCapability(text: unknown): Capability {
+export function parsePoolAddress(text: unknown): PoolAddress {
   const [key = '', secret, ...more] = typeof text === 'string' ? text.toLowerCase().split('.') : []
   if (more.length || !KEY.test(key) || (secret !== undefined && !KEY.test(secret))) {
     throw new OverpoolError(

@@ -1,0 +1,3 @@
+/** In the bundle of a function, `import … from 'overpool-cloud'` gives this file (cdk/bundle.ts): only what works inside a function. */
+export { defineConfig } from '../shared/config/config.ts'
+export { OverpoolError } from '../shared/errors.ts'
