@@ -5,7 +5,7 @@ import { worstDay } from '../aws/weather.ts'
 import { forkNothing } from '../chaos/second-process.ts'
 import { survives } from '../chaos/survives.ts'
 import { type Pace, Wallets } from '../chaos/wallets.ts'
-import { payment } from '../machine/machine.ts'
+import { payment, until } from '../machine/machine.ts'
 import { seed } from '../random.ts'
 import { StackMachine } from './machine.ts'
 
@@ -44,6 +44,10 @@ describe('a deployed machine', () => {
     const end = wallets.start()
     expect((await machine.post('a', { transaction: `${payment('wrong').transaction}00` })).status).toBe(422)
     await wait(BAD_S * 1_000)
+    await until(
+      () => asked.byTheHandler,
+      (cursors) => cursors > 0, // a handler that starts slowly has its share of the weather too
+    )
     await end()
     machine.proxy.weather = () => undefined
     if (machine.working().end !== undefined) await machine.start() // it has ended since it could not renew its lease; ECS would start another task
@@ -53,7 +57,6 @@ describe('a deployed machine', () => {
     for (const pool of Object.keys(pools)) expect(await machine.verify(pool)).toMatchObject({ problems: 0 })
     expect(wallets.acknowledged).toBeGreaterThan(BAD_S)
     expect(asked.byTheDoor).toBeGreaterThanOrEqual(wallets.acknowledged)
-    expect(asked.byTheHandler).toBeGreaterThan(0)
     console.log(
       `${asked.all} requests, ${asked.inBadWeather} of them in bad weather; ${wallets.acknowledged} payments acknowledged, ${wallets.refused} posts refused, ${wallets.unanswered} not answered; ${entries} entries`,
     )
