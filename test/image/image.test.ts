@@ -152,7 +152,8 @@ it('ends without being killed when it is stopped during its start', async () => 
   await machine.stop()
 })
 
-it('is healthy while its loops run, and unhealthy when they stand still', async () => {
+// Three waits for a health check, each of which starts a Node on a quarter of a busy processor.
+it('is healthy while its loops run, and unhealthy when they stand still', { timeout: 400 * SECONDS }, async () => {
   await using machine = await open({ mypool: {} }, quick())
   const { name } = newest()
   const becomes = (health: string) =>
