@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { type BuildFailure, build, type Plugin } from 'esbuild'
 import { OverpoolError } from '../errors.ts'
 
-/** What a loaded file imports as `overpool-cloud`: the running library, not a second copy. */
+/** In a loaded file, `import … from 'overpool-cloud'` gives the running library, not a second copy of it. */
 const LIBRARY = new URL(`../../index${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url).href
 
 export interface Loaded {

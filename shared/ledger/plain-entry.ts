@@ -6,7 +6,7 @@ const UINT = 0x00
 const BYTES = 0x40
 const TEXT = 0x60
 const ID_BYTES = 32
-/** The longest head of a number, a string or a list. */
+/** Bytes of the longest CBOR head of a number, a string or a list. */
 const MAX_HEAD = 9
 
 const KNOWN: ReadonlySet<string> = new Set(['kind', 'id', 'at', 'tx', 'payment', 'source', 'hops', 'cause'])

@@ -19,7 +19,7 @@ export interface DesiredState {
   secret?: string
   /** public key of a machine to connect to directly, 64 hex */
   peer?: string
-  /** set by the config, which may also end it */
+  /** the config asked for this subscription: it ends when the config no longer names it */
   byConfig?: boolean
 }
 

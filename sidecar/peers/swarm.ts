@@ -295,7 +295,7 @@ function withhold(core: Hypercore, connection: Connection): void {
   for (const { protomux, channel } of Array.from(core.peers)) if (protomux === muxer) channel.close()
 }
 
-/** A node of the DHT. With an `announce` address it does not probe whether it is reachable. */
+/** Makes a node of the DHT. A node with an `announce` address counts as reachable there, and does not probe it. */
 export function createDht({ bootstrap, port, host, announce }: NetworkSettings): DHT {
   const options = { bootstrap, host, ...(port !== undefined && { port, anyPort: false }) }
   return announce === undefined

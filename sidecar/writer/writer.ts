@@ -241,7 +241,7 @@ export class PoolWriter {
         }
       })
       batch.forEach((looked, i) => {
-        if (!this.#isHeld(looked.held)) return // let go meanwhile: it comes through the queue, perhaps before this answer
+        if (!this.#isHeld(looked.held)) return // it was sent to the queue meanwhile, and may even be back already
         const receipt = receipts[i]
         if (!receipt) {
           this.#looked.push(looked)

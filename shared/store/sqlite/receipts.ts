@@ -95,7 +95,7 @@ export class SqliteReceipts implements Receipts {
     return places.flatMap(({ seq }) => this.#completed(pool, txid, seq, read) ?? [])
   }
 
-  /** The receipt of the entry at this place, if the whole key is equal, not only its prefix. */
+  /** The receipt of the entry at this place. Undefined if only the prefix of the key is equal. */
   #completed(pool: string, key: string, seq: number, read: Read): Receipt | undefined {
     if (!read.block || seq < read.block.first || seq >= read.block.first + read.block.count) {
       read.block = this.#blocks.holding(pool, seq)
