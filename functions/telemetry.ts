@@ -1,5 +1,6 @@
 import { Logger } from '@aws-lambda-powertools/logger'
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics'
+import { elapsed } from '../shared/clock.ts'
 
 /** Metrics are written at most once in this time, ms: a line of them costs as much as the rest of a payment. The last second before a function sleeps is written when it wakes. */
 const WINDOW_MS = 1_000
@@ -39,8 +40,9 @@ export class Telemetry {
 
   /** Writes the metrics that are due. Call it at the end of each invocation. */
   flush(): void {
-    if (Date.now() < this.#due) return
-    this.#due = Date.now() + WINDOW_MS
+    const now = elapsed()
+    if (now < this.#due) return
+    this.#due = now + WINDOW_MS
     this.#metrics.publishStoredMetrics()
     for (const [code, times] of this.#byCode)
       this.#metrics.singleMetric().addDimension('code', code).addMetric('refused', MetricUnit.Count, times)

@@ -272,7 +272,7 @@ export class EmbeddedMachine implements Machine {
       retryMostMs: RETRY_MOST_MS,
       stopping,
     }
-    return answerBell(bell, pool, receives, clock.now() + BELL_MS, options)
+    return answerBell(bell, pool, receives, clock.elapsed() + BELL_MS, options)
   }
 
   /** Stops in the order of a payment's way: doors, sidecar, handlers, files. Unfinished work goes on at the next start. */

@@ -1,7 +1,9 @@
 /** Time, for the writer and the runner. Tests pass a clock of their own. */
 export interface Clock {
-  /** ms since 1970 */
+  /** ms since 1970: for the times that are written down. It jumps when the clock of the computer is set */
   now(): number
+  /** ms since some moment: for waits. It never jumps */
+  elapsed(): number
   /** Resolves after `ms`, or at once when the signal is aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
@@ -9,8 +11,17 @@ export interface Clock {
 /** Node fires a longer timer at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
+/**
+ * ms since about the start of this computer, the same in all its processes. Nobody can set this clock, but the next start of the computer begins it anew.
+ */
+export function elapsed(): number {
+  const [seconds, nanoseconds] = process.hrtime()
+  return seconds * 1_000 + Math.floor(nanoseconds / 1e6)
+}
+
 export const systemClock: Clock = {
   now: Date.now,
+  elapsed,
   // `node:timers/promises` makes an error object for each aborted sleep, and under load most sleeps are aborted.
   sleep: (ms, signal) =>
     new Promise((resolve) => {
@@ -34,8 +45,7 @@ export async function atMost(clock: Clock, ms: number, work: Promise<unknown>): 
   await Promise.race([work, clock.sleep(ms, over.signal)]).finally(() => over.abort(OVER))
 }
 
-/** What is left of a wait of `ms` that began at `since`. It is 0 if the clock was set back, so that the wait does not grow. */
+/** The rest of a wait of `ms` that began when `elapsed` was `since`. */
 export function timeLeft(clock: Clock, since: number, ms: number): number {
-  const passed = clock.now() - since
-  return passed < 0 ? 0 : Math.max(0, ms - passed)
+  return Math.max(0, ms - (clock.elapsed() - since))
 }

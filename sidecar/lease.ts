@@ -1,7 +1,7 @@
 import type { Clock } from '../shared/clock.ts'
 import type { Stores } from '../shared/store/port.ts'
 
-/** A lease that is not renewed is free after this time, ms. After a task dies without releasing it, the shard stands still for up to this time. */
+/** A lease that is not renewed is free after this time, ms. A task that begins after another has died without releasing it waits this long. */
 export const LEASE_MS = 20_000
 /** As parts of the lease time: how often it is renewed; how often it is asked for while another task holds it or the store does not answer. */
 const RENEW = 1 / 4
@@ -37,7 +37,7 @@ export class Lease {
   static async acquire(options: LeaseOptions, signal: AbortSignal): Promise<Lease | undefined> {
     const { clock, leaseMs } = options
     while (!signal.aborted) {
-      const asked = clock.now()
+      const asked = clock.elapsed()
       const taken = await ask(options)
       if (taken) return new Lease(options, asked)
       await clock.sleep(leaseMs * ASK, signal)
@@ -55,9 +55,9 @@ export class Lease {
     const { clock, leaseMs } = this.#options
     const { signal } = this.#released
     for (let waitMs = leaseMs * RENEW; ; ) {
-      await clock.sleep(Math.max(0, Math.min(waitMs, ends - clock.now())), signal)
+      await clock.sleep(Math.max(0, Math.min(waitMs, ends - clock.elapsed())), signal)
       if (signal.aborted) return new Promise(() => {}) // released, not lost
-      const asked = clock.now()
+      const asked = clock.elapsed()
       if (asked >= ends) return
       const late = new AbortController()
       const asking = ask(this.#options)

@@ -12,6 +12,7 @@ export class HandClock implements Clock {
   #now = 1_700_000_000_000
 
   readonly now = (): number => this.#now
+  readonly elapsed = this.now
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {

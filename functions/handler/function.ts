@@ -38,7 +38,7 @@ export function handlerFunction(deps: FunctionDeps): (event: BellsEvent, remaini
     const pool = own.get(bell.pool) ?? (await pools.control(bell.pool))
     if ('kind' in pool && pool.kind === 'own') own.set(bell.pool, { key: pool.key })
     // An entry begins only if its whole time-out is left: Lambda never ends the call in the middle of a handler.
-    const deadline = clock.now() + remainingMs() - timeoutMs
+    const deadline = clock.elapsed() + remainingMs() - timeoutMs
     const attempts = { maxAttempts, onPoison, timeoutMs, retryMs: RETRY_MS, retryMostMs: RETRY_MOST_MS }
     return answerBell(bell, pool, receives, deadline, { handler, stores, clock, report, functions, ...attempts })
   }

@@ -49,7 +49,7 @@ const DONE: Answer = { done: true }
  * Answers a bell: runs the handler on every entry from the cursor's next one to the end of the bell's block, in order. The cursor and the mirror
  * say what to do, so a lost, repeated or reordered bell costs time, never an event (Promise 4).
  * @param receives how often this bell was received: from the second time on the cursor is written after each entry, so that a slow batch makes progress
- * @param deadline ms since 1970; entries that do not fit are left for the next time
+ * @param deadline in `Clock.elapsed`; entries that do not fit are left for the next time
  */
 export async function answerBell(
   bell: Bell,
@@ -143,7 +143,7 @@ class BellRun {
   /** Whether to begin no further entry. At least one entry runs at the first receive, however late it is. */
   #mustStop(): boolean {
     const { clock, stopping } = this.#options
-    const isLate = clock.now() >= this.#deadline - MARGIN_MS && (this.#at.seq !== this.#start.seq || this.#receives > 1)
+    const isLate = clock.elapsed() >= this.#deadline - MARGIN_MS && (this.#at.seq !== this.#start.seq || this.#receives > 1)
     return isLate || (stopping?.aborted ?? false)
   }
 
@@ -221,7 +221,7 @@ async function rerunDead(
   const { handler, stores, clock, stopping } = options
   const letters = (await stores.progress.listDead(handler, pool.path)).filter(({ at }) => at < asked)
   for (const [i, letter] of letters.entries()) {
-    if (stopping?.aborted || (i > 0 && clock.now() >= deadline - MARGIN_MS)) return 0
+    if (stopping?.aborted || (i > 0 && clock.elapsed() >= deadline - MARGIN_MS)) return 0
     const block = await stores.blocks.find(pool.path, letter.seq)
     const entry = block && entryAt(block, letter.seq - block.first)
     if (!entry || !isRunnable(entry, options)) continue // this version, or this handler, cannot run it: the letter stays

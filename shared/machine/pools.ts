@@ -272,7 +272,7 @@ export class LedgerPools {
     const { stores, clock } = this.#deps
     const posts = this.#ownPosts.get(path)
     if (!posts) return
-    const begin = clock.now()
+    const begin = clock.elapsed()
     for (let asked = [...posts]; asked.length; asked = asked.filter((post) => posts.has(post))) {
       const found = await stores.receipts.find(path, asked)
       const late = !timeLeft(clock, begin, OWN_POSTS_MS)
@@ -290,7 +290,7 @@ export class LedgerPools {
   /** Waits, for a while, until the ingress queue is empty. */
   async #drained(): Promise<void> {
     const { ingress, clock } = this.#deps
-    const begin = clock.now()
+    const begin = clock.elapsed()
     while (timeLeft(clock, begin, OWN_POSTS_MS)) {
       const { waiting, inFlight } = await ingress.depth()
       if (waiting + inFlight === 0) return

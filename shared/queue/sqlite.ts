@@ -1,3 +1,4 @@
+import { elapsed } from '../clock.ts'
 import type { SqliteFile } from '../store/sqlite/file.ts'
 import type { Message, Outgoing, Queue, ReceiveOptions } from './port.ts'
 
@@ -16,22 +17,22 @@ interface Row {
 
 /**
  * A queue in a table of the machine's SQLite file. A send is synced to disk, except to a FIFO queue: lost bells are rung again. A loss of power may undo a receive or a
- * delete: the message is received again.
+ * delete: the message is received again. Its times are `elapsed`, so that none depends on a clock that can be set; `reclaim` ends those of an earlier start of the computer.
  */
 export class SqliteQueue implements Queue {
   readonly fifo: boolean
   readonly #store: SqliteFile
   readonly #visibilityMs: number
-  readonly #now: () => number
+  readonly #elapsed: () => number
   readonly #table: string
   readonly #sql: ReturnType<typeof statements>
   #nextPurge = 0
 
-  constructor(store: SqliteFile, name: string, options: { fifo?: boolean; visibilityMs: number; now?: () => number }) {
+  constructor(store: SqliteFile, name: string, options: { fifo?: boolean; visibilityMs: number; elapsed?: () => number }) {
     this.#store = store
     this.fifo = options.fifo ?? false
     this.#visibilityMs = options.visibilityMs
-    this.#now = options.now ?? Date.now
+    this.#elapsed = options.elapsed ?? elapsed
     const quoted = name.replaceAll('"', '""')
     this.#table = `"queue ${quoted}"`
     const seen = `"seen ${quoted}"`
@@ -44,11 +45,11 @@ export class SqliteQueue implements Queue {
     store.exec(`CREATE INDEX IF NOT EXISTS "visible ${quoted}" ON ${this.#table} (visible)`) // finds the groups in flight
   }
 
-  // A waiting message has visibility time 0, not the current time: a clock that is set back must not hide it.
+  // A waiting message has visibility time 0, so that it is due after a restart of the computer, too.
   async send(messages: Outgoing[]): Promise<void> {
     await this.#store.write(
       () => {
-        const now = this.#now()
+        const now = this.#elapsed()
         for (const { body, group, dedupe } of messages) {
           if (this.fifo && dedupe && !this.#isNew(dedupe, now)) continue
           this.#store.run(this.#sql.send, group ?? null, body)
@@ -69,9 +70,9 @@ export class SqliteQueue implements Queue {
   }
 
   async receive({ max, waitMs, signal }: ReceiveOptions): Promise<Message[]> {
-    const end = this.#now() + waitMs
+    const end = this.#elapsed() + waitMs
     while (true) {
-      const now = this.#now() // the same time for both questions: what is due, and when the next message is due
+      const now = this.#elapsed() // the same time for both questions: what is due, and when the next message is due
       if (this.#store.get(this.#sql.isDue, ...this.#at(now))) {
         const messages = await this.#store.write(() => this.#take(max), 'ordered')
         if (messages.length) return messages
@@ -89,7 +90,7 @@ export class SqliteQueue implements Queue {
   }
 
   #take(max: number): Message[] {
-    const now = this.#now()
+    const now = this.#elapsed()
     const rows: Row[] = []
     let bytes = 0
     for (const row of this.#store.iterate<Row>(this.#sql.due, ...this.#at(now), max)) {
@@ -121,20 +122,26 @@ export class SqliteQueue implements Queue {
 
   async giveBack(messages: Message[], delayMs: number): Promise<void> {
     await this.#store.write(() => {
-      const visible = delayMs > 0 ? this.#now() + delayMs : 0
+      const visible = delayMs > 0 ? this.#elapsed() + delayMs : 0
       for (const { handle } of messages) this.#store.run(this.#sql.giveBack, visible, ...idAndReceives(handle))
       this.#store.announce(this.#table)
     }, 'ordered')
   }
 
   async depth(): Promise<{ waiting: number; inFlight: number }> {
-    const now = this.#now()
+    const now = this.#elapsed()
     return this.#store.get<{ waiting: number; inFlight: number }>(this.#sql.depth, now, now)!
   }
 
-  /** Makes all messages in flight due. For a machine that starts and knows that it is alone: it need not wait for the messages of a dead one. */
+  /**
+   * Makes all messages in flight due, and forgets which have been sent. A machine that starts, and knows that it is alone, must call it: the times of an earlier one may be of
+   * another start of the computer.
+   */
   async reclaim(): Promise<void> {
-    await this.#store.write(() => this.#store.run(this.#sql.reclaim))
+    await this.#store.write(() => {
+      this.#store.run(this.#sql.reclaim)
+      if (this.fifo) this.#store.run(this.#sql.forget)
+    })
   }
 }
 
@@ -153,6 +160,7 @@ function statements(table: string, seen: string, fifo: boolean) {
     delete: `DELETE FROM ${table} WHERE id = ? AND receives = ?`,
     giveBack: `UPDATE ${table} SET visible = ? WHERE id = ? AND receives = ?`,
     depth: `SELECT count(*) FILTER (WHERE visible <= ?) AS waiting, count(*) FILTER (WHERE visible > ?) AS inFlight FROM ${table}`,
+    forget: `DELETE FROM ${seen}`,
     reclaim: `UPDATE ${table} SET visible = 0 WHERE visible > 0`,
   }
 }

@@ -63,7 +63,7 @@ export class CoreFollower {
         const from = core.length // read at each try: a failed append may have worked
         const blocks = this.#takeRecent(from) ?? (await stores.blocks.read(path, from, APPEND_BLOCKS))
         if (this.#halted) return
-        if (blocks.reduce((sum, { count }) => sum + count, 0) >= BUSY.entries) this.#busyAt = clock.now()
+        if (blocks.reduce((sum, { count }) => sum + count, 0) >= BUSY.entries) this.#busyAt = clock.elapsed()
         await core.append(
           from,
           blocks.map(({ bytes }) => bytes),

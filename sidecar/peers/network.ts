@@ -62,10 +62,10 @@ export class PoolNetwork {
 
   async #run(): Promise<void> {
     const { clock, lookMs = 1_000 } = this.#options
-    for (let swept = clock.now(); !this.#stopped.signal.aborted; ) {
+    for (let swept = clock.elapsed(); !this.#stopped.signal.aborted; ) {
       await this.look()
       if (!timeLeft(clock, swept, SWEEP_MS)) {
-        swept = clock.now()
+        swept = clock.elapsed()
         await this.bells.ringAgain() // a bell can get lost
       }
       await clock.sleep(lookMs, this.#stopped.signal)

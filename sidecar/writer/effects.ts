@@ -140,7 +140,7 @@ export class Effects {
       await this.#untilMore()
       const next = this.#together()
       if (next.length) {
-        if (next.reduce((sum, { block }) => sum + block.count, 0) >= BUSY.entries) this.#busyAt = clock.now()
+        if (next.reduce((sum, { block }) => sum + block.count, 0) >= BUSY.entries) this.#busyAt = clock.elapsed()
         await this.#goOut(next)
         this.#done = next.at(-1)!.block.n + 1
         for (const { block } of this.#queue.splice(0, next.length)) this.#bytes -= block.bytes.length
@@ -150,7 +150,7 @@ export class Effects {
         await this.#wake.sleep(clock, this.#hasNews() ? untilDue() : undefined)
       }
       if (this.#hasNews() && untilDue() === 0) {
-        writtenAt = clock.now()
+        writtenAt = clock.elapsed()
         await this.#checkpoint()
       }
     }
@@ -209,7 +209,7 @@ export class Effects {
       const cursor = await stores.progress.readCursor(ringer.handler, path)
       const lags = cursor.redrive !== undefined || (cursor.stopped === undefined && cursor.seq < last.first + last.count - 1)
       if (lags) await this.#ring(ringer, [last], `:again:${clock.now()}`)
-      else if (last === this.#last) this.#caughtUp.set(ringer.handler, clock.now())
+      else if (last === this.#last) this.#caughtUp.set(ringer.handler, clock.elapsed())
     }
   }
 

@@ -73,7 +73,7 @@ export class IngressConsumer {
 
   private constructor(options: IngressConsumerOptions) {
     this.#options = options
-    this.#received = options.clock.now()
+    this.#received = options.clock.elapsed()
   }
 
   /** Opens the writer of a pool, if it is not open: recovers what an earlier process left (Promise 4). */
@@ -87,7 +87,7 @@ export class IngressConsumer {
 
   /** Whether receiving and all writers make progress. */
   get moves(): boolean {
-    const since = this.#options.clock.now() - STUCK_MS
+    const since = this.#options.clock.elapsed() - STUCK_MS
     return this.#received > since && [...this.#open.values()].every(({ writer }) => writer.movedAt > since)
   }
 
@@ -207,7 +207,7 @@ export class IngressConsumer {
       signal: this.#stopped.signal,
       room: () => this.#room(),
       take: (messages) => {
-        this.#received = clock.now()
+        this.#received = clock.elapsed()
         for (const message of messages) this.#handOver(message)
         this.#letGuestsGo()
       },
@@ -219,7 +219,7 @@ export class IngressConsumer {
     const { clock } = this.#options
     const { signal } = this.#stopped
     while (this.handsFull && !signal.aborted) {
-      this.#received = clock.now() // the writers report their own progress
+      this.#received = clock.elapsed() // the writers report their own progress
       await clock.sleep(5, signal)
     }
   }
@@ -245,7 +245,7 @@ export class IngressConsumer {
       return
     }
     const { pool } = post
-    if (this.#isGuest(pool)) this.#guests.set(pool, this.#options.clock.now())
+    if (this.#isGuest(pool)) this.#guests.set(pool, this.#options.clock.elapsed())
     const open = this.#open.get(pool)
     const waiting = this.#waiting.get(pool) ?? 0
     if (open) this.#give(open.writer, post, message)
@@ -278,7 +278,7 @@ export class IngressConsumer {
     const { clock, report } = this.#options
     for (const [pool, at] of this.#guests) {
       const writer = this.#open.get(pool)?.writer
-      if (!writer || writer.postsInHand || this.#waiting.get(pool) || clock.now() - at < GUEST_MS) continue
+      if (!writer || writer.postsInHand || this.#waiting.get(pool) || clock.elapsed() - at < GUEST_MS) continue
       this.#guests.delete(pool)
       this.#writers.delete(pool)
       const closing = this.#close(writer)

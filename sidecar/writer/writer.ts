@@ -175,9 +175,9 @@ export class PoolWriter {
     return this.#held.has(id) || this.#recent.get(id) !== undefined
   }
 
-  /** When it last made progress with its posts, ms since 1970. A writer without posts, or a halted one, counts as moving. */
+  /** When it last made progress with its posts (`Clock.elapsed`). A writer without posts, or a halted one, counts as moving. */
   get movedAt(): number {
-    return this.#held.size && !this.#halted ? this.#moved : this.#options.clock.now()
+    return this.#held.size && !this.#halted ? this.#moved : this.#options.clock.elapsed()
   }
 
   /** Why the pool is halted, if it is. */
@@ -209,7 +209,7 @@ export class PoolWriter {
       return earlier
     }
     const held = { post, messages: [], waiting: [] }
-    if (!this.#held.size) this.#moved = this.#options.clock.now()
+    if (!this.#held.size) this.#moved = this.#options.clock.elapsed()
     this.#held.set(post.id, held)
     this.#bytes += post.entry.length
     this.#waiting.push(held)
@@ -270,7 +270,7 @@ export class PoolWriter {
 
   async #putLoop(): Promise<void> {
     const { clock, batchMs = 0, busy = BUSY, sweepMs = 5_000 } = this.#options
-    let idleSince = clock.now() // posts that are in the ledger already do not count
+    let idleSince = clock.elapsed() // posts that are in the ledger already do not count
     while (!this.#halted) {
       if (!this.#looked.length) {
         if (this.#stopping && this.#lookEnded) return
@@ -279,7 +279,7 @@ export class PoolWriter {
         else if (left) await this.#putWake.sleep(clock, left)
         else {
           await this.#sweep()
-          idleSince = clock.now()
+          idleSince = clock.elapsed()
         }
         continue
       }
@@ -287,14 +287,14 @@ export class PoolWriter {
       await this.#effectsKeepUp()
       await this.#put(this.#takeLooked())
       this.#forget()
-      idleSince = clock.now()
+      idleSince = clock.elapsed()
     }
   }
 
   /** Waits `ms` for more posts. It ends early when they fill a block, when a direct post waits, and when the writer stops. */
   async #untilFull(ms: number): Promise<void> {
     const { clock } = this.#options
-    const began = clock.now()
+    const began = clock.elapsed()
     while (!this.#direct && !this.#isFull() && !this.#stopping && !this.#halted) {
       const left = timeLeft(clock, began, ms)
       if (!left) return
@@ -365,7 +365,7 @@ export class PoolWriter {
   }
 
   #adopt(block: Block, entries: ScannedEntry[]): void {
-    if (block.count >= (this.#options.busy ?? BUSY).entries) this.#busyAt = this.#options.clock.now()
+    if (block.count >= (this.#options.busy ?? BUSY).entries) this.#busyAt = this.#options.clock.elapsed()
     this.#length = block.n + 1
     this.#next = block.first + block.count
     this.#recent.add(block.n, entries)
@@ -396,7 +396,7 @@ export class PoolWriter {
 
   /** The posts are in the mirror: acknowledges direct posts and deletes messages. A message that cannot be deleted comes again, and is found to be a repeat. */
   #release(released: Held[]): void {
-    this.#moved = this.#options.clock.now()
+    this.#moved = this.#options.clock.elapsed()
     const messages: Message[] = []
     for (const held of released) {
       if (this.#isHeld(held) && this.#held.delete(held.post.id)) this.#bytes -= held.post.entry.length

@@ -5,6 +5,7 @@ import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { CreateQueueCommand } from '@aws-sdk/client-sqs'
 import type { Blobs } from '../../shared/blobs/port.ts'
 import { S3Blobs } from '../../shared/blobs/s3.ts'
+import type { Clock } from '../../shared/clock.ts'
 import type { Queue } from '../../shared/queue/port.ts'
 import { SqliteQueue } from '../../shared/queue/sqlite.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
@@ -20,7 +21,7 @@ import { seed } from '../random.ts'
 
 /** SQLite or AWS. Each call opens the same store or queue once more, as another process would. */
 export interface Side {
-  stores: (now?: () => number) => Stores
+  stores: (clock?: Clock) => Stores
   queue: (name: string, options: { fifo?: boolean; visibilityMs: number }) => Promise<Queue>
   close: () => Promise<void>
 }
@@ -48,7 +49,7 @@ async function sqliteSide(): Promise<Side> {
     return stores.at(-1)!
   }
   return {
-    stores: (now) => sqliteStores(store(), now),
+    stores: (clock) => sqliteStores(store(), clock),
     queue: async (name, options) => new SqliteQueue(store(), name, options),
     async close() {
       for (const each of stores) each.close()
@@ -70,7 +71,7 @@ async function awsSide(weather: (request: AwsRequest) => Fault | undefined = () 
   }
   const blobs = () => new S3Blobs({ client: clients().s3, bucket: place.bucket, prefix: 'blocks/' })
   return {
-    stores: (now) => dynamoStores({ client: clients().dynamodb, table: place.table, blobs: blobs(), now }),
+    stores: (clock) => dynamoStores({ client: clients().dynamodb, table: place.table, blobs: blobs(), clock }),
     async queue(name, { fifo, visibilityMs }) {
       const { sqs } = clients()
       const QueueName = fifo ? `${name}.fifo` : name

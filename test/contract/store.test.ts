@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { systemClock } from '../../shared/clock.ts'
 import { type Block, encodeBlock } from '../../shared/ledger/block.ts'
 import { encodeEntry } from '../../shared/ledger/entry.ts'
 import type { EntryId } from '../../shared/ledger/kinds.ts'
@@ -18,10 +19,16 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
   /** the same stores, as another process opens them */
   let other: Stores
   let now = 1_700_000_000_000
+  let elapsed = 0
+  const pass = (ms: number) => {
+    now += ms
+    elapsed += ms
+  }
   beforeAll(async () => {
     side = await make()
-    stores = side.stores(() => now)
-    other = side.stores(() => now)
+    const clock = { ...systemClock, now: () => now, elapsed: () => elapsed }
+    stores = side.stores(clock)
+    other = side.stores(clock)
   })
   afterAll(() => side?.close())
 
@@ -407,17 +414,34 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
   describe('a lease', () => {
     let shards = 0
 
-    it('is held by one owner until it expires, and the owner can renew it', async () => {
+    it('is held by one owner until another has seen it unchanged for its time, and the owner can renew it', async () => {
       const shard = `shard-${shards++}`
       expect(await stores.leases.take(shard, 'a', 1_000)).toBe(true)
       expect(await other.leases.take(shard, 'b', 1_000)).toBe(false)
-      now += 900
+      pass(900)
       expect(await stores.leases.take(shard, 'a', 1_000)).toBe(true)
-      now += 900
+      pass(200)
       expect(await other.leases.take(shard, 'b', 1_000)).toBe(false)
-      now += 100
+      pass(900)
+      expect(await other.leases.take(shard, 'b', 1_000)).toBe(false)
+      pass(100)
       expect(await other.leases.take(shard, 'b', 1_000)).toBe(true)
       expect(await stores.leases.take(shard, 'a', 1_000)).toBe(false)
+    })
+
+    it('is held as long, and no longer, when the clock is set back or forward', async () => {
+      const hour = 3_600_000
+      for (const jump of [-hour, hour]) {
+        const shard = `shard-${shards++}`
+        await stores.leases.take(shard, 'a', 1_000)
+        now += jump
+        expect(await other.leases.take(shard, 'b', 1_000)).toBe(false)
+        now += jump
+        pass(999)
+        expect(await other.leases.take(shard, 'b', 1_000)).toBe(false)
+        pass(1)
+        expect(await other.leases.take(shard, 'b', 1_000)).toBe(true)
+      }
     })
 
     it('is released by its owner only', async () => {

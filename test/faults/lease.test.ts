@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { S3Blobs } from '../../shared/blobs/s3.ts'
+import { systemClock } from '../../shared/clock.ts'
 import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { Lease } from '../../sidecar/lease.ts'
@@ -28,7 +29,7 @@ beforeEach(async () => {
   clients = awsClients(place.endpoint)
   clock = new HandClock()
   const blobs = new S3Blobs({ client: clients.s3, bucket: place.bucket, prefix: 'blocks/' })
-  stores = dynamoStores({ client: clients.dynamodb, table: place.table, blobs, now: clock.now, giveUpMs: 1 })
+  stores = dynamoStores({ client: clients.dynamodb, table: place.table, blobs, clock, giveUpMs: 1 })
   asked = []
   reports = []
   proxy.listen = (call) => call.operation === 'UpdateItem' && asked.push(ownerOf(call))
@@ -126,15 +127,16 @@ it('a sidecar that slept while another took the lease counts it as lost at its n
   const sleeper = contender('sleeper')
   await sleeper.taking
   await sleeping(RENEW_MS)
-  const other = await stores.leases.take('0', 'other', LEASE_MS)
-  expect(other).toBe(false)
-  const later = dynamoStores({
+  let slept = 0
+  const other = dynamoStores({
     client: clients.dynamodb,
     table: emulators.place.table,
     blobs: new S3Blobs({ client: clients.s3, bucket: emulators.place.bucket, prefix: 'blocks/' }),
-    now: () => clock.now() + LEASE_MS,
+    clock: { ...systemClock, elapsed: () => slept },
   })
-  expect(await later.leases.take('0', 'other', LEASE_MS)).toBe(true)
+  expect(await other.leases.take('0', 'other', LEASE_MS)).toBe(false)
+  slept = LEASE_MS
+  expect(await other.leases.take('0', 'other', LEASE_MS)).toBe(true)
   clock.wind(RENEW_MS)
   await until(
     () => sleeper.seen.lostAt,

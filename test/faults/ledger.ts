@@ -19,8 +19,12 @@ export interface Ledger extends LedgerFile, AsyncDisposable {
   cores: CoreStore
 }
 
+export function tempDir(): string {
+  return mkdtempSync(join(tmpdir(), 'overpool-faults-'))
+}
+
 export async function tempLedger(): Promise<Ledger> {
-  const dir = mkdtempSync(join(tmpdir(), 'overpool-faults-'))
+  const dir = tempDir()
   const seed = new Uint8Array(32).fill(7)
   const file = openLedgerFile(dir)
   const cores = new CoreStore(folderLayout(dir).cores, seed)

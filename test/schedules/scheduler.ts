@@ -247,7 +247,11 @@ export class Process {
 
   constructor(name: string, scheduler: Scheduler) {
     this.name = name
-    this.clock = { now: () => Math.floor(scheduler.now) + this.skew, sleep: (ms, signal) => scheduler.sleep(this, ms, signal) }
+    this.clock = {
+      now: () => Math.floor(scheduler.now) + this.skew,
+      elapsed: () => Math.floor(scheduler.now),
+      sleep: (ms, signal) => scheduler.sleep(this, ms, signal),
+    }
   }
 }
 

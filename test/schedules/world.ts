@@ -276,7 +276,7 @@ export class World {
       if (answering.has(name)) this.break(`two bells of ${bell.pool} are answered side by side by handler ${handler} of one process`)
       answering.set(name, this.scheduler.now + BELL_MS)
       try {
-        return await answerBell(bell, this.stores.pool(bell.pool).control, receives, process.clock.now() + BELL_MS, {
+        return await answerBell(bell, this.stores.pool(bell.pool).control, receives, process.clock.elapsed() + BELL_MS, {
           ...this.settings(bell.pool),
           handler,
           stores,

@@ -1,4 +1,5 @@
 import type { Blobs } from '../../blobs/port.ts'
+import { type Clock, systemClock } from '../../clock.ts'
 import type { Stores } from '../port.ts'
 import { DynamoBlocks } from './blocks.ts'
 import { DynamoControl } from './control.ts'
@@ -10,11 +11,11 @@ import { Table, type TableOptions } from './table.ts'
 export interface DynamoOptions extends TableOptions {
   /** for large blocks */
   blobs: Blobs
-  now?: () => number
+  clock?: Clock
 }
 
 /** The stores in one DynamoDB table (docs/design.md, Formats). The caller closes the client. */
-export function dynamoStores({ blobs, now = Date.now, ...options }: DynamoOptions): Stores {
+export function dynamoStores({ blobs, clock = systemClock, ...options }: DynamoOptions): Stores {
   const table = new Table(options)
   const progress = new DynamoProgress(table)
   return {
@@ -22,6 +23,6 @@ export function dynamoStores({ blobs, now = Date.now, ...options }: DynamoOption
     receipts: new DynamoReceipts(table),
     control: new DynamoControl(table, progress),
     progress,
-    leases: new DynamoLeases(table, now),
+    leases: new DynamoLeases(table, clock),
   }
 }

@@ -1,23 +1,34 @@
-import type { Leases } from '../leases.ts'
+import type { Clock } from '../../clock.ts'
+import { type Leases, OthersLeases } from '../leases.ts'
 import { PARTITION } from './partitions.ts'
-import { attributesOf, type Key, number, type Table, text } from './table.ts'
+import { attributesOf, type Key, number, type Table, text, valuesOf } from './table.ts'
 
-const leaseIsFreeOrOurs = 'attribute_not_exists(pk) OR #owner = :owner OR #until <= :now'
+const leaseIsFreeOrOurs = 'attribute_not_exists(pk) OR #owner = :owner'
+/** Or ours: the answer to an earlier attempt may have been lost. */
+const leaseStandsUnchanged = '(#owner = :heldBy AND #until = :heldUntil) OR #owner = :owner'
 const leaseIsOurs = '#owner = :owner'
 
 /** Leases as items of `lease#<shard>`. */
 export class DynamoLeases implements Leases {
   readonly #table: Table
-  readonly #now: () => number
+  readonly #clock: Clock
+  readonly #others: OthersLeases
 
-  constructor(table: Table, now: () => number) {
+  constructor(table: Table, clock: Clock) {
     this.#table = table
-    this.#now = now
+    this.#clock = clock
+    this.#others = new OthersLeases(clock.elapsed)
   }
 
   async take(shard: string, owner: string, ms: number): Promise<boolean> {
-    const now = this.#now()
-    return this.#table.update(leaseKey(shard), attributesOf({ owner, until: now + ms }), leaseIsFreeOrOurs, { ':now': number(now) })
+    const key = leaseKey(shard)
+    const lease = attributesOf({ owner, until: this.#clock.now() + ms })
+    if (await this.#table.update(key, lease, leaseIsFreeOrOurs)) return true
+    const item = await this.#table.get(key)
+    if (!item) return false // it was released just now: the next try gets it
+    const stands = valuesOf(item) as { owner: string; until: number }
+    if (!this.#others.hasStood(shard, stands, ms)) return false
+    return this.#table.update(key, lease, leaseStandsUnchanged, { ':heldBy': text(stands.owner), ':heldUntil': number(stands.until) })
   }
 
   async release(shard: string, owner: string): Promise<void> {

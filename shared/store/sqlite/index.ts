@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from '../../clock.ts'
 import type { Stores } from '../port.ts'
 import { SqliteBlocks } from './blocks.ts'
 import { SqliteControl } from './control.ts'
@@ -7,13 +8,13 @@ import { SqliteProgress } from './progress.ts'
 import { SqliteReceipts } from './receipts.ts'
 
 /** The stores in the machine's SQLite file. The caller closes the file. */
-export function sqliteStores(file: SqliteFile, now: () => number = Date.now): Stores {
+export function sqliteStores(file: SqliteFile, clock: Clock = systemClock): Stores {
   const blocks = new SqliteBlocks(file)
   return {
     blocks,
     control: new SqliteControl(file),
     receipts: new SqliteReceipts(file, blocks),
     progress: new SqliteProgress(file),
-    leases: new SqliteLeases(file, now),
+    leases: new SqliteLeases(file, clock),
   }
 }

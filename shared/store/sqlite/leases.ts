@@ -1,4 +1,5 @@
-import type { Leases } from '../leases.ts'
+import type { Clock } from '../../clock.ts'
+import { type Leases, OthersLeases, type StoredLease } from '../leases.ts'
 import type { SqliteFile } from './file.ts'
 
 const SCHEMA = `
@@ -8,20 +9,21 @@ const SCHEMA = `
 /** Leases as rows. */
 export class SqliteLeases implements Leases {
   readonly #file: SqliteFile
-  readonly #now: () => number
+  readonly #clock: Clock
+  readonly #others: OthersLeases
 
-  constructor(file: SqliteFile, now: () => number) {
+  constructor(file: SqliteFile, clock: Clock) {
     this.#file = file
-    this.#now = now
+    this.#clock = clock
+    this.#others = new OthersLeases(clock.elapsed)
     file.exec(SCHEMA)
   }
 
   take(shard: string, owner: string, ms: number): Promise<boolean> {
     return this.#file.write(() => {
-      const now = this.#now()
-      const sql =
-        'INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE owner = excluded.owner OR until <= ?'
-      return this.#file.run(sql, shard, owner, now + ms, now) > 0
+      const stands = this.#file.get<StoredLease>('SELECT owner, until FROM leases WHERE shard = ?', shard)
+      if (stands && stands.owner !== owner && !this.#others.hasStood(shard, stands, ms)) return false
+      return this.#file.run('INSERT OR REPLACE INTO leases VALUES (?, ?, ?)', shard, owner, this.#clock.now() + ms) > 0
     })
   }
 
