@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { folderLayout, isRunning, readSeed } from '../local/folder.ts'
+import { folderLayout, isRunning, readRunning, readSeed } from '../local/folder.ts'
 import { openLedgerFile } from '../local/ports.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { CoreStore } from '../sidecar/cores/core.ts'
@@ -22,6 +22,7 @@ export function openFolder(dir: string): RemoteMachine {
     shards: 1,
     cores: () => (existsSync(layout.cores) ? new CoreStore(layout.cores, readSeed(dir, false), { readOnly: true }) : undefined),
     isRunning: () => isRunning(dir),
+    doors: () => readRunning(dir)?.urls ?? [],
     changed,
     close,
   })

@@ -53,6 +53,7 @@ export async function stackAccess({ stack, region }: StackPlace): Promise<Access
     shards: ingress.shards,
     cores: ELSEWHERE,
     isRunning: () => true, // ECS keeps it running, and an alarm watches that
+    doors: () => (readEnv('caller').AWS_ENDPOINT_URL === undefined && outputs.Endpoint ? [outputs.Endpoint.replace(/\/$/, '')] : []), // an emulator's names cannot be looked up
     changed: systemClock.sleep,
     close: () => clients.close(),
   }

@@ -132,6 +132,13 @@ export class SqliteQueue implements Queue {
     return this.#store.get<{ waiting: number; inFlight: number }>(this.#sql.depth, now, now)!
   }
 
+  async check(): Promise<void> {
+    await this.#store.write(() => {
+      this.#store.run(this.#sql.send, null, new Uint8Array(0))
+      this.#store.run(this.#sql.unsend)
+    })
+  }
+
   /** Makes all messages in flight due. For a machine that starts and knows that it is alone: it need not wait for the messages of a dead one. */
   async reclaim(): Promise<void> {
     await this.#store.write(() => this.#store.run(this.#sql.reclaim))
@@ -153,6 +160,7 @@ function statements(table: string, seen: string, fifo: boolean) {
     delete: `DELETE FROM ${table} WHERE id = ? AND receives = ?`,
     giveBack: `UPDATE ${table} SET visible = ? WHERE id = ? AND receives = ?`,
     depth: `SELECT count(*) FILTER (WHERE visible <= ?) AS waiting, count(*) FILTER (WHERE visible > ?) AS inFlight FROM ${table}`,
+    unsend: `DELETE FROM ${table} WHERE id = last_insert_rowid()`,
     reclaim: `UPDATE ${table} SET visible = 0 WHERE visible > 0`,
   }
 }

@@ -187,6 +187,23 @@ describe('overpool pools and redrive', () => {
     expect((await project.result('redrive', 'mypool')).out).toBe('handler: there is nothing to do in mypool\n')
   })
 
+  it('forget what a handler gave up with --drop: it is not tried again, and the entries stay', async () => {
+    await using project = Project.of({ mypool: { maxAttempts: 1 } }, STUMBLING)
+    const machine = await project.start()
+    for (const [i, memo] of ['bad', 'good', 'bad'].entries()) await pay(`${machine.url}/mypool`, sampleTransaction(`${i}`), memo)
+    await machine.says(/gave up mypool #2/)
+    expect(await project.result('redrive', 'mypool', '--skip', '--drop')).toMatchObject({ code: 2 })
+    expect(await project.result('redrive', 'mypool', '--drop')).toEqual({
+      code: 0,
+      err: '',
+      out: 'handler: 2 entries that it gave up will not be tried again\n',
+    })
+    expect((await project.result('pools')).out).not.toContain('gave up')
+    expect((await project.result('redrive', 'mypool')).out).toBe('handler: there is nothing to do in mypool\n')
+    expect((await project.result('tail', 'mypool')).out.match(/^#/gm)).toHaveLength(3)
+    expect(await machine.stop()).toBe(0)
+  })
+
   it('let a stopped handler go on, or skip the entry, without a machine', async () => {
     await using project = Project.of({ strict: { maxAttempts: 1, onPoison: 'stop' } }, STUMBLING)
     const first = await project.start()
