@@ -1,5 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import type { RedriveOptions, RemoteMachine } from '../client/remote.ts'
+import { type CheckedSettings, checkConfig, checkPool } from '../shared/config/config.ts'
+import { load } from '../shared/config/load.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import type { LedgerEvent } from '../shared/machine/event.ts'
 import { type HandlerState, handlersOf, problemsOf } from '../shared/machine/health.ts'
@@ -26,19 +30,39 @@ export interface PostFlags {
   refundTo?: string
   id?: string
   sample?: boolean
+  filter?: boolean
+  config: string
 }
 
 export async function post(pool: string, transaction: string | undefined, flags: PostFlags, { where, out }: CommandContext): Promise<void> {
   const { memo, merchantData, refundTo, id } = flags
   const hex = flags.sample ? sampleTransaction(`overpool sample ${new Date().toISOString()}`) : readTransaction(transaction)
-  await withMachine(where, async (machine) => {
-    const posted = await machine.pools.post({ path: pool, id, payment: { transaction: hex, memo, merchantData, refundTo } })
-    const taken = machine.isRunning
-    out.show(
-      { pool, hash: posted.hash, id: posted.id, running: taken },
-      `${posted.hash} posted to ${pool}${taken ? '' : '; it enters the ledger when the machine is started'}`,
-    )
-  })
+  const settings = flags.filter ? await settingsOf(pool, flags.config) : undefined
+  await withMachine(
+    where,
+    async (machine) => {
+      const posted = await machine.pools.post({ path: pool, id, payment: { transaction: hex, memo, merchantData, refundTo } })
+      const taken = machine.isRunning
+      out.show(
+        { pool, hash: posted.hash, id: posted.id, running: taken },
+        `${posted.hash} posted to ${pool}${taken ? '' : '; it enters the ledger when the machine is started'}`,
+      )
+    },
+    settings,
+  )
+}
+
+/** The settings of a pool in a config, with its filter. */
+async function settingsOf(pool: string, file: string): Promise<CheckedSettings> {
+  const folder = mkdtempSync(join(tmpdir(), 'overpool-config-')) // the machine's own folder has the bundles that it runs
+  try {
+    const { exports } = await load(resolve(file), folder)
+    const { pools } = checkConfig(exports.default)
+    if (Object.hasOwn(pools, pool)) return checkPool(pools[pool]!, `pools.${pool}`)
+    throw new OverpoolError('BAD_ARGUMENT', `${file} names no pool "${pool}", so there is no filter to ask`)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 }
 
 function readTransaction(from: string | undefined): string {

@@ -3,7 +3,7 @@ import { isIPv4 } from 'node:net'
 import { resolve } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { readEnv } from '../shared/config/env.ts'
-import { OverpoolError } from '../shared/errors.ts'
+import { OverpoolError, stackOf } from '../shared/errors.ts'
 import { KINDS, type Kind } from '../shared/ledger/kinds.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
 import { check } from './check.ts'
@@ -60,6 +60,7 @@ const program = new Command('overpool')
   .configureHelp({ showGlobalOptions: true })
   .addHelpText('after', HELP)
   .exitOverride()
+  .configureOutput({ writeErr: (text) => isJson() || process.stderr.write(text) })
 
 program
   .command('start')
@@ -89,10 +90,12 @@ program
   .option('--merchant-data <text>', 'BIP270 merchantData')
   .option('--refund-to <paymail>', 'BIP270 refundTo')
   .option('--id <name>', 'names the post: a second post with this name adds no entry')
+  .option('--filter', 'ask the pool’s filter first, as it is in the config')
+  .option('-c, --config <file>', 'the config file, for --filter', 'overpool.config.ts')
   .addHelpText(
     'after',
     `
-The pool’s filter is not applied: whoever can write to the folder, or to the queue of a stack, may post anything.
+The pool’s filter is not asked without --filter: whoever can write to the folder, or to the queue of a stack, may post anything.
 
   overpool post mypool --sample --memo 'a coffee'
   overpool post mypool transaction.hex --id 'order 7'
@@ -222,12 +225,31 @@ function exitWith(isWell: boolean): void {
   if (!isWell) process.exitCode = FAILED
 }
 
+/** Says what went wrong, for people or as JSON. */
 function exitCode(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE // it has said so itself
-  if (!(error instanceof OverpoolError)) console.error(error)
-  else if (program.opts().json) console.error(JSON.stringify({ error: error.code, message: error.message, retryable: error.retryable }))
-  else console.error(`overpool: ${error.message}`)
-  return error instanceof OverpoolError && error.code === 'BAD_ARGUMENT' ? USAGE : FAILED
+  const usage = error instanceof CommanderError
+  if (usage && error.exitCode === 0) return 0
+  if (isJson()) process.stderr.write(`${JSON.stringify(errorAsJson(error))}\n`)
+  else if (error instanceof OverpoolError) process.stderr.write(`overpool: ${error.message}\n`)
+  else if (!usage) process.stderr.write(`overpool: ${stackOf(error)}\n`) // commander has said so itself
+  return usage || (error instanceof OverpoolError && error.code === 'BAD_ARGUMENT') ? USAGE : FAILED
+}
+
+function errorAsJson(error: unknown): object {
+  if (error instanceof OverpoolError) return { error: error.code, message: error.message, retryable: error.retryable }
+  if (error instanceof CommanderError)
+    return {
+      error: 'BAD_ARGUMENT',
+      message:
+        error.code === 'commander.help' ? 'name a command; overpool --help shows which there are' : error.message.replace(/^error: /, ''),
+      retryable: false,
+    }
+  return { error: 'INTERNAL', message: error instanceof Error ? error.message : String(error), retryable: false }
+}
+
+/** Whether --json is given; the command line may be too wrong to be parsed. */
+function isJson(): boolean {
+  return program.opts().json ?? process.argv.includes('--json')
 }
 
 function context(): commands.CommandContext {

@@ -45,7 +45,7 @@ export interface RedriveOptions {
 
 /**
  * A machine that another process runs. Requests are written to its stores and queues, and that process carries them out, now or when it runs again. The caller closes it.
- * Filters do not run for posts from here: they are code of that process, and a caller who can write its folder or tables may post anything.
+ * Filters do not run for posts from here, unless `settings` has one: they are code of that process, and a caller who can write its folder or tables may post anything.
  */
 export class RemoteMachine implements Machine, AsyncDisposable {
   readonly pools: LedgerPools
@@ -56,12 +56,13 @@ export class RemoteMachine implements Machine, AsyncDisposable {
   readonly #clock: Clock = systemClock
   readonly #closed = new AbortController()
 
-  constructor(access: Access) {
+  /** @param settings for posts to a pool; default: no filter is asked */
+  constructor(access: Access, settings = checkSettings({}, '')) {
     const { stores, ingress } = access
     this.#access = access
     this.stores = stores
     this.ingress = ingress
-    this.pools = new LedgerPools({ stores, ingress, clock: this.#clock, settings: () => checkSettings({}, ''), postFailed: () => {} })
+    this.pools = new LedgerPools({ stores, ingress, clock: this.#clock, settings: () => settings, postFailed: () => {} })
     this.control = new MachineControl({ stores, clock: this.#clock, secretOf: (path) => this.#secretOf(path) })
   }
 

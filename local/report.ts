@@ -12,6 +12,22 @@ export type MachineReport =
   /** the machine could not be opened for a registered handler; the next call tries again */
   | { kind: 'not-open'; error: unknown }
 
+/** How serious a report is: 'error' needs an operator, 'warn' is retried or passed over. */
+export function levelOf({ kind }: MachineReport): 'info' | 'warn' | 'error' {
+  switch (kind) {
+    case 'block':
+      return 'info'
+    case 'failed':
+    case 'retrying':
+    case 'passed-over':
+    case 'unknown-kind':
+    case 'post-failed':
+      return 'warn'
+    default:
+      return 'error'
+  }
+}
+
 /** A report as a line for people; undefined if nothing is wrong. */
 export function lineOf(report: MachineReport): string | undefined {
   switch (report.kind) {

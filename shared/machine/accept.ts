@@ -53,8 +53,7 @@ export async function accept(
       `this post is ${hops} posts away from the one that began the loop; "${pool.path}" allows ${pool.maxHops} (maxHops)`,
     )
   }
-  if (pool.filter)
-    await runFilter(pool.filter, { transaction: Buffer.from(scanned.bytes).toString('hex'), ...fields, parsed: parseTransaction(scanned) })
+  if (pool.filter) await askFilter(pool.filter, { scanned, fields })
   const id = entryId(pool, scanned.bytes, scanned.txid, fields, poster)
   const entry: Entry = {
     kind: 'tx',
@@ -77,6 +76,11 @@ function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFi
   if (poster.name !== undefined) return idOfName(pool.path, poster.name)
   if (poster.source === 'handler') return idOfHandlerPost(poster.handler, poster.cause, poster.ordinal)
   return randomBytes(32).toString('hex') as EntryId // each call is a new entry
+}
+
+/** Asks a filter about a payment. @throws OverpoolError FILTER_REFUSED, FILTER_SILENT */
+export function askFilter(filter: Filter, { scanned, fields }: CheckedPayment): Promise<void> {
+  return runFilter(filter, { transaction: Buffer.from(scanned.bytes).toString('hex'), ...fields, parsed: parseTransaction(scanned) })
 }
 
 /** Runs either kind of filter. @throws OverpoolError FILTER_REFUSED with its reason; FILTER_SILENT if it, or a service that it calls, does not answer */
