@@ -1,9 +1,14 @@
-import { existsSync, readFileSync } from 'node:fs'
-import type { RemoteMachine } from '../client/remote.ts'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { RedriveOptions, RemoteMachine } from '../client/remote.ts'
+import { type CheckedSettings, checkConfig, checkPool } from '../shared/config/config.ts'
+import { load } from '../shared/config/load.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import type { LedgerEvent } from '../shared/machine/event.ts'
+import { type HandlerState, handlersOf, problemsOf } from '../shared/machine/health.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
-import { nextEntry, type Redriven } from '../shared/machine/progress.ts'
+import type { Redriven } from '../shared/machine/progress.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { Verified } from '../sidecar/cores/verify.ts'
 import { type Where, withMachine } from './machine.ts'
@@ -25,19 +30,39 @@ export interface PostFlags {
   refundTo?: string
   id?: string
   sample?: boolean
+  filter?: boolean
+  config: string
 }
 
 export async function post(pool: string, transaction: string | undefined, flags: PostFlags, { where, out }: CommandContext): Promise<void> {
   const { memo, merchantData, refundTo, id } = flags
   const hex = flags.sample ? sampleTransaction(`overpool sample ${new Date().toISOString()}`) : readTransaction(transaction)
-  await withMachine(where, async (machine) => {
-    const posted = await machine.pools.post({ path: pool, id, payment: { transaction: hex, memo, merchantData, refundTo } })
-    const taken = machine.isRunning
-    out.show(
-      { pool, hash: posted.hash, id: posted.id, running: taken },
-      `${posted.hash} posted to ${pool}${taken ? '' : '; it enters the ledger when the machine is started'}`,
-    )
-  })
+  const settings = flags.filter ? await settingsOf(pool, flags.config) : undefined
+  await withMachine(
+    where,
+    async (machine) => {
+      const posted = await machine.pools.post({ path: pool, id, payment: { transaction: hex, memo, merchantData, refundTo } })
+      const taken = machine.isRunning
+      out.show(
+        { pool, hash: posted.hash, id: posted.id, running: taken },
+        `${posted.hash} posted to ${pool}${taken ? '' : '; it enters the ledger when the machine is started'}`,
+      )
+    },
+    settings,
+  )
+}
+
+/** The settings of a pool in a config, with its filter. */
+async function settingsOf(pool: string, file: string): Promise<CheckedSettings> {
+  const folder = mkdtempSync(join(tmpdir(), 'overpool-config-')) // the machine's own folder has the bundles that it runs
+  try {
+    const { exports } = await load(resolve(file), folder)
+    const { pools } = checkConfig(exports.default)
+    if (Object.hasOwn(pools, pool)) return checkPool(pools[pool]!, `pools.${pool}`)
+    throw new OverpoolError('BAD_ARGUMENT', `${file} names no pool "${pool}", so there is no filter to ask`)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 }
 
 function readTransaction(from: string | undefined): string {
@@ -87,47 +112,42 @@ export async function get(pool: string, txid: string, { where, out }: CommandCon
   })
 }
 
-export async function pools({ where, out }: CommandContext): Promise<void> {
-  await withMachine(where, async (machine) => {
+/** @returns whether all is well */
+export async function pools({ where, out }: CommandContext): Promise<boolean> {
+  return withMachine(where, async (machine) => {
     const all = await machine.pools.list()
     if (!all.length) out.say('this machine has no pools yet')
-    for (const { path, kind, key, createdAt, desired, halted } of all) {
+    let isWell = true
+    for (const pool of all) {
+      const { path, kind, key, createdAt, desired, halted } = pool
       const entries = await machine.pools.length(path)
-      const handlers = await handlerStates(machine, path, entries)
+      const handlers = await handlersOf(path, entries, machine.stores)
+      const problems = problemsOf(pool, handlers)
+      isWell &&= !problems.length
       const lines = [
         `${path}  ${count(entries, 'entry', 'entries')}  ${kind === 'peer' ? (desired?.subscribe ? 'followed' : 'not followed') : key}`,
         ...(halted ? [`  halted: ${halted}`] : []),
-        ...handlers.map(({ line }) => line),
+        ...handlers.map(linesOfHandler),
       ]
-      out.show({ path, key, entries, createdAt, halted, handlers: handlers.map(({ state }) => state) }, lines.join('\n'))
+      out.show({ path, key, entries, createdAt, halted, handlers, problems }, lines.join('\n'))
     }
     const { waiting, inFlight } = await machine.ingress.depth()
     if (waiting + inFlight && !machine.isRunning)
       out.say(`${count(waiting + inFlight, 'post waits', 'posts wait')} for the machine to be started`)
+    return isWell
   })
 }
 
-/** The progress of each handler of a pool. */
-export async function handlerStates(machine: RemoteMachine, pool: string, entries: number) {
-  const handlers = await machine.stores.progress.listHandlers(pool)
-  return Promise.all(handlers.map((handler) => handlerState(machine, handler, pool, entries)))
-}
-
-async function handlerState({ stores }: RemoteMachine, handler: string, pool: string, entries: number) {
-  const cursor = await stores.progress.readCursor(handler, pool)
-  const { seq, stopped } = cursor
-  const stoppedAt = stopped === undefined ? undefined : (await nextEntry(cursor, pool, stores))?.seq
-  const dead = await stores.progress.listDead(handler, pool)
-  const state = { handler, done: seq + 1, waiting: entries - seq - 1, stopped, dead }
-  const lines = [
-    `  handler ${handler}: ${state.waiting ? `${count(state.waiting, 'entry', 'entries')} behind` : 'up to date'}`,
-    ...(stopped === undefined ? [] : [`    stopped at #${stoppedAt ?? seq + 1}: ${stopped}`]),
+/** The progress of a handler in a pool, for people. */
+export function linesOfHandler({ handler, waiting, stopped, stoppedAt, dead }: HandlerState): string {
+  return [
+    `  handler ${handler}: ${waiting ? `${count(waiting, 'entry', 'entries')} behind` : 'up to date'}`,
+    ...(stopped === undefined ? [] : [`    stopped at #${stoppedAt}: ${stopped}`]),
     ...dead
       .slice(0, MAX_LISTED)
       .map((letter) => `    gave up #${letter.seq} after ${count(letter.attempts, 'attempt', 'attempts')}: ${letter.error}`),
     ...(dead.length > MAX_LISTED ? [`    and ${dead.length - MAX_LISTED} more (--json lists all)`] : []),
-  ]
-  return { state, line: lines.join('\n') }
+  ].join('\n')
 }
 
 /** @returns whether all is well */
@@ -170,11 +190,7 @@ export async function resumePool(path: string, { where, out }: CommandContext): 
   })
 }
 
-export async function redrivePool(
-  path: string,
-  flags: { handler?: string; skip?: boolean },
-  { where, out }: CommandContext,
-): Promise<void> {
+export async function redrivePool(path: string, flags: RedriveOptions, { where, out }: CommandContext): Promise<void> {
   await withMachine(where, async (machine) => {
     const results = await machine.redrive(path, flags)
     if (!results.length) out.say(`no handler has worked on ${path} yet`)
@@ -188,8 +204,9 @@ export function later(machine: RemoteMachine): string {
 }
 
 /** Says what a redriven handler does next. */
-function redriven({ handler, pool, dead, stoppedAt, skipped }: Redriven, later: string): string {
+function redriven({ handler, pool, dead, stoppedAt, skipped, dropped }: Redriven, later: string): string {
   if (!dead.length && stoppedAt === undefined) return `${handler}: there is nothing to do in ${pool}`
+  if (dropped) return `${handler}: ${count(dead.length, 'entry', 'entries')} that it gave up will not be tried again`
   if (skipped) return `${handler} passes over #${stoppedAt} and goes on${later}`
   const what = [
     ...(dead.length ? [`${count(dead.length, 'entry', 'entries')} that it gave up`] : []),

@@ -1,18 +1,19 @@
 import { openFolder } from '../client/folder.ts'
 import type { RemoteMachine } from '../client/remote.ts'
 import type { StackPlace } from '../client/stack.ts'
+import type { CheckedSettings } from '../shared/config/config.ts'
 
 /** The machine that a command works on: a folder, or a stack. */
 export type Where = { dir: string; stack?: undefined } | StackPlace
 
-/** Opens the machine, does `work` on it, and closes it. */
-export async function withMachine<T>(where: Where, work: (machine: RemoteMachine) => Promise<T>): Promise<T> {
-  await using machine = await open(where)
+/** Opens the machine, does `work` on it, and closes it. @param settings for posts; default: no filter is asked */
+export async function withMachine<T>(where: Where, work: (machine: RemoteMachine) => Promise<T>, settings?: CheckedSettings): Promise<T> {
+  await using machine = await open(where, settings)
   return await work(machine)
 }
 
-async function open(where: Where): Promise<RemoteMachine> {
-  if (where.stack === undefined) return openFolder(where.dir)
+async function open(where: Where, settings?: CheckedSettings): Promise<RemoteMachine> {
+  if (where.stack === undefined) return openFolder(where.dir, settings)
   const { openStack } = await import('../client/stack.ts')
-  return openStack(where)
+  return openStack(where, settings)
 }

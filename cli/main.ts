@@ -3,9 +3,10 @@ import { isIPv4 } from 'node:net'
 import { resolve } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { readEnv } from '../shared/config/env.ts'
-import { OverpoolError } from '../shared/errors.ts'
+import { OverpoolError, stackOf } from '../shared/errors.ts'
 import { KINDS, type Kind } from '../shared/ledger/kinds.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
+import { check } from './check.ts'
 import * as commands from './commands.ts'
 import * as network from './network.ts'
 import { outOf } from './out.ts'
@@ -41,11 +42,12 @@ const HELP = `
   overpool post mypool --sample    posts a sample transaction
   overpool tail mypool -f          shows the entries as they come
   overpool pools                   shows how far each handler is
+  overpool check                   says what is wrong, if anything is
   overpool redrive mypool          retries the entries that a handler gave up
 
 All but start and dht work beside a running machine or without one, on its folder;
 with --stack on a machine on AWS, with the credentials that the AWS SDK finds.
-Exit codes: 0 all is well, 1 it failed, 2 the command is used wrongly.`
+Exit codes: 0 all is well, 1 it failed or shows that something is wrong, 2 the command is used wrongly.`
 
 const program = new Command('overpool')
   .description('An append-only ledger of Bitcoin transactions that fires your handler.')
@@ -58,6 +60,7 @@ const program = new Command('overpool')
   .configureHelp({ showGlobalOptions: true })
   .addHelpText('after', HELP)
   .exitOverride()
+  .configureOutput({ writeErr: (text) => isJson() || process.stderr.write(text) })
 
 program
   .command('start')
@@ -87,10 +90,12 @@ program
   .option('--merchant-data <text>', 'BIP270 merchantData')
   .option('--refund-to <paymail>', 'BIP270 refundTo')
   .option('--id <name>', 'names the post: a second post with this name adds no entry')
+  .option('--filter', 'ask the pool’s filter first, as it is in the config')
+  .option('-c, --config <file>', 'the config file, for --filter', 'overpool.config.ts')
   .addHelpText(
     'after',
     `
-The pool’s filter is not applied: whoever can write to the folder, or to the queue of a stack, may post anything.
+The pool’s filter is not asked without --filter: whoever can write to the folder, or to the queue of a stack, may post anything.
 
   overpool post mypool --sample --memo 'a coffee'
   overpool post mypool transaction.hex --id 'order 7'
@@ -117,15 +122,18 @@ program
 
 program
   .command('pools')
-  .description('list the pools, their handlers, and the entries that these gave up')
-  .action(() => commands.pools(context()))
+  .description('list the pools, their handlers, and the entries that these gave up. Exits with 1 if something is wrong')
+  .action(async () => exitWith(await commands.pools(context())))
+
+program
+  .command('check')
+  .description('say what is wrong with the machine: doors, ledger, pools, handlers. Exits with 1 if something is')
+  .action(async () => exitWith(await check(context())))
 
 program
   .command('verify <pool>')
   .description('read a pool from end to end: do mirror, hypercore and receipts agree? Exits with 1 if not')
-  .action(async (pool) => {
-    if (!(await commands.verify(pool, context()))) process.exitCode = FAILED
-  })
+  .action(async (pool) => exitWith(await commands.verify(pool, context())))
 
 program
   .command('resume <pool>')
@@ -142,14 +150,16 @@ program
   .command('redrive <pool>')
   .description('have handlers retry the entries that they gave up, or go on where they stopped')
   .option('--handler <name>', 'only this handler')
-  .option('--skip', 'skip the entry at which a handler stopped')
+  .addOption(new Option('--skip', 'skip the entry at which a handler stopped').conflicts('drop'))
+  .option('--drop', 'forget the entries that the handlers gave up: they are not tried again')
   .addHelpText(
     'after',
     `
 A handler gives an entry up after the pool’s \`maxAttempts\`. \`overpool pools\` lists these entries with the errors. Fix the handler, then:
 
   overpool redrive mypool          each of them is tried again; a handler that stopped (onPoison: 'stop') goes on
-  overpool redrive mypool --skip   a handler that stopped goes on without the entry where it stopped`,
+  overpool redrive mypool --skip   a handler that stopped goes on without the entry where it stopped
+  overpool redrive mypool --drop   nothing is tried again: the list of what was given up is emptied, and the entries stay in the ledger`,
   )
   .action((pool, flags) => commands.redrivePool(pool, flags, context()))
 
@@ -181,9 +191,9 @@ program
 
 program
   .command('status')
-  .description('show pools, peers, and the progress of subscriptions')
+  .description('show pools, peers, and the progress of subscriptions. Exits with 1 if something is wrong')
   .option('-w, --watch', 'keep showing it')
-  .action((flags) => network.status(flags, context(), untilInterrupted()))
+  .action(async (flags) => exitWith((await network.status(flags, context(), untilInterrupted())) || flags.watch))
 
 program
   .command('trail <pool> <txid>')
@@ -210,12 +220,36 @@ try {
 }
 if (process.exitCode || interrupted.signal.aborted) process.exit() // a connection that is left open must not keep us
 
+/** @param isWell false: the command has shown that something is wrong */
+function exitWith(isWell: boolean): void {
+  if (!isWell) process.exitCode = FAILED
+}
+
+/** Says what went wrong, for people or as JSON. */
 function exitCode(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE // it has said so itself
-  if (!(error instanceof OverpoolError)) console.error(error)
-  else if (program.opts().json) console.error(JSON.stringify({ error: error.code, message: error.message, retryable: error.retryable }))
-  else console.error(`overpool: ${error.message}`)
-  return error instanceof OverpoolError && error.code === 'BAD_ARGUMENT' ? USAGE : FAILED
+  const usage = error instanceof CommanderError
+  if (usage && error.exitCode === 0) return 0
+  if (isJson()) process.stderr.write(`${JSON.stringify(errorAsJson(error))}\n`)
+  else if (error instanceof OverpoolError) process.stderr.write(`overpool: ${error.message}\n`)
+  else if (!usage) process.stderr.write(`overpool: ${stackOf(error)}\n`) // commander has said so itself
+  return usage || (error instanceof OverpoolError && error.code === 'BAD_ARGUMENT') ? USAGE : FAILED
+}
+
+function errorAsJson(error: unknown): object {
+  if (error instanceof OverpoolError) return { error: error.code, message: error.message, retryable: error.retryable }
+  if (error instanceof CommanderError)
+    return {
+      error: 'BAD_ARGUMENT',
+      message:
+        error.code === 'commander.help' ? 'name a command; overpool --help shows which there are' : error.message.replace(/^error: /, ''),
+      retryable: false,
+    }
+  return { error: 'INTERNAL', message: error instanceof Error ? error.message : String(error), retryable: false }
+}
+
+/** Whether --json is given; the command line may be too wrong to be parsed. */
+function isJson(): boolean {
+  return program.opts().json ?? process.argv.includes('--json')
 }
 
 function context(): commands.CommandContext {

@@ -4,10 +4,11 @@ import { systemClock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { parsePoolAddress } from '../shared/ledger/pool-address.ts'
 import type { TxEvent } from '../shared/machine/event.ts'
+import { handlersOf, problemsOf } from '../shared/machine/health.ts'
 import { type PoolStatus, statusOf } from '../shared/machine/status.ts'
 import { machineKeyPair } from '../sidecar/cores/core.ts'
 import { createDht } from '../sidecar/peers/swarm.ts'
-import { type CommandContext, handlerStates, later } from './commands.ts'
+import { type CommandContext, later, linesOfHandler } from './commands.ts'
 import { withMachine } from './machine.ts'
 import { count } from './out.ts'
 
@@ -51,23 +52,25 @@ export async function unsub(published: string, { where, out }: CommandContext): 
   })
 }
 
-export async function status(flags: { watch?: boolean }, { where, out }: CommandContext, signal: AbortSignal): Promise<void> {
-  await withMachine(where, async (machine) => {
+/** @returns whether all is well */
+export async function status(flags: { watch?: boolean }, { where, out }: CommandContext, signal: AbortSignal): Promise<boolean> {
+  return withMachine(where, async (machine) => {
     while (true) {
       const all = await statusOf(machine.pools)
-      const handlers = await Promise.all(all.map(({ path, entries }) => handlerStates(machine, path, entries)))
+      const handlers = await Promise.all(all.map(({ path, entries }) => handlersOf(path, entries, machine.stores)))
       const running = machine.isRunning
       if (flags.watch) out.say('\u001bc') // clears the screen
       if (!running) out.say('no machine runs in this folder: so it was when the last one stopped')
       if (!all.length) out.say('this machine has no pools yet')
+      const problems = all.map((pool, i) => problemsOf(pool, handlers[i]!))
       for (const [i, pool] of all.entries()) {
-        const troubled = handlers[i]!.filter(({ state }) => state.waiting || state.dead.length || state.stopped !== undefined)
+        const troubled = handlers[i]!.filter(({ waiting, dead, stopped }) => waiting || dead.length || stopped !== undefined)
         out.show(
-          { ...pool, running, handlers: handlers[i]!.map(({ state }) => state) },
-          [...linesOf(pool, running), ...troubled.map(({ line }) => line)].join('\n'),
+          { ...pool, running, handlers: handlers[i]!, problems: problems[i] },
+          [...linesOf(pool, running), ...troubled.map(linesOfHandler)].join('\n'),
         )
       }
-      if (!flags.watch || signal.aborted) return
+      if (!flags.watch || signal.aborted) return problems.flat().length === 0
       await systemClock.sleep(WATCH_MS, signal)
     }
   })

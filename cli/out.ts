@@ -1,5 +1,6 @@
 /** Prints a command's answer: lines for people, or one JSON value a line. */
 export interface Out {
+  isJson: boolean
   show: (value: object, text: string) => void
   /** for people only */
   say: (text: string) => void
@@ -19,12 +20,18 @@ const LINE_MS = 1_000
 
 export function outOf(json: boolean): Out {
   return {
-    show: (value, text) => console.log(json ? JSON.stringify(value, asHex) : text),
+    isJson: json,
+    show: (value, text) => print(json ? JSON.stringify(value, asHex) : text),
     say: (text) => {
-      if (!json) console.log(text)
+      if (!json) print(text)
     },
     progress: (done, unit) => (json ? { show() {}, end() {} } : progressOn(process.stderr, done, unit)),
   }
+}
+
+/** Not by `console`, which belongs to the handlers (`printJson`). */
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
 }
 
 /** Bytes in an answer are shown as hex. */

@@ -1,11 +1,12 @@
 import { relative, resolve } from 'node:path'
-import { lineOf } from '../local/report.ts'
+import { levelOf, lineOf } from '../local/report.ts'
 import { type Started, start } from '../local/start.ts'
 import type { PoolControl } from '../shared/store/control.ts'
-import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { CommandContext } from './commands.ts'
 import { keepHeapSmall } from './heap.ts'
+import { logOf, printJson } from './log.ts'
 import { count } from './out.ts'
+import { quoted, sampleFor } from './sample.ts'
 
 export interface StartFlags {
   config: string
@@ -20,7 +21,8 @@ const SLOW_MS = 1_000
 export async function run(flags: StartFlags, { where: { dir }, out }: CommandContext<{ dir: string }>, signal: AbortSignal): Promise<void> {
   keepHeapSmall()
   process.setSourceMapsEnabled(true) // a handler's mistake is shown at its place in the user's own file
-  const log = (line: string) => console.error(`overpool: ${line}`)
+  const log = logOf(out.isJson)
+  if (out.isJson) printJson()
   const started = await start({
     ...flags,
     config: resolve(flags.config),
@@ -28,7 +30,9 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
     say: log,
     report(report) {
       const line = lineOf(report)
-      if (line !== undefined) log(line)
+      if (line === undefined) return
+      const { error: _, ...fields } = { error: undefined, ...report }
+      log(levelOf(report), line, fields)
     },
   })
   const { url, pools } = started
@@ -43,16 +47,18 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
   const slow = setTimeout(
     () =>
       log(
+        'info',
         'waiting for a handler to finish its entry, or for the network to be left; Ctrl-C again ends at once, and the handler gets that entry again',
       ),
     SLOW_MS,
   )
   await started.close()
   clearTimeout(slow)
-  out.say(`stopped; ${pools.length === 1 ? 'the pool is' : 'the pools are'} in ${shown(dir)}`)
+  out.show({ stopped: true, dir }, `stopped; ${pools.length === 1 ? 'the pool is' : 'the pools are'} in ${shown(dir)}`)
 }
 
-async function welcome({ url, pools, machine }: Started, known: PoolControl[], dir: string): Promise<string> {
+async function welcome(started: Started, known: PoolControl[], dir: string): Promise<string> {
+  const { url, pools, machine } = started
   const width = Math.max(...pools.map(({ path }) => path.length))
   const lines = await Promise.all(
     pools.map(
@@ -60,14 +66,9 @@ async function welcome({ url, pools, machine }: Started, known: PoolControl[], d
         `  ${`${url}/${path}`.padEnd(url.length + 1 + width)}  ${count(await machine.pools.length(path), 'entry', 'entries')}, ${handler ? `handled by ${handler}` : 'no handler'}`,
     ),
   )
-  const first = pools[0]
   return [
-    ...(first
-      ? [
-          `Overpool takes payments at:\n\n${lines.join('\n')}\n`,
-          'Post one from another terminal (the same one twice is one entry; this line differs at each start):\n',
-          `  curl ${url}/${first.path} -H 'Content-Type: application/json' -d '{"transaction":"${sampleTransaction(`hello, it is ${new Date().toISOString().slice(0, 19)}`)}"}'\n`,
-        ]
+    ...(pools.length
+      ? [`Overpool takes payments at:\n\n${lines.join('\n')}\n`, ...(await invitation(started))]
       : ['Overpool runs, and takes no payments: its config names no pools.']),
     ...section(
       'Published; others follow them with `overpool sub` and these keys:',
@@ -81,6 +82,21 @@ async function welcome({ url, pools, machine }: Started, known: PoolControl[], d
     ),
     `The ledger is in ${shown(dir)}. Ctrl-C stops the machine.`,
   ].join('\n')
+}
+
+/** A line that posts a sample to the first pool whose filter takes it. */
+async function invitation({ url, pools, machine }: Started): Promise<string[]> {
+  const refusals: string[] = []
+  for (const pool of pools) {
+    const sample = await sampleFor(pool, machine.pools)
+    if (sample.payment)
+      return [
+        'Post one from another terminal (the same one twice is one entry; this line differs at each start):\n',
+        `  curl ${url}/${pool.path} -H 'Content-Type: application/json' -d ${quoted(JSON.stringify(sample.payment))}\n`,
+      ]
+    refusals.push(`  ${pool.path}: ${sample.refusal}`)
+  }
+  return [`The filter refuses a sample payment, so post one that it takes:\n\n${refusals.join('\n')}\n`]
 }
 
 function section(title: string, pools: PoolControl[], line: (pool: PoolControl) => string): string[] {

@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs'
-import { folderLayout, isRunning, readSeed } from '../local/folder.ts'
+import { folderLayout, isRunning, readRunning, readSeed } from '../local/folder.ts'
 import { openLedgerFile } from '../local/ports.ts'
+import type { CheckedSettings } from '../shared/config/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { CoreStore } from '../sidecar/cores/core.ts'
 import { RemoteMachine } from './remote.ts'
 
 /** Opens the machine of a folder, whether a process runs it or not. @throws OverpoolError MACHINE_NOT_FOUND: none has been started in it */
-export function openFolder(dir: string): RemoteMachine {
+export function openFolder(dir: string, settings?: CheckedSettings): RemoteMachine {
   const layout = folderLayout(dir)
   if (!existsSync(layout.ledger))
     throw new OverpoolError(
@@ -14,15 +15,19 @@ export function openFolder(dir: string): RemoteMachine {
       `there is no machine in ${dir}: start one with \`overpool start\`, or name its folder with --dir`,
     )
   const { stores, ingress, queue, changed, close } = openLedgerFile(dir)
-  return new RemoteMachine({
-    stores,
-    ingress,
-    bells: queue,
-    seed: async () => readSeed(dir, false),
-    shards: 1,
-    cores: () => (existsSync(layout.cores) ? new CoreStore(layout.cores, readSeed(dir, false), { readOnly: true }) : undefined),
-    isRunning: () => isRunning(dir),
-    changed,
-    close,
-  })
+  return new RemoteMachine(
+    {
+      stores,
+      ingress,
+      bells: queue,
+      seed: async () => readSeed(dir, false),
+      shards: 1,
+      cores: () => (existsSync(layout.cores) ? new CoreStore(layout.cores, readSeed(dir, false), { readOnly: true }) : undefined),
+      isRunning: () => isRunning(dir),
+      doors: () => readRunning(dir)?.urls ?? [],
+      changed,
+      close,
+    },
+    settings,
+  )
 }

@@ -4,7 +4,7 @@ import { OverpoolError } from '../shared/errors.ts'
 import { checkPublished, MachineControl } from '../shared/machine/control.ts'
 import type { Machine } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
-import { type Redriven, redrive } from '../shared/machine/progress.ts'
+import { dropDead, type Redriven, redrive } from '../shared/machine/progress.ts'
 import type { Ingress, Queue } from '../shared/queue/port.ts'
 import type { Stores } from '../shared/store/port.ts'
 import { type CoreStore, machineKeyPair, poolKeys } from '../sidecar/cores/core.ts'
@@ -27,14 +27,25 @@ export interface Access {
   cores: typeof ELSEWHERE | (() => CoreStore | undefined)
   /** whether the machine runs now */
   isRunning: () => boolean
+  /** the addresses of its HTTP doors */
+  doors: () => string[]
   /** resolves when something may have been written, after `ms`, or when the signal is aborted */
   changed: (ms: number, signal?: AbortSignal) => Promise<void>
   close: () => void
 }
 
+export interface RedriveOptions {
+  /** only this handler */
+  handler?: string
+  /** pass over the entry where a handler stopped */
+  skip?: boolean
+  /** delete the dead letters instead */
+  drop?: boolean
+}
+
 /**
  * A machine that another process runs. Requests are written to its stores and queues, and that process carries them out, now or when it runs again. The caller closes it.
- * Filters do not run for posts from here: they are code of that process, and a caller who can write its folder or tables may post anything.
+ * Filters do not run for posts from here, unless `settings` has one: they are code of that process, and a caller who can write its folder or tables may post anything.
  */
 export class RemoteMachine implements Machine, AsyncDisposable {
   readonly pools: LedgerPools
@@ -45,23 +56,23 @@ export class RemoteMachine implements Machine, AsyncDisposable {
   readonly #clock: Clock = systemClock
   readonly #closed = new AbortController()
 
-  constructor(access: Access) {
+  /** @param settings for posts to a pool; default: no filter is asked */
+  constructor(access: Access, settings = checkSettings({}, '')) {
     const { stores, ingress } = access
     this.#access = access
     this.stores = stores
     this.ingress = ingress
-    this.pools = new LedgerPools({
-      stores,
-      ingress,
-      clock: this.#clock,
-      settings: () => checkSettings({}, ''),
-      postFailed: () => {},
-    })
+    this.pools = new LedgerPools({ stores, ingress, clock: this.#clock, settings: () => settings, postFailed: () => {} })
     this.control = new MachineControl({ stores, clock: this.#clock, secretOf: (path) => this.#secretOf(path) })
   }
 
   get isRunning(): boolean {
     return this.#access.isRunning()
+  }
+
+  /** The addresses of its HTTP doors. */
+  get doors(): string[] {
+    return this.#access.doors()
   }
 
   /** Resolves when something may have been written, after `ms`, or when the signal is aborted. */
@@ -117,23 +128,27 @@ export class RemoteMachine implements Machine, AsyncDisposable {
   }
 
   /**
-   * Asks handlers to retry what they gave up in a pool, or to go on where they stopped; with `skip` they pass over the entry where they stopped.
+   * Asks handlers to retry what they gave up in a pool, or to go on where they stopped; with `skip` they pass over the entry where they stopped. With `drop` they retry
+   * nothing: the dead letters are deleted.
    * @param handler only this one, HANDLER_NOT_FOUND if there is none; default: all that have worked on the pool
    */
-  async redrive(path: string, { handler, skip = false }: { handler?: string; skip?: boolean } = {}): Promise<Redriven[]> {
+  async redrive(path: string, { handler, skip = false, drop = false }: RedriveOptions = {}): Promise<Redriven[]> {
     const { stores } = this
+    if (skip && drop) throw new OverpoolError('BAD_ARGUMENT', 'skip goes on without the next entry, drop forgets earlier ones: choose one')
     await this.pools.control(path)
-    const known = (await stores.progress.listHandlers(path)).flatMap((name) => {
-      const bells = this.#access.bells(name)
-      return bells ? [{ name, bells }] : [] // a handler that is no longer deployed has no queue
-    })
-    const asked = known.filter(({ name }) => handler === undefined || name === handler)
-    if (handler !== undefined && !asked.length) {
-      const names = known.map(({ name }) => name).join(', ')
-      throw new OverpoolError('HANDLER_NOT_FOUND', `no handler "${handler}" has worked on "${path}"; there are: ${names || 'none'}`)
-    }
+    const names = await stores.progress.listHandlers(path)
+    const known = names.filter((name) => drop || this.#access.bells(name)) // a handler that is no longer deployed has no queue, but may have left dead letters
+    const asked = known.filter((name) => handler === undefined || name === handler)
+    if (handler !== undefined && !asked.length)
+      throw new OverpoolError(
+        'HANDLER_NOT_FOUND',
+        `no handler "${handler}" has worked on "${path}"; there are: ${known.join(', ') || 'none'}`,
+      )
     const redriven: Redriven[] = []
-    for (const { name, bells } of asked) redriven.push(await redrive(name, path, skip, { stores, bells, clock: this.#clock }))
+    for (const name of asked) {
+      const bells = this.#access.bells(name)!
+      redriven.push(await (drop ? dropDead(name, path, stores) : redrive(name, path, skip, { stores, bells, clock: this.#clock })))
+    }
     return redriven
   }
 

@@ -5,6 +5,7 @@ import { AwsClients } from '../shared/aws/clients.ts'
 import { AwsQueues } from '../shared/aws/queues.ts'
 import { openStores } from '../shared/aws/stores.ts'
 import { systemClock } from '../shared/clock.ts'
+import type { CheckedSettings } from '../shared/config/config.ts'
 import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { ELSEWHERE } from '../sidecar/cores/verify.ts'
@@ -24,8 +25,8 @@ const OUTPUTS = ['Table', 'Bucket', 'IngressUrls', 'Seed'] as const
 type Outputs = Record<(typeof OUTPUTS)[number], string> & Record<string, string>
 
 /** Opens the machine of a stack, see `stackAccess`. */
-export async function openStack(place: StackPlace): Promise<RemoteMachine> {
-  return new RemoteMachine(await stackAccess(place))
+export async function openStack(place: StackPlace, settings?: CheckedSettings): Promise<RemoteMachine> {
+  return new RemoteMachine(await stackAccess(place), settings)
 }
 
 /**
@@ -53,6 +54,7 @@ export async function stackAccess({ stack, region }: StackPlace): Promise<Access
     shards: ingress.shards,
     cores: ELSEWHERE,
     isRunning: () => true, // ECS keeps it running, and an alarm watches that
+    doors: () => (readEnv('caller').AWS_ENDPOINT_URL === undefined && outputs.Endpoint ? [outputs.Endpoint.replace(/\/$/, '')] : []), // an emulator's names cannot be looked up
     changed: systemClock.sleep,
     close: () => clients.close(),
   }

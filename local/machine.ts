@@ -209,6 +209,7 @@ export class EmbeddedMachine implements Machine {
     }
     return {
       pool,
+      pools: () => [...open].flatMap((path) => pool(path) ?? []),
       ingress: this.#ingress,
       now: this.#ports.clock.now,
       isRecorded: this.#isRecorded,

@@ -14,6 +14,22 @@ export type MachineReport =
   /** a handler was registered for a pool that does not exist */
   | { kind: 'no-pool'; pool: string }
 
+/** How serious a report is: 'error' needs an operator, 'warn' is retried or passed over. */
+export function levelOf({ kind }: MachineReport): 'info' | 'warn' | 'error' {
+  switch (kind) {
+    case 'block':
+      return 'info'
+    case 'failed':
+    case 'retrying':
+    case 'passed-over':
+    case 'unknown-kind':
+    case 'post-failed':
+      return 'warn'
+    default:
+      return 'error'
+  }
+}
+
 /** A report as a line for people; undefined if nothing is wrong. */
 export function lineOf(report: MachineReport): string | undefined {
   switch (report.kind) {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname, relative } from 'node:path'
-import { checkConfig, type OverpoolConfig } from '../shared/config/config.ts'
+import { checkConfig, type Filter, type OverpoolConfig } from '../shared/config/config.ts'
 import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load.ts'
 import { OverpoolError } from '../shared/errors.ts'
@@ -18,7 +18,7 @@ export interface StartOptions {
   port: number
   host: string
   /** called with news of the files: a reload, or a mistake in one */
-  say: (line: string) => void
+  say: (level: 'info' | 'error', line: string) => void
   report: (report: MachineReport) => void
   ports?: (dir: string) => Promise<Ports>
 }
@@ -27,7 +27,7 @@ export interface Started {
   url: string
   machine: EmbeddedMachine
   /** the pools of the config, each with its handler's file */
-  pools: { path: string; handler?: string }[]
+  pools: { path: string; handler?: string; filter?: Filter }[]
   close: () => Promise<void>
 }
 
@@ -52,7 +52,11 @@ export async function start(options: StartOptions): Promise<Started> {
   try {
     const { url } = await machine.listen(Object.keys(plan.config.pools), port, host)
     await running.begin(url)
-    const pools = Object.entries(plan.config.pools).map(([path, pool]) => ({ path, handler: pool.handler ?? plan.config.handler }))
+    const pools = Object.entries(plan.config.pools).map(([path, pool]) => ({
+      path,
+      handler: pool.handler ?? plan.config.handler,
+      filter: pool.filter,
+    }))
     return { url, machine, pools, close: () => running.close() }
   } catch (error) {
     await running.close()
@@ -127,14 +131,14 @@ class RunningConfig {
     const { say } = this.#options
     try {
       const plan = await readPlan(this.#options)
-      if (networkOf(plan) !== this.#network) say('the settings of the network are taken at the next start')
+      if (networkOf(plan) !== this.#network) say('info', 'the settings of the network are taken at the next start')
       await this.#apply(plan)
       this.#isBroken = false
       const urls = Object.keys(plan.config.pools).map((path) => `${this.#url}/${path}`)
-      say(`reloaded; payments are taken at ${urls.join(', ') || 'no pool'}`)
+      say('info', `reloaded; payments are taken at ${urls.join(', ') || 'no pool'}`)
     } catch (error) {
       this.#isBroken = true
-      say(`not reloaded, the last good version goes on: ${error instanceof Error ? error.message : String(error)}`)
+      say('error', `not reloaded, the last good version goes on: ${error instanceof Error ? error.message : String(error)}`)
     }
     if (!this.#isClosing) this.#watch.watch(this.#plan.files)
   }

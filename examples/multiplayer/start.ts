@@ -38,9 +38,9 @@ function overpool(who: string, args: string[], print: (line: string) => void, en
 function start(vendor: string, dht: string, print: (line: string) => void): Promise<Machine> {
   return new Promise((resolve) => {
     const read = (line: string) => {
-      if (!line.startsWith('{')) return print(line)
-      const { pools } = JSON.parse(line) as { pools: { path: string; key: string; url: string }[] }
-      resolve(pools.find(({ path }) => path === vendor)!)
+      const { pools, printed } = JSON.parse(line) as { pools?: { path: string; key: string; url: string }[]; printed?: string }
+      if (printed !== undefined) print(printed)
+      if (pools) resolve(pools.find(({ path }) => path === vendor)!)
     }
     running.push(overpool(vendor, ['start', '--port', '0', '--json'], read, { VENDOR: vendor, DHT: dht }))
   })

@@ -5,6 +5,8 @@ import { type AcceptDeps, accept, type PoolDoor } from '../../shared/machine/acc
 
 export interface DoorDeps extends AcceptDeps {
   pool: (path: string) => PoolDoor | undefined | Promise<PoolDoor | undefined>
+  /** all pools that take payments here */
+  pools: () => PoolDoor[]
   /** called with failures of ours, whose details the wallet does not get */
   log: (error: unknown) => void
 }
@@ -48,7 +50,7 @@ export async function answerAtDoor(request: DoorRequest, deps: DoorDeps): Promis
 
 async function answer({ method, path, contentType, body }: DoorRequest, deps: DoorDeps): Promise<DoorAnswer> {
   if (method === 'OPTIONS') return { status: 204, headers: CORS }
-  if (path === '/_/health' && (method === 'GET' || method === 'HEAD')) return { status: 200, headers: JSON_HEADERS, body: '{"ok":true}' }
+  if (path === '/_/health' && (method === 'GET' || method === 'HEAD')) return healthOf(deps)
   const name = path.slice(1)
   if (!name || name.includes('/')) throw new OverpoolError('POOL_NOT_FOUND', 'payments are posted to /{pool}')
   if (method !== 'POST') throw new OverpoolError('METHOD_NOT_ALLOWED', 'a pool takes a POST with a BIP270 Payment')
@@ -64,6 +66,22 @@ async function answer({ method, path, contentType, body }: DoorRequest, deps: Do
     headers: JSON_HEADERS,
     body: JSON.stringify({ payment: copy, memo: `Received into ${pool.path}`, error: 0, success: true }),
   }
+}
+
+/** 503 while every post would be answered so, with the reasons; a pool that is halted beside others is only named. Strangers read this: details stay in the log. */
+async function healthOf({ pools, ingress }: DoorDeps): Promise<DoorAnswer> {
+  const all = pools()
+  const halted = all.filter((pool) => pool.halted !== undefined)
+  const writes = await ingress.check().then(
+    () => true,
+    () => false,
+  )
+  const ok = writes && (halted.length < all.length || !all.length)
+  const problems = [
+    ...(writes ? [] : ['the ledger cannot be written']),
+    ...halted.map(({ path }) => `pool ${path} takes no payments at this moment`),
+  ]
+  return { status: ok ? 200 : 503, headers: JSON_HEADERS, body: JSON.stringify({ ok, ...(problems.length && { problems }) }) }
 }
 
 function unescaped(name: string): string {

@@ -24,6 +24,7 @@ const pools = new Map(Object.entries(config.pools).map(([path, pool]) => [path, 
 
 const app = paymentsApp({
   pool: (path) => pools.get(path),
+  pools: () => [...pools.values()],
   ingress: queues.openIngress(env.INGRESS_URLS),
   now: Date.now,
   maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,

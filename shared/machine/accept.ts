@@ -44,7 +44,7 @@ export interface AcceptDeps {
 /** Takes a checked payment into a pool: id, filter, ingress. Resolves when it is held durably (Promise 2). */
 export async function accept(
   pool: PoolDoor,
-  { scanned, fields }: CheckedPayment,
+  payment: CheckedPayment,
   poster: Poster,
   { ingress, now, isRecorded }: AcceptDeps,
 ): Promise<Accepted> {
@@ -56,13 +56,13 @@ export async function accept(
       `this post is ${hops} posts away from the one that began the loop; "${pool.path}" allows ${pool.maxHops} (maxHops)`,
     )
   }
+  const { scanned, fields } = payment
   const id = entryId(pool, scanned.bytes, scanned.txid, fields, poster)
   const named = poster.source === 'handler' || (poster.source === 'api' && poster.name !== undefined)
   const key = named ? id : scanned.txid
   if (pool.filter) {
-    const payment = { transaction: Buffer.from(scanned.bytes).toString('hex'), ...fields, parsed: parseTransaction(scanned) }
     const isNew = poster.source === 'api' && !named // each call is a new entry
-    await (isNew ? runFilter(pool.filter, payment) : filterOnce(pool.filter, payment, () => isRecorded(pool.path, { key, id })))
+    await (isNew ? askFilter(pool.filter, payment) : askOnce(pool.filter, payment, () => isRecorded(pool.path, { key, id })))
   }
   const entry: Entry = {
     kind: 'tx',
@@ -90,13 +90,18 @@ function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFi
  * A post that is recorded is a retry: it gets the same answer as before, whatever the filter says now (Promise 3). It is looked for again after a refusal, since the same
  * post may have come in meanwhile.
  */
-async function filterOnce(filter: Filter, payment: FilterPayment, isRecorded: () => Promise<boolean>): Promise<void> {
+async function askOnce(filter: Filter, payment: CheckedPayment, isRecorded: () => Promise<boolean>): Promise<void> {
   if (await isRecorded()) return
   try {
-    await runFilter(filter, payment)
+    await askFilter(filter, payment)
   } catch (refusal) {
     if (!(await isRecorded())) throw refusal
   }
+}
+
+/** Asks a filter about a payment. @throws OverpoolError FILTER_REFUSED, FILTER_SILENT */
+export function askFilter(filter: Filter, { scanned, fields }: CheckedPayment): Promise<void> {
+  return runFilter(filter, { transaction: Buffer.from(scanned.bytes).toString('hex'), ...fields, parsed: parseTransaction(scanned) })
 }
 
 /** Runs either kind of filter. @throws OverpoolError FILTER_REFUSED with its reason; FILTER_SILENT if it, or a service that it calls, does not answer */

@@ -1,8 +1,12 @@
+import { parallel } from '../aws/call.ts'
 import type { Clock } from '../clock.ts'
 import { encodeBell } from '../ledger/messages.ts'
 import type { Queue } from '../queue/port.ts'
 import type { Stores } from '../store/port.ts'
 import type { Cursor } from '../store/progress.ts'
+
+/** How many dead letters are deleted at a time. */
+const DROPPED_TOGETHER = 16
 
 export interface Redriven {
   handler: string
@@ -13,6 +17,8 @@ export interface Redriven {
   stoppedAt?: number
   /** it passes over that entry, which becomes a dead letter */
   skipped: boolean
+  /** the entries in `dead` are not tried again: their dead letters were deleted */
+  dropped: boolean
 }
 
 /**
@@ -32,7 +38,7 @@ export async function redrive(
   ])
   const { attempts, stopped } = cursor
   const next = stopped === undefined ? undefined : await nextEntry(cursor, pool, stores)
-  const nothing: Redriven = { handler, pool, dead: [], skipped: false }
+  const nothing: Redriven = { handler, pool, dead: [], skipped: false, dropped: false }
   if (!last) return nothing
   if (skip) {
     if (stopped === undefined || !next) return nothing
@@ -50,7 +56,15 @@ export async function redrive(
     dead: skip ? [] : letters.map((letter) => letter.seq),
     ...(next && { stoppedAt: next.seq }),
     skipped: skip,
+    dropped: false,
   }
+}
+
+/** Deletes the dead letters of a handler in a pool: their entries stay in the ledger, and are not tried again. */
+export async function dropDead(handler: string, pool: string, { progress }: Pick<Stores, 'progress'>): Promise<Redriven> {
+  const dead = (await progress.listDead(handler, pool)).map(({ seq }) => seq)
+  await parallel(dead, DROPPED_TOGETHER, (seq) => progress.deleteDead(handler, pool, seq))
+  return { handler, pool, dead, skipped: false, dropped: dead.length > 0 }
 }
 
 /** The next entry of a handler, and its block. A peer's log may lack numbers before it. */

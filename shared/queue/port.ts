@@ -45,10 +45,12 @@ export interface Queue {
   giveBack(messages: Message[], delayMs: number): Promise<void>
   /** Waiting messages, and messages that were received and not deleted. An estimate on AWS. */
   depth(): Promise<{ waiting: number; inFlight: number }>
+  /** Fails as `send` would at this moment. */
+  check(): Promise<void>
 }
 
 /** The ingress for posters: one queue, or those of all shards. */
-export interface Ingress extends Pick<Queue, 'send' | 'depth'> {
+export interface Ingress extends Pick<Queue, 'send' | 'depth' | 'check'> {
   /** Only where the writer runs in this process: takes a post without the queue. Resolves when it is durable. */
   post?(post: IngressMessage): Promise<void>
 }

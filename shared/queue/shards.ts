@@ -24,6 +24,13 @@ export class ShardedIngress implements Ingress {
     await Promise.all([...byShard].map(([shard, some]) => this.#queues[shard]!.send(some)))
   }
 
+  /** Fails if no shard takes posts. */
+  async check(): Promise<void> {
+    const checks = await Promise.allSettled(this.#queues.map((queue) => queue.check()))
+    const failed = checks.filter((check) => check.status === 'rejected')
+    if (failed.length === checks.length) throw failed[0]?.reason
+  }
+
   async depth(): Promise<{ waiting: number; inFlight: number }> {
     const depths = await Promise.all(this.#queues.map((queue) => queue.depth()))
     const sum = (of: 'waiting' | 'inFlight') => depths.reduce((total, depth) => total + depth[of], 0)

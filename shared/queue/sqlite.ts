@@ -133,6 +133,13 @@ export class SqliteQueue implements Queue {
     return this.#store.get<{ waiting: number; inFlight: number }>(this.#sql.depth, now, now)!
   }
 
+  async check(): Promise<void> {
+    await this.#store.write(() => {
+      this.#store.run(this.#sql.send, null, new Uint8Array(0))
+      this.#store.run(this.#sql.unsend)
+    })
+  }
+
   /**
    * Makes all messages in flight due, and forgets which have been sent. A machine that starts, and knows that it is alone, must call it: the times of an earlier one may be of
    * another start of the computer.
@@ -161,6 +168,7 @@ function statements(table: string, seen: string, fifo: boolean) {
     giveBack: `UPDATE ${table} SET visible = ? WHERE id = ? AND receives = ?`,
     depth: `SELECT count(*) FILTER (WHERE visible <= ?) AS waiting, count(*) FILTER (WHERE visible > ?) AS inFlight FROM ${table}`,
     forget: `DELETE FROM ${seen}`,
+    unsend: `DELETE FROM ${table} WHERE id = last_insert_rowid()`,
     reclaim: `UPDATE ${table} SET visible = 0 WHERE visible > 0`,
   }
 }

@@ -242,6 +242,10 @@ export class SqsQueue implements Queue {
     }
   }
 
+  async check(): Promise<void> {
+    await this.depth() // the right to send includes this one
+  }
+
   /** Waits for the last deletes. The caller closes the client. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#deleting)

@@ -78,6 +78,10 @@ export class DirectIngress implements Ingress {
     return this.#queue.send(messages)
   }
 
+  check(): Promise<void> {
+    return this.#queue.check()
+  }
+
   async depth(): Promise<{ waiting: number; inFlight: number }> {
     const { waiting, inFlight } = await this.#queue.depth()
     return { waiting, inFlight: inFlight + this.#gathered.length + this.#underWay }

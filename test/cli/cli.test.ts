@@ -118,6 +118,26 @@ describe('overpool post, tail and get', () => {
     expect((await project.result('tail', 'mypool')).out).toMatch(/^#0 /)
   })
 
+  it('ask the filter of the config with --filter, and only then', async () => {
+    await using project = Project.of({ mypool: {}, other: {} }, PRINTING)
+    const filter = `(payment) => { if (!payment.memo) throw new Error('say in the memo what you pay for') }`
+    project.write('overpool.config.ts', `export default { handler: './handler.ts', pools: { mypool: { filter: ${filter} } } }`)
+    const machine = await project.start()
+    expect(await project.result('post', 'mypool', '--sample', '--filter')).toEqual({
+      code: 1,
+      err: 'overpool: say in the memo what you pay for\n',
+      out: '',
+    })
+    expect(await project.result('post', 'mypool', '--sample', '--filter', '--memo', 'a coffee')).toMatchObject({ code: 0, err: '' })
+    expect(await project.result('post', 'mypool', '--sample')).toMatchObject({ code: 0, err: '' })
+    await machine.says(/got mypool#1/)
+    expect(await project.result('post', 'other', '--sample', '--filter')).toMatchObject({
+      code: 2,
+      err: 'overpool: overpool.config.ts names no pool "other", so there is no filter to ask\n',
+    })
+    expect(await machine.stop()).toBe(0)
+  })
+
   it('write one entry for all posts with the same id, and a new entry for each post without an id', async () => {
     await using project = Project.of({ mypool: {} }, PRINTING)
     const machine = await project.start()
@@ -185,6 +205,23 @@ describe('overpool pools and redrive', () => {
     await machine.stop()
     expect((await project.result('pools')).out).not.toContain('gave up')
     expect((await project.result('redrive', 'mypool')).out).toBe('handler: there is nothing to do in mypool\n')
+  })
+
+  it('forget what a handler gave up with --drop: it is not tried again, and the entries stay', async () => {
+    await using project = Project.of({ mypool: { maxAttempts: 1 } }, STUMBLING)
+    const machine = await project.start()
+    for (const [i, memo] of ['bad', 'good', 'bad'].entries()) await pay(`${machine.url}/mypool`, sampleTransaction(`${i}`), memo)
+    await machine.says(/gave up mypool #2/)
+    expect(await project.result('redrive', 'mypool', '--skip', '--drop')).toMatchObject({ code: 2 })
+    expect(await project.result('redrive', 'mypool', '--drop')).toEqual({
+      code: 0,
+      err: '',
+      out: 'handler: 2 entries that it gave up will not be tried again\n',
+    })
+    expect((await project.result('pools')).out).not.toContain('gave up')
+    expect((await project.result('redrive', 'mypool')).out).toBe('handler: there is nothing to do in mypool\n')
+    expect((await project.result('tail', 'mypool')).out.match(/^#/gm)).toHaveLength(3)
+    expect(await machine.stop()).toBe(0)
   })
 
   it('let a stopped handler go on, or skip the entry, without a machine', async () => {
@@ -332,6 +369,9 @@ describe('a command that fails:', () => {
     const { code, out, err } = await project.result(...args)
     expect(err).toMatch(sentence)
     expect([code, out]).toEqual([2, ''])
+    const asJson = await project.result(...args, '--json')
+    expect([asJson.code, asJson.out]).toEqual([2, ''])
+    expect(JSON.parse(asJson.err)).toEqual({ error: 'BAD_ARGUMENT', message: expect.stringMatching(/^[^\n]+$/), retryable: false })
   })
 })
 

@@ -46,10 +46,10 @@ async function json(project: Project, ...args: string[]) {
     .map((line) => JSON.parse(line))
 }
 
-/** Repeats a command until it prints this. */
+/** Repeats a command until it prints this. It exits with 1 while something is wrong. */
 function untilSays(project: Project, args: string[], what: RegExp): Promise<string> {
   return until(
-    () => outputOf(project, ...args),
+    async () => (await project.result(...args)).out,
     (out) => what.test(out),
     60_000,
   )

@@ -91,6 +91,91 @@ describe('overpool start', () => {
     expect(await machine.stop()).toBe(0)
   })
 
+  it('prints with --json nothing but JSON: reports, what handlers print, and the end', async () => {
+    const handler = `export const onTx = (e) => {
+      console.log('got %s', e.payment.memo)
+      console.error('to\\nstderr')
+      if (e.payment.memo === 'bad') throw new Error('no such table')
+    }`
+    await using project = Project.of({ mypool: { maxAttempts: 1 } }, handler)
+    const machine = project.overpool(['start', '--json'])
+    const [line] = await machine.says(/\{.*\}\n/)
+    await pay(`${JSON.parse(line!).url}/mypool`, sampleTransaction('a'), 'bad')
+    await machine.says(/given-up/)
+    project.write('handler.ts', 'const x = ;')
+    await machine.says(/not reloaded/)
+    expect(await machine.stop()).toBe(0)
+    const values = (text: string) => Array.from(text.trimEnd().split('\n'), (value) => JSON.parse(value))
+    const time = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/)
+    expect(values(machine.out)).toMatchObject([{ pools: [{}] }, { time, level: 'info', printed: 'got bad' }, { stopped: true }])
+    expect(values(machine.err)).toMatchObject([
+      { time, level: 'error', printed: 'to\nstderr' },
+      {
+        time,
+        level: 'error',
+        kind: 'given-up',
+        handler: 'handler',
+        pool: 'mypool',
+        seq: 0,
+        message: expect.stringContaining('no such table'),
+      },
+      { time, level: 'error', message: expect.stringMatching(/^not reloaded/) },
+    ])
+  })
+
+  it('logs with times and levels', async () => {
+    await using project = Project.of({ mypool: { maxAttempts: 1 } }, `export const onTx = () => { throw new Error('no such table') }`)
+    const machine = await project.start()
+    await pay(`${machine.url}/mypool`, sampleTransaction('a'))
+    await machine.says(/^\d{4}-\d\d-\d\dT[\d:.]+Z error overpool: handler handler gave up mypool #0/m)
+    project.write('handler.ts', printing('got'))
+    await machine.says(/^\S+Z info overpool: reloaded/m)
+    expect(await machine.stop()).toBe(0)
+  })
+
+  it('prints a curl line that the filter takes: with a memo, of a pool that takes one, or the newest payment again', async () => {
+    await using project = new Project()
+    const filtered = (...filters: string[]) =>
+      project.write(
+        'overpool.config.ts',
+        `export default { handler: './handler.ts', pools: { ${filters.map((filter, i) => `pool${i}: { filter: ${filter} }`).join(', ')} } }`,
+      )
+    project.write('handler.ts', printing('got'))
+    const posts = async () => {
+      const machine = await project.start()
+      const [curl] = /^ +(curl .+)$/m.exec(machine.out) ?? []
+      const pasted = curl === undefined ? undefined : project.run('sh', ['-c', curl])
+      await pasted?.ended()
+      const { url, out } = machine
+      return { url, out, machine, curl, answer: pasted && JSON.parse(pasted.out) }
+    }
+    const byMemo = `(p) => { if (!p.memo) throw new Error("say what it's for") }`
+    const byOrder = `(p) => { if (p.merchantData !== "it's order 7") throw new Error('no such order') }`
+    filtered(byMemo)
+    const first = await posts()
+    expect(first.answer).toMatchObject({ success: true, memo: 'Received into pool0' })
+    expect(await first.machine.stop()).toBe(0)
+
+    filtered(byOrder)
+    const second = await posts()
+    expect(second.curl).toBeUndefined()
+    expect(second.out).toContain('The filter refuses a sample payment, so post one that it takes:\n\n  pool0: no such order\n')
+    expect(await second.machine.stop()).toBe(0)
+
+    filtered(byOrder, byMemo)
+    const third = await posts()
+    expect(third.answer).toMatchObject({ success: true, memo: 'Received into pool1' })
+    const order = { transaction: sampleTransaction('an order'), merchantData: "it's order 7" }
+    const headers = { 'content-type': 'application/json' }
+    expect((await fetch(`${third.url}/pool0`, { method: 'POST', headers, body: JSON.stringify(order) })).status).toBe(200)
+    await third.machine.says(/got pool0#1/)
+    expect(await third.machine.stop()).toBe(0)
+
+    const fourth = await posts()
+    expect(fourth.answer).toMatchObject({ success: true, memo: 'Received into pool0', payment: order })
+    expect(await fourth.machine.stop()).toBe(0)
+  })
+
   it('lets the handler finish its entry when it is interrupted; a second interrupt ends it at once, and the entry comes again', async () => {
     const waiting = `
       import { existsSync } from 'node:fs'
@@ -290,7 +375,10 @@ describe('a mistake gives a sentence without a stack trace, and exit code 1:', (
     await pay(`${machine.url}/mypool`, sampleTransaction('a'))
     await machine.says(/gave up mypool #0 and goes on; `overpool redrive mypool` tries it again: TypeError/)
     await machine.stop()
-    const [first, ...frames] = machine.err.split('overpool: ')[1]!.trim().split('\n')
+    const [first, ...frames] = machine.err
+      .split(/^\S+Z \w+ overpool: /m)[1]!
+      .trim()
+      .split('\n')
     expect(first).toMatch(/^handler handler failed at mypool #0 \(attempt 1, it is retried\): TypeError: Cannot read/)
     expect(frames.map((frame) => frame.trim().replace(`${project.dir}/`, ''))).toEqual([
       expect.stringMatching(/^at priceOf \(lib\/price\.ts:2:\d+\)$/),

@@ -42,6 +42,15 @@ describe.concurrent.each(SIDES)('a queue on %s', (_, make) => {
         await other.delete([message!])
       })
 
+      it('can be checked, which sends nothing', async () => {
+        const [queue, other] = await fresh({ fifo })
+        await queue.check()
+        expect(await other.depth()).toEqual({ waiting: 0, inFlight: 0 })
+        await queue.send([{ body: Buffer.from('a'), ...group }])
+        await other.check()
+        expect((await other.receive({ max: 10, waitMs: 5_000 })).map(({ body }) => bytesOf(body))).toEqual([bytesOf(Buffer.from('a'))])
+      })
+
       it('delivers a message again when its visibility timeout ends, and not before', async () => {
         const [queue, other] = await fresh({ fifo, visibilityMs: 1_000 })
         await queue.send([{ body: Buffer.from('a'), ...group }])

@@ -44,6 +44,7 @@ afterEach(() => {
 function door() {
   return paymentsApp({
     ingress: ledger.ingress,
+    pools: () => [...pools.values()],
     now: Date.now,
     isRecorded: (...post) => hasReceipt(ledger.stores.receipts, ...post),
     maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,
@@ -223,5 +224,14 @@ describe('the door does not explain its own failures to wallets:', () => {
     expect(answer.text).not.toContain('hypercore')
     expect(await taken()).toEqual([])
     expect(log).toEqual([])
+  })
+
+  it('its health names a halted pool beside others, and is 503 when the queue takes no posts', async () => {
+    const health = { method: 'GET', path: '/_/health' }
+    const halted = 'pool halted takes no payments at this moment'
+    expect(await invoke(undefined, health)).toMatchObject({ status: 200, body: { ok: true, problems: [halted] } })
+    ledger.close()
+    const problems = ['the ledger cannot be written', halted]
+    expect(await invoke(undefined, health)).toMatchObject({ status: 503, body: { ok: false, problems } })
   })
 })

@@ -37,6 +37,7 @@ function directOf(ledger: Ledger, put: Blocks['put'] = (...block) => ledger.stor
       return ingress.send(messages)
     },
     depth: () => ingress.depth(),
+    check: () => ingress.check(),
   }
   return { consumer, sent, direct: new DirectIngress({ queue, consumer }) }
 }

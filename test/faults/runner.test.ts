@@ -74,6 +74,7 @@ function falteringPools({ stores, ingress }: Ledger) {
   const faltering = {
     isAway: true,
     depth: () => ingress.depth(),
+    check: () => ingress.check(),
     send: (...args: Parameters<typeof ingress.send>) =>
       faltering.isAway ? Promise.reject(new OverpoolError('UNAVAILABLE', 'SQS is away', { retryable: true })) : ingress.send(...args),
   }

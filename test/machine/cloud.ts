@@ -118,6 +118,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
     const doors = new Map(Object.entries(this.#config.pools).map(([path, settings]) => [path, { path, ...checkSettings(settings, path) }]))
     const app = paymentsApp({
       pool: (path) => doors.get(path),
+      pools: () => [...doors.values()],
       ingress,
       now: Date.now,
       isRecorded: (...post) => hasReceipt(stores.receipts, ...post),

@@ -336,6 +336,8 @@ export class MemoryQueue implements Sync<Queue> {
     }
   }
 
+  check(): void {}
+
   depth(): { waiting: number; inFlight: number } {
     const waiting = this.rows.filter(({ visible }) => visible <= this.#scheduler.now).length
     return { waiting, inFlight: this.rows.length - waiting }

@@ -75,7 +75,7 @@ describe('overpool --stack', () => {
     )
     const { key } = await machine.call('control', 'mypool')
     await until(
-      async () => linesOf(name, await shell.says('pools')),
+      async () => linesOf(name, (await shell.result('pools')).out),
       (lines) => lines === `${name}  3 entries  ${key}\n  handler main: up to date`,
     )
     const blocks = '\\d blocks?'
@@ -120,7 +120,9 @@ describe('overpool --stack', () => {
       () => machine.call('cursor', 'strict'),
       ({ stopped }) => stopped !== undefined,
     )
-    expect(linesOf(strict, await shell.says('pools'))).toContain('    stopped at #0: Error: the handler failed, as it was asked to (run 2)')
+    expect(linesOf(strict, (await shell.result('pools')).out)).toContain(
+      '    stopped at #0: Error: the handler failed, as it was asked to (run 2)',
+    )
     expect(await shell.says('redrive', strict)).toBe('main tries again #0, where it stopped\n')
     await until(
       () => machine.ended('strict'),

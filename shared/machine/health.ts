@@ -1,0 +1,62 @@
+import type { PoolControl } from '../store/control.ts'
+import type { Stores } from '../store/port.ts'
+import type { DeadLetter } from '../store/progress.ts'
+import { nextEntry } from './progress.ts'
+
+/** How far a handler has come in a pool. */
+export interface HandlerState {
+  handler: string
+  /** entries that it has finished, and those that wait for it */
+  done: number
+  waiting: number
+  /** failed attempts at the next entry, which is tried again */
+  attempts: number
+  /** why it stopped (`onPoison: 'stop'`), and at which entry */
+  stopped?: string
+  stoppedAt?: number
+  dead: DeadLetter[]
+}
+
+/** The state of each handler that has worked on a pool. */
+export async function handlersOf(pool: string, entries: number, stores: Stores): Promise<HandlerState[]> {
+  const handlers = await stores.progress.listHandlers(pool)
+  return Promise.all(handlers.map((handler) => handlerOf(handler, pool, entries, stores)))
+}
+
+async function handlerOf(handler: string, pool: string, entries: number, stores: Stores): Promise<HandlerState> {
+  const [cursor, dead] = await Promise.all([stores.progress.readCursor(handler, pool), stores.progress.listDead(handler, pool)])
+  const { seq, attempts, stopped } = cursor
+  const next = stopped === undefined ? undefined : await nextEntry(cursor, pool, stores)
+  return {
+    handler,
+    done: seq + 1,
+    waiting: entries - seq - 1,
+    attempts,
+    ...(stopped !== undefined && { stopped, stoppedAt: next?.seq ?? seq + 1 }),
+    dead,
+  }
+}
+
+/** What an operator has to look at in a pool and its handlers, a sentence each; none if all is well. */
+export function problemsOf(
+  { path, halted, network }: Pick<PoolControl, 'path' | 'halted' | 'network'>,
+  handlers: HandlerState[],
+): string[] {
+  return [
+    ...(halted === undefined ? [] : [`pool ${path} is halted: ${halted}`]),
+    ...(network?.problem === undefined ? [] : [`pool ${path} is not in the network: ${network.problem}`]),
+    ...handlers.flatMap((state) => handlerProblems(path, state)),
+  ]
+}
+
+function handlerProblems(pool: string, { handler, attempts, stopped, stoppedAt, done, dead }: HandlerState): string[] {
+  if (stopped !== undefined) return [`handler ${handler} stopped at ${pool} #${stoppedAt}: ${stopped}`]
+  return [
+    ...(attempts ? [`handler ${handler} fails at ${pool} #${done}, and tries it again (failed attempts: ${attempts})`] : []),
+    ...(dead.length
+      ? [
+          `handler ${handler} gave up ${dead.length === 1 ? 'an entry' : `${dead.length} entries`} of ${pool}, the last one #${dead.at(-1)!.seq}: ${dead.at(-1)!.error}`,
+        ]
+      : []),
+  ]
+}
