@@ -6,11 +6,16 @@ import { encodeEntry } from '../ledger/entry.ts'
 import { idOfHandlerPost, idOfName, idOfPayment, idOfTransaction } from '../ledger/ids.ts'
 import type { Cause, Entry, EntryId, PaymentFields } from '../ledger/kinds.ts'
 import { encodeIngress } from '../ledger/messages.ts'
+import { hex } from '../ledger/values.ts'
 import type { Ingress } from '../queue/port.ts'
-import { parseTransaction } from '../transaction/index.ts'
+import { type Parsed, parseInSteps, parseTransaction, type ScannedTransaction } from '../transaction/index.ts'
+import { turn } from '../turn.ts'
+import { showGetters } from './event.ts'
 
 /** A filter's time, ms. A wallet waits for it, and on AWS the function's own time is a little longer (cdk/payments.ts). */
 const FILTER_MS = 10_000
+/** Transactions up to this size, bytes, take a few milliseconds at most, whatever is done with them. */
+const LARGE = 16 * 1024
 const NONE = Symbol('no verdict')
 
 /** What the door knows of a pool. */
@@ -53,8 +58,15 @@ export async function accept(
       `this post is ${hops} posts away from the one that began the loop; "${pool.path}" allows ${pool.maxHops} (maxHops)`,
     )
   }
-  if (pool.filter)
-    await runFilter(pool.filter, { transaction: Buffer.from(scanned.bytes).toString('hex'), ...fields, parsed: parseTransaction(scanned) })
+  // Posts of a program enter the ledger in the order of its calls, so they do not take turns.
+  const isLarge = poster.source === 'http' && scanned.bytes.length > LARGE
+  if (isLarge) await turn()
+  if (pool.filter) {
+    const parsed = isLarge && readsParsed.get(pool.filter) !== false ? await parseInSteps(scanned) : undefined
+    if (isLarge && !readsParsed.has(pool.filter)) readsParsed.set(pool.filter, false)
+    await runFilter(pool.filter, filterPayment(pool.filter, scanned, fields, parsed))
+  }
+  if (isLarge) await turn()
   const id = entryId(pool, scanned.bytes, scanned.txid, fields, poster)
   const entry: Entry = {
     kind: 'tx',
@@ -77,6 +89,27 @@ function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFi
   if (poster.name !== undefined) return idOfName(pool.path, poster.name)
   if (poster.source === 'handler') return idOfHandlerPost(poster.handler, poster.cause, poster.ordinal)
   return randomBytes(32).toString('hex') as EntryId // each call is a new entry
+}
+
+/**
+ * Whether a filter reads `parsed`, as its calls with large payments have shown. A large one takes up to half a second: it is computed in steps before the call, unless the
+ * filter does without it.
+ */
+const readsParsed = new WeakMap<Filter, boolean>()
+
+/** The payment as a filter gets it. `parsed` is computed when the filter reads it, if it was not before. */
+function filterPayment(filter: Filter, scanned: ScannedTransaction, fields: PaymentFields, parsed: Parsed | undefined): FilterPayment {
+  return showGetters({
+    transaction: hex(scanned.bytes),
+    ...fields,
+    get parsed() {
+      readsParsed.set(filter, true)
+      return (parsed ??= parseTransaction(scanned))
+    },
+    set parsed(value) {
+      parsed = value
+    },
+  })
 }
 
 /** Runs either kind of filter. @throws OverpoolError FILTER_REFUSED with its reason; FILTER_SILENT if it, or a service that it calls, does not answer */
