@@ -1,7 +1,7 @@
 import { checkPayment } from '../shared/bip270/payment.ts'
 import { atMost, systemClock } from '../shared/clock.ts'
 import type { Filter } from '../shared/config/config.ts'
-import { askFilter } from '../shared/machine/accept.ts'
+import { askFilter } from '../shared/machine/filter.ts'
 import type { LedgerPools } from '../shared/machine/pools.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 

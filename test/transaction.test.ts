@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { Transaction, Utils } from '@bsv/sdk'
 import fc from 'fast-check'
@@ -147,6 +148,14 @@ describe('transactionFromHex', () => {
     expect(codeOf(() => transactionFromHex(text))).toBe('BAD_TRANSACTION')
   })
 
+  it.each([0, 1, 65_535, 65_536, 65_537, 131_072, 200_001])('names a bad digit at position %i of a long transaction', (position) => {
+    const zeros = '0'.repeat(200_002)
+    for (const digit of ['g', '\u0130', '\u00e9']) {
+      const bad = zeros.slice(0, position) + digit + zeros.slice(position + 1)
+      expect(() => transactionFromHex(bad)).toThrow(`the transaction is not hex: "${digit}" at position ${position}`)
+    }
+  })
+
   it.each([[undefined], [null], [1], [true], [{}], [[hex]], [Object(hex)], [Buffer.from(hex, 'hex')], [Symbol('hex')]])(
     'refuses %o, which is no string',
     (value) => {
@@ -264,6 +273,14 @@ describe('parseTransaction', () => {
     expect(out[99]!.tape[0]!.cell).toHaveLength(1_000)
     expect(out[99]!.tape[0]!.cell.at(-1)).toEqual({ op: 97, ops: 'OP_NOP', ii: 999, i: 999 })
     expect(out.slice(100).map(({ tape }) => tape)).toEqual(repeat(2, [{ cell: [{ cut: 1_000, ii: 0, i: 0 }], i: 0 }]))
+  })
+
+  it('shows a long push of any bytes as the same text and base64 as a short one', () => {
+    const data = createHash('shake256', { outputLength: 400_000 }).update('any bytes').digest()
+    for (const [at, text] of ['\ufeff', '☕'.repeat(100_000)].entries()) data.write(text, at * 100_003)
+    const cell = tapeOf(Buffer.concat([Uint8Array.of(0x4e), uint(data.length, 4), data]))[0]!.cell[0]!
+    expect(cell.ls === data.toString('utf8'), 'text').toBe(true)
+    expect(cell.lb === data.toString('base64'), 'base64').toBe(true)
   })
 
   it('does not show a push that is too long for a string', () => {

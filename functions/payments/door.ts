@@ -1,4 +1,4 @@
-import { dialectOf, readPayment } from '../../shared/bip270/payment.ts'
+import { type CheckedPayment, dialectOf, readPayment } from '../../shared/bip270/payment.ts'
 import { type ErrorCode, OverpoolError } from '../../shared/errors.ts'
 import { hex } from '../../shared/ledger/values.ts'
 import { type AcceptDeps, accept, type PoolDoor } from '../../shared/machine/accept.ts'
@@ -35,6 +35,8 @@ const CORS = {
 }
 const JSON_HEADERS = { 'content-type': 'application/json', ...CORS }
 
+const BEFORE_TRANSACTION = '{"payment":{"transaction":"'
+
 /**
  * The HTTP door: `POST /{pool}` takes a BIP270 Payment and answers with a PaymentACK when it is durable. The Lambda and the local server share this function and bring
  * their own way to read and to answer. It writes nothing but payments (Promise 7).
@@ -58,14 +60,16 @@ async function answer({ method, path, contentType, body }: DoorRequest, deps: Do
   const pool = found instanceof Promise ? await found : found
   if (!pool) throw new OverpoolError('POOL_NOT_FOUND', 'no pool of this name takes payments here')
   const dialect = dialectOf(contentType)
-  const payment = readPayment(await body(), dialect)
+  const payment = await readPayment(await body(), dialect)
   await accept(pool, payment, { source: 'http' }, deps)
-  const copy = { transaction: hex(payment.scanned.bytes), ...payment.fields }
-  return {
-    status: 200,
-    headers: JSON_HEADERS,
-    body: JSON.stringify({ payment: copy, memo: `Received into ${pool.path}`, error: 0, success: true }),
-  }
+  return { status: 200, headers: JSON_HEADERS, body: acknowledgement(pool.path, payment) }
+}
+
+/** The PaymentACK. The transaction is put into the finished JSON: JSON.stringify looks at each of its digits, which are up to ten million. */
+function acknowledgement(path: string, { scanned, fields }: CheckedPayment): string {
+  const copy = { transaction: '', ...fields }
+  const said = JSON.stringify({ payment: copy, memo: `Received into ${path}`, error: 0, success: true })
+  return `${BEFORE_TRANSACTION}${hex(scanned.bytes)}${said.slice(BEFORE_TRANSACTION.length)}`
 }
 
 /** 503 while every post would be answered so, with the reasons; a pool that is halted beside others is only named. Strangers read this: details stay in the log. */

@@ -2,6 +2,7 @@ import { OverpoolError } from '../errors.ts'
 import type { PaymentFields } from '../ledger/kinds.ts'
 import { toStorable } from '../ledger/values.ts'
 import { type ScannedTransaction, transactionFromHex } from '../transaction/index.ts'
+import { turn } from '../turn.ts'
 
 /** Longest transaction, hex characters. BIP270 lets a host refuse a Payment over 10,000,000 bytes; here the transaction alone may have as many. */
 export const MAX_TRANSACTION_HEX = 10_000_000
@@ -49,20 +50,24 @@ export function dialectOf(contentType: string | undefined): Dialect {
 /** A form cannot begin with it: there it is escaped. */
 const OPENING_BRACE = 0x7b
 
-/** Reads a Payment message, or throws MALFORMED_PAYMENT, BAD_PAYMENT or BAD_TRANSACTION. */
-export function readPayment(body: Uint8Array, dialect: Dialect): CheckedPayment {
+/** Reads a Payment message, or throws MALFORMED_PAYMENT, BAD_PAYMENT or BAD_TRANSACTION. Others have their turn between the steps of a large one. */
+export async function readPayment(body: Uint8Array, dialect: Dialect): Promise<CheckedPayment> {
   const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
   const isJson = dialect === 'json' || text[0] === OPENING_BRACE // `curl -d '{…}'` sends the type of a form
-  return checkPayment(isJson ? parseJson(text) : parseForm(text))
+  const value = await (isJson ? parseJson(text) : parseForm(text))
+  if (body.length > SMALL) await turn()
+  return checkPayment(value)
 }
 
 // JSON.parse of ten million brackets takes gigabytes, and URLSearchParams a minute for a million fields: count first, which costs nothing for an
 // honest message.
 
-function parseJson(text: Buffer): unknown {
+async function parseJson(text: Buffer): Promise<unknown> {
   if (text.length > SMALL && marks(text, '[{,') > MAX_STRUCTURE) throw malformed('the message is nested too deeply or has too many fields')
+  const json = text.toString('utf8')
+  if (text.length > SMALL) await turn()
   try {
-    return JSON.parse(text.toString('utf8'))
+    return JSON.parse(json)
   } catch (cause) {
     throw malformed('the message is not JSON', cause)
   }

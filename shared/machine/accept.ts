@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { CheckedPayment } from '../bip270/payment.ts'
-import type { CheckedSettings, Filter, FilterPayment } from '../config/config.ts'
+import type { CheckedSettings } from '../config/config.ts'
 import { OverpoolError } from '../errors.ts'
 import { encodeEntry } from '../ledger/entry.ts'
 import { idOfHandlerPost, idOfName, idOfPayment, idOfTransaction } from '../ledger/ids.ts'
@@ -8,11 +8,11 @@ import type { Cause, Entry, EntryId, PaymentFields } from '../ledger/kinds.ts'
 import { encodeIngress } from '../ledger/messages.ts'
 import type { Ingress } from '../queue/port.ts'
 import type { ReceiptKey } from '../store/receipts.ts'
-import { parseTransaction } from '../transaction/index.ts'
+import { turn } from '../turn.ts'
+import { askFilter, askOnce } from './filter.ts'
 
-/** A filter's time, ms. A wallet waits for it, and on AWS the function's own time is a little longer (cdk/payments.ts). */
-const FILTER_MS = 10_000
-const NONE = Symbol('no verdict')
+/** Transactions up to this size, bytes, take a few milliseconds at most, whatever is done with them. */
+const LARGE = 16 * 1024
 
 /** What the door knows of a pool. */
 export interface PoolDoor extends Pick<CheckedSettings, 'filter' | 'unique' | 'maxHops'> {
@@ -57,12 +57,17 @@ export async function accept(
     )
   }
   const { scanned, fields } = payment
+  // Posts of a program enter the ledger in the order of its calls, so they do not take turns.
+  const takesTurns = poster.source === 'http' && scanned.bytes.length > LARGE
+  if (takesTurns) await turn()
   const id = entryId(pool, scanned.bytes, scanned.txid, fields, poster)
   const named = poster.source === 'handler' || (poster.source === 'api' && poster.name !== undefined)
   const key = named ? id : scanned.txid
   if (pool.filter) {
     const isNew = poster.source === 'api' && !named // each call is a new entry
-    await (isNew ? askFilter(pool.filter, payment) : askOnce(pool.filter, payment, () => isRecorded(pool.path, { key, id })))
+    const ask = () => askFilter(pool.filter!, payment, takesTurns)
+    await (isNew ? ask() : askOnce(ask, () => isRecorded(pool.path, { key, id })))
+    if (takesTurns) await turn()
   }
   const entry: Entry = {
     kind: 'tx',
@@ -84,67 +89,4 @@ function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFi
   if (poster.name !== undefined) return idOfName(pool.path, poster.name)
   if (poster.source === 'handler') return idOfHandlerPost(poster.handler, poster.cause, poster.ordinal)
   return randomBytes(32).toString('hex') as EntryId // each call is a new entry
-}
-
-/**
- * A post that is recorded is a retry: it gets the same answer as before, whatever the filter says now (Promise 3). It is looked for again after a refusal, since the same
- * post may have come in meanwhile.
- */
-async function askOnce(filter: Filter, payment: CheckedPayment, isRecorded: () => Promise<boolean>): Promise<void> {
-  if (await isRecorded()) return
-  try {
-    await askFilter(filter, payment)
-  } catch (refusal) {
-    if (!(await isRecorded())) throw refusal
-  }
-}
-
-/** Asks a filter about a payment. @throws OverpoolError FILTER_REFUSED, FILTER_SILENT */
-export function askFilter(filter: Filter, { scanned, fields }: CheckedPayment): Promise<void> {
-  return runFilter(filter, { transaction: Buffer.from(scanned.bytes).toString('hex'), ...fields, parsed: parseTransaction(scanned) })
-}
-
-/** Runs either kind of filter. @throws OverpoolError FILTER_REFUSED with its reason; FILTER_SILENT if it, or a service that it calls, does not answer */
-async function runFilter(filter: Filter, payment: FilterPayment): Promise<void> {
-  let verdict: unknown
-  try {
-    verdict = await verdictOf(filter, payment)
-  } catch (reason) {
-    if (isServiceFailure(reason)) throw silent(reason)
-    throw refused(reasonText(reason), reason)
-  }
-  if (verdict === false) throw refused('this pool does not take such a payment')
-  if (verdict === NONE) throw silent()
-}
-
-/** Whether a service that the filter calls has failed. That says nothing about the payment: it must not become a final refusal, nor show the wallet our services. */
-function isServiceFailure(reason: unknown): boolean {
-  if (reason instanceof OverpoolError) return reason.retryable || reason.code === 'ACCESS_DENIED'
-  const errors = reason instanceof Error ? [reason, reason.cause] : [] // `fetch` puts the failure into its cause
-  return errors.some((error) => error instanceof AggregateError || (error instanceof Error && ('$metadata' in error || 'syscall' in error)))
-}
-
-function silent(cause?: unknown): OverpoolError {
-  return new OverpoolError('FILTER_SILENT', 'the filter of this pool has not answered; please try again', { cause, retryable: true })
-}
-
-function verdictOf(filter: Filter, payment: FilterPayment): Promise<unknown> {
-  let timer: NodeJS.Timeout
-  return new Promise<unknown>((resolve, reject) => {
-    timer = setTimeout(() => resolve(NONE), FILTER_MS)
-    const returned = filter(payment, (error, valid) => (error ? reject(error) : resolve(valid)))
-    // Not `resolve(returned)`: the time-out could not end the wait for a promise that never settles.
-    if (filter.length < 2) Promise.resolve(returned).then(resolve, reject)
-    // The original's form answers by its callback. An async one that throws, or resolves to something, has answered, too.
-    else if (returned instanceof Promise) returned.then((said) => said !== undefined && resolve(said), reject)
-  }).finally(() => clearTimeout(timer))
-}
-
-function reasonText(reason: unknown): string {
-  const text = reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : ''
-  return text.slice(0, 200) || 'this pool does not take such a payment'
-}
-
-function refused(message: string, cause?: unknown): OverpoolError {
-  return new OverpoolError('FILTER_REFUSED', message, { cause })
 }

@@ -124,10 +124,14 @@ export function txEventOf(pool: PoolName, seq: number, entry: TxEntry): TxEvent 
       parsed = value
     },
   }
-  return Object.defineProperty(event, inspect.custom, { value: show })
+  return showGetters(event)
 }
 
-// Otherwise console.log shows `[Getter/Setter]` for hash, payment and parsed.
-function show(this: TxEvent): object {
+/** Has console.log show the values of an object's getters; otherwise it shows `[Getter/Setter]`. */
+export function showGetters<T extends object>(object: T): T {
+  return Object.defineProperty(object, inspect.custom, { value: show })
+}
+
+function show(this: object): object {
   return { ...this }
 }

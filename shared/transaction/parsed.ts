@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { turn } from '../turn.ts'
 import type { ScannedTransaction } from './scan.ts'
 
 /** A transaction in the BPU/TXO shape, which the original Overpool gave to its handlers. Plain data, fit for JSON. */
@@ -55,6 +56,13 @@ const MAX_CELLS = 100_000
 /** Longer pushes are not shown: no string could hold the base64 of half a gigabyte. */
 const MAX_PUSH = 64 * 1024 * 1024
 
+/** The text of longer pushes is read in parts of this many bytes. */
+const TEXT_PART = 256 * 1024
+/** The work of one step: this many opcodes, about. An input or an output counts for some more, and so do long pushes. */
+const STEP = 8_000
+const ADDRESS_WORK = 4
+const BYTES_OF_WORK = 256
+
 const NO_ADDRESS = 'false'
 const NO_TXID = '0'.repeat(64)
 const P2PKH = 0x00
@@ -94,29 +102,56 @@ const OPS: readonly string[] = Array.from({ length: 256 }, (_, op) => `OP_${NAME
  * and an opcode that nobody defined is OP_UNKNOWN. Never throws; time and memory are linear in the transaction's size.
  */
 export function parseTransaction(scanned: ScannedTransaction): Parsed {
-  const budget: Budget = { cells: MAX_CELLS }
+  const steps = parsing(scanned)
+  while (true) {
+    const { done, value } = steps.next()
+    if (done) return value
+  }
+}
+
+/** The same in steps of a few milliseconds, between which others have their turn: ten megabytes of scripts take half a second. */
+export async function parseInSteps(scanned: ScannedTransaction): Promise<Parsed> {
+  const steps = parsing(scanned)
+  while (true) {
+    const { done, value } = steps.next()
+    if (done) return value
+    await turn()
+  }
+}
+
+function* parsing(scanned: ScannedTransaction): Generator<void, Parsed, void> {
+  const budget: Budget = { cells: MAX_CELLS, step: STEP }
   const parsed: Parsed = { tx: { h: scanned.txid }, in: [], out: [] }
   let i = 0
   for (const { txid, vout, script } of scanned.readInputs()) {
     const spendsNothing = vout === 0xffffffff && txid === NO_TXID
-    if (!spendsNothing) parsed.in.push({ i, tape: tapeOf(script, budget), e: { h: txid, i: vout, a: addressOfInput(script) } })
+    if (!spendsNothing) {
+      const tape: Tape[] = []
+      yield* readTape(script, tape, budget)
+      parsed.in.push({ i, tape, e: { h: txid, i: vout, a: addressOfInput(script) } })
+    }
     i++
   }
   i = 0
   for (const { satoshis, script } of scanned.readOutputs()) {
-    parsed.out.push({ i, tape: tapeOf(script, budget), e: { v: Number(satoshis), i, a: addressOfOutput(script) } })
+    const tape: Tape[] = []
+    yield* readTape(script, tape, budget)
+    parsed.out.push({ i, tape, e: { v: Number(satoshis), i, a: addressOfOutput(script) } })
     i++
   }
   return parsed
 }
 
-/** How much may still be shown of one transaction. */
 interface Budget {
+  /** how many cells may still be shown of the transaction */
   cells: number
+  /** how much may still be done in this step */
+  step: number
 }
 
-function tapeOf(script: Uint8Array, budget: Budget): Tape[] {
-  const tape: Tape[] = []
+/** Reads a script into `tape`, and pauses at the end of each step. */
+function* readTape(script: Uint8Array, tape: Tape[], budget: Budget): Generator<void, void, void> {
+  if (isStepDone(budget, ADDRESS_WORK)) yield
   let cell: Cell[] = []
   const endPart = () => {
     tape.push({ cell, i: tape.length })
@@ -126,6 +161,7 @@ function tapeOf(script: Uint8Array, budget: Budget): Tape[] {
   for (let ii = 0; steps.next(); ii++) {
     const { op, from, to } = steps
     const i = cell.length
+    if (isStepDone(budget, 1 + (to - from) / BYTES_OF_WORK)) yield
     if (budget.cells-- <= 0 || to - from > MAX_PUSH) {
       cell.push({ cut: script.length - steps.start, ii, i })
       break
@@ -136,17 +172,31 @@ function tapeOf(script: Uint8Array, budget: Budget): Tape[] {
     } else if (to - from === 1 && script[from] === PIPE) {
       endPart()
     } else {
-      const { b, s } = textsOf(script, from, to)
+      const pushed = Buffer.from(script.buffer, script.byteOffset + from, to - from)
+      const b = pushed.toString('base64')
+      const s = pushed.length > TEXT_PART ? yield* readText(pushed) : pushed.toString('utf8')
       cell.push(to - from > MAX_SHORT_PUSH ? { ii, i, ls: s, lb: b } : { b, s, ii, i })
     }
   }
   if (cell.length > 0) endPart()
-  return tape
 }
 
-function textsOf(script: Uint8Array, from: number, to: number): { b: string; s: string } {
-  const pushed = Buffer.from(script.buffer, script.byteOffset + from, to - from)
-  return { b: pushed.toString('base64'), s: pushed.toString('utf8') }
+function isStepDone(budget: Budget, work: number): boolean {
+  budget.step -= work
+  const isDone = budget.step <= 0
+  if (isDone) budget.step = STEP
+  return isDone
+}
+
+/** The text of a long push, a part a step: text that is no UTF-8 takes longest. */
+function* readText(pushed: Buffer): Generator<void, string, void> {
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  let text = ''
+  for (let at = 0; at < pushed.length; at += TEXT_PART) {
+    text += decoder.decode(pushed.subarray(at, at + TEXT_PART), { stream: true })
+    yield
+  }
+  return text + decoder.decode()
 }
 
 /** P2PKH, and P2SH outputs from before 2020. */
@@ -241,39 +291,48 @@ class Steps {
   }
 }
 
+/** The bytes of an address: version, hash, checksum. A 0 before them makes them 13 numbers of 16 bits. */
+const addressBytes = Buffer.alloc(26)
+const versionAndHash = addressBytes.subarray(1, 22)
+const digest = Buffer.alloc(32)
+
 /** A hash with its version and checksum in base 58. */
 function address(version: number, hash160: Uint8Array): string {
-  const bytes = new Uint8Array(26) // a 0 before it makes them 13 numbers of 16 bits
-  bytes[1] = version
-  bytes.set(hash160, 2)
-  const once = Buffer.from(hash('sha256', bytes.subarray(1, 22), 'binary'), 'binary')
-  bytes.set(Buffer.from(hash('sha256', once, 'binary'), 'binary').subarray(0, 4), 22)
-  return base58(bytes)
+  versionAndHash[0] = version
+  versionAndHash.set(hash160, 1)
+  digest.write(hash('sha256', versionAndHash, 'binary'), 'binary')
+  addressBytes.write(hash('sha256', digest, 'binary'), 22, 4, 'binary')
+  return base58(addressBytes)
 }
 
 const ALPHABET = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
-/** Five digits at a time: the most with which a step stays below 2^53. */
+/** Digits are computed five at a time. */
 const FIVE_DIGITS = 58 ** 5
+const FIVES = 7
+/** The value of each number of 16 bits at its place, in fives of digits, the last five first: with it, base 58 is additions, which all stay below 2^53. */
+const PLACES = Float64Array.from({ length: 13 * FIVES }, (_, i) => {
+  const [k, at] = [Math.floor(i / 13), i % 13]
+  return Number((65_536n ** BigInt(12 - at) / BigInt(FIVE_DIGITS) ** BigInt(k)) % BigInt(FIVE_DIGITS))
+})
+const digits = Buffer.alloc(5 * FIVES)
 
 function base58(bytes: Uint8Array): string {
-  const fives = [0, 0, 0, 0, 0, 0, 0]
-  for (let at = 0; at < bytes.length; at += 2) {
-    let carry = bytes[at]! * 256 + bytes[at + 1]!
-    for (let k = 0; k < fives.length; k++) {
-      const value = fives[k]! * 65536 + carry
-      carry = Math.floor(value / FIVE_DIGITS)
-      fives[k] = value - carry * FIVE_DIGITS
-    }
-  }
-  let text = ''
-  for (let five of fives) {
-    for (let k = 0; k < 5; k++) {
-      text = ALPHABET[five % 58]! + text
-      five = Math.floor(five / 58)
+  let carry = 0
+  for (let k = 0; k < FIVES; k++) {
+    let sum = carry
+    for (let at = 0; at < 13; at++) sum += (bytes[2 * at]! * 256 + bytes[2 * at + 1]!) * PLACES[13 * k + at]!
+    carry = Math.floor(sum / FIVE_DIGITS)
+    let five = (sum - carry * FIVE_DIGITS) | 0
+    for (let at = 5 * (FIVES - k) - 1; at >= 5 * (FIVES - k - 1); at--) {
+      const rest = (five / 58) | 0
+      digits[at] = ALPHABET.charCodeAt(five - rest * 58)
+      five = rest
     }
   }
   // A leading zero byte is a "1"; the other leading ones are only the room that was left.
   let zeros = 0
   while (bytes[zeros + 1] === 0) zeros++
-  return '1'.repeat(zeros) + text.replace(/^1+/, '')
+  let leading = 0
+  while (digits[leading] === ALPHABET.charCodeAt(0)) leading++
+  return digits.toString('latin1', leading - zeros)
 }

@@ -35,18 +35,25 @@ export function scanTransaction(bytes: Uint8Array): ScannedTransaction {
   return new ScannedTransaction(bytes)
 }
 
+/** Digits are decoded this many at a time, and looked at one by one only in a part where one is bad: that takes five times as long. */
+const HEX_PART = 65_536
+
 /**
  * `scanTransaction` for the hex that wallets send, in either case of letters.
  * @throws OverpoolError BAD_TRANSACTION
  */
 export function transactionFromHex(hex: unknown): ScannedTransaction {
   if (typeof hex !== 'string') throw new OverpoolError('BAD_TRANSACTION', 'the transaction is not a string of hex digits')
-  // Buffer.from silently stops at the first bad digit, and takes 'İ' for '0' because their low bytes are equal.
-  const badDigit = hex.search(/[^0-9a-fA-F]/)
-  if (badDigit >= 0)
-    throw new OverpoolError('BAD_TRANSACTION', `the transaction is not hex: ${JSON.stringify(hex[badDigit])} at position ${badDigit}`)
-  if (hex.length % 2 === 1) throw new OverpoolError('BAD_TRANSACTION', `the transaction is cut inside a byte: ${hex.length} hex digits`)
-  return scanTransaction(Buffer.from(hex, 'hex'))
+  const bytes = Buffer.allocUnsafe(hex.length >> 1)
+  for (let at = 0; at < hex.length; at += HEX_PART) {
+    const part = hex.slice(at, at + HEX_PART)
+    // `write` stops at the first bad digit, and takes 'İ' for '0' because their low bytes are equal: only ASCII has as many bytes as characters.
+    if (bytes.write(part, at / 2, 'hex') * 2 === part.length && Buffer.byteLength(part) === part.length) continue
+    const badDigit = part.search(/[^0-9a-fA-F]/)
+    if (badDigit < 0) throw new OverpoolError('BAD_TRANSACTION', `the transaction is cut inside a byte: ${hex.length} hex digits`)
+    throw new OverpoolError('BAD_TRANSACTION', `the transaction is not hex: ${JSON.stringify(part[badDigit])} at position ${at + badDigit}`)
+  }
+  return scanTransaction(bytes)
 }
 
 /** Well-formed transaction bytes. `txid` is computed when first read, then kept. */
