@@ -189,8 +189,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
 
   // `PRAGMA data_version` changes when another connection has committed, and only then.
   #look(): void {
-    if (this.#looksGone()) return this.#wakeAll() // the waiters ask again, and fail
-    const version = this.#dataVersion()
+    const version = this.#looksGone() ? Number.NaN : this.#dataVersion() // when it is gone, the waiters are woken to ask again, and fail
     if (version === this.#version) return
     this.#version = version
     this.#wakeAll()
