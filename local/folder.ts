@@ -1,5 +1,17 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { OverpoolError } from '../shared/errors.ts'
@@ -18,6 +30,11 @@ export function folderLayout(dir: string) {
   }
 }
 
+/** Which of them are folders. */
+const FOLDERS: ReadonlySet<string> = new Set<keyof ReturnType<typeof folderLayout>>(['cores', 'handlers'])
+/** Files that SQLite keeps beside its own, by what it adds to the name. */
+const BESIDE_SQLITE = ['-wal', '-shm', '-journal']
+
 /** A running machine, as the command line finds it. */
 export interface Running {
   pid: number
@@ -34,6 +51,7 @@ export function lockFolder(dir: string, giveUpMs = 1_000): { release: () => void
   let lock: DatabaseSync
   try {
     const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
+    makePrivateFile(folderLayout(dir).lock)
     lock = new DatabaseSync(folderLayout(dir).lock, { timeout: giveUpMs })
   } catch (cause) {
     throw noFolder(dir, cause)
@@ -58,12 +76,39 @@ export function lockFolder(dir: string, giveUpMs = 1_000): { release: () => void
   }
 }
 
-/** Creates the folder if it does not exist, or throws BAD_ARGUMENT. */
+/**
+ * Creates the folder if it does not exist, and keeps it private: nobody but its user may read payments, keys and handlers, whatever the umask was when a file was made.
+ * BAD_ARGUMENT if that cannot be done.
+ */
 export function makeFolder(dir: string): void {
   try {
     mkdirSync(dir, { recursive: true, mode: 0o700 })
+    setMode(dir, 0o700, ['EPERM']) // a mounted folder may belong to another user: what is in it is ours
+    for (const [name, path] of Object.entries(folderLayout(dir))) {
+      setMode(path, FOLDERS.has(name) ? 0o700 : 0o600)
+      if (path.endsWith('.sqlite')) for (const suffix of BESIDE_SQLITE) setMode(path + suffix, 0o600)
+    }
   } catch (cause) {
     throw noFolder(dir, cause)
+  }
+}
+
+/** Creates an empty private file, if there is none, for a program that would create it with the rights of the umask. SQLite gives its other files the same rights. */
+export function makePrivateFile(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600)) // never opened if it exists: closing it would end SQLite's locks on it
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+  setMode(path, 0o600)
+}
+
+/** Sets the mode of a file, if it exists and has another one. @param except failures that do not matter */
+function setMode(path: string, mode: number, except: string[] = []): void {
+  try {
+    if ((statSync(path).mode & 0o777) !== mode) chmodSync(path, mode)
+  } catch (error) {
+    if (!['ENOENT', ...except].includes((error as NodeJS.ErrnoException).code ?? '')) throw error // a running machine may just have removed it
   }
 }
 
@@ -89,7 +134,7 @@ export function isRunning(dir: string): boolean {
 }
 
 export function writeRunning(dir: string, running: Running): void {
-  writeFileSync(folderLayout(dir).running, JSON.stringify(running))
+  writeFileSync(folderLayout(dir).running, JSON.stringify(running), { mode: 0o600 })
 }
 
 export function readRunning(dir: string): Running | undefined {

@@ -5,7 +5,7 @@ import { SqliteQueue } from '../shared/queue/sqlite.ts'
 import type { Stores } from '../shared/store/port.ts'
 import { SqliteFile } from '../shared/store/sqlite/file.ts'
 import { sqliteStores } from '../shared/store/sqlite/index.ts'
-import { folderLayout } from './folder.ts'
+import { folderLayout, makePrivateFile } from './folder.ts'
 
 /** A received post that is not deleted comes again after this time, ms. While the machine runs, that happens only after a failure. */
 const INGRESS_VISIBILITY_MS = 60_000
@@ -39,7 +39,9 @@ export interface LedgerFile {
 
 /** Opens the ledger's file, whether a machine runs or not. */
 export function openLedgerFile(dir: string): LedgerFile {
-  const store = new SqliteFile(folderLayout(dir).ledger)
+  const { ledger } = folderLayout(dir)
+  makePrivateFile(ledger)
+  const store = new SqliteFile(ledger)
   return {
     stores: sqliteStores(store),
     ingress: new SqliteQueue(store, 'ingress', { visibilityMs: INGRESS_VISIBILITY_MS }),

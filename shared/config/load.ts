@@ -24,9 +24,9 @@ export async function load(file: string, outDir: string): Promise<Loaded> {
   const { code, files } = await bundle(file, outDir)
   const name = `${basename(file).replace(/\.[^.]*$/, '')}-${hash('sha256', resolve(file)).slice(0, 8)}`
   const out = join(outDir, `${name}-${hash('sha256', code).slice(0, 12)}.mjs`)
-  mkdirSync(outDir, { recursive: true })
+  mkdirSync(outDir, { recursive: true, mode: 0o700 }) // a handler may hold secrets
   for (const old of readdirSync(outDir)) if (old.startsWith(`${name}-`)) rmSync(join(outDir, old))
-  writeFileSync(out, code)
+  writeFileSync(out, code, { mode: 0o600 })
   try {
     return { exports: (await import(pathToFileURL(out).href)) as Record<string, unknown>, files }
   } catch (cause) {

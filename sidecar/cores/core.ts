@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
 import Corestore from 'corestore'
 import Hypercore, { type Manifest } from 'hypercore'
 import crypto, { type KeyPair } from 'hypercore-crypto'
@@ -96,6 +97,7 @@ export class CoreStore {
   readonly #seed: Uint8Array
 
   constructor(folder: string, seed: Uint8Array, options: { readOnly?: boolean } = {}) {
+    if (!options.readOnly) mkdirSync(folder, { recursive: true, mode: 0o700 })
     // Corestore refuses a copied or restored folder, since it could sign a second ledger. Here the mirror prevents that (Promise 1).
     this.#store = new Corestore(Hypercore.defaultStorage(folder, { ...options, allowBackup: true, writeBufferSize: WRITE_BUFFER }))
     this.#seed = seed

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { statSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { closed, OverpoolError } from '../../errors.ts'
@@ -33,6 +34,10 @@ interface Waiting {
  */
 export class SqliteFile extends EventEmitter<Record<string, []>> {
   readonly #path: string
+  /** the file and its log by their inodes, as they were when they were opened */
+  readonly #inodes = new Map<string, number>()
+  /** one of them is no longer in its place */
+  #isGone = false
   readonly #db: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()
   #waiting: Waiting[] = []
@@ -56,6 +61,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
     this.#db.exec(
       `PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-${CACHE_KIB}; PRAGMA wal_autocheckpoint=${CHECKPOINT_PAGES}; PRAGMA journal_size_limit=67108864`,
     )
+    this.#checkThere()
   }
 
   /** Runs schema statements at once. */
@@ -124,6 +130,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
       this.#statement('BEGIN IMMEDIATE').run()
       results = group.map(({ work }) => work())
       this.#statement('COMMIT').run()
+      this.#checkThere() // SQLite goes on writing to a file that was unlinked
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
       // One failed, and all were undone: now each runs alone, so that only that one fails.
@@ -182,7 +189,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
 
   // `PRAGMA data_version` changes when another connection has committed, and only then.
   #look(): void {
-    const version = this.#dataVersion()
+    const version = this.#looksGone() ? Number.NaN : this.#dataVersion() // when it is gone, the waiters are woken to ask again, and fail
     if (version === this.#version) return
     this.#version = version
     this.#wakeAll()
@@ -196,8 +203,26 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
     return this.get<{ data_version: number }>('PRAGMA data_version')!.data_version
   }
 
+  /** Whether the file or its log was removed or replaced. What is written from then on would be lost with this process. */
+  #looksGone(): boolean {
+    for (const path of [this.#path, `${this.#path}-wal`]) {
+      const inode = statSync(path, { throwIfNoEntry: false })?.ino
+      const opened = this.#inodes.get(path) ?? inode // SQLite makes the log at the first write
+      if (inode !== opened) return (this.#isGone = true)
+      if (inode !== undefined) this.#inodes.set(path, inode)
+    }
+    return (this.#isGone = false)
+  }
+
+  #checkThere(): void {
+    if (!this.#looksGone()) return
+    const why = `${this.#path}, or its log beside it (-wal), was removed or replaced while it was in use: put the same files back, or stop the machine and restore a backup`
+    throw new OverpoolError('UNAVAILABLE', why, { retryable: true })
+  }
+
   #statement(sql: string): StatementSync {
     if (this.#closed) throw closed()
+    if (this.#isGone) this.#checkThere()
     let statement = this.#statements.get(sql)
     if (!statement) this.#statements.set(sql, (statement = this.#db.prepare(sql)))
     return statement
