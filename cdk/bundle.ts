@@ -23,20 +23,22 @@ export interface Bundle {
 
 /** The HTTP door, with the config in it. */
 export function bundlePayments(config: string): Promise<Bundle> {
-  return bundle('payments', 'functions/payments/index.ts', { '#config': config })
+  return bundle('payments', { index: 'functions/payments/index.ts' }, { '#config': config })
 }
 
 /** The runner of one handler file. */
 export async function bundleHandler(name: string, { file, named }: { file: string; named: string }, config: string): Promise<Bundle> {
   await checkHandler(file, named)
-  return bundle(`handler-${name}`, 'functions/handler/index.ts', { '#config': config, '#handler': file })
+  const entries = { index: 'functions/handler/index.ts', 'watchdog-thread': 'functions/handler/watchdog-thread.ts' }
+  return bundle(`handler-${name}`, entries, { '#config': config, '#handler': file })
 }
 
-async function bundle(name: string, entry: string, places: Record<string, string>): Promise<Bundle> {
+/** @param entries `index`, and files that are started by their name */
+async function bundle(name: string, entries: { index: string }, places: Record<string, string>): Promise<Bundle> {
   const dir = join(OUT, `${name}-${hash('sha256', JSON.stringify(places)).slice(0, 8)}`)
   rmSync(dir, { recursive: true, force: true })
-  const { metafile } = await esbuild(entry, {
-    entryPoints: { index: join(ROOT, entry) },
+  const { metafile } = await esbuild(entries.index, {
+    entryPoints: Object.fromEntries(Object.entries(entries).map(([out, file]) => [out, join(ROOT, file)])),
     bundle: true,
     splitting: true, // what is imported when it is needed stays a file of its own
     outdir: dir,
@@ -52,7 +54,7 @@ async function bundle(name: string, entry: string, places: Record<string, string
     plugins: [placesOf({ ...places, 'overpool-cloud': join(ROOT, 'functions/package-root.ts') }), credentialsOfLambda],
   })
   const outputs = metafile!.outputs
-  const start = Object.keys(outputs).find((file) => outputs[file]!.entryPoint)!
+  const start = Object.keys(outputs).find((file) => outputs[file]!.entryPoint === entries.index)!
   const read = new Set([start])
   for (const file of read) {
     for (const { path, kind } of outputs[file]!.imports) if (kind !== 'dynamic-import' && outputs[path]) read.add(path)

@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs'
+import { catchLateErrors } from '../functions/handler/late.ts'
 import { HandlerLoop } from '../functions/handler/loop.ts'
 import { answerBell } from '../functions/handler/runner.ts'
+import { watchForBlocking } from '../functions/handler/watchdog.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
 import { atMost } from '../shared/clock.ts'
 import {
@@ -21,6 +23,7 @@ import { bindFunctions, type HandlerFunctions } from '../shared/machine/handlers
 import { type Machine, type Pools, poolsOf } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
 import type { Ingress, Queue } from '../shared/queue/port.ts'
+import { oneAfterTheOther } from '../shared/retry.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import { Sidecar } from '../sidecar/sidecar.ts'
 import { folderLayout, lockFolder, readSeed, writeRunning } from './folder.ts'
@@ -77,6 +80,7 @@ export class EmbeddedMachine implements Machine {
   /** stopped handlers that still run their last entry */
   readonly #ending = new Map<string, Promise<void>>()
   readonly #stopping = new AbortController()
+  readonly #alone = oneAfterTheOther()
   readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string> }>()
 
   /** Opens a folder; FOLDER_IN_USE while another machine runs in it. Unfinished work of an earlier process goes on. */
@@ -236,6 +240,8 @@ export class EmbeddedMachine implements Machine {
     const report = (error: unknown) => this.#options.report({ kind: 'retrying', pool: '', step: `handler ${name}`, error })
     const loop = HandlerLoop.start({ queue, clock, report, answer: (...bell) => this.#answer(handler, ...bell) })
     this.#handlers.set(name, { handler, queue, loop })
+    catchLateErrors()
+    watchForBlocking()
     await this.ringAgain()
   }
 
@@ -257,7 +263,7 @@ export class EmbeddedMachine implements Machine {
   async #answer(handler: Handler, bell: Bell, receives: number, stopping: AbortSignal) {
     const { stores, clock } = this.#ports
     const { report } = this.#options
-    const { maxAttempts, onPoison, timeoutMs } = this.#settings.get(bell.pool) ?? DEFAULT_SETTINGS
+    const { maxAttempts, retryForMs, onPoison, timeoutMs } = this.#settings.get(bell.pool) ?? DEFAULT_SETTINGS
     const key = this.#sidecar.keyOf(bell.pool)
     const pool = key === undefined ? await this.pools.control(bell.pool) : { key }
     const options = {
@@ -267,10 +273,12 @@ export class EmbeddedMachine implements Machine {
       report,
       functions: bindFunctions(handler, this.#handlersPools),
       maxAttempts,
+      retryForMs,
       onPoison,
       timeoutMs,
       retryMs: RETRY_MS,
       retryMostMs: RETRY_MOST_MS,
+      alone: this.#alone,
       stopping,
     }
     return answerBell(bell, pool, receives, clock.elapsed() + BELL_MS, options)

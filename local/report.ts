@@ -42,6 +42,7 @@ export function lineOf(report: MachineReport): string | undefined {
     case 'failed':
     case 'given-up':
     case 'stopped':
+    case 'threw-late':
     case 'bad-block':
     case 'unknown-kind':
     case 'post-failed':

@@ -36,6 +36,15 @@ export const systemClock: Clock = {
     }),
 }
 
+/**
+ * Waits for `ms` that this process has been awake, or until the signal is aborted: a timer goes on while the process is stopped (SIGSTOP), frozen by Lambda, or blocked by
+ * other code, and while its host sleeps. So the wait is made of ten parts, and each counts once, however late it ends.
+ */
+export async function sleepAwake(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  const part = Math.min(Math.ceil(ms / 10), LONGEST_TIMER_MS)
+  for (let left = ms; left > 0 && !signal.aborted; left -= part) await clock.sleep(Math.min(part, left), signal)
+}
+
 /** One shared reason: `abort()` without one makes an error with a stack trace each time. */
 const OVER = new Error('the wait is over')
 

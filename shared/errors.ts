@@ -16,6 +16,7 @@ export type ErrorCode =
   | 'HANDLER_NOT_FOUND'
   | 'MACHINE_NOT_FOUND'
   | 'LOOP_TOO_DEEP'
+  | 'CALL_OVER' // a post of a handler's call that has failed or timed out
   | 'DEPLOYED' // on AWS: change the config and run `npx cdk deploy`
   | 'ACCESS_DENIED'
   | 'BAD_ARGUMENT'

@@ -5,7 +5,28 @@ import { type Clock, systemClock } from './clock.ts'
  * callers that failed together do not return together. The other half is fixed, so that no caller retries at once.
  */
 export function backoff(attempt: number, base = 50, most = 5_000): number {
-  return Math.min(most, base * 2 ** (attempt - 1)) * (0.5 + Math.random() / 2)
+  return longestWait(attempt, base, most) * (0.5 + Math.random() / 2)
+}
+
+/** How long all waits before attempt `attempt` are together, on average, ms. */
+export function waitsBefore(attempt: number, base: number, most: number): number {
+  let sum = 0
+  for (let before = 1; before < attempt; before++) sum += longestWait(before, base, most) * 0.75
+  return sum
+}
+
+function longestWait(attempt: number, base: number, most: number): number {
+  return Math.min(most, base * 2 ** (attempt - 1))
+}
+
+/** Runs works one after the other, whether they succeed or not. */
+export function oneAfterTheOther(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve()
+  return (work) => {
+    const result = last.then(work)
+    last = result.catch(() => {})
+    return result
+  }
 }
 
 /**

@@ -15,6 +15,7 @@ import type { Entry, EntryId } from '../shared/ledger/kinds.ts'
 import { encodeIngress } from '../shared/ledger/messages.ts'
 import { hex } from '../shared/ledger/values.ts'
 import { checkExports, handlerFunctions } from '../shared/machine/handlers.ts'
+import { oneAfterTheOther } from '../shared/retry.ts'
 import type { Receipt } from '../shared/store/receipts.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import { checkPeerBlock } from '../sidecar/peers/peer-block.ts'
@@ -170,6 +171,8 @@ describe('the runner', () => {
     handler: 'main',
     clock: systemClock,
     maxAttempts: 1,
+    retryForMs: 0,
+    alone: oneAfterTheOther(),
     onPoison: 'skip',
     timeoutMs: 10_000,
     retryMs: 1,

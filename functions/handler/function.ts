@@ -2,6 +2,7 @@ import type { Clock } from '../../shared/clock.ts'
 import type { CheckedSettings } from '../../shared/config/config.ts'
 import type { BoundFunctions } from '../../shared/machine/handlers.ts'
 import type { LedgerPools } from '../../shared/machine/pools.ts'
+import { oneAfterTheOther } from '../../shared/retry.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { answerBatch, type BellsDeps, type BellsEvent, type BellsResponse } from './lambda.ts'
@@ -19,7 +20,7 @@ export interface FunctionDeps {
   queue: BellsDeps['queue']
   stores: Stores
   pools: Pick<LedgerPools, 'control'>
-  settings: (path: string) => Pick<CheckedSettings, 'maxAttempts' | 'onPoison' | 'timeoutMs'>
+  settings: (path: string) => Pick<CheckedSettings, 'maxAttempts' | 'retryForMs' | 'onPoison' | 'timeoutMs'>
   clock: Clock
   /** the user's functions */
   functions: BoundFunctions
@@ -33,13 +34,14 @@ export function handlerFunction(deps: FunctionDeps): (event: BellsEvent, remaini
   const { handler, queue, stores, pools, settings, clock, functions, report, failed } = deps
   /** Our own pools, whose keys never change. A subscription may change, so it is read each time. */
   const own = new Map<string, Pick<PoolControl, 'key' | 'begins'>>()
+  const alone = oneAfterTheOther()
   const answer: BellsDeps['answer'] = async (bell, receives, remainingMs) => {
-    const { maxAttempts, onPoison, timeoutMs } = settings(bell.pool)
+    const { maxAttempts, retryForMs, onPoison, timeoutMs } = settings(bell.pool)
     const pool = own.get(bell.pool) ?? (await pools.control(bell.pool))
     if ('kind' in pool && pool.kind === 'own') own.set(bell.pool, { key: pool.key })
     // An entry begins only if its whole time-out is left: Lambda never ends the call in the middle of a handler.
     const deadline = clock.elapsed() + remainingMs() - timeoutMs
-    const attempts = { maxAttempts, onPoison, timeoutMs, retryMs: RETRY_MS, retryMostMs: RETRY_MOST_MS }
+    const attempts = { maxAttempts, retryForMs, onPoison, timeoutMs, retryMs: RETRY_MS, retryMostMs: RETRY_MOST_MS, alone }
     return answerBell(bell, pool, receives, deadline, { handler, stores, clock, report, functions, ...attempts })
   }
   return (event, remainingMs) => answerBatch(event, remainingMs, { queue, answer, report: failed })

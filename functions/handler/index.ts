@@ -17,7 +17,9 @@ import { Telemetry } from '../telemetry.ts'
 import { tracing } from '../tracing.ts'
 import { handlerFunction } from './function.ts'
 import type { BellsEvent, BellsResponse } from './lambda.ts'
+import { catchLateErrorsFirst } from './late.ts'
 import { lineOf, type PostFailed, type RunnerReport } from './report.ts'
+import { watchForBlocking } from './watchdog.ts'
 
 // The Lambda of one handler file: it answers the bells of its queue. The file itself and the config are in its bundle.
 const env = readEnv('handler')
@@ -37,6 +39,7 @@ const defaults = checkSettings({}, '')
 const settings = (path: string): CheckedSettings => own.get(path) ?? defaults
 const pools = new LedgerPools({ stores, ingress, clock, settings, postFailed: (error) => report({ kind: 'post-failed', error }) })
 const functions = handlerFunctions(user, env.HANDLER)
+catchLateErrorsFirst()
 
 const control = new MachineControl({
   stores,
@@ -83,6 +86,8 @@ const answer = handlerFunction({
 
 export const handler = traces.handler(
   async (event: BellsEvent, context: { getRemainingTimeInMillis: () => number }): Promise<BellsResponse> => {
+    // A bell that comes again may have met a handler that blocks. The thread that names it would take its time from every cold start.
+    if (event.Records.some(({ attributes }) => Number(attributes.ApproximateReceiveCount) > 1)) watchForBlocking()
     const answered = await answer(event, () => context.getRemainingTimeInMillis())
     telemetry.flush()
     return answered

@@ -67,11 +67,7 @@ export class HandlerLoop {
   async #answer(messages: Message[]): Promise<void> {
     const { queue, clock, answer, report } = this.#options
     const { signal } = this.#stopped
-    const stopping: Answer = { done: false, againMs: 0 }
-    const verdict = await answerBells(messages, {
-      answer: async (...bell) => (signal.aborted ? stopping : answer(...bell, signal)),
-      report,
-    })
+    const verdict = await answerBells(messages, { answer: (...bell) => answer(...bell, signal), report })
     // A bell that stays in flight blocks its pool until its visibility time is over.
     await untilDone(
       () => (verdict.done ? queue.delete(messages) : queue.giveBack(messages, verdict.againMs)),

@@ -5,6 +5,8 @@ export type RunnerReport =
   | { kind: 'failed'; handler: string; pool: string; seq: number; attempt: number; error: unknown }
   | { kind: 'given-up'; handler: string; pool: string; seq: number; error: unknown }
   | { kind: 'stopped'; handler: string; pool: string; seq: number; error: unknown }
+  /** code that a call had started threw where nobody could catch it: in a timer, or in a promise that is not awaited */
+  | { kind: 'threw-late'; handler: string; pool: string; seq: number; error: unknown }
   /** an entry of an unknown kind was passed over */
   | { kind: 'unknown-kind'; handler: string; pool: string; seq: number; named: string }
   | { kind: 'bad-block'; handler: string; pool: string; n: number; error: unknown }
@@ -24,6 +26,8 @@ export function lineOf(report: RunnerReport | PostFailed): string {
       return `handler ${report.handler} gave up ${report.pool} #${report.seq} and goes on; \`overpool redrive ${report.pool}\` tries it again: ${stackOf(report.error)}`
     case 'stopped':
       return `handler ${report.handler} stopped at ${report.pool} #${report.seq}; mend the handler, then run \`overpool redrive ${report.pool}\`: ${stackOf(report.error)}`
+    case 'threw-late':
+      return `code of handler ${report.handler} that its call with ${report.pool} #${report.seq} did not wait for has failed; the entry is not tried again for that, so await every promise: ${stackOf(report.error)}`
     case 'unknown-kind':
       return `handler ${report.handler} passed over ${report.pool} #${report.seq}: it is a "${report.named}", which this version does not know; a newer version may know it`
     case 'bad-block':

@@ -1,4 +1,4 @@
-import type { Clock } from '../../shared/clock.ts'
+import { type Clock, sleepAwake } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, entriesOf, entryAt } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/kinds.ts'
@@ -6,7 +6,7 @@ import type { Bell } from '../../shared/ledger/messages.ts'
 import { type HandlerContext, handlerContext } from '../../shared/machine/context.ts'
 import { eventOf, type LedgerEvent } from '../../shared/machine/event.ts'
 import type { BoundFunctions, HandledKind } from '../../shared/machine/handlers.ts'
-import { backoff } from '../../shared/retry.ts'
+import { backoff, waitsBefore } from '../../shared/retry.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { Cursor } from '../../shared/store/progress.ts'
@@ -27,8 +27,9 @@ export interface RunnerOptions {
   report: (report: RunnerReport) => void
   /** the user's functions by kind; entries of other kinds are passed over */
   functions: BoundFunctions
-  /** attempts at an entry before it is given up */
+  /** an entry is given up after so many attempts that ended with the process; one whose handler fails, when it has been retried for `retryForMs` besides */
   maxAttempts: number
+  retryForMs: number
   /** 'skip': a given-up entry becomes a dead letter and the pool goes on; 'stop': the pool stops there for this handler */
   onPoison: 'skip' | 'stop'
   /** a longer call counts as failed, ms */
@@ -36,6 +37,8 @@ export interface RunnerOptions {
   /** wait after a first failure, ms; doubles up to `retryMostMs` */
   retryMs: number
   retryMostMs: number
+  /** runs one after the other the attempts that may end the process: an entry must not be given up for what another pool's entry does to it */
+  alone: <T>(attempt: () => Promise<T>) => Promise<T>
   /** once aborted, no further entry begins */
   stopping?: AbortSignal
 }
@@ -48,7 +51,8 @@ const DONE: Answer = { done: true }
 /**
  * Answers a bell: runs the handler on every entry from the cursor's next one to the end of the bell's block, in order. The cursor and the mirror
  * say what to do, so a lost, repeated or reordered bell costs time, never an event (Promise 4).
- * @param receives how often this bell was received: from the second time on the cursor is written after each entry, so that a slow batch makes progress
+ * @param receives how often this bell was received: from the second time on the cursor is written before each attempt, so that a slow batch makes progress, and an attempt
+ *   counts that ends with the process
  * @param deadline in `Clock.elapsed`; entries that do not fit are left for the next time
  */
 export async function answerBell(
@@ -70,11 +74,6 @@ class BellRun {
   readonly #deadline: number
   readonly #options: RunnerOptions
   #at: Cursor
-  /**
-   * A process that dies inside the handler counts no attempt. A bell received more than `maxAttempts` times may be such a case: its next attempt is counted before it
-   * is made.
-   */
-  #isSuspect: boolean
 
   constructor(pool: { path: string; key: string }, start: Cursor, receives: number, deadline: number, options: RunnerOptions) {
     this.#pool = pool
@@ -82,8 +81,7 @@ class BellRun {
     this.#receives = receives
     this.#deadline = deadline
     this.#options = options
-    this.#at = { seq: start.seq, block: start.block, attempts: start.attempts }
-    this.#isSuspect = receives > options.maxAttempts
+    this.#at = { seq: start.seq, block: start.block, attempts: start.attempts, begun: start.begun }
   }
 
   async answer(bell: Bell): Promise<Answer> {
@@ -123,10 +121,7 @@ class BellRun {
         this.#at = { seq, block: next, attempts: 0 }
         continue
       }
-      if (this.#mustStop()) {
-        await this.#keep(this.#at)
-        return { done: false, againMs: 0 }
-      }
+      if (this.#mustStop()) return this.#later()
       const answer = await this.#runEntry(seq, entry, block.n, next)
       if (answer) return answer
     }
@@ -147,29 +142,62 @@ class BellRun {
     return isLate || (stopping?.aborted ?? false)
   }
 
-  /** Makes an attempt at an entry. @param next the block where the following entry is looked for. @returns the answer to the bell if the run ends with this entry */
+  /**
+   * Makes an attempt at an entry, or gives it up if too many attempts have ended with the process. @param next the block where the following entry is looked for.
+   * @returns the answer to the bell if the run ends with this entry
+   */
   async #runEntry(seq: number, entry: Entry, block: number, next: number): Promise<Answer | undefined> {
+    const { alone } = this.#options
+    const { attempts, begun = 0 } = this.#at
+    if (this.#isLastDeath(begun)) return this.#giveUp(seq, block, next, attempts + begun, new Error(NO_END))
+    const attempt = () => this.#attempt(seq, entry, block, next, attempts + begun)
+    // At the first receive nothing is counted, since a write for each entry would be too much. At the second the process may therefore have died in this entry already.
+    if (this.#receives === 1 && !begun) return attempt()
+    const counted = (this.#at.begun ?? 1) + 1
+    const countAndAttempt = async () => {
+      if (this.#mustStop()) return this.#later()
+      await this.#keep({ ...this.#at, begun: counted })
+      return attempt()
+    }
+    return begun || this.#isLastDeath(counted) ? alone(countAndAttempt) : countAndAttempt()
+  }
+
+  /** Calls the handler with an entry that `tried` attempts have failed with. */
+  async #attempt(seq: number, entry: Entry, block: number, next: number, tried: number): Promise<Answer | undefined> {
     const { handler, stores, maxAttempts } = this.#options
-    const tried = this.#at.attempts
-    if (this.#isSuspect) await this.#keep({ ...this.#at, attempts: tried + 1 })
-    this.#isSuspect = false
-    const failure = tried > maxAttempts ? { thrown: new Error(NO_END) } : await run(this.#pool, seq, entry, this.#options)
+    const failure = await run(this.#pool, seq, entry, this.#options)
     if (failure) return this.#fail(seq, block, next, tried, failure.thrown)
     // an earlier attempt may have stored a dead letter and died before the cursor was written
     if (this.#receives > 1 && tried + 1 >= maxAttempts) await stores.progress.deleteDead(handler, this.#pool.path, seq)
     this.#at = { seq, block: next, attempts: 0 }
-    if (this.#receives > 1) await this.#keep(this.#at)
     return undefined
+  }
+
+  /** Whether an entry is given up that the process has died in this often. It does not wait for `retryForMs`: each death stops every pool. */
+  #isLastDeath(deaths: number): boolean {
+    return deaths > 0 && (deaths >= this.#options.maxAttempts || this.#isOver(this.#at.attempts + deaths))
+  }
+
+  /** Whether an entry is given up after so many failed attempts. */
+  #isOver(attempts: number): boolean {
+    const { maxAttempts, retryForMs, retryMs, retryMostMs } = this.#options
+    return attempts >= maxAttempts && waitsBefore(attempts, retryMs, retryMostMs) >= retryForMs
+  }
+
+  /** No further entry begins now; the bell comes again at once. */
+  async #later(): Promise<Answer> {
+    await this.#keep({ ...this.#at, begun: this.#at.begun ?? 0 })
+    return { done: false, againMs: 0 }
   }
 
   /** An attempt has failed: the entry is retried later, or given up. */
   async #fail(seq: number, block: number, next: number, tried: number, thrown: unknown): Promise<Answer | undefined> {
-    const { handler, report, maxAttempts, retryMs, retryMostMs } = this.#options
+    const { handler, report, retryMs, retryMostMs } = this.#options
     const attempts = tried + 1
     const away = isAway(thrown)
-    if (!away && attempts >= maxAttempts) return this.#giveUp(seq, block, next, attempts, thrown)
+    if (!away && this.#isOver(attempts)) return this.#giveUp(seq, block, next, attempts, thrown)
     report({ kind: 'failed', handler, pool: this.#pool.path, seq, attempt: attempts, error: thrown })
-    await this.#keep({ ...this.#at, attempts: away ? tried : attempts })
+    await this.#keep({ ...this.#at, attempts: away ? tried : attempts, begun: 0 })
     return { done: false, againMs: backoff(away ? this.#receives : attempts, retryMs, retryMostMs) }
   }
 
@@ -180,7 +208,7 @@ class BellRun {
     const error = errorText(thrown)
     if (onPoison === 'stop') {
       report({ kind: 'stopped', handler, pool: path, seq, error: thrown })
-      await this.#keep({ ...this.#at, attempts, stopped: error })
+      await this.#keep({ ...this.#at, attempts, begun: 0, stopped: error })
       return DONE
     }
     report({ kind: 'given-up', handler, pool: path, seq, error: thrown })
@@ -270,8 +298,18 @@ async function run(
   entry: Entry,
   options: RunnerOptions,
 ): Promise<{ thrown: unknown } | undefined> {
-  const { handler, functions, clock, timeoutMs } = options
-  const context: HandlerContext = { handler, cause: { key: pool.key, seq }, hops: entry.hops, ordinal: 0, posts: [], ended: false }
+  const { handler, functions, clock, timeoutMs, report } = options
+  const context: HandlerContext = {
+    handler,
+    pool: pool.path,
+    cause: { key: pool.key, seq },
+    hops: entry.hops,
+    ordinal: 0,
+    posts: [],
+    ended: false,
+    failed: false,
+    threwLate: (error) => report({ kind: 'threw-late', handler, pool: pool.path, seq, error }),
+  }
   try {
     const event = eventOf(pool, seq, entry)
     const call = functions[event.kind as HandledKind] as (event: LedgerEvent) => unknown
@@ -279,7 +317,7 @@ async function run(
     if (!isThenable(returned) && !context.posts.length) return undefined
     const result = finished(returned, context)
     const timer = new AbortController()
-    const tooLong = clock.sleep(timeoutMs, timer.signal).then(() => {
+    const tooLong = sleepAwake(clock, timeoutMs, timer.signal).then(() => {
       if (!timer.signal.aborted) throw new Error(`the handler took longer than ${timeoutMs} ms`)
     })
     try {
@@ -289,6 +327,7 @@ async function run(
     }
     return undefined
   } catch (thrown) {
+    context.failed = true
     return { thrown }
   } finally {
     context.ended = true

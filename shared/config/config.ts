@@ -24,8 +24,10 @@ export interface PoolSettings {
   unique?: 'payment' | 'transaction'
   /** longest chain of posts by handlers, default 1,000; 0: handlers cannot post into it */
   maxHops?: number
-  /** attempts at an entry before the handler gives it up, default 5 */
+  /** attempts at an entry before the handler gives it up, default 5. If `retryForMs` is not set, they alone decide */
   maxAttempts?: number
+  /** an entry whose handler fails is retried for about this long at least, ms of waiting between attempts, default 600,000: 10 minutes */
+  retryForMs?: number
   /** then the pool goes on without it ('skip', the default), or stops there for this handler ('stop') */
   onPoison?: 'skip' | 'stop'
   /** a longer call of the handler counts as failed, ms, default 60,000, at most 300,000 */
@@ -85,7 +87,15 @@ export interface OverpoolConfig {
 /** A pool's settings with all defaults filled in. */
 export type CheckedSettings = Required<Omit<PoolSettings, 'filter'>> & Pick<PoolSettings, 'filter'>
 
-const DEFAULTS: CheckedSettings = { unique: 'payment', maxHops: 1_000, maxAttempts: 5, onPoison: 'skip', timeoutMs: 60_000, batchMs: 0 }
+const DEFAULTS: CheckedSettings = {
+  unique: 'payment',
+  maxHops: 1_000,
+  maxAttempts: 5,
+  retryForMs: 10 * 60_000,
+  onPoison: 'skip',
+  timeoutMs: 60_000,
+  batchMs: 0,
+}
 const SETTING_KEYS = new Set([...Object.keys(DEFAULTS), 'filter'])
 const POOL_KEYS = new Set([...SETTING_KEYS, 'handler', 'publish', 'encrypt'])
 const SUBSCRIPTION_KEYS = new Set(['key', 'handler', 'from', 'peer'])
@@ -173,10 +183,11 @@ export function checkPool({ handler, publish, encrypt, ...settings }: PoolConfig
 export function checkSettings(settings: PoolSettings, where: string): CheckedSettings {
   refuseUnknown(settings, SETTING_KEYS, `${where}.`)
   const said = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined && value !== null))
-  const all: CheckedSettings = { ...DEFAULTS, ...said }
+  const all: CheckedSettings = { ...DEFAULTS, ...('maxAttempts' in said && { retryForMs: 0 }), ...said }
   for (const [key, least, most] of [
     ['maxHops', 0, Number.MAX_SAFE_INTEGER],
     ['maxAttempts', 1, Number.MAX_SAFE_INTEGER],
+    ['retryForMs', 0, Number.MAX_SAFE_INTEGER],
     ['timeoutMs', 1, MAX_TIMEOUT_MS],
     ['batchMs', 0, MAX_BATCH_MS],
   ] as const) {

@@ -3,14 +3,20 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 /** The run of a handler. Its posts are consequences of the entry that it runs on (Promise 3). */
 export interface HandlerContext {
   handler: string
+  /** the pool's path */
+  pool: string
   cause: { key: string; seq: number }
   hops: number
   /** number of the next post */
   ordinal: number
   /** posts under way: the entry is finished when they are, even if the handler does not await them */
   posts: Promise<unknown>[]
-  /** the entry is finished; code that the handler started may still run, but its posts are not waited for */
+  /** the call is over; code that it started may still run, but its posts are not waited for */
   ended: boolean
+  /** the call has failed, so the entry is tried again: code of this call that still runs must not post beside the next one */
+  failed: boolean
+  /** called with an error that code of this call threw where nothing could catch it */
+  threwLate: (error: unknown) => void
 }
 
 /** The run that the current code belongs to, through any async calls. */

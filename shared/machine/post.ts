@@ -53,7 +53,16 @@ export function asPoster<T>(
   if (name !== undefined && (typeof name !== 'string' || !name))
     return Promise.reject(new OverpoolError('BAD_ARGUMENT', 'the id of a post is a string of at least one character'))
   if (!context) return post({ source: 'api', name })
-  const { handler, cause, hops } = context
+  const { handler, pool, cause, hops } = context
+  if (context.failed) {
+    const over = new OverpoolError(
+      'CALL_OVER',
+      `handler ${handler} posts too late: its call with ${pool} #${cause.seq} has failed or timed out, and another call does its work; await every post, or raise timeoutMs`,
+    )
+    const refused = Promise.reject(over)
+    refused.catch(failed)
+    return refused
+  }
   const posting = post({ source: 'handler', handler, cause, hops, ordinal: context.ordinal++, name })
   if (!context.ended) context.posts.push(posting)
   posting.catch(failed)

@@ -6,6 +6,8 @@ export interface Cursor {
   block: number
   /** failed attempts at the next entry */
   attempts: number
+  /** attempts at the next entry that have begun, and whose end is not known: the process died in them, or is in the last; undefined: they were not counted */
+  begun?: number
   /** the pool stops here (`onPoison: 'stop'`): why */
   stopped?: string
   /** when the operator asked for a redrive, ms since 1970: dead letters last tried before that are retried. `writeCursor` does not write it */

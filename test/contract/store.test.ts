@@ -331,6 +331,8 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       const read = () => stores.progress.readCursor('main', pool)
       await write({ ...NO_CURSOR, attempts: 1 })
       expect(await read()).toEqual({ seq: -1, block: 0, attempts: 1 })
+      await write({ ...NO_CURSOR, attempts: 1, begun: 2 })
+      expect(await read()).toEqual({ seq: -1, block: 0, attempts: 1, begun: 2 })
       await write({ seq: 4, block: 2, attempts: 3, stopped: 'it threw' })
       await write({ seq: 3, block: 1, attempts: 9 })
       await write({ seq: -1, block: 0, attempts: 0 })

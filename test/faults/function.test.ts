@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { CreateQueueCommand } from '@aws-sdk/client-sqs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { handlerFunction } from '../../functions/handler/function.ts'
@@ -252,6 +254,34 @@ describe('a handler in a function', () => {
     expect(events).toHaveLength(1 + posts)
     expect(machine.runs('many').filter(({ seq, ended }) => seq === 0 && !ended)).toHaveLength(2)
   })
+})
+
+it('an error that nothing catches is reported if code of a handler threw it, and goes to the listeners of Lambda, which end the process, if not', async () => {
+  const module = (file: string) => JSON.stringify(new URL(`../../${file}`, import.meta.url))
+  const child = spawn(
+    process.execPath,
+    [
+      '--input-type=module',
+      '-e',
+      `import { catchLateErrorsFirst } from ${module('functions/handler/late.ts')}
+       import { handlerContext } from ${module('shared/machine/context.ts')}
+       process.on('uncaughtException', (error) => { console.log('lambda', error.message); process.exit(129) })
+       process.on('unhandledRejection', (error) => { console.log('lambda', error.message); process.exit(128) })
+       catchLateErrorsFirst()
+       const threwLate = (error) => {
+         console.log('handler', error.message)
+       }
+       handlerContext.run({ threwLate }, () => {
+         setTimeout(() => { throw new Error('late') })
+         setTimeout(() => Promise.reject(new Error('floating')), 10)
+       })
+       handlerContext.exit(() => setTimeout(() => Promise.reject(new Error('of nobody')), 100))`,
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  )
+  const [said, [code]] = await Promise.all([child.stdout.setEncoding('utf8').toArray(), once(child, 'exit')])
+  expect(said.join('')).toBe('handler late\nhandler floating\nlambda of nobody\n')
+  expect(code).toBe(128)
 })
 
 describe('a batch of bells', () => {

@@ -1,14 +1,17 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { HandlerLoop } from '../../functions/handler/loop.ts'
 import { answerBell } from '../../functions/handler/runner.ts'
-import { systemClock } from '../../shared/clock.ts'
+import { sleepAwake, systemClock } from '../../shared/clock.ts'
 import { checkSettings } from '../../shared/config/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { encodeBell } from '../../shared/ledger/messages.ts'
 import type { TxEvent } from '../../shared/machine/event.ts'
 import { LedgerPools } from '../../shared/machine/pools.ts'
 import { redrive } from '../../shared/machine/progress.ts'
+import { oneAfterTheOther } from '../../shared/retry.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import { HandClock } from '../hand-clock.ts'
 import { until } from '../machine/machine.ts'
 import { blockOf, type Ledger, tempLedger } from './ledger.ts'
 
@@ -20,10 +23,12 @@ function runnerOf({ stores }: Ledger, onTx: (event: TxEvent) => unknown) {
     report: () => {},
     functions: { tx: onTx },
     maxAttempts: 2,
+    retryForMs: 0,
     onPoison: 'skip' as const,
     timeoutMs: 10_000,
     retryMs: 1,
     retryMostMs: 1,
+    alone: oneAfterTheOther(),
   }
 }
 
@@ -118,6 +123,57 @@ it('a redrive waits for an unreachable queue too', async () => {
   faltering.isAway = false
   expect(await answerBell({ pool: 'a', n: 0 }, ledger, 3, later(), runner)).toEqual({ done: true })
   expect(await stores.progress.listDead('main', 'a')).toEqual([])
+})
+
+it('an entry whose handler fails is retried for retryForMs, however many attempts that takes', async () => {
+  await using ledger = await tempLedger()
+  const { stores } = ledger
+  await stores.blocks.put('a', blockOf(0, 0, 'entry'))
+  let runs = 0
+  const onTx = () => {
+    runs++
+    throw new Error('the database is away')
+  }
+  const runner = { ...runnerOf(ledger, onTx), retryForMs: 1_000, retryMs: 100, retryMostMs: 100 }
+  let waited = 0
+  for (let receives = 1; ; receives++) {
+    const answer = await answerBell({ pool: 'a', n: 0 }, ledger, receives, later(), runner)
+    if (answer.done) break
+    waited += answer.againMs
+  }
+  expect(waited).toBeGreaterThan(500) // half of each wait is random
+  expect(waited).toBeLessThan(1_500)
+  expect(await stores.progress.listDead('main', 'a')).toMatchObject([{ seq: 0, attempts: runs }])
+})
+
+it('a pool retries for ten minutes, unless its settings give a number of attempts', () => {
+  expect(checkSettings({}, '')).toMatchObject({ maxAttempts: 5, retryForMs: 600_000 })
+  expect(checkSettings({ maxAttempts: 3 }, '')).toMatchObject({ maxAttempts: 3, retryForMs: 0 })
+  expect(checkSettings({ maxAttempts: 3, retryForMs: 5_000 }, '')).toMatchObject({ maxAttempts: 3, retryForMs: 5_000 })
+})
+
+it('a machine that is killed once does not end the retries of an entry that has failed often', async () => {
+  await using ledger = await tempLedger()
+  const { stores } = ledger
+  await stores.blocks.put('a', blockOf(0, 0, 'entry'))
+  await stores.progress.writeCursor('main', 'a', { seq: -1, block: 0, attempts: 10, begun: 1 })
+  const ran: number[] = []
+  const runner = { ...runnerOf(ledger, ({ seq }) => ran.push(seq)), retryForMs: 600_000 }
+  expect(await answerBell({ pool: 'a', n: 0 }, ledger, 9, later(), runner)).toEqual({ done: true })
+  expect(ran).toEqual([0])
+})
+
+it('the time in which the process stands still is not the handler’s', async () => {
+  const clock = new HandClock()
+  const over = sleepAwake(clock, 10_000, new AbortController().signal).then(() => true)
+  const isOver = () => Promise.race([over, turn().then(() => false)])
+  clock.wind(60_000)
+  expect(await isOver()).toBe(false)
+  for (let part = 0; part < 9; part++) {
+    expect(await isOver()).toBe(false)
+    clock.wind(1_000)
+  }
+  expect(await isOver()).toBe(true)
 })
 
 it('the timeoutMs of a handler can be longer than a timer can count', async () => {

@@ -128,8 +128,8 @@ const RULES: LeftOut[] = [
   {
     rule: 'an attempt that may kill the process is counted before it is made',
     file: 'functions/handler/runner.ts',
-    from: 'this.#isSuspect = receives > options.maxAttempts',
-    to: 'this.#isSuspect = false',
+    from: '      await this.#keep({ ...this.#at, begun: counted })\n',
+    to: '',
     law: /^(handler \w+ never ran|it does not come to rest)/,
   },
   {

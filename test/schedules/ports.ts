@@ -189,10 +189,10 @@ export class MemoryStores implements SyncStores {
     return { ...(this.cursors.get(`${handler} ${path}`) ?? NO_CURSOR) }
   }
 
-  #writeCursor(handler: string, path: string, { seq, block, attempts, stopped }: Cursor): void {
+  #writeCursor(handler: string, path: string, { redrive: _redrive, ...cursor }: Cursor): void {
     const stands = this.#readCursor(handler, path)
-    if (seq < stands.seq) return
-    this.cursors.set(`${handler} ${path}`, { seq, block, attempts, ...(stopped !== undefined && { stopped }), redrive: stands.redrive })
+    if (cursor.seq < stands.seq) return
+    this.cursors.set(`${handler} ${path}`, { ...cursor, redrive: stands.redrive })
   }
 
   #askRedrive(handler: string, path: string, at: number): void {

@@ -6,6 +6,7 @@ import { type CheckedSettings, checkSettings } from '../../shared/config/config.
 import { type Bell, decodeBell, decodeIngress } from '../../shared/ledger/messages.ts'
 import { LedgerPools } from '../../shared/machine/pools.ts'
 import type { Ingress, Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
+import { oneAfterTheOther } from '../../shared/retry.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { PoolCore } from '../../sidecar/cores/core.ts'
 import type { SidecarReport } from '../../sidecar/report.ts'
@@ -271,6 +272,7 @@ export class World {
   #startRunner(process: Process, answering: Running['answering']): Pick<Running, 'stop'> {
     const stores = this.storesOf(process)
     const pools = this.poolsOf(process)
+    const alone = oneAfterTheOther()
     const answer = async (handler: string, bell: Bell, receives: number, stopping: AbortSignal): Promise<Answer> => {
       const name = `${handler} ${bell.pool}`
       if (answering.has(name)) this.break(`two bells of ${bell.pool} are answered side by side by handler ${handler} of one process`)
@@ -285,6 +287,7 @@ export class World {
           functions: { tx: (event) => this.userHandlers.handle(handler, event, pools, process) },
           retryMs: 200,
           retryMostMs: 5_000,
+          alone,
           stopping,
         })
       } finally {

@@ -22,8 +22,8 @@ export class DynamoProgress implements Progress {
     return { ...NO_CURSOR, ...valuesOf(item) }
   }
 
-  async writeCursor(handler: string, pool: string, { seq, block, attempts, stopped }: Cursor): Promise<void> {
-    await this.#table.update(cursorKey(handler, pool), attributesOf({ seq, block, attempts, stopped }), cursorGoesOn)
+  async writeCursor(handler: string, pool: string, { seq, block, attempts, begun, stopped }: Cursor): Promise<void> {
+    await this.#table.update(cursorKey(handler, pool), attributesOf({ seq, block, attempts, begun, stopped }), cursorGoesOn)
   }
 
   async askRedrive(handler: string, pool: string, at: number): Promise<void> {
@@ -54,7 +54,7 @@ export class DynamoProgress implements Progress {
 
   /** Sets a cursor back after the mirror was shortened (`Control.beginAnew`). */
   async setBack(handler: string, pool: string, { seq, block, attempts }: Cursor): Promise<void> {
-    await this.#table.update(cursorKey(handler, pool), attributesOf({ seq, block, attempts, stopped: undefined }))
+    await this.#table.update(cursorKey(handler, pool), attributesOf({ seq, block, attempts, begun: undefined, stopped: undefined }))
   }
 }
 

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import { EventEmitter } from 'node:events'
 import { statSync } from 'node:fs'
 import { open } from 'node:fs/promises'
@@ -43,6 +44,8 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
   #waiting: Waiting[] = []
   readonly #announced = new Set<string>()
   #flush: NodeJS.Immediate | undefined
+  /** A commit is no part of the call that happens to cause it: what it throws, and how long the disk takes, is not that call's fault. */
+  readonly #commitAll = AsyncResource.bind(() => this.#commit())
   #flushNow = false
   #watchers = 0
   #watch: NodeJS.Timeout | undefined
@@ -97,7 +100,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
     return new Promise<T>((resolve, reject) => {
       if (this.#closed) return reject(closed())
       this.#waiting.push({ work, durability, resolve, reject })
-      this.#flush ??= setImmediate(() => this.#commit())
+      this.#flush ??= setImmediate(this.#commitAll)
     })
   }
 
@@ -109,7 +112,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
     const written = this.write(work)
     if (!this.#flushNow) {
       this.#flushNow = true
-      process.nextTick(() => this.#commit())
+      process.nextTick(this.#commitAll)
     }
     return written
   }

@@ -4,7 +4,7 @@ import type { SqliteFile } from './file.ts'
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS cursors (
     handler TEXT NOT NULL, pool TEXT NOT NULL, seq INTEGER NOT NULL DEFAULT -1, block INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
-    stopped TEXT, redrive INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (handler, pool));
+    begun INTEGER, stopped TEXT, redrive INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (handler, pool));
   CREATE TABLE IF NOT EXISTS dead (
     handler TEXT NOT NULL, pool TEXT NOT NULL, seq INTEGER NOT NULL, block INTEGER NOT NULL, error TEXT NOT NULL, attempts INTEGER NOT NULL, at INTEGER NOT NULL,
     PRIMARY KEY (handler, pool, seq));
@@ -17,30 +17,37 @@ export class SqliteProgress implements Progress {
   constructor(file: SqliteFile) {
     this.#file = file
     file.exec(SCHEMA)
+    // A file from before attempts were counted when they begin.
+    const columns = file.all<{ name: string }>('PRAGMA table_info(cursors)').map(({ name }) => name)
+    if (!columns.includes('begun')) file.exec('ALTER TABLE cursors ADD COLUMN begun INTEGER')
   }
 
   async readCursor(handler: string, pool: string): Promise<Cursor> {
-    const row = this.#file.get<{ seq: number; block: number; attempts: number; stopped: string | null; redrive: number }>(
-      'SELECT seq, block, attempts, stopped, redrive FROM cursors WHERE handler = ? AND pool = ?',
-      handler,
-      pool,
-    )
+    const row = this.#file.get<{
+      seq: number
+      block: number
+      attempts: number
+      begun: number | null
+      stopped: string | null
+      redrive: number
+    }>('SELECT seq, block, attempts, begun, stopped, redrive FROM cursors WHERE handler = ? AND pool = ?', handler, pool)
     if (!row) return NO_CURSOR
-    const { stopped, redrive, ...cursor } = row
-    return { ...cursor, ...(stopped !== null && { stopped }), ...(redrive && { redrive }) }
+    const { begun, stopped, redrive, ...cursor } = row
+    return { ...cursor, ...(begun !== null && { begun }), ...(stopped !== null && { stopped }), ...(redrive && { redrive }) }
   }
 
-  async writeCursor(handler: string, pool: string, { seq, block, attempts, stopped }: Cursor): Promise<void> {
+  async writeCursor(handler: string, pool: string, { seq, block, attempts, begun, stopped }: Cursor): Promise<void> {
     await this.#file.write(
       () =>
         this.#file.run(
-          `INSERT INTO cursors (handler, pool, seq, block, attempts, stopped) VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET seq = excluded.seq, block = excluded.block, attempts = excluded.attempts, stopped = excluded.stopped WHERE excluded.seq >= seq`,
+          `INSERT INTO cursors (handler, pool, seq, block, attempts, begun, stopped) VALUES (?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET seq = excluded.seq, block = excluded.block, attempts = excluded.attempts, begun = excluded.begun, stopped = excluded.stopped WHERE excluded.seq >= seq`,
           handler,
           pool,
           seq,
           block,
           attempts,
+          begun ?? null,
           stopped ?? null,
         ),
       'ordered',

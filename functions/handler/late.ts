@@ -1,0 +1,38 @@
+import { handlerContext } from '../../shared/machine/context.ts'
+
+const EVENTS = ['uncaughtException', 'unhandledRejection'] as const
+
+/** Reports an error that nothing caught with the handler's call whose code threw it. @returns false if no handler's code did */
+function isLate(error: unknown): boolean {
+  const call = handlerContext.getStore()
+  call?.threwLate(error)
+  return call !== undefined
+}
+
+let isCaught = false
+
+/**
+ * From now on an error that nothing catches does not end the process if a handler's code threw it, since the machine must go on for the other pools. All other errors end the
+ * process, or go to the program's own listeners, as without this.
+ */
+export function catchLateErrors(): void {
+  if (isCaught) return
+  isCaught = true
+  // Node calls it for a rejection as well, if the program does not listen for those.
+  process.on('uncaughtException', (error) => {
+    if (isLate(error) || process.listenerCount('uncaughtException') > 1) return
+    console.error(error)
+    process.exit(1)
+  })
+}
+
+/** The same where the runtime has listeners that end the process, as Lambda's has: they get only the errors of no handler. */
+export function catchLateErrorsFirst(): void {
+  for (const event of EVENTS) {
+    const others = process.rawListeners(event)
+    process.removeAllListeners(event)
+    process.on(event as 'uncaughtException', (...args) => {
+      if (!isLate(args[0])) for (const other of others) Reflect.apply(other, process, args)
+    })
+  }
+}
