@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
-import { buildError } from '../shared/config/load.ts'
+import { BUNDLING, buildError } from '../shared/config/bundling.ts'
 import { checkExports } from '../shared/machine/handlers.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -39,7 +39,6 @@ async function bundle(name: string, entries: { index: string }, places: Record<s
   rmSync(dir, { recursive: true, force: true })
   const { metafile } = await esbuild(entries.index, {
     entryPoints: Object.fromEntries(Object.entries(entries).map(([out, file]) => [out, join(ROOT, file)])),
-    bundle: true,
     splitting: true, // what is imported when it is needed stays a file of its own
     outdir: dir,
     outExtension: { '.js': '.mjs' },
@@ -50,8 +49,11 @@ async function bundle(name: string, entries: { index: string }, places: Record<s
     sourcesContent: false,
     legalComments: 'none',
     mainFields: ['module', 'main'],
-    banner: { js: "import{createRequire as overpoolRequire}from'node:module';const require=overpoolRequire(import.meta.url);" },
-    plugins: [placesOf({ ...places, 'overpool-cloud': join(ROOT, 'functions/package-root.ts') }), credentialsOfLambda],
+    banner: { js: `${BUNDLING.banner.js}const overpoolFilename=import.meta.filename,overpoolDirname=import.meta.dirname;` },
+    plugins: [
+      placesOf(join(ROOT, entries.index), { ...places, 'overpool-cloud': join(ROOT, 'functions/package-root.ts') }),
+      credentialsOfLambda,
+    ],
   })
   const outputs = metafile!.outputs
   const start = Object.keys(outputs).find((file) => outputs[file]!.entryPoint === entries.index)!
@@ -64,7 +66,7 @@ async function bundle(name: string, entries: { index: string }, places: Record<s
 
 /** Checks that a handler file exports its handler functions. */
 async function checkHandler(file: string, named: string): Promise<void> {
-  const { metafile } = await esbuild(named, { entryPoints: [file], write: false, outdir: OUT })
+  const { metafile } = await esbuild(named, { entryPoints: [file], bundle: false, write: false, outdir: OUT })
   const { exports, inputs } = Object.values(metafile!.outputs)[0]!
   const isCommonJs = Object.keys(inputs).some((input) => metafile!.inputs[input]?.format === 'cjs')
   if (!isCommonJs) checkExports(exports, named) // what a CommonJS file exports is seen when it runs
@@ -73,12 +75,10 @@ async function checkHandler(file: string, named: string): Promise<void> {
 async function esbuild(named: string, options: BuildOptions) {
   try {
     return await build({
+      ...BUNDLING,
       absWorkingDir: ROOT,
-      platform: 'node',
-      format: 'esm',
       target: 'node24',
       metafile: true,
-      logLevel: 'silent',
       ...options,
     })
   } catch (cause) {
@@ -86,11 +86,14 @@ async function esbuild(named: string, options: BuildOptions) {
   }
 }
 
-function placesOf(places: Record<string, string>): Plugin {
+/** What stands for the names that the entry imports. The user's files may have a `#config` of their own. */
+function placesOf(entry: string, places: Record<string, string>): Plugin {
   return {
     name: 'places',
     setup({ onResolve }) {
-      onResolve({ filter: /^(#config|#handler|overpool-cloud)$/ }, ({ path }) => ({ path: places[path]! }))
+      onResolve({ filter: /^(#config|#handler|overpool-cloud)$/ }, ({ path, importer }) =>
+        path === 'overpool-cloud' || importer === entry ? { path: places[path]! } : undefined,
+      )
     },
   }
 }

@@ -26,8 +26,7 @@ export interface Program {
 /** Reads a config and bundles the functions. @throws OverpoolError BAD_CONFIG, with the line to change */
 export async function readProgram(file: string): Promise<Program> {
   if (!existsSync(file)) throw new OverpoolError('BAD_CONFIG', `there is no ${file}`)
-  const loaded = await load(file, join(OUT, 'config'))
-  const config = checkConfig(loaded.exports.default)
+  const config = checkConfig((await load(file, join(OUT, 'config'))).default)
   for (const [i, { key }] of subscriptionsOf(config).entries()) {
     if (!key.includes('.')) continue
     throw new OverpoolError(

@@ -56,8 +56,8 @@ export async function post(pool: string, transaction: string | undefined, flags:
 async function settingsOf(pool: string, file: string): Promise<CheckedSettings> {
   const folder = mkdtempSync(join(tmpdir(), 'overpool-config-')) // the machine's own folder has the bundles that it runs
   try {
-    const { exports } = await load(resolve(file), folder)
-    const { pools } = checkConfig(exports.default)
+    const exported = await load(resolve(file), folder)
+    const { pools } = checkConfig(exported.default)
     if (Object.hasOwn(pools, pool)) return checkPool(pools[pool]!, `pools.${pool}`)
     throw new OverpoolError('BAD_ARGUMENT', `${file} names no pool "${pool}", so there is no filter to ask`)
   } finally {

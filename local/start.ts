@@ -39,16 +39,16 @@ interface LoadedHandler extends PlannedHandler {
 interface Plan {
   config: OverpoolConfig
   handlers: Map<string, LoadedHandler>
-  files: string[]
 }
 
 /** Starts the machine of a config, and reloads the config and the handlers when they are saved. After a mistake in a file the old version goes on. */
 export async function start(options: StartOptions): Promise<Started> {
   const { dir, port, host, report, ports } = options
   makeFolder(dir)
-  const plan = await readPlan(options)
+  const files = new Set<string>()
+  const plan = await readPlan(options, files)
   const machine = await EmbeddedMachine.open({ dir, network: plan.config.network, report, ports })
-  const running = new RunningConfig(options, machine, plan)
+  const running = new RunningConfig(options, machine, plan, files)
   try {
     const { url } = await machine.listen(Object.keys(plan.config.pools), port, host)
     await running.begin(url)
@@ -72,28 +72,32 @@ class RunningConfig {
   readonly #watch: FileWatch
   readonly #network: string
   #plan: Plan
+  /** the files of the running plan */
+  #files: ReadonlySet<string>
   #url = ''
-  /** there is a mistake in a file */
-  #isBroken = false
   #isClosing = false
   #reloading = Promise.resolve()
 
-  constructor(options: StartOptions, machine: EmbeddedMachine, plan: Plan) {
+  constructor(options: StartOptions, machine: EmbeddedMachine, plan: Plan, files: ReadonlySet<string>) {
     this.#options = options
     this.#machine = machine
     this.#plan = plan
+    this.#files = files
     this.#network = networkOf(plan)
-    // After a failed reload, the mended file may be one that the running plan does not have.
-    this.#watch = new FileWatch(
-      (file) => this.#isBroken || this.#plan.files.includes(file),
-      () => (this.#reloading = this.#reloading.then(() => this.#reload())),
-    )
+    this.#watch = new FileWatch({
+      changed: () => (this.#reloading = this.#reloading.then(() => this.#reload())),
+      failed: ({ message }) =>
+        options.say(
+          'error',
+          `some files cannot be watched: start the machine again after you have saved one, or let the system watch more (on Linux: sysctl fs.inotify.max_user_watches): ${message}`,
+        ),
+    })
   }
 
   async begin(url: string): Promise<void> {
     this.#url = url
     await this.#apply(this.#plan)
-    this.#watch.watch(this.#plan.files)
+    this.#watch.watch(this.#files)
   }
 
   async #apply(plan: Plan): Promise<void> {
@@ -129,18 +133,19 @@ class RunningConfig {
 
   async #reload(): Promise<void> {
     const { say } = this.#options
+    const files = new Set<string>()
     try {
-      const plan = await readPlan(this.#options)
+      const plan = await readPlan(this.#options, files)
       if (networkOf(plan) !== this.#network) say('info', 'the settings of the network are taken at the next start')
       await this.#apply(plan)
-      this.#isBroken = false
+      this.#files = files
       const urls = Object.keys(plan.config.pools).map((path) => `${this.#url}/${path}`)
       say('info', `reloaded; payments are taken at ${urls.join(', ') || 'no pool'}`)
     } catch (error) {
-      this.#isBroken = true
       say('error', `not reloaded, the last good version goes on: ${error instanceof Error ? error.message : String(error)}`)
     }
-    if (!this.#isClosing) this.#watch.watch(this.#plan.files)
+    // After a mistake, the file that mends it may be one that the running plan does not have.
+    if (!this.#isClosing) this.#watch.watch([...this.#files, ...files])
   }
 
   async close(): Promise<void> {
@@ -165,8 +170,8 @@ function handlerOf(working: LoadedHandler): Handler {
   }
 }
 
-/** Loads the config and every handler file that it names. */
-async function readPlan({ config: file, dir }: StartOptions): Promise<Plan> {
+/** Loads the config and every handler file that it names. @param files gets the files that they are made of, also if it fails */
+async function readPlan({ config: file, dir }: StartOptions, files: Set<string>): Promise<Plan> {
   if (!existsSync(file)) {
     throw new OverpoolError(
       'BAD_CONFIG',
@@ -174,19 +179,14 @@ async function readPlan({ config: file, dir }: StartOptions): Promise<Plan> {
     )
   }
   const outDir = folderLayout(dir).handlers
-  const loaded = await load(file, outDir)
-  const config = checkConfig(loaded.exports.default)
-  const plan: Plan = { config, handlers: new Map(), files: loaded.files }
+  const saw = (path: string) => files.add(path)
+  const config = checkConfig((await load(file, outDir, saw)).default)
+  const handlers = new Map<string, LoadedHandler>()
   for (const planned of planHandlers(config, dirname(file))) {
-    const { functions, files } = await loadHandler(planned.file, planned.named, outDir)
-    plan.handlers.set(planned.name, { ...planned, functions })
-    plan.files.push(...files)
+    const { file, named } = planned
+    saw(file)
+    if (!existsSync(file)) throw new OverpoolError('BAD_CONFIG', `the config names a handler ${named}, and there is no such file`)
+    handlers.set(planned.name, { ...planned, functions: handlerFunctions(await load(file, outDir, saw), named) })
   }
-  return plan
-}
-
-async function loadHandler(file: string, named: string, outDir: string): Promise<{ functions: HandlerFunctions; files: string[] }> {
-  if (!existsSync(file)) throw new OverpoolError('BAD_CONFIG', `the config names a handler ${named}, and there is no such file`)
-  const { exports, files } = await load(file, outDir)
-  return { functions: handlerFunctions(exports, named), files }
+  return { config, handlers }
 }

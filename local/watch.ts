@@ -1,48 +1,73 @@
 import { existsSync, type FSWatcher, watch } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve, sep } from 'node:path'
 
 /** Editors write a file in several steps: what changes within this time is one change, ms. */
 const DEBOUNCE_MS = 60
 
+export interface FileWatchOptions {
+  /** called once for changes that come close together */
+  changed: () => void
+  /** called once, if a folder cannot be watched */
+  failed: (error: Error) => void
+}
+
 /** Watches files by their folders: editors replace files, and a watcher of the file itself would lose it. The caller closes it. */
 export class FileWatch {
-  readonly #isOfInterest: (file: string) => boolean
-  readonly #changed: () => void
+  readonly #options: FileWatchOptions
   readonly #watchers = new Map<string, FSWatcher>()
+  #files = new Set<string>()
+  #hasFailed = false
   #pending: NodeJS.Timeout | undefined
 
-  /**
-   * @param isOfInterest whether a change of this file counts
-   * @param changed called once for changes that come close together
-   */
-  constructor(isOfInterest: (file: string) => boolean, changed: () => void) {
-    this.#isOfInterest = isOfInterest
-    this.#changed = changed
+  constructor(options: FileWatchOptions) {
+    this.#options = options
   }
 
-  /** Watches the folders of these files and no others. A watched folder keeps its watcher: one that is closed and opened again could miss a change. */
-  watch(files: string[]): void {
-    const folders = new Set(files.map((file) => dirname(file)))
+  /**
+   * Watches these files and no others. Neither a file nor its folder need exist. A watched folder keeps its watcher: one that is closed and opened
+   * again could miss a change.
+   */
+  watch(files: Iterable<string>): void {
+    this.#files = new Set(files)
+    const folders = new Set(Array.from(this.#files, nearestFolder))
     for (const [folder, watcher] of this.#watchers) {
       if (folders.has(folder)) continue
       watcher.close()
       this.#watchers.delete(folder)
     }
-    for (const folder of folders)
-      if (!this.#watchers.has(folder) && existsSync(folder)) this.#watchers.set(folder, this.#watchFolder(folder))
+    for (const folder of folders) if (!this.#watchers.has(folder)) this.#watchFolder(folder)
   }
 
-  #watchFolder(folder: string): FSWatcher {
-    const watcher = watch(folder, (_, name) => {
-      if (name !== null && !this.#isOfInterest(join(folder, name))) return
-      clearTimeout(this.#pending)
-      this.#pending = setTimeout(this.#changed, DEBOUNCE_MS)
-    })
-    return watcher.on('error', () => {}) // the folder was removed: there is nothing to watch any more
+  #watchFolder(folder: string): void {
+    try {
+      const watcher = watch(folder, (_, name) => {
+        if (name !== null && !this.#isOfInterest(join(folder, name))) return
+        clearTimeout(this.#pending)
+        this.#pending = setTimeout(this.#options.changed, DEBOUNCE_MS)
+      })
+      this.#watchers.set(
+        folder,
+        watcher.on('error', () => {}), // the folder was removed: there is nothing to watch any more
+      )
+    } catch (error) {
+      if (!this.#hasFailed) this.#options.failed(error as Error)
+      this.#hasFailed = true
+    }
+  }
+
+  /** Whether it is one of the files, or a folder on the way to one that does not exist yet. */
+  #isOfInterest(changed: string): boolean {
+    return this.#files.has(changed) || Array.from(this.#files).some((file) => file.startsWith(changed + sep))
   }
 
   close(): void {
     clearTimeout(this.#pending)
     for (const watcher of this.#watchers.values()) watcher.close()
   }
+}
+
+function nearestFolder(file: string): string {
+  let folder = dirname(resolve(file))
+  while (!existsSync(folder)) folder = dirname(folder)
+  return folder
 }

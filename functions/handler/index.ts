@@ -55,7 +55,7 @@ const handlersPools = poolsOf({ pools, control })
 
 function report(report: RunnerReport | PostFailed): void {
   telemetry.log.error(lineOf(report), { kind: report.kind, ...('pool' in report && { pool: report.pool }) })
-  if (report.kind === 'failed') telemetry.count('handlerErrors')
+  if (report.kind === 'failed' || report.kind === 'threw-late') telemetry.count('handlerErrors')
   if (report.kind === 'given-up' || report.kind === 'stopped') telemetry.count('givenUp')
 }
 

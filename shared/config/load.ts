@@ -1,34 +1,28 @@
 import { hash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { isBuiltin } from 'node:module'
-import { basename, join, relative, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { type BuildFailure, build, type Plugin } from 'esbuild'
+import { build } from 'esbuild'
 import { OverpoolError } from '../errors.ts'
-
-/** In a loaded file, `import … from 'overpool-cloud'` gives the running library, not a second copy of it. */
-const LIBRARY = new URL(`../../index${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url).href
-
-export interface Loaded {
-  exports: Record<string, unknown>
-  /** absolute paths of the files that it is made of */
-  files: string[]
-}
+import { BUNDLING_HERE, buildError, near, ownFiles } from './bundling.ts'
 
 /**
  * Bundles a user's file, TypeScript or JavaScript, and imports it. After a change, a second call gives the new code; the old stays in use where it runs.
  * @param outDir where bundles lie; those of earlier loads are removed
+ * @param saw called with the absolute path of each file that it is made of, also if it fails, and with those that a missing import may mean
+ * @returns what the file exports
  * @throws OverpoolError BAD_CONFIG, with the place in the file
  */
-export async function load(file: string, outDir: string): Promise<Loaded> {
-  const { code, files } = await bundle(file, outDir)
+export async function load(file: string, outDir: string, saw: (file: string) => void = () => {}): Promise<Record<string, unknown>> {
+  saw(resolve(file))
+  const code = await bundle(file, outDir, saw)
   const name = `${basename(file).replace(/\.[^.]*$/, '')}-${hash('sha256', resolve(file)).slice(0, 8)}`
   const out = join(outDir, `${name}-${hash('sha256', code).slice(0, 12)}.mjs`)
   mkdirSync(outDir, { recursive: true, mode: 0o700 }) // a handler may hold secrets
   for (const old of readdirSync(outDir)) if (old.startsWith(`${name}-`)) rmSync(join(outDir, old))
   writeFileSync(out, code, { mode: 0o600 })
   try {
-    return { exports: (await import(pathToFileURL(out).href)) as Record<string, unknown>, files }
+    return ((await import(pathToFileURL(out).href)) as { user: Record<string, unknown> }).user
   } catch (cause) {
     throw new OverpoolError(
       'BAD_CONFIG',
@@ -44,50 +38,20 @@ function placeOf(cause: unknown): string | undefined {
   return place && existsSync(place) ? `${near(place)}${at}` : undefined
 }
 
-/** The shortest form of a path. */
-function near(file: string): string {
-  const path = relative('.', file)
-  return path.startsWith('..') ? file : path
-}
-
-async function bundle(file: string, outDir: string): Promise<{ code: string; files: string[] }> {
+async function bundle(file: string, outDir: string, saw: (file: string) => void): Promise<string> {
   try {
-    const { outputFiles, metafile } = await build({
-      entryPoints: [file],
+    const { outputFiles } = await build({
+      ...BUNDLING_HERE,
+      // As a function on AWS imports it: the exports of a CommonJS file have names, too.
+      stdin: { contents: `import * as user from ${JSON.stringify(resolve(file))}\nexport { user }`, resolveDir: dirname(resolve(file)) },
       outdir: outDir, // nothing is written, but the source map's paths begin there
-      bundle: true,
-      platform: 'node',
-      format: 'esm',
       target: `node${process.versions.node}`,
       sourcemap: 'inline',
-      metafile: true,
       write: false,
-      logLevel: 'silent',
-      plugins: [packagesStayOutside],
+      plugins: [ownFiles(saw)],
     })
-    return { code: outputFiles[0]!.text, files: Object.keys(metafile.inputs).map((input) => resolve(input)) }
+    return outputFiles[0]!.text
   } catch (cause) {
     throw buildError(file, cause)
   }
-}
-
-/** An error of esbuild in a user's file, with its place. */
-export function buildError(file: string, cause: unknown): OverpoolError {
-  const [error] = (cause as Partial<BuildFailure>).errors ?? []
-  const where = error?.location ? `${error.location.file}:${error.location.line}:${error.location.column + 1}: ` : `${near(file)}: `
-  return new OverpoolError('BAD_CONFIG', `${where}${error?.text ?? String(cause)}`, { cause })
-}
-
-// Packages are imported from where they are installed, by their full path: the bundle may lie anywhere.
-const packagesStayOutside: Plugin = {
-  name: 'packages-stay-outside',
-  setup({ onResolve, resolve }) {
-    onResolve({ filter: /^[^./]/ }, async ({ path, kind, resolveDir, pluginData }) => {
-      if (kind === 'entry-point' || pluginData === 'asked') return undefined
-      if (isBuiltin(path)) return { path, external: true }
-      if (path === 'overpool-cloud') return { path: LIBRARY, external: true }
-      const found = await resolve(path, { kind, resolveDir, pluginData: 'asked' })
-      return found.errors.length ? { errors: found.errors } : { path: pathToFileURL(found.path).href, external: true }
-    })
-  },
 }

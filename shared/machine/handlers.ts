@@ -40,7 +40,7 @@ export function handlerFunctions(exports: Record<string, unknown>, file: string)
   checkExports(Object.keys(exports), file)
   const functions: Record<string, unknown> = {}
   for (const [kind, name] of Object.entries(EXPORTS)) {
-    const exported = exports[name] ?? (kind === 'tx' ? exports.default : undefined)
+    const exported = exports[name] ?? (kind === 'tx' && typeof exports.default === 'function' ? exports.default : undefined)
     if (exported === undefined) continue
     if (typeof exported !== 'function') throw wrong(file, `exports ${name}, which is no function`)
     functions[kind] = exported

@@ -1,7 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { CreateQueueCommand } from '@aws-sdk/client-sqs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { bundleHandler } from '../../cdk/bundle.ts'
 import { handlerFunction } from '../../functions/handler/function.ts'
 import type { BellsEvent } from '../../functions/handler/lambda.ts'
 import { S3Blobs } from '../../shared/blobs/s3.ts'
@@ -18,6 +21,7 @@ import { poolKeys } from '../../sidecar/cores/core.ts'
 import { type AwsClients, awsClients, queueUrl } from '../aws/clients.ts'
 import { Emulators } from '../aws/emulators.ts'
 import { EventSource, type Invocation } from '../aws/event-source.ts'
+import { Project } from '../cdk/synth.ts'
 import { HandClock } from '../hand-clock.ts'
 import { CloudMachine } from '../machine/cloud.ts'
 import { payment, until } from '../machine/machine.ts'
@@ -234,6 +238,45 @@ describe('a handler in a function', () => {
     expect(givenBack((await lambda.once())!)).toEqual([])
     expect(ran).toEqual(['a 0', 'a 1'])
     expect(await isEmpty()).toBe(true)
+  })
+
+  it('that blocks is named by its function, which ends, and the attempt counts', async () => {
+    using project = new Project("{ pools: { a: { handler: './main.ts' } } }", { 'main.ts': 'export function onTx() { for (;;) {} }\n' })
+    const { dir } = await bundleHandler('main', { file: join(project.dir, 'main.ts'), named: './main.ts' }, project.config)
+    const { endpoint, table, bucket } = emulators.place
+    const url = queueUrl(emulators.place, QUEUE)
+    const env = { HANDLER: 'main', BELLS_URL: url, TABLE: table, BUCKET: bucket, INGRESS_URLS: url, NAMESPACE: 'Overpool' }
+    await rung('a', 1)
+    const lambda = new EventSource({
+      client: clients.sqs,
+      url,
+      functions: 1,
+      async invoke({ Records }) {
+        const again = Records.map((record) => ({
+          ...record,
+          attributes: { ...record.attributes, MessageGroupId: 'a', ApproximateReceiveCount: '2' },
+        }))
+        const child = spawn(
+          process.execPath,
+          [
+            '--input-type=module',
+            '-e',
+            `const { handler } = await import(${JSON.stringify(pathToFileURL(join(dir, 'index.mjs')))})
+             await handler(${JSON.stringify({ Records: again })}, { getRemainingTimeInMillis: () => 120_000 })`,
+          ],
+          {
+            stdio: ['ignore', 'inherit', 'pipe'],
+            env: { ...env, AWS_ENDPOINT_URL: endpoint, AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' },
+          },
+        )
+        const [said, [, signal]] = await Promise.all([child.stderr.setEncoding('utf8').toArray(), once(child, 'exit')])
+        expect(said.join('')).toMatch(/^overpool: handler main with a #0 has blocked the process for 10 s/m)
+        expect(signal).toBe('SIGKILL')
+        return { batchItemFailures: Records.map(({ messageId }) => ({ itemIdentifier: messageId })) }
+      },
+    })
+    await lambda.once()
+    expect(await stores.progress.readCursor('main', 'a')).toEqual({ seq: -1, block: 0, attempts: 0, begun: 2 })
   })
 
   it('that makes more posts than a batch and a block can hold makes each once, also when its first run fails', async () => {
