@@ -195,7 +195,8 @@ class BellRun {
     const { handler, report, retryMs, retryMostMs } = this.#options
     const attempts = tried + 1
     const away = isAway(thrown)
-    if (!away && this.#isOver(attempts)) return this.#giveUp(seq, block, next, attempts, thrown)
+    const isOver = isFinal(thrown) ? attempts >= this.#options.maxAttempts : this.#isOver(attempts)
+    if (!away && isOver) return this.#giveUp(seq, block, next, attempts, thrown)
     report({ kind: 'failed', handler, pool: this.#pool.path, seq, attempt: attempts, error: thrown })
     await this.#keep({ ...this.#at, attempts: away ? tried : attempts, begun: 0 })
     return { done: false, againMs: backoff(away ? this.#receives : attempts, retryMs, retryMostMs) }
@@ -338,6 +339,11 @@ async function run(
 /** Whether a service of the machine failed, such as the queue for a post. That is not the entry's fault, and counts as no attempt. */
 function isAway(thrown: unknown): boolean {
   return thrown instanceof OverpoolError && thrown.code === 'UNAVAILABLE' && thrown.retryable
+}
+
+/** Whether waiting does not help, such as for a loop that is too deep. */
+function isFinal(thrown: unknown): boolean {
+  return thrown instanceof OverpoolError && !thrown.retryable
 }
 
 /** Resolves when the handler and all its posts have ended. A failed post is reported where it failed; the handler may look at it. */

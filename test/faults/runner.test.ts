@@ -146,6 +146,18 @@ it('an entry whose handler fails is retried for retryForMs, however many attempt
   expect(await stores.progress.listDead('main', 'a')).toMatchObject([{ seq: 0, attempts: runs }])
 })
 
+it('an entry whose handler fails with an error that does not change by waiting is given up after maxAttempts', async () => {
+  await using ledger = await tempLedger()
+  const { stores } = ledger
+  await stores.blocks.put('a', blockOf(0, 0, 'entry'))
+  const onTx = () => {
+    throw new OverpoolError('LOOP_TOO_DEEP', 'too deep')
+  }
+  const runner = { ...runnerOf(ledger, onTx), retryForMs: 600_000 }
+  for (const receives of [1, 2]) await answerBell({ pool: 'a', n: 0 }, ledger, receives, later(), runner)
+  expect(await stores.progress.listDead('main', 'a')).toMatchObject([{ seq: 0, attempts: 2 }])
+})
+
 it('a pool retries for ten minutes, unless its settings give a number of attempts', () => {
   expect(checkSettings({}, '')).toMatchObject({ maxAttempts: 5, retryForMs: 600_000 })
   expect(checkSettings({ maxAttempts: 3 }, '')).toMatchObject({ maxAttempts: 3, retryForMs: 0 })
