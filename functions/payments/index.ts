@@ -6,6 +6,7 @@ import { AwsQueues } from '../../shared/aws/queues.ts'
 import { MAX_PAYMENT_BYTES_ON_LAMBDA } from '../../shared/bip270/payment.ts'
 import { checkPool } from '../../shared/config/config.ts'
 import { readEnv } from '../../shared/config/env.ts'
+import { catchLateErrorsFirst } from '../late.ts'
 import { Telemetry } from '../telemetry.ts'
 import { tracing } from '../tracing.ts'
 import { paymentsApp } from './app.ts'
@@ -17,7 +18,11 @@ const telemetry = new Telemetry({ namespace: env.NAMESPACE, service: 'payments' 
 const traces = await tracing('payments', env.TRACES !== undefined)
 const clients = new AwsClients({ endpoint: env.AWS_ENDPOINT_URL, traced: traces.client })
 const queues = new AwsQueues(clients, new Bucket(clients, env.BUCKET))
-const pools = new Map(Object.entries(config.pools).map(([path, pool]) => [path, { path, ...checkPool(pool, `pools.${path}`) }]))
+const filterThrewLate = (error: unknown) => telemetry.log.error('code of a filter that it did not wait for has failed', error as Error)
+const pools = new Map(
+  Object.entries(config.pools).map(([path, pool]) => [path, { path, ...checkPool(pool, `pools.${path}`), filterThrewLate }]),
+)
+catchLateErrorsFirst()
 
 const app = paymentsApp({
   pool: (path) => pools.get(path),

@@ -8,6 +8,7 @@ import type { Cause, Entry, EntryId, PaymentFields } from '../ledger/kinds.ts'
 import { encodeIngress } from '../ledger/messages.ts'
 import type { Ingress } from '../queue/port.ts'
 import { parseTransaction } from '../transaction/index.ts'
+import { filterContext } from './context.ts'
 
 /** A filter's time, ms. A wallet waits for it, and on AWS the function's own time is a little longer (cdk/payments.ts). */
 const FILTER_MS = 10_000
@@ -18,6 +19,8 @@ export interface PoolDoor extends Pick<CheckedSettings, 'filter' | 'unique' | 'm
   path: string
   /** why the pool is halted, if it is */
   halted?: string
+  /** called with an error that code of the filter threw where nothing could catch it; without it, such an error ends the process */
+  filterThrewLate?: (error: unknown) => void
 }
 
 /** The poster: a wallet, a program (which may name its post), or a handler (on an entry). */
@@ -54,7 +57,11 @@ export async function accept(
     )
   }
   if (pool.filter)
-    await runFilter(pool.filter, { transaction: Buffer.from(scanned.bytes).toString('hex'), ...fields, parsed: parseTransaction(scanned) })
+    await runFilter(pool, pool.filter, {
+      transaction: Buffer.from(scanned.bytes).toString('hex'),
+      ...fields,
+      parsed: parseTransaction(scanned),
+    })
   const id = entryId(pool, scanned.bytes, scanned.txid, fields, poster)
   const entry: Entry = {
     kind: 'tx',
@@ -80,10 +87,10 @@ function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFi
 }
 
 /** Runs either kind of filter. @throws OverpoolError FILTER_REFUSED with its reason; FILTER_SILENT if it, or a service that it calls, does not answer */
-async function runFilter(filter: Filter, payment: FilterPayment): Promise<void> {
+async function runFilter({ path: pool, filterThrewLate: threwLate }: PoolDoor, filter: Filter, payment: FilterPayment): Promise<void> {
   let verdict: unknown
   try {
-    verdict = await verdictOf(filter, payment)
+    verdict = await (threwLate ? filterContext.run({ pool, threwLate }, verdictOf, filter, payment) : verdictOf(filter, payment))
   } catch (reason) {
     if (isServiceFailure(reason)) throw silent(reason)
     throw refused(reasonText(reason), reason)

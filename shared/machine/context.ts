@@ -19,5 +19,15 @@ export interface HandlerContext {
   threwLate: (error: unknown) => void
 }
 
+/** The code of a filter runs in this. */
+export interface FilterContext {
+  /** the pool's path */
+  pool: string
+  /** as for handlers */
+  threwLate: (error: unknown) => void
+}
+
+export const filterContext = new AsyncLocalStorage<FilterContext>()
+
 /** The run that the current code belongs to, through any async calls. */
 export const handlerContext = new AsyncLocalStorage<HandlerContext>()

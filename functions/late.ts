@@ -1,10 +1,10 @@
-import { handlerContext } from '../../shared/machine/context.ts'
+import { filterContext, handlerContext } from '../shared/machine/context.ts'
 
 const EVENTS = ['uncaughtException', 'unhandledRejection'] as const
 
-/** Reports an error that nothing caught with the handler's call whose code threw it. @returns false if no handler's code did */
+/** Reports an error that nothing caught with the call of a handler or a filter whose code threw it. @returns false if no such code did */
 function isLate(error: unknown): boolean {
-  const call = handlerContext.getStore()
+  const call = filterContext.getStore() ?? handlerContext.getStore()
   call?.threwLate(error)
   return call !== undefined
 }
@@ -12,7 +12,7 @@ function isLate(error: unknown): boolean {
 let isCaught = false
 
 /**
- * From now on an error that nothing catches does not end the process if a handler's code threw it, since the machine must go on for the other pools. All other errors end the
+ * From now on an error that nothing catches does not end the process if code of a handler or a filter threw it, since the machine must go on for the other pools. All other errors end the
  * process, or go to the program's own listeners, as without this.
  */
 export function catchLateErrors(): void {
@@ -26,7 +26,7 @@ export function catchLateErrors(): void {
   })
 }
 
-/** The same where the runtime has listeners that end the process, as Lambda's has: they get only the errors of no handler. */
+/** The same where the runtime has listeners that end the process, as Lambda's has: they get only the errors of no handler and no filter. */
 export function catchLateErrorsFirst(): void {
   for (const event of EVENTS) {
     const others = process.rawListeners(event)
