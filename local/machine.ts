@@ -210,7 +210,7 @@ export class EmbeddedMachine implements Machine {
       if (!open.has(path)) return undefined
       const settings = this.#settings.get(path)
       const halted = settings ? this.#sidecar.halted(path)?.message : 'it is being opened'
-      const filterThrewLate = (error: unknown) => this.#options.report({ kind: 'filter-threw-late', pool: path, error })
+      const filterThrewLate = (error: unknown) => this.#options.report({ kind: 'code-threw-late', code: `the filter of ${path}`, error })
       return { path, ...(settings ?? DEFAULT_SETTINGS), halted, filterThrewLate }
     }
     return {

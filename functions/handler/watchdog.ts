@@ -1,6 +1,6 @@
 import { url as inspectorUrl } from 'node:inspector'
 import { Worker } from 'node:worker_threads'
-import { filterContext, handlerContext } from '../../shared/machine/context.ts'
+import { codeContext, handlerContext } from '../../shared/machine/context.ts'
 
 /** How often this thread shows that it is not blocked, ms. */
 const BEAT_MS = 500
@@ -13,7 +13,7 @@ export interface Watched {
   beats: Int32Array
   beatMs: number
   blockedMs: number
-  /** an expression for the watched thread: the name of the call that it is running, undefined if it is neither a handler's nor a filter's */
+  /** an expression for the watched thread: the name of the call that it is running, undefined if it is none of the user's */
   question: string
 }
 
@@ -32,9 +32,8 @@ export function watchForBlocking(blockedMs = BLOCKED_MS): void {
   setInterval(() => Atomics.add(beats, 0, 1), BEAT_MS).unref()
   Reflect.set(globalThis, Symbol.for(BLOCKING_CALL), () => {
     if (inspectorUrl() !== undefined) return undefined // at a breakpoint the process stands still, too
-    const filter = filterContext.getStore()
     const call = handlerContext.getStore()
-    return filter ? `the filter of ${filter.pool}` : call && `handler ${call.handler} with ${call.pool} #${call.cause.seq}`
+    return codeContext.getStore()?.name ?? (call && `handler ${call.handler} with ${call.pool} #${call.cause.seq}`)
   })
   const ending = /\.\w+$/.exec(import.meta.url)![0] // .ts here, .js in the package, .mjs in a function's bundle
   const workerData: Watched = {

@@ -8,7 +8,7 @@ import type { Cause, Entry, EntryId, PaymentFields } from '../ledger/kinds.ts'
 import { encodeIngress } from '../ledger/messages.ts'
 import type { Ingress } from '../queue/port.ts'
 import { parseTransaction } from '../transaction/index.ts'
-import { filterContext } from './context.ts'
+import { codeContext } from './context.ts'
 
 /** A filter's time, ms. A wallet waits for it, and on AWS the function's own time is a little longer (cdk/payments.ts). */
 const FILTER_MS = 10_000
@@ -87,10 +87,11 @@ function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFi
 }
 
 /** Runs either kind of filter. @throws OverpoolError FILTER_REFUSED with its reason; FILTER_SILENT if it, or a service that it calls, does not answer */
-async function runFilter({ path: pool, filterThrewLate: threwLate }: PoolDoor, filter: Filter, payment: FilterPayment): Promise<void> {
+async function runFilter({ path, filterThrewLate: threwLate }: PoolDoor, filter: Filter, payment: FilterPayment): Promise<void> {
   let verdict: unknown
   try {
-    verdict = await (threwLate ? filterContext.run({ pool, threwLate }, verdictOf, filter, payment) : verdictOf(filter, payment))
+    const name = `the filter of ${path}`
+    verdict = await (threwLate ? codeContext.run({ name, threwLate }, verdictOf, filter, payment) : verdictOf(filter, payment))
   } catch (reason) {
     if (isServiceFailure(reason)) throw silent(reason)
     throw refused(reasonText(reason), reason)

@@ -134,8 +134,17 @@ describe('code that a handler leaves behind', () => {
     )
     const machine = await project.start()
     for (const memo of ['rejects', 'throws']) expect(await pay(`${machine.url}/mypool`, sampleTransaction(memo), memo)).toBe(200)
-    await machine.says(/code of the filter of mypool that it did not wait for has failed; .*Error: nobody awaits it/)
+    await machine.says(/code of the filter of mypool that nothing waited for has failed; .*Error: nobody awaits it/)
     await machine.says(/code of the filter of mypool .*TypeError: too late/)
+    expect(await machine.stop()).toBe(0)
+  })
+
+  it('and a file that is loaded may leave behind code that fails: the same', async () => {
+    await using project = Project.of({ mypool: {} }, `setTimeout(() => { throw new TypeError('too late') }, 200)\n${doing({})}`)
+    const machine = await project.start()
+    await machine.says(/code of handler\.ts that nothing waited for has failed; .*TypeError: too late/)
+    await pay(`${machine.url}/mypool`, sampleTransaction('a'), 'next')
+    await machine.says(/ends mypool next/)
     expect(await machine.stop()).toBe(0)
   })
 
