@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
-import { catchLateErrors } from '../functions/handler/late.ts'
 import { HandlerLoop } from '../functions/handler/loop.ts'
 import { answerBell } from '../functions/handler/runner.ts'
 import { watchForBlocking } from '../functions/handler/watchdog.ts'
+import { catchLateErrors } from '../functions/late.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
 import { atMost } from '../shared/clock.ts'
 import {
@@ -114,6 +114,8 @@ export class EmbeddedMachine implements Machine {
       const machine = new EmbeddedMachine(options, lock, ports, sidecar, settings, handlers)
       close = () => machine.close()
       writeRunning(dir, { pid: process.pid, urls: [] })
+      catchLateErrors()
+      watchForBlocking()
       return machine
     } catch (error) {
       await close()
@@ -209,7 +211,8 @@ export class EmbeddedMachine implements Machine {
       if (!open.has(path)) return undefined
       const settings = this.#settings.get(path)
       const halted = settings ? this.#sidecar.halted(path)?.message : 'it is being opened'
-      return { path, ...(settings ?? DEFAULT_SETTINGS), halted }
+      const filterThrewLate = (error: unknown) => this.#options.report({ kind: 'code-threw-late', code: `the filter of ${path}`, error })
+      return { path, ...(settings ?? DEFAULT_SETTINGS), halted, filterThrewLate }
     }
     return {
       pool,
@@ -240,8 +243,6 @@ export class EmbeddedMachine implements Machine {
     const report = (error: unknown) => this.#options.report({ kind: 'retrying', pool: '', step: `handler ${name}`, error })
     const loop = HandlerLoop.start({ queue, clock, report, answer: (...bell) => this.#answer(handler, ...bell) })
     this.#handlers.set(name, { handler, queue, loop })
-    catchLateErrors()
-    watchForBlocking()
     await this.ringAgain()
   }
 

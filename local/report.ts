@@ -9,6 +9,8 @@ export type MachineReport =
   | PostFailed
   /** the door answered 5xx */
   | { kind: 'door'; error: unknown }
+  /** code that a filter had started, or a file when it was loaded, threw where nobody could catch it */
+  | { kind: 'code-threw-late'; code: string; error: unknown }
   /** the machine could not be opened for a registered handler; the next call tries again */
   | { kind: 'not-open'; error: unknown }
   /** a handler was registered for a pool that does not exist */
@@ -35,6 +37,8 @@ export function lineOf(report: MachineReport): string | undefined {
   switch (report.kind) {
     case 'door':
       return `a payment could not be taken: ${stackOf(report.error)}`
+    case 'code-threw-late':
+      return `code of ${report.code} that nothing waited for has failed; await every promise there: ${stackOf(report.error)}`
     case 'not-open':
       return `the handler does not work: ${stackOf(report.error)}`
     case 'no-pool':

@@ -4,6 +4,7 @@ import { checkConfig, type Filter, type OverpoolConfig } from '../shared/config/
 import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load.ts'
 import { OverpoolError } from '../shared/errors.ts'
+import { codeContext } from '../shared/machine/context.ts'
 import { type HandlerFunctions, handlerFunctions } from '../shared/machine/handlers.ts'
 import { folderLayout, makeFolder } from './folder.ts'
 import { EmbeddedMachine, type Handler } from './machine.ts'
@@ -171,7 +172,7 @@ function handlerOf(working: LoadedHandler): Handler {
 }
 
 /** Loads the config and every handler file that it names. @param files gets the files that they are made of, also if it fails */
-async function readPlan({ config: file, dir }: StartOptions, files: Set<string>): Promise<Plan> {
+async function readPlan({ config: file, dir, report }: StartOptions, files: Set<string>): Promise<Plan> {
   if (!existsSync(file)) {
     throw new OverpoolError(
       'BAD_CONFIG',
@@ -180,13 +181,18 @@ async function readPlan({ config: file, dir }: StartOptions, files: Set<string>)
   }
   const outDir = folderLayout(dir).handlers
   const saw = (path: string) => files.add(path)
-  const config = checkConfig((await load(file, outDir, saw)).default)
+  const loaded = (file: string) => {
+    const name = relative('.', file)
+    const threwLate = (error: unknown) => report({ kind: 'code-threw-late', code: name, error })
+    return codeContext.run({ name, threwLate }, load, file, outDir, saw)
+  }
+  const config = checkConfig((await loaded(file)).default)
   const handlers = new Map<string, LoadedHandler>()
   for (const planned of planHandlers(config, dirname(file))) {
     const { file, named } = planned
     saw(file)
     if (!existsSync(file)) throw new OverpoolError('BAD_CONFIG', `the config names a handler ${named}, and there is no such file`)
-    handlers.set(planned.name, { ...planned, functions: handlerFunctions(await load(file, outDir, saw), named) })
+    handlers.set(planned.name, { ...planned, functions: handlerFunctions(await loaded(file), named) })
   }
   return { config, handlers }
 }

@@ -7,6 +7,7 @@ const { beats, beatMs, blockedMs, question } = workerData as Watched
 let last = -1
 /** Turns of this thread without a beat. They are counted, not timed: a process that was stopped, or whose host slept, gets one turn afterwards. */
 let silent = 0
+let asking = false
 
 setInterval(() => {
   const beat = Atomics.load(beats, 0)
@@ -15,9 +16,7 @@ setInterval(() => {
   if (silent * beatMs >= blockedMs && !asking) void ask(beat)
 }, beatMs)
 
-let asking = false
-
-/** Interrupts the blocked thread, asks it whose call is running there, and ends the process if it is a handler's. */
+/** Interrupts the blocked thread, asks it whose call is running there, and ends the process if it is a handler's or a filter's. */
 async function ask(beat: number): Promise<void> {
   asking = true
   const session = new Session()
@@ -32,7 +31,7 @@ async function ask(beat: number): Promise<void> {
   if (result.value !== undefined && Atomics.load(beats, 0) === beat) {
     writeSync(
       2,
-      `overpool: ${result.value} has blocked the process for ${blockedMs / 1_000} s, and with it every pool; the process ends now and its supervisor has to start it again, which counts as a failed attempt: do long work in steps, or in a worker thread\n`,
+      `overpool: ${result.value} has blocked the process for ${blockedMs / 1_000} s, and with it every pool; the process ends now, its supervisor has to start it again, and a handler's entry counts an attempt: do long work in steps, or in a worker thread\n`,
     )
     process.kill(process.pid, 'SIGKILL') // it is too busy to hear any other signal
   }

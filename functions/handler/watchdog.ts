@@ -1,6 +1,6 @@
 import { url as inspectorUrl } from 'node:inspector'
 import { Worker } from 'node:worker_threads'
-import { handlerContext } from '../../shared/machine/context.ts'
+import { codeContext, handlerContext } from '../../shared/machine/context.ts'
 
 /** How often this thread shows that it is not blocked, ms. */
 const BEAT_MS = 500
@@ -13,7 +13,7 @@ export interface Watched {
   beats: Int32Array
   beatMs: number
   blockedMs: number
-  /** an expression for the watched thread: the name of the call that it is running, undefined if it is no handler's */
+  /** an expression for the watched thread: the name of the call that it is running, undefined if it is none of the user's */
   question: string
 }
 
@@ -22,8 +22,8 @@ const BLOCKING_CALL = 'overpool.blocking-call'
 let isWatching = false
 
 /**
- * Starts a thread that ends the process when a handler's code keeps the process busy without a pause, such as an endless loop: door, timers and signals wait for it for ever. It
- * first says which handler it is. It runs until the process ends, and does not keep it from ending.
+ * Starts a thread that ends the process when code of a handler or a filter keeps the process busy without a pause, such as an endless loop: door, timers and signals wait for it for ever. It
+ * first says which one it is. It runs until the process ends, and does not keep it from ending.
  */
 export function watchForBlocking(blockedMs = BLOCKED_MS): void {
   if (isWatching) return
@@ -31,8 +31,9 @@ export function watchForBlocking(blockedMs = BLOCKED_MS): void {
   const beats = new Int32Array(new SharedArrayBuffer(4))
   setInterval(() => Atomics.add(beats, 0, 1), BEAT_MS).unref()
   Reflect.set(globalThis, Symbol.for(BLOCKING_CALL), () => {
-    const call = inspectorUrl() === undefined ? handlerContext.getStore() : undefined // at a breakpoint the process stands still, too
-    return call && `handler ${call.handler} with ${call.pool} #${call.cause.seq}`
+    if (inspectorUrl() !== undefined) return undefined // at a breakpoint the process stands still, too
+    const call = handlerContext.getStore()
+    return codeContext.getStore()?.name ?? (call && `handler ${call.handler} with ${call.pool} #${call.cause.seq}`)
   })
   const ending = /\.\w+$/.exec(import.meta.url)![0] // .ts here, .js in the package, .mjs in a function's bundle
   const workerData: Watched = {

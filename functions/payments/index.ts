@@ -7,6 +7,7 @@ import { MAX_PAYMENT_BYTES_ON_LAMBDA } from '../../shared/bip270/payment.ts'
 import { checkPool } from '../../shared/config/config.ts'
 import { readEnv } from '../../shared/config/env.ts'
 import type { Stores } from '../../shared/store/port.ts'
+import { catchLateErrorsFirst } from '../late.ts'
 import { Telemetry } from '../telemetry.ts'
 import { tracing } from '../tracing.ts'
 import { paymentsApp } from './app.ts'
@@ -20,7 +21,11 @@ const clients = new AwsClients({ endpoint: env.AWS_ENDPOINT_URL, traced: traces.
 const bucket = new Bucket(clients, env.BUCKET)
 const queues = new AwsQueues(clients, bucket)
 let stores: Stores | undefined
-const pools = new Map(Object.entries(config.pools).map(([path, pool]) => [path, { path, ...checkPool(pool, `pools.${path}`) }]))
+const filterThrewLate = (error: unknown) => telemetry.log.error('code of a filter that it did not wait for has failed', error as Error)
+const pools = new Map(
+  Object.entries(config.pools).map(([path, pool]) => [path, { path, ...checkPool(pool, `pools.${path}`), filterThrewLate }]),
+)
+catchLateErrorsFirst()
 
 const app = paymentsApp({
   pool: (path) => pools.get(path),

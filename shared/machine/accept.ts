@@ -9,14 +9,13 @@ import { encodeIngress } from '../ledger/messages.ts'
 import type { Ingress } from '../queue/port.ts'
 import type { ReceiptKey } from '../store/receipts.ts'
 import { turn } from '../turn.ts'
-import { askFilter, askOnce } from './filter.ts'
+import { askFilter, askOnce, type FilteredPool } from './filter.ts'
 
 /** Transactions up to this size, bytes, take a few milliseconds at most, whatever is done with them. */
 const LARGE = 16 * 1024
 
 /** What the door knows of a pool. */
-export interface PoolDoor extends Pick<CheckedSettings, 'filter' | 'unique' | 'maxHops'> {
-  path: string
+export interface PoolDoor extends FilteredPool, Pick<CheckedSettings, 'unique' | 'maxHops'> {
   /** why the pool is halted, if it is */
   halted?: string
 }
@@ -65,7 +64,7 @@ export async function accept(
   const key = named ? id : scanned.txid
   if (pool.filter) {
     const isNew = poster.source === 'api' && !named // each call is a new entry
-    const ask = () => askFilter(pool.filter!, payment, takesTurns)
+    const ask = () => askFilter(pool, payment, takesTurns)
     await (isNew ? ask() : askOnce(ask, () => isRecorded(pool.path, { key, id })))
     if (takesTurns) await turn()
   }

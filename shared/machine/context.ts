@@ -19,5 +19,15 @@ export interface HandlerContext {
   threwLate: (error: unknown) => void
 }
 
+/** The user's code that runs outside a handler's calls: a filter, or what a file does when it is loaded. */
+export interface CodeContext {
+  /** for people */
+  name: string
+  /** as for handlers */
+  threwLate: (error: unknown) => void
+}
+
+export const codeContext = new AsyncLocalStorage<CodeContext>()
+
 /** The run that the current code belongs to, through any async calls. */
 export const handlerContext = new AsyncLocalStorage<HandlerContext>()

@@ -3,11 +3,19 @@ import type { Filter, FilterPayment } from '../config/config.ts'
 import { OverpoolError } from '../errors.ts'
 import { hex } from '../ledger/values.ts'
 import { type Parsed, parseInSteps, parseTransaction } from '../transaction/index.ts'
+import { codeContext } from './context.ts'
 import { showGetters } from './event.ts'
 
 /** A filter's time, ms. A wallet waits for it, and on AWS the function's own time is a little longer (cdk/payments.ts). */
 const FILTER_MS = 10_000
 const NONE = Symbol('no verdict')
+
+export interface FilteredPool {
+  path: string
+  filter?: Filter
+  /** called with an error that code of the filter threw where nothing could catch it; without it, such an error ends the process */
+  filterThrewLate?: (error: unknown) => void
+}
 
 /**
  * Whether a filter reads `parsed`, as its calls with large payments have shown. A large one takes up to half a second: it is computed in steps before the call, unless the
@@ -33,10 +41,12 @@ export async function askOnce(ask: () => Promise<void>, isRecorded: () => Promis
  * @param inSteps others have their turn while `parsed` of a large payment is computed
  * @throws OverpoolError FILTER_REFUSED, FILTER_SILENT
  */
-export async function askFilter(filter: Filter, payment: CheckedPayment, inSteps = false): Promise<void> {
+export async function askFilter(pool: FilteredPool, payment: CheckedPayment, inSteps = false): Promise<void> {
+  const { filter } = pool
+  if (!filter) return
   const parsed = inSteps && readsParsed.get(filter) !== false ? await parseInSteps(payment.scanned) : undefined
   if (inSteps && !readsParsed.has(filter)) readsParsed.set(filter, false)
-  await runFilter(filter, filterPayment(filter, payment, parsed))
+  await runFilter(pool, filter, filterPayment(filter, payment, parsed))
 }
 
 /** The payment as a filter gets it. `parsed` is computed when the filter reads it, if it was not before. */
@@ -55,10 +65,11 @@ function filterPayment(filter: Filter, { scanned, fields }: CheckedPayment, pars
 }
 
 /** Runs either kind of filter. @throws OverpoolError FILTER_REFUSED with its reason; FILTER_SILENT if it, or a service that it calls, does not answer */
-async function runFilter(filter: Filter, payment: FilterPayment): Promise<void> {
+async function runFilter({ path, filterThrewLate: threwLate }: FilteredPool, filter: Filter, payment: FilterPayment): Promise<void> {
   let verdict: unknown
   try {
-    verdict = await verdictOf(filter, payment)
+    const name = `the filter of ${path}`
+    verdict = await (threwLate ? codeContext.run({ name, threwLate }, verdictOf, filter, payment) : verdictOf(filter, payment))
   } catch (reason) {
     if (isServiceFailure(reason)) throw silent(reason)
     throw refused(reasonText(reason), reason)

@@ -53,6 +53,16 @@ describe('a handler that blocks the process', () => {
   })
 })
 
+it('a filter that blocks the process is named, and the process ends', async () => {
+  await using project = Project.of({}, doing({}))
+  project.write('overpool.config.ts', "export default { handler: './handler.ts', pools: { mypool: { filter() { for (;;) {} } } } }")
+  const machine = await project.start()
+  const paid = pay(`${machine.url}/mypool`, sampleTransaction('a')).catch(() => undefined)
+  expect(await machine.ended()).toBe('SIGKILL')
+  expect(machine.err).toMatch(/^overpool: the filter of mypool has blocked the process for 10 s/m)
+  expect(await paid).toBeUndefined()
+})
+
 describe('a handler that kills the process', () => {
   it('is called maxAttempts times, and then its entry is a dead letter', async () => {
     await using project = Project.of({ bad: {} }, doing({ kills: "process.kill(process.pid, 'SIGKILL'); await new Promise(() => {})" }))
@@ -109,6 +119,31 @@ describe('code that a handler leaves behind', () => {
     await machine.says(/call with mypool #1 did not wait for .*TypeError: too late/)
     await machine.says(/call with mypool #2 did not wait for .*a string/)
     await pay(`${machine.url}/mypool`, sampleTransaction('next'), 'next')
+    await machine.says(/ends mypool next/)
+    expect(await machine.stop()).toBe(0)
+  })
+
+  it('or a filter, which any wallet can call: the same', async () => {
+    await using project = Project.of({}, doing({}))
+    project.write(
+      'overpool.config.ts',
+      `export default { handler: './handler.ts', pools: { mypool: { filter({ memo }) {
+        if (memo === 'rejects') void Promise.reject(new Error('nobody awaits it'))
+        if (memo === 'throws') setTimeout(() => { throw new TypeError('too late') })
+      } } } }`,
+    )
+    const machine = await project.start()
+    for (const memo of ['rejects', 'throws']) expect(await pay(`${machine.url}/mypool`, sampleTransaction(memo), memo)).toBe(200)
+    await machine.says(/code of the filter of mypool that nothing waited for has failed; .*Error: nobody awaits it/)
+    await machine.says(/code of the filter of mypool .*TypeError: too late/)
+    expect(await machine.stop()).toBe(0)
+  })
+
+  it('and a file that is loaded may leave behind code that fails: the same', async () => {
+    await using project = Project.of({ mypool: {} }, `setTimeout(() => { throw new TypeError('too late') }, 200)\n${doing({})}`)
+    const machine = await project.start()
+    await machine.says(/code of handler\.ts that nothing waited for has failed; .*TypeError: too late/)
+    await pay(`${machine.url}/mypool`, sampleTransaction('a'), 'next')
     await machine.says(/ends mypool next/)
     expect(await machine.stop()).toBe(0)
   })

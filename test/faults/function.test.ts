@@ -306,7 +306,7 @@ it('an error that nothing catches is reported if code of a handler threw it, and
     [
       '--input-type=module',
       '-e',
-      `import { catchLateErrorsFirst } from ${module('functions/handler/late.ts')}
+      `import { catchLateErrorsFirst } from ${module('functions/late.ts')}
        import { handlerContext } from ${module('shared/machine/context.ts')}
        process.on('uncaughtException', (error) => { console.log('lambda', error.message); process.exit(129) })
        process.on('unhandledRejection', (error) => { console.log('lambda', error.message); process.exit(128) })

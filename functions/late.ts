@@ -1,10 +1,10 @@
-import { handlerContext } from '../../shared/machine/context.ts'
+import { codeContext, handlerContext } from '../shared/machine/context.ts'
 
 const EVENTS = ['uncaughtException', 'unhandledRejection'] as const
 
-/** Reports an error that nothing caught with the handler's call whose code threw it. @returns false if no handler's code did */
+/** Reports an error that nothing caught with the code of the user's that threw it. @returns false if none did */
 function isLate(error: unknown): boolean {
-  const call = handlerContext.getStore()
+  const call = codeContext.getStore() ?? handlerContext.getStore()
   call?.threwLate(error)
   return call !== undefined
 }
@@ -12,7 +12,7 @@ function isLate(error: unknown): boolean {
 let isCaught = false
 
 /**
- * From now on an error that nothing catches does not end the process if a handler's code threw it, since the machine must go on for the other pools. All other errors end the
+ * From now on an error that nothing catches does not end the process if code of a handler, a filter or a handler's file threw it, since the machine must go on for the other pools. All other errors end the
  * process, or go to the program's own listeners, as without this.
  */
 export function catchLateErrors(): void {
@@ -26,7 +26,7 @@ export function catchLateErrors(): void {
   })
 }
 
-/** The same where the runtime has listeners that end the process, as Lambda's has: they get only the errors of no handler. */
+/** The same where the runtime has listeners that end the process, as Lambda's has: they get only the errors of no handler and no filter. */
 export function catchLateErrorsFirst(): void {
   for (const event of EVENTS) {
     const others = process.rawListeners(event)
