@@ -17,6 +17,7 @@ import type { Bell } from '../shared/ledger/messages.ts'
 import type { PoolName } from '../shared/ledger/pool.ts'
 import type { PoolDoor } from '../shared/machine/accept.ts'
 import type { MachineControl } from '../shared/machine/control.ts'
+import { Copies } from '../shared/machine/copies.ts'
 import { bindFunctions, type HandlerFunctions } from '../shared/machine/handlers.ts'
 import { type Machine, type Pools, poolsOf } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
@@ -72,6 +73,7 @@ export class EmbeddedMachine implements Machine {
   readonly #sidecar: Sidecar
   /** the ingress for posts of this process */
   readonly #ingress: Ingress
+  readonly #copies: Copies
   readonly #settings: Map<string, CheckedSettings>
   readonly #handlers: Map<string, WorkingHandler>
   /** stopped handlers that still run their last entry */
@@ -134,9 +136,11 @@ export class EmbeddedMachine implements Machine {
     this.#settings = settings
     this.#handlers = handlers
     this.control = sidecar.control
+    this.#copies = new Copies(stores.receipts, this.#ingress)
     this.pools = new LedgerPools({
       stores,
       ingress: this.#ingress,
+      copies: this.#copies,
       clock,
       settings: (path) => settings.get(path) ?? DEFAULT_SETTINGS,
       postFailed: (error) => options.report({ kind: 'post-failed', error }),
@@ -209,6 +213,7 @@ export class EmbeddedMachine implements Machine {
     return {
       pool,
       ingress: this.#ingress,
+      copies: this.#copies,
       now: this.#ports.clock.now,
       maxBytes: MAX_PAYMENT_BYTES,
       log: (error) => this.#options.report({ kind: 'door', error }),

@@ -6,8 +6,10 @@ import { encodeEntry } from '../ledger/entry.ts'
 import { idOfHandlerPost, idOfName, idOfPayment, idOfTransaction } from '../ledger/ids.ts'
 import type { Cause, Entry, EntryId, PaymentFields } from '../ledger/kinds.ts'
 import { encodeIngress } from '../ledger/messages.ts'
+import { hex } from '../ledger/values.ts'
 import type { Ingress } from '../queue/port.ts'
 import { parseTransaction } from '../transaction/index.ts'
+import type { Copies } from './copies.ts'
 
 /** A filter's time, ms. A wallet waits for it, and on AWS the function's own time is a little longer (cdk/payments.ts). */
 const FILTER_MS = 10_000
@@ -36,14 +38,16 @@ export interface Accepted {
 export interface AcceptDeps {
   ingress: Ingress
   now: () => number
+  /** needed only where a pool has a filter */
+  copies?: Copies
 }
 
-/** Takes a checked payment into a pool: filter, id, ingress. Resolves when it is held durably (Promise 2). */
+/** Takes a checked payment into a pool: id, filter, ingress. Resolves when it is held durably (Promise 2). A copy of an earlier post passes without the filter. */
 export async function accept(
   pool: PoolDoor,
   { scanned, fields }: CheckedPayment,
   poster: Poster,
-  { ingress, now }: AcceptDeps,
+  { ingress, now, copies }: AcceptDeps,
 ): Promise<Accepted> {
   if (pool.halted !== undefined) throw new OverpoolError('POOL_HALTED', `"${pool.path}" takes no posts: ${pool.halted}`)
   const hops = poster.source === 'handler' ? poster.hops + 1 : 0
@@ -53,8 +57,6 @@ export async function accept(
       `this post is ${hops} posts away from the one that began the loop; "${pool.path}" allows ${pool.maxHops} (maxHops)`,
     )
   }
-  if (pool.filter)
-    await runFilter(pool.filter, { transaction: Buffer.from(scanned.bytes).toString('hex'), ...fields, parsed: parseTransaction(scanned) })
   const id = entryId(pool, scanned.bytes, scanned.txid, fields, poster)
   const entry: Entry = {
     kind: 'tx',
@@ -67,9 +69,15 @@ export async function accept(
     ...(poster.source === 'handler' && { cause: poster.cause }),
   }
   const named = poster.source === 'handler' || (poster.source === 'api' && poster.name !== undefined)
+  const key = named ? id : scanned.txid
   const post = { pool: pool.path, id, txid: scanned.txid, named, entry: encodeEntry(entry) }
-  await (ingress.post ? ingress.post(post) : ingress.send([{ body: encodeIngress(post), group: pool.path }]))
-  return { id, hash: scanned.txid, key: named ? id : scanned.txid }
+  const { filter } = pool
+  const take = async (isCopy: boolean) => {
+    if (filter && !isCopy) await runFilter(filter, { transaction: hex(scanned.bytes), ...fields, parsed: parseTransaction(scanned) })
+    await (ingress.post ? ingress.post(post) : ingress.send([{ body: encodeIngress(post), group: pool.path }]))
+  }
+  await (filter && copies ? copies.takeOnce(pool.path, { key, id }, take) : take(false))
+  return { id, hash: scanned.txid, key }
 }
 
 function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFields, poster: Poster): EntryId {

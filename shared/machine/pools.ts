@@ -11,6 +11,7 @@ import type { Stores } from '../store/port.ts'
 import type { Receipt } from '../store/receipts.ts'
 import { scanTransaction } from '../transaction/index.ts'
 import { accept, type Poster } from './accept.ts'
+import { Copies } from './copies.ts'
 import { type EventOfKind, eventOf, type LedgerEvent, type TxEvent } from './event.ts'
 import { findPool } from './find-pool.ts'
 import { optionsOf } from './options.ts'
@@ -55,6 +56,8 @@ function shownKinds(kinds: Kinds = ['tx']): (kind: Entry['kind']) => boolean {
 export interface LedgerPoolsDeps {
   stores: Stores
   ingress: Ingress
+  /** shared with a door of this process */
+  copies?: Copies
   clock: Clock
   settings: (path: string) => CheckedSettings
   /** called with the failure of a post inside a handler, which the handler may not notice */
@@ -64,11 +67,13 @@ export interface LedgerPoolsDeps {
 /** The pools of a machine over its ports: post, get, tail, read, trail, prune. */
 export class LedgerPools {
   readonly #deps: LedgerPoolsDeps
+  readonly #copies: Copies
   /** this program's newest posts, by pool, until they are seen in the ledger */
   readonly #ownPosts = new Map<string, Set<Pick<Receipt, 'key' | 'id'>>>()
 
   constructor(deps: LedgerPoolsDeps) {
     this.#deps = deps
+    this.#copies = deps.copies ?? new Copies(deps.stores.receipts, deps.ingress)
   }
 
   /**
@@ -90,7 +95,7 @@ export class LedgerPools {
       )
     }
     const door = { path: pool.path, ...settings(pool.path), halted: pool.halted }
-    const { id, hash, key } = await accept(door, payment, poster, { ingress, now: clock.now })
+    const { id, hash, key } = await accept(door, payment, poster, { ingress, now: clock.now, copies: this.#copies })
     this.#note(pool.path, { key, id })
     return { payment: { transaction: hex(payment.scanned.bytes), ...payment.fields }, hash, id }
   }

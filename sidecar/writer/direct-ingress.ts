@@ -1,3 +1,4 @@
+import type { EntryId } from '../../shared/ledger/kinds.ts'
 import { encodeIngress, type IngressMessage } from '../../shared/ledger/messages.ts'
 import type { Ingress, Outgoing } from '../../shared/queue/port.ts'
 import type { IngressConsumer } from './ingress-consumer.ts'
@@ -66,6 +67,10 @@ export class DirectIngress implements Ingress {
         reject(error)
       })
       .finally(() => this.#underWay--)
+  }
+
+  holds(pool: string, id: EntryId): boolean {
+    return this.#consumer.holds(pool, id)
   }
 
   send(messages: Outgoing[]): Promise<void> {

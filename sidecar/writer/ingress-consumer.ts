@@ -1,5 +1,6 @@
 import type { Clock } from '../../shared/clock.ts'
 import { closed, OverpoolError } from '../../shared/errors.ts'
+import type { EntryId } from '../../shared/ledger/kinds.ts'
 import { decodeIngress, type IngressMessage } from '../../shared/ledger/messages.ts'
 import type { PoolName } from '../../shared/ledger/pool.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
@@ -185,6 +186,11 @@ export class IngressConsumer {
   forgetQueued({ pool, id }: Pick<IngressMessage, 'pool' | 'id'>): void {
     const queued = this.#queued.get(pool)
     if (queued?.delete(id) && !queued.size) this.#queued.delete(pool)
+  }
+
+  /** Whether a post of this process waits in the queue, or is in its writer's hands or newest blocks. */
+  holds(pool: string, id: EntryId): boolean {
+    return (this.#queued.get(pool)?.has(id) || this.#open.get(pool)?.writer.holds(id)) ?? false
   }
 
   /** Why a pool is halted, if it is. */

@@ -1,6 +1,7 @@
 import { type Clock, timeLeft } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, encodeBlock, entriesOf, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
+import type { EntryId } from '../../shared/ledger/kinds.ts'
 import type { IngressMessage } from '../../shared/ledger/messages.ts'
 import { type ScannedEntry, scanEntries } from '../../shared/ledger/scanned.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
@@ -182,6 +183,11 @@ export class PoolWriter {
   /** Takes a post from the ingress queue. */
   accept(post: IngressMessage, message: Message): void {
     this.#hold(post).messages.push(message)
+  }
+
+  /** Whether a post is in hand, or in a block whose receipts may not be written yet. */
+  holds(id: EntryId): boolean {
+    return this.#held.has(id) || this.#recent.get(id) !== undefined
   }
 
   /** Whether it takes direct posts. With `batchMs`, after a failed store or while too many effects wait, posts use the queue. */

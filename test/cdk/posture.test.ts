@@ -125,6 +125,14 @@ describe('the stack', () => {
     expect(JSON.stringify(put.Resource)).toContain('messages/*')
   })
 
+  it('lets the door of a pool with a filter read the receipts as well, and no other store', async () => {
+    const { template } = await synthesize("{ handler: './main.ts', pools: { mypool: { filter: () => true } } }")
+    const statements = allowed(template, 'Payments')
+    expect(storesOf(statements)).toEqual({ read: ['receipts'], write: [] })
+    const [door] = Object.entries(resourcesOf(template, 'AWS::Lambda::Function')).filter(([id]) => id.startsWith('Payments'))
+    expect(Object.keys(door![1].Properties.Environment.Variables)).toContain('TABLE')
+  })
+
   it('lets only the sidecar read the seed, by the secret’s name', () => {
     for (const role of ['Payments', 'Handler', 'SidecarShard0TaskExecution'])
       expect(actionsOf(allowed(template, role)).filter((action) => action.startsWith('secretsmanager'))).toEqual([])

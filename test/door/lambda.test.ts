@@ -12,10 +12,12 @@ import { type LedgerFile, openLedgerFile } from '../../local/ports.ts'
 import { MAX_PAYMENT_BYTES_ON_LAMBDA } from '../../shared/bip270/payment.ts'
 import { checkSettings } from '../../shared/config/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
+import { encodeBlock } from '../../shared/ledger/block.ts'
 import { decodeEntry } from '../../shared/ledger/entry.ts'
 import type { TxEntry } from '../../shared/ledger/kinds.ts'
 import { decodeIngress } from '../../shared/ledger/messages.ts'
 import type { PoolDoor } from '../../shared/machine/accept.ts'
+import { Copies } from '../../shared/machine/copies.ts'
 import { largePayment, payment } from '../machine/machine.ts'
 import { type FunctionUrlRequest, functionUrlEvent } from './function-url.ts'
 
@@ -42,6 +44,7 @@ afterEach(() => {
 function door() {
   return paymentsApp({
     ingress: ledger.ingress,
+    copies: new Copies(ledger.stores.receipts, ledger.ingress),
     now: Date.now,
     maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,
     log: (error) => log.push(error),
@@ -132,6 +135,23 @@ describe('the door behind a function URL', () => {
   ])('refuses a request %s', async (_, body, options, status) => {
     expect(await invoke(body, options)).toMatchObject({ status, body: { error: 1 } })
     expect(await taken()).toEqual([])
+  })
+
+  it('does not ask the filter again about a payment that is in the ledger', async () => {
+    let asked = 0
+    const filter = () => ++asked === 1
+    pools.set('once', { path: 'once', ...checkSettings({ filter }, '') })
+    const sent = JSON.stringify(payment('an order'))
+    const first = await invoke(sent, { path: '/once' })
+    expect(first.status).toBe(200)
+    const [message] = await ledger.ingress.receive({ max: 1, waitMs: 0 })
+    const { id, txid, entry } = decodeIngress(message!.body)
+    await ledger.stores.control.create({ kind: 'own', path: 'once', key: 'aa', discoveryKey: 'bb', createdAt: 0 })
+    await ledger.stores.blocks.put('once', encodeBlock(0, 0, [entry]))
+    await ledger.stores.receipts.put('once', [{ key: txid!, id, txid, seq: 0, block: 0 }])
+    expect(await invoke(sent, { path: '/once' })).toEqual(first)
+    expect((await invoke(JSON.stringify(payment('another order')), { path: '/once' })).status).toBe(403)
+    expect(asked).toBe(2)
   })
 
   it('answers a preflight', async () => {
