@@ -27,7 +27,7 @@ import { Sidecar } from '../sidecar/sidecar.ts'
 import { folderLayout, lockFolder, readSeed, writeRunning } from './folder.ts'
 import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
 import type { MachineReport } from './report.ts'
-import { type LocalDoor, type LocalServer, listen } from './server.ts'
+import { isLoopback, type LocalDoor, type LocalServer, listen } from './server.ts'
 
 /** Wait after a failed attempt, ms, doubling up to the most. */
 const RETRY_MS = 200
@@ -181,7 +181,7 @@ export class EmbeddedMachine implements Machine {
       return door.server
     }
     const open = new Set(paths)
-    const server = listen(this.#door(open), port, host)
+    const server = listen(this.#door(open, host), port, host)
     this.#doors.set(place, { server, paths: open })
     const others = [...this.#doors.keys()].filter((other) => other !== place && port && other.endsWith(`:${port}`))
     await server.catch((error) => {
@@ -203,7 +203,7 @@ export class EmbeddedMachine implements Machine {
     }
   }
 
-  #door(open: ReadonlySet<string>): LocalDoor {
+  #door(open: ReadonlySet<string>, host: string): LocalDoor {
     const pool = (path: string): PoolDoor | undefined => {
       if (!open.has(path)) return undefined
       const settings = this.#settings.get(path)
@@ -216,6 +216,7 @@ export class EmbeddedMachine implements Machine {
       copies: this.#copies,
       now: this.#ports.clock.now,
       maxBytes: MAX_PAYMENT_BYTES,
+      isLoopback: isLoopback(host),
       log: (error) => this.#options.report({ kind: 'door', error }),
     }
   }

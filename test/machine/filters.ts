@@ -10,6 +10,9 @@ const filters: Record<string, Filter> = {
     orders.add(transaction)
   },
   nothing: () => false,
+  long() {
+    throw new Error('x'.repeat(300))
+  },
   'only-data': async ({ parsed }) => parsed.out.some(({ tape }) => tape.length > 1),
 }
 
