@@ -13,24 +13,22 @@ export interface PaymentsProps {
   bundle: Bundle
   ledger: Ledger
   ingress: Ingress
+  /** a pool has a filter: the door looks in the receipts, so that a copy of a recorded payment is not put to the filter again */
+  filters: boolean
   namespace: string
   reservedConcurrency?: number
   traces: boolean
 }
 
-/** The HTTP door and its URL: a function that may put a payment into the ingress queue and a large body into the bucket, look up receipts, and nothing else. */
+/** The HTTP door and its URL: a function that may put a payment into the ingress queue, a large body into the bucket, and nothing else; where a pool has a filter it also reads the receipts. */
 export class Payments extends Construct {
   readonly function: Lambda
   readonly url: FunctionUrl
 
-  constructor(scope: Construct, { bundle, ledger, ingress, namespace, reservedConcurrency, traces }: PaymentsProps) {
+  constructor(scope: Construct, { bundle, ledger, ingress, filters, namespace, reservedConcurrency, traces }: PaymentsProps) {
     super(scope, 'Payments')
-    const environment: EnvOf<'payments'> = {
-      INGRESS_URLS: ingress.urls,
-      TABLE: ledger.table.tableName,
-      BUCKET: ledger.bucket.bucketName,
-      NAMESPACE: namespace,
-    }
+    const environment: EnvOf<'payments'> = { INGRESS_URLS: ingress.urls, BUCKET: ledger.bucket.bucketName, NAMESPACE: namespace }
+    if (filters) environment.TABLE = ledger.table.tableName
     const { lambda } = lambdaOf(this, {
       bundle,
       environment,
@@ -43,7 +41,7 @@ export class Payments extends Construct {
     this.function = lambda
     ingress.grantPost(this.function)
     ledger.grantPutMessages(this.function)
-    ledger.grant(this.function, { read: ['receipts'] }) // a retry passes a filter that would refuse it now
+    if (filters) ledger.grant(this.function, { read: ['receipts'] })
     this.url = this.function.addFunctionUrl({ authType: FunctionUrlAuthType.NONE })
   }
 }

@@ -32,7 +32,8 @@ export class OverpoolStack extends Stack {
     const ingress = new Ingress(this, { shards, retain })
     const handlers = program.handlers.map((code) => new Handler(this, { code, ledger, ingress, namespace, traces }))
     const sidecars = new Sidecars(this, { config, settings, shards, ledger, ingress, handlers, local })
-    const payments = new Payments(this, { bundle: program.payments, ledger, ingress, namespace, reservedConcurrency, traces })
+    const filters = Object.values(config.pools).some(({ filter }) => filter)
+    const payments = new Payments(this, { bundle: program.payments, ledger, ingress, filters, namespace, reservedConcurrency, traces })
     // The sidecar is deployed before whoever posts, so that a post into a new pool finds it running.
     for (const { function: poster } of [payments, ...handlers]) poster.node.addDependency(...sidecars.services)
     this.handlers = Object.fromEntries(handlers.map((handler) => [handler.name, handler]))

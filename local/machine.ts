@@ -17,8 +17,9 @@ import {
 import { OverpoolError } from '../shared/errors.ts'
 import type { Bell } from '../shared/ledger/messages.ts'
 import type { PoolName } from '../shared/ledger/pool.ts'
-import type { AcceptDeps, PoolDoor } from '../shared/machine/accept.ts'
+import type { PoolDoor } from '../shared/machine/accept.ts'
 import type { MachineControl } from '../shared/machine/control.ts'
+import { Copies } from '../shared/machine/copies.ts'
 import { bindFunctions, type HandlerFunctions } from '../shared/machine/handlers.ts'
 import { type Machine, type Pools, poolsOf } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
@@ -29,7 +30,7 @@ import { Sidecar } from '../sidecar/sidecar.ts'
 import { folderLayout, lockFolder, readSeed, writeRunning } from './folder.ts'
 import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
 import type { MachineReport } from './report.ts'
-import { type LocalDoor, type LocalServer, listen } from './server.ts'
+import { isLoopback, type LocalDoor, type LocalServer, listen } from './server.ts'
 
 /** Wait after a failed attempt, ms, doubling up to the most. */
 const RETRY_MS = 200
@@ -75,6 +76,7 @@ export class EmbeddedMachine implements Machine {
   readonly #sidecar: Sidecar
   /** the ingress for posts of this process */
   readonly #ingress: Ingress
+  readonly #copies: Copies
   readonly #settings: Map<string, CheckedSettings>
   readonly #handlers: Map<string, WorkingHandler>
   /** stopped handlers that still run their last entry */
@@ -140,12 +142,13 @@ export class EmbeddedMachine implements Machine {
     this.#settings = settings
     this.#handlers = handlers
     this.control = sidecar.control
+    this.#copies = new Copies(stores.receipts, this.#ingress)
     this.pools = new LedgerPools({
       stores,
       ingress: this.#ingress,
+      copies: this.#copies,
       clock,
       settings: (path) => settings.get(path) ?? DEFAULT_SETTINGS,
-      isRecorded: this.#isRecorded,
       postFailed: (error) => options.report({ kind: 'post-failed', error }),
     })
     this.#handlersPools = poolsOf(this)
@@ -184,7 +187,7 @@ export class EmbeddedMachine implements Machine {
       return door.server
     }
     const open = new Set(paths)
-    const server = listen(this.#door(open), port, host)
+    const server = listen(this.#door(open, host), port, host)
     this.#doors.set(place, { server, paths: open })
     const others = [...this.#doors.keys()].filter((other) => other !== place && port && other.endsWith(`:${port}`))
     await server.catch((error) => {
@@ -206,7 +209,7 @@ export class EmbeddedMachine implements Machine {
     }
   }
 
-  #door(open: ReadonlySet<string>): LocalDoor {
+  #door(open: ReadonlySet<string>, host: string): LocalDoor {
     const pool = (path: string): PoolDoor | undefined => {
       if (!open.has(path)) return undefined
       const settings = this.#settings.get(path)
@@ -218,14 +221,13 @@ export class EmbeddedMachine implements Machine {
       pool,
       pools: () => [...open].flatMap((path) => pool(path) ?? []),
       ingress: this.#ingress,
+      copies: this.#copies,
       now: this.#ports.clock.now,
-      isRecorded: this.#isRecorded,
       maxBytes: MAX_PAYMENT_BYTES,
+      isLoopback: isLoopback(host),
       log: (error) => this.#options.report({ kind: 'door', error }),
     }
   }
-
-  readonly #isRecorded: AcceptDeps['isRecorded'] = (pool, post) => this.#sidecar.isRecorded(pool, post)
 
   async #urls(): Promise<string[]> {
     const servers = await Promise.allSettled([...this.#doors.values()].map(({ server }) => server))

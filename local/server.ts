@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { BodyReader, letGo } from '../functions/payments/body.ts'
 import { answerAtDoor, type DoorAnswer, type DoorDeps } from '../functions/payments/door.ts'
@@ -32,6 +32,11 @@ export interface LocalDoor extends DoorDeps {
   maxBytes: number
 }
 
+/** Whether this host name, or the address that a server listens on, is this machine for itself alone. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}
+
 /** Serves the HTTP door on this machine. Port 0 takes a free one; PORT_IN_USE if another program has it. */
 export async function listen(door: LocalDoor, port: number, host: string): Promise<LocalServer> {
   const bodies = new BodyReader(door.maxBytes)
@@ -58,16 +63,25 @@ export async function listen(door: LocalDoor, port: number, host: string): Promi
 
 async function serve(incoming: IncomingMessage, outgoing: ServerResponse, door: LocalDoor, bodies: BodyReader): Promise<void> {
   const path = pathOf(incoming)
-  const { status, headers, body } =
-    path === undefined
-      ? UNREADABLE
-      : await answerAtDoor(
-          { method: incoming.method!, path, contentType: incoming.headers['content-type'], body: () => bodies.read(incoming, outgoing) },
-          door,
-        )
+  const {
+    status,
+    reason = STATUS_CODES[status] ?? '',
+    headers,
+    body,
+  } = path === undefined
+    ? UNREADABLE
+    : await answerAtDoor(
+        {
+          method: incoming.method!,
+          path,
+          header: (name) => incoming.headers[name]?.toString(),
+          body: () => bodies.read(incoming, outgoing),
+        },
+        door,
+      )
   if (status >= 400) await letGo(incoming)
-  if (body === undefined) outgoing.writeHead(status, headers).end()
-  else outgoing.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body)
+  if (body === undefined) outgoing.writeHead(status, reason, headers).end()
+  else outgoing.writeHead(status, reason, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body)
 }
 
 /** The path of a request, without its query; undefined if the path or the host is invalid. */

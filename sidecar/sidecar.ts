@@ -7,7 +7,6 @@ import { checkPublished, encryption, MachineControl } from '../shared/machine/co
 import type { Queue } from '../shared/queue/port.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import type { Stores } from '../shared/store/port.ts'
-import { hasReceipt, type ReceiptKey } from '../shared/store/receipts.ts'
 import { CoreStore, machineKeyPair, poolKeys } from './cores/core.ts'
 import { PoolNetwork } from './peers/network.ts'
 import { Swarm } from './peers/swarm.ts'
@@ -135,13 +134,6 @@ export class Sidecar {
   /** Why a pool is halted, if it is. */
   halted(path: string): OverpoolError | undefined {
     return this.#consumer.halted(path)
-  }
-
-  /** Whether a post is in the ledger, or in hand on its way there. */
-  async isRecorded(path: string, post: ReceiptKey): Promise<boolean> {
-    return (
-      this.ingress.hasInHand(post.id) || this.#consumer.hasInHand(path, post.id) || hasReceipt(this.#options.stores.receipts, path, post)
-    )
   }
 
   /** Creates a pool if it does not exist. */

@@ -50,12 +50,7 @@ describe('the writer of a pool', () => {
     const pool = { path: 'p', ...checkSettings({}, '') }
     const { ingress } = ledger
     for (let i = 0; i < count; i++)
-      await accept(
-        pool,
-        checkPayment({ transaction, memo: `${posted++}` }),
-        { source: 'http' },
-        { ingress, now: Date.now, isRecorded: async () => false },
-      )
+      await accept(pool, checkPayment({ transaction, memo: `${posted++}` }), { source: 'http' }, { ingress, now: Date.now })
     const messages = await ingress.receive({ max: count, waitMs: 0 })
     for (const message of messages) writer.accept(decodeIngress(message.body), message)
   }

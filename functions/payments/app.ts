@@ -17,7 +17,8 @@ export function paymentsApp(deps: PaymentsDeps): Hono {
       if (bytes.length > deps.maxBytes) throw tooLarge(deps.maxBytes)
       return bytes
     }
-    const { status, headers, body: said } = await answerAtDoor({ method, path, contentType: c.req.header('content-type'), body }, deps)
+    const header = (name: string) => c.req.header(name)
+    const { status, headers, body: said } = await answerAtDoor({ method, path, header, body }, deps)
     return new Response(method === 'HEAD' ? null : said, { status, headers })
   })
   return app

@@ -7,6 +7,8 @@ export interface DoorDeps extends AcceptDeps {
   pool: (path: string) => PoolDoor | undefined | Promise<PoolDoor | undefined>
   /** all pools that take payments here */
   pools: () => PoolDoor[]
+  /** whether only programs of this host reach the door */
+  isLoopback?: boolean
   /** called with failures of ours, whose details the wallet does not get */
   log: (error: unknown) => void
 }
@@ -16,13 +18,16 @@ export interface DoorRequest {
   method: string
   /** without the query, percent escapes as they are */
   path: string
-  contentType: string | undefined
+  /** @param name in small letters */
+  header: (name: string) => string | undefined
   /** Reads the body, once; PAYMENT_TOO_LARGE, OVERLOADED, or MALFORMED_PAYMENT when it breaks off. */
   body: () => Promise<Uint8Array>
 }
 
 export interface DoorAnswer {
   status: number
+  /** the reason phrase of a refusal: some wallets show nothing else */
+  reason?: string
   headers: Readonly<Record<string, string>>
   body?: string
 }
@@ -34,6 +39,10 @@ const CORS = {
   'access-control-max-age': '86400',
 }
 const JSON_HEADERS = { 'content-type': 'application/json', ...CORS }
+/** Characters of a reason phrase. */
+const MAX_REASON = 200
+/** Names of headers, separated by commas (RFC 9110, tokens). */
+const HEADER_NAMES = /^[\w!#$%&'*+.^`|~, -]{1,1000}$/
 
 const BEFORE_TRANSACTION = '{"payment":{"transaction":"'
 
@@ -50,16 +59,17 @@ export async function answerAtDoor(request: DoorRequest, deps: DoorDeps): Promis
   }
 }
 
-async function answer({ method, path, contentType, body }: DoorRequest, deps: DoorDeps): Promise<DoorAnswer> {
-  if (method === 'OPTIONS') return { status: 204, headers: CORS }
+async function answer(request: DoorRequest, deps: DoorDeps): Promise<DoorAnswer> {
+  const { method, path, header, body } = request
+  if (method === 'OPTIONS') return { status: 204, headers: preflight(request, deps) }
   if (path === '/_/health' && (method === 'GET' || method === 'HEAD')) return healthOf(deps)
-  const name = path.slice(1)
-  if (!name || name.includes('/')) throw new OverpoolError('POOL_NOT_FOUND', 'payments are posted to /{pool}')
+  const [name, ...more] = path.split('/').filter((part) => part) // people and proxies add slashes
+  if (name === undefined || more.length) throw new OverpoolError('POOL_NOT_FOUND', 'payments are posted to /{pool}')
   if (method !== 'POST') throw new OverpoolError('METHOD_NOT_ALLOWED', 'a pool takes a POST with a BIP270 Payment')
   const found = deps.pool(unescaped(name))
   const pool = found instanceof Promise ? await found : found
   if (!pool) throw new OverpoolError('POOL_NOT_FOUND', 'no pool of this name takes payments here')
-  const dialect = dialectOf(contentType)
+  const dialect = dialectOf(header('content-type'), header('content-encoding'))
   const payment = await readPayment(await body(), dialect)
   await accept(pool, payment, { source: 'http' }, deps)
   return { status: 200, headers: JSON_HEADERS, body: acknowledgement(pool.path, payment) }
@@ -88,6 +98,15 @@ async function healthOf({ pools, ingress }: DoorDeps): Promise<DoorAnswer> {
   return { status: ok ? 200 : 503, headers: JSON_HEADERS, body: JSON.stringify({ ok, ...(problems.length && { problems }) }) }
 }
 
+/** A page may send any header that it asks for: the door reads no credentials. A browser asks too whether a page may reach the machine that it runs on. */
+function preflight({ header }: DoorRequest, { isLoopback }: DoorDeps): Record<string, string> {
+  const headers: Record<string, string> = { ...CORS, vary: 'Access-Control-Request-Headers, Access-Control-Request-Private-Network' }
+  const asked = header('access-control-request-headers')
+  if (asked !== undefined && HEADER_NAMES.test(asked)) headers['access-control-allow-headers'] = asked
+  if (isLoopback && header('access-control-request-private-network') === 'true') headers['access-control-allow-private-network'] = 'true'
+  return headers
+}
+
 function unescaped(name: string): string {
   if (!name.includes('%')) return name
   try {
@@ -103,8 +122,15 @@ function refusal(error: unknown): DoorAnswer {
   const status = code ? statusOf(code) : 500
   const headers: Record<string, string> = { ...JSON_HEADERS }
   if (status === 405) headers.allow = 'POST, OPTIONS'
+  if (status === 415) headers['accept-encoding'] = 'identity'
   if (status === 503) headers['retry-after'] = '1'
-  return { status, headers, body: JSON.stringify({ memo: sentence(error, status), error: 1, ...(status !== 500 && { code }) }) }
+  const memo = sentence(error, status)
+  return { status, reason: reasonPhrase(memo), headers, body: JSON.stringify({ memo, error: 1, ...(status !== 500 && { code }) }) }
+}
+
+/** A sentence in the status line: ASCII only, and no longer than a wallet shows. */
+function reasonPhrase(memo: string): string {
+  return memo.slice(0, MAX_REASON).replace(/[^\x20-\x7e]/g, '?')
 }
 
 /** Whether to log a failure. Overload and halted pools would fill the log with every post. */

@@ -6,7 +6,7 @@ import { AwsQueues } from '../../shared/aws/queues.ts'
 import { MAX_PAYMENT_BYTES_ON_LAMBDA } from '../../shared/bip270/payment.ts'
 import { checkPool } from '../../shared/config/config.ts'
 import { readEnv } from '../../shared/config/env.ts'
-import type { Stores } from '../../shared/store/port.ts'
+import { Copies } from '../../shared/machine/copies.ts'
 import { catchLateErrorsFirst } from '../late.ts'
 import { Telemetry } from '../telemetry.ts'
 import { tracing } from '../tracing.ts'
@@ -20,7 +20,7 @@ const traces = await tracing('payments', env.TRACES !== undefined)
 const clients = new AwsClients({ endpoint: env.AWS_ENDPOINT_URL, traced: traces.client })
 const bucket = new Bucket(clients, env.BUCKET)
 const queues = new AwsQueues(clients, bucket)
-let stores: Stores | undefined
+const ingress = queues.openIngress(env.INGRESS_URLS)
 const filterThrewLate = (error: unknown) => telemetry.log.error('code of a filter that it did not wait for has failed', error as Error)
 const pools = new Map(
   Object.entries(config.pools).map(([path, pool]) => [path, { path, ...checkPool(pool, `pools.${path}`), filterThrewLate }]),
@@ -30,19 +30,17 @@ catchLateErrorsFirst()
 const app = paymentsApp({
   pool: (path) => pools.get(path),
   pools: () => [...pools.values()],
-  ingress: queues.openIngress(env.INGRESS_URLS),
+  ingress,
+  copies: env.TABLE === undefined ? undefined : await copiesIn(env.TABLE),
   now: Date.now,
   maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,
-  async isRecorded(pool, post) {
-    // Loaded only for a pool with a filter: other doors start without the DynamoDB client.
-    const [{ openStores }, { hasReceipt }] = await Promise.all([
-      import('../../shared/aws/stores.ts'),
-      import('../../shared/store/receipts.ts'),
-    ])
-    stores ??= openStores(clients, env.TABLE, bucket)
-    return hasReceipt(stores.receipts, pool, post)
-  },
   log: (error) => telemetry.log.error('a payment could not be taken', error as Error),
 })
+
+/** Only a door with a filter loads the client of DynamoDB. */
+async function copiesIn(table: string): Promise<Copies> {
+  const { openStores } = await import('../../shared/aws/stores.ts')
+  return new Copies(openStores(clients, table, bucket).receipts, ingress)
+}
 
 export const handler = traces.handler(measured(handle(app), telemetry))

@@ -1,7 +1,7 @@
 import { OverpoolError } from '../errors.ts'
 import type { PaymentFields } from '../ledger/kinds.ts'
 import { toStorable } from '../ledger/values.ts'
-import { type ScannedTransaction, transactionFromHex } from '../transaction/index.ts'
+import { formatOf, type ScannedTransaction, transactionFromHex } from '../transaction/index.ts'
 import { turn } from '../turn.ts'
 
 /** Longest transaction, hex characters. BIP270 lets a host refuse a Payment over 10,000,000 bytes; here the transaction alone may have as many. */
@@ -10,15 +10,17 @@ export const MAX_TRANSACTION_HEX = 10_000_000
 export const MAX_MERCHANT_DATA = 10_000
 /** BIP270, Payment: `refundTo`, a paymail, characters. */
 export const MAX_REFUND_TO = 100
+/** Our own limit for `refundTo` in the form of 2019, a list of outputs: characters of its JSON. */
+export const MAX_REFUND_OUTPUTS = 10_000
 /** Our own limit, BIP270 names none: `memo`, characters. */
 export const MAX_MEMO = 10_000
 /** Longest Payment, bytes: the longest transaction, and six bytes for each character of the other fields (a JSON escape such as \u00e9). */
-export const MAX_PAYMENT_BYTES = MAX_TRANSACTION_HEX + 6 * (MAX_MERCHANT_DATA + MAX_REFUND_TO + MAX_MEMO) + 1_000
+export const MAX_PAYMENT_BYTES = MAX_TRANSACTION_HEX + 6 * (MAX_MERCHANT_DATA + MAX_REFUND_OUTPUTS + MAX_MEMO) + 1_000
 /** Lambda takes 6 MB, and a body that is not text arrives as base64, a third longer: so 4.5 MB of what the wallet sent. */
 export const MAX_PAYMENT_BYTES_ON_LAMBDA = 4_500_000
 
 /** The most marks (brackets and commas, or the `&` and `+` of a form) that a Payment can have: that many characters are in its strings. An honest one has six. */
-const MAX_STRUCTURE = MAX_MERCHANT_DATA + MAX_REFUND_TO + MAX_MEMO + 100
+const MAX_STRUCTURE = MAX_MERCHANT_DATA + MAX_REFUND_OUTPUTS + MAX_MEMO + 100
 /** Below this many bytes a parser cannot be made to do harm. */
 const SMALL = 64 * 1024
 
@@ -30,8 +32,16 @@ export interface CheckedPayment {
 
 type Dialect = 'json' | 'form'
 
-/** Which notation a Content-Type names; any case and any parameters, none means JSON (BIP270 and what wallets send). */
-export function dialectOf(contentType: string | undefined): Dialect {
+/**
+ * Which notation a Content-Type names; any case and any parameters, none means JSON (BIP270 and what wallets send). A compressed message is UNSUPPORTED_MEDIA_TYPE: no wallet
+ * sends one, and a few bytes could grow to megabytes.
+ */
+export function dialectOf(contentType: string | undefined, contentEncoding = 'identity'): Dialect {
+  if (contentEncoding.trim().toLowerCase() !== 'identity')
+    throw new OverpoolError(
+      'UNSUPPORTED_MEDIA_TYPE',
+      'the message has a Content-Encoding; send the Payment uncompressed, without this header',
+    )
   const type = contentType?.split(';', 1)[0]?.trim().toLowerCase()
   switch (type) {
     case undefined:
@@ -50,13 +60,22 @@ export function dialectOf(contentType: string | undefined): Dialect {
 /** A form cannot begin with it: there it is escaped. */
 const OPENING_BRACE = 0x7b
 
+const BYTE_ORDER_MARK = Buffer.from('\ufeff')
+
 /** Reads a Payment message, or throws MALFORMED_PAYMENT, BAD_PAYMENT or BAD_TRANSACTION. Others have their turn between the steps of a large one. */
 export async function readPayment(body: Uint8Array, dialect: Dialect): Promise<CheckedPayment> {
-  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  const whole = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  if (isUtf16(whole)) throw malformed('the message is in UTF-16; send it in UTF-8')
+  const text = BYTE_ORDER_MARK.equals(whole.subarray(0, BYTE_ORDER_MARK.length)) ? whole.subarray(BYTE_ORDER_MARK.length) : whole // RFC 8259, section 8.1
   const isJson = dialect === 'json' || text[0] === OPENING_BRACE // `curl -d '{…}'` sends the type of a form
   const value = await (isJson ? parseJson(text) : parseForm(text))
   if (body.length > SMALL) await turn()
   return checkPayment(value)
+}
+
+/** Its byte order mark, or a first character in two bytes. No JSON and no form in UTF-8 has a zero byte. */
+function isUtf16([first, second]: Uint8Array): boolean {
+  return (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff) || first === 0 || second === 0
 }
 
 // JSON.parse of ten million brackets takes gigabytes, and URLSearchParams a minute for a million fields: count first, which costs nothing for an
@@ -98,18 +117,46 @@ export function checkPayment(value: unknown): CheckedPayment {
   }
   const fields: PaymentFields = {}
   if (present(merchantData)) fields.merchantData = within(merchantData, 'merchantData', MAX_MERCHANT_DATA)
-  if (present(refundTo)) fields.refundTo = within(refundTo, 'refundTo', MAX_REFUND_TO)
+  if (present(refundTo)) fields.refundTo = within(refundTo, 'refundTo', Array.isArray(refundTo) ? MAX_REFUND_OUTPUTS : MAX_REFUND_TO)
   if (present(memo)) {
     if (typeof memo !== 'string') throw bad('"memo" is a string')
     fields.memo = within(memo, 'memo', MAX_MEMO) as string
   }
-  // The dialect of 2019 sent an array: we take one with a single transaction.
-  const one = present(transaction) ? transaction : Array.isArray(transactions) && transactions.length === 1 ? transactions[0] : undefined
-  if (one === undefined) throw bad('a Payment has a "transaction", in hex')
-  if (typeof one !== 'string') throw bad('"transaction" is a string of hex characters')
-  if (one.length > MAX_TRANSACTION_HEX)
+  const one = present(transaction) ? transaction : onlyOne(transactions)
+  if (one === undefined) throw bad(`${otherProtocol(value)}a Payment has a "transaction", in hex`)
+  if (typeof one !== 'string') throw bad(`"transaction" is a string of hex characters${isBytes(one) ? bytesInJson(one) : ''}`)
+  const hex = one.trim() // a file's last newline
+  if (hex.length > MAX_TRANSACTION_HEX)
     throw new OverpoolError('PAYMENT_TOO_LARGE', `"transaction" may have ${MAX_TRANSACTION_HEX} hex characters`)
-  return { scanned: transactionFromHex(one), fields }
+  return { scanned: transactionFromHex(hex), fields }
+}
+
+/** The dialect of 2019 sent a list of transactions: one with a single transaction is taken. */
+function onlyOne(transactions: unknown): unknown {
+  if (!Array.isArray(transactions) || !transactions.length) return undefined
+  if (transactions.length > 1)
+    throw bad(`a Payment has one transaction, and "transactions" has ${transactions.length}: send each in a Payment of its own`)
+  if (typeof transactions[0] === 'object')
+    throw bad('"transactions" holds an object, as in JSON Payment Protocol v2; send { "transaction": "<hex>" }, as BIP270 says')
+  return transactions[0]
+}
+
+/** Fields by which other protocols send a transaction. */
+const OTHER_PROTOCOLS: Record<string, string> = { rawTx: 'ARC', rawtx: 'x402', hex: 'paymail', mode: 'DPP', beef: 'BRC-100', tx: 'BRC-100' }
+
+function otherProtocol(payment: object): string {
+  const field = Object.keys(OTHER_PROTOCOLS).find((name) => Object.hasOwn(payment, name))
+  return field === undefined ? '' : `this message has "${field}", as in ${OTHER_PROTOCOLS[field]}; `
+}
+
+function isBytes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.length > 0 && value.slice(0, 10).every((byte) => Number.isInteger(byte) && byte >= 0 && byte < 256)
+}
+
+/** Wallets of BRC-100 give a transaction as a list of bytes. */
+function bytesInJson(bytes: number[]): string {
+  const format = formatOf(Uint8Array.from(bytes))
+  return `; this is a list of bytes${format === undefined ? '' : ` in ${format}`}: send the raw transaction in hex`
 }
 
 function present(value: unknown): boolean {

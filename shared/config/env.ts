@@ -2,8 +2,8 @@ import { OverpoolError } from '../errors.ts'
 
 /** The environment variables of each part, required and optional. Nothing else reads `process.env`. */
 export const ENV = {
-  /** the HTTP door; TRACES turns X-Ray on */
-  payments: { required: ['INGRESS_URLS', 'TABLE', 'BUCKET', 'NAMESPACE'], optional: ['TRACES', 'AWS_ENDPOINT_URL'] },
+  /** the HTTP door; TABLE is given where a pool has a filter, TRACES turns X-Ray on */
+  payments: { required: ['INGRESS_URLS', 'BUCKET', 'NAMESPACE'], optional: ['TABLE', 'TRACES', 'AWS_ENDPOINT_URL'] },
   /** the runner of one handler */
   handler: {
     required: ['HANDLER', 'BELLS_URL', 'TABLE', 'BUCKET', 'INGRESS_URLS', 'NAMESPACE'],

@@ -7,9 +7,9 @@ import { idOfHandlerPost, idOfName, idOfPayment, idOfTransaction } from '../ledg
 import type { Cause, Entry, EntryId, PaymentFields } from '../ledger/kinds.ts'
 import { encodeIngress } from '../ledger/messages.ts'
 import type { Ingress } from '../queue/port.ts'
-import type { ReceiptKey } from '../store/receipts.ts'
 import { turn } from '../turn.ts'
-import { askFilter, askOnce, type FilteredPool } from './filter.ts'
+import type { Copies } from './copies.ts'
+import { askFilter, type FilteredPool } from './filter.ts'
 
 /** Transactions up to this size, bytes, take a few milliseconds at most, whatever is done with them. */
 const LARGE = 16 * 1024
@@ -36,16 +36,16 @@ export interface Accepted {
 export interface AcceptDeps {
   ingress: Ingress
   now: () => number
-  /** Whether the post is in the ledger, or in hand on its way there. Asked only for pools with a filter. */
-  isRecorded: (pool: string, post: ReceiptKey) => Promise<boolean>
+  /** needed only where a pool has a filter */
+  copies?: Copies
 }
 
-/** Takes a checked payment into a pool: id, filter, ingress. Resolves when it is held durably (Promise 2). */
+/** Takes a checked payment into a pool: id, filter, ingress. Resolves when it is held durably (Promise 2). A copy of an earlier post passes without the filter. */
 export async function accept(
   pool: PoolDoor,
   payment: CheckedPayment,
   poster: Poster,
-  { ingress, now, isRecorded }: AcceptDeps,
+  { ingress, now, copies }: AcceptDeps,
 ): Promise<Accepted> {
   if (pool.halted !== undefined) throw new OverpoolError('POOL_HALTED', `"${pool.path}" takes no posts: ${pool.halted}`)
   const hops = poster.source === 'handler' ? poster.hops + 1 : 0
@@ -62,12 +62,7 @@ export async function accept(
   const id = entryId(pool, scanned.bytes, scanned.txid, fields, poster)
   const named = poster.source === 'handler' || (poster.source === 'api' && poster.name !== undefined)
   const key = named ? id : scanned.txid
-  if (pool.filter) {
-    const isNew = poster.source === 'api' && !named // each call is a new entry
-    const ask = () => askFilter(pool, payment, takesTurns)
-    await (isNew ? ask() : askOnce(ask, () => isRecorded(pool.path, { key, id })))
-    if (takesTurns) await turn()
-  }
+  if (takesTurns) await turn()
   const entry: Entry = {
     kind: 'tx',
     id,
@@ -79,7 +74,11 @@ export async function accept(
     ...(poster.source === 'handler' && { cause: poster.cause }),
   }
   const post = { pool: pool.path, id, txid: scanned.txid, named, entry: encodeEntry(entry) }
-  await (ingress.post ? ingress.post(post) : ingress.send([{ body: encodeIngress(post), group: pool.path }]))
+  const take = async (isCopy: boolean) => {
+    if (!isCopy) await askFilter(pool, payment, takesTurns)
+    await (ingress.post ? ingress.post(post) : ingress.send([{ body: encodeIngress(post), group: pool.path }]))
+  }
+  await (pool.filter && copies ? copies.takeOnce(pool.path, { key, id }, take) : take(false))
   return { id, hash: scanned.txid, key }
 }
 

@@ -24,19 +24,6 @@ export interface FilteredPool {
 const readsParsed = new WeakMap<Filter, boolean>()
 
 /**
- * A post that is recorded is a retry: it gets the same answer as before, whatever the filter says now (Promise 3). It is looked for again after a refusal, since the same
- * post may have come in meanwhile.
- */
-export async function askOnce(ask: () => Promise<void>, isRecorded: () => Promise<boolean>): Promise<void> {
-  if (await isRecorded()) return
-  try {
-    await ask()
-  } catch (refusal) {
-    if (!(await isRecorded())) throw refusal
-  }
-}
-
-/**
  * Asks a filter about a payment.
  * @param inSteps others have their turn while `parsed` of a large payment is computed
  * @throws OverpoolError FILTER_REFUSED, FILTER_SILENT

@@ -8,9 +8,10 @@ import type { Ingress } from '../queue/port.ts'
 import { lengthOf } from '../store/blocks.ts'
 import type { PoolControl } from '../store/control.ts'
 import type { Stores } from '../store/port.ts'
-import { hasReceipt, type Receipt } from '../store/receipts.ts'
+import type { Receipt } from '../store/receipts.ts'
 import { scanTransaction } from '../transaction/index.ts'
-import { type AcceptDeps, accept, type Poster } from './accept.ts'
+import { accept, type Poster } from './accept.ts'
+import { Copies } from './copies.ts'
 import { type EventOfKind, eventOf, type LedgerEvent, type TxEvent } from './event.ts'
 import { findPool } from './find-pool.ts'
 import { optionsOf } from './options.ts'
@@ -61,10 +62,10 @@ function shownKinds(kinds: Kinds = ['tx']): (kind: Entry['kind']) => boolean {
 export interface LedgerPoolsDeps {
   stores: Stores
   ingress: Ingress
+  /** shared with a door of this process */
+  copies?: Copies
   clock: Clock
   settings: (path: string) => CheckedSettings
-  /** default: whether it has a receipt */
-  isRecorded?: AcceptDeps['isRecorded']
   /** called with the failure of a post inside a handler, which the handler may not notice */
   postFailed: (error: unknown) => void
 }
@@ -72,11 +73,13 @@ export interface LedgerPoolsDeps {
 /** The pools of a machine over its ports: post, get, tail, read, trail, prune. */
 export class LedgerPools {
   readonly #deps: LedgerPoolsDeps
+  readonly #copies: Copies
   /** this program's newest posts, by pool, until they are seen in the ledger */
   readonly #ownPosts = new Map<string, Set<Pick<Receipt, 'key' | 'id'>>>()
 
   constructor(deps: LedgerPoolsDeps) {
     this.#deps = deps
+    this.#copies = deps.copies ?? new Copies(deps.stores.receipts, deps.ingress)
   }
 
   /**
@@ -89,7 +92,7 @@ export class LedgerPools {
   }
 
   async postAs(poster: Poster, { path, payment }: CheckedPost): Promise<Posted> {
-    const { stores, ingress, clock, settings, isRecorded = (...post) => hasReceipt(stores.receipts, ...post) } = this.#deps
+    const { ingress, clock, settings } = this.#deps
     const pool = await this.control(path)
     if (pool.kind === 'peer') {
       throw new OverpoolError(
@@ -98,7 +101,7 @@ export class LedgerPools {
       )
     }
     const door = { path: pool.path, ...settings(pool.path), halted: pool.halted }
-    const { id, hash, key } = await accept(door, payment, poster, { ingress, now: clock.now, isRecorded })
+    const { id, hash, key } = await accept(door, payment, poster, { ingress, now: clock.now, copies: this.#copies })
     this.#note(pool.path, { key, id })
     return { payment: { transaction: hex(payment.scanned.bytes), ...payment.fields }, hash, id }
   }

@@ -1,3 +1,4 @@
+import type { EntryId } from '../ledger/kinds.ts'
 import type { IngressMessage } from '../ledger/messages.ts'
 
 /** A message on its way into a queue. */
@@ -53,4 +54,6 @@ export interface Queue {
 export interface Ingress extends Pick<Queue, 'send' | 'depth' | 'check'> {
   /** Only where the writer runs in this process: takes a post without the queue. Resolves when it is durable. */
   post?(post: IngressMessage): Promise<void>
+  /** Only there: whether a post is on its way into the ledger, or in a block whose receipts may not be written yet. */
+  holds?(pool: string, id: EntryId): boolean
 }

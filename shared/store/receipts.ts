@@ -32,9 +32,3 @@ export interface Receipts {
 
 /** `ofTransaction` returns at most this many: a wallet can post the same transaction with any number of memos. */
 export const MAX_RECEIPTS = 100
-
-/** Whether these receipts show that an entry is in the ledger. Receipts follow their block by a moment. */
-export async function hasReceipt(receipts: Pick<Receipts, 'find'>, pool: string, post: ReceiptKey): Promise<boolean> {
-  const [receipt] = await receipts.find(pool, [post])
-  return receipt !== undefined
-}

@@ -1,2 +1,2 @@
 export { type Cell, type Parsed, parseInSteps, parseTransaction } from './parsed.ts'
-export { type ScannedTransaction, scanTransaction, transactionFromHex } from './scan.ts'
+export { formatOf, type ScannedTransaction, scanTransaction, transactionFromHex } from './scan.ts'

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { OverpoolError } from '../errors.ts'
+import { formatByStart, isBase64 } from './formats.ts'
 
 /** The id of a transaction as people write it: 64 lower-case hex digits, the hash's bytes reversed. Only a scan makes one. */
 export type Txid = string & { readonly __brand: 'Txid' }
@@ -17,6 +18,8 @@ export interface TransactionOutput {
   readonly satoshis: bigint
   readonly script: Uint8Array
 }
+
+const SEND_RAW = 'send the raw transaction in hex (toHex() in @bsv/sdk)'
 
 /** All the satoshis there will ever be. Below 2^53, so that an unsigned 64-bit number may be compared with it as a double. */
 const MAX_SATOSHIS = 21e14
@@ -51,9 +54,40 @@ export function transactionFromHex(hex: unknown): ScannedTransaction {
     if (bytes.write(part, at / 2, 'hex') * 2 === part.length && Buffer.byteLength(part) === part.length) continue
     const badDigit = part.search(/[^0-9a-fA-F]/)
     if (badDigit < 0) throw new OverpoolError('BAD_TRANSACTION', `the transaction is cut inside a byte: ${hex.length} hex digits`)
-    throw new OverpoolError('BAD_TRANSACTION', `the transaction is not hex: ${JSON.stringify(part[badDigit])} at position ${at + badDigit}`)
+    const why = isBase64(hex) ? `it is in base64; ${SEND_RAW}` : `${JSON.stringify(part[badDigit])} at position ${at + badDigit}`
+    throw new OverpoolError('BAD_TRANSACTION', `the transaction is not hex: ${why}`)
   }
-  return scanTransaction(bytes)
+  return scanOnly(bytes)
+}
+
+/** The transaction, or an error that names the format that the bytes are in, if it is another one. */
+function scanOnly(bytes: Uint8Array): ScannedTransaction {
+  try {
+    return scanTransaction(bytes)
+  } catch (cause) {
+    const format = formatOf(bytes)
+    throw format === undefined
+      ? cause
+      : new OverpoolError('BAD_TRANSACTION', `the transaction is in ${format}, not a raw one; ${SEND_RAW}`, { cause })
+  }
+}
+
+/** The name of the format of transactions that these bytes are in, when they are no raw transaction. */
+export function formatOf(bytes: Uint8Array): string | undefined {
+  return formatByStart(bytes) ?? (isSegwit(bytes) ? 'the segwit format of BTC' : undefined)
+}
+
+/** Whether inputs, outputs and something more follow on the marker `00 01`, which a raw transaction reads as no input and one output. */
+function isSegwit(bytes: Uint8Array): boolean {
+  if (bytes[4] !== 0 || bytes[5] !== 1) return false
+  try {
+    const reader = new Reader(bytes, 6)
+    const hasInputs = reader.skipInputs() > 0
+    reader.skipOutputs()
+    return hasInputs && reader.left > 4
+  } catch {
+    return false
+  }
 }
 
 /** Well-formed transaction bytes. `txid` is computed when first read, then kept. */
@@ -74,21 +108,10 @@ class ScannedTransaction {
     this.version = reader.uint32('version')
 
     // Bitcoin SV has no segwit: a first count of 0 means that there are no inputs.
-    this.inputCount = reader.count('inputs', MIN_INPUT_BYTES)
     this.#inputsAt = reader.at
-    for (let i = 0; i < this.inputCount; i++) {
-      reader.skip(36, 'previous output')
-      reader.skipScript()
-      reader.skip(4, 'sequence')
-    }
-
-    this.outputCount = reader.count('outputs', MIN_OUTPUT_BYTES)
+    this.inputCount = reader.skipInputs()
     this.#outputsAt = reader.at
-    for (let i = 0; i < this.outputCount; i++) {
-      const at = reader.at
-      if (reader.uint64('satoshis') > MAX_SATOSHIS) throw bad('an output of more than 21,000,000 bitcoins', at)
-      reader.skipScript()
-    }
+    this.outputCount = reader.skipOutputs()
 
     this.lockTime = reader.uint32('lock time')
     if (reader.left > 0) throw bad(`it ends here and ${reader.left} more bytes follow`, reader.at)
@@ -102,6 +125,7 @@ class ScannedTransaction {
   /** The inputs one after another, without keeping them: a list of views takes many times their bytes. */
   *readInputs(): Generator<TransactionInput, void, void> {
     const reader = new Reader(this.bytes, this.#inputsAt)
+    reader.count('inputs', MIN_INPUT_BYTES)
     for (let i = 0; i < this.inputCount; i++) {
       yield {
         txid: displayed(reader.take(32, 'txid')),
@@ -115,6 +139,7 @@ class ScannedTransaction {
   /** The outputs one after another. */
   *readOutputs(): Generator<TransactionOutput, void, void> {
     const reader = new Reader(this.bytes, this.#outputsAt)
+    reader.count('outputs', MIN_OUTPUT_BYTES)
     for (let i = 0; i < this.outputCount; i++) yield { satoshis: BigInt(reader.uint64('satoshis')), script: reader.script() }
   }
 }
@@ -166,6 +191,28 @@ class Reader {
     const at = this.at
     const count = this.#varint(what)
     if (count * minBytes > this.left) throw bad(`${count} ${what} cannot fit in the ${this.left} bytes left`, at)
+    return count
+  }
+
+  /** Moves past all inputs, and returns how many there are. */
+  skipInputs(): number {
+    const count = this.count('inputs', MIN_INPUT_BYTES)
+    for (let i = 0; i < count; i++) {
+      this.skip(36, 'previous output')
+      this.skipScript()
+      this.skip(4, 'sequence')
+    }
+    return count
+  }
+
+  /** The same for outputs. */
+  skipOutputs(): number {
+    const count = this.count('outputs', MIN_OUTPUT_BYTES)
+    for (let i = 0; i < count; i++) {
+      const at = this.at
+      if (this.uint64('satoshis') > MAX_SATOSHIS) throw bad('an output of more than 21,000,000 bitcoins', at)
+      this.skipScript()
+    }
     return count
   }
 

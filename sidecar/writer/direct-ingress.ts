@@ -69,9 +69,8 @@ export class DirectIngress implements Ingress {
       .finally(() => this.#underWay--)
   }
 
-  /** Whether a post of this turn of the event loop waits here. */
-  hasInHand(id: EntryId): boolean {
-    return this.#gathered.some(({ post }) => post.id === id)
+  holds(pool: string, id: EntryId): boolean {
+    return this.#consumer.holds(pool, id)
   }
 
   send(messages: Outgoing[]): Promise<void> {

@@ -188,9 +188,9 @@ export class IngressConsumer {
     if (queued?.delete(id) && !queued.size) this.#queued.delete(pool)
   }
 
-  /** Whether a post waits here for its block, or its block for the receipts. */
-  hasInHand(pool: string, id: EntryId): boolean {
-    return this.#queued.get(pool)?.has(id) || this.#open.get(pool)?.writer.hasInHand(id) || false
+  /** Whether a post of this process waits in the queue, or is in its writer's hands or newest blocks. */
+  holds(pool: string, id: EntryId): boolean {
+    return (this.#queued.get(pool)?.has(id) || this.#open.get(pool)?.writer.holds(id)) ?? false
   }
 
   /** Why a pool is halted, if it is. */

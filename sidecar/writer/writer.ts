@@ -170,11 +170,6 @@ export class PoolWriter {
     return this.#bytes
   }
 
-  /** Whether a post is in hand, or in a block whose receipts may not be written yet. */
-  hasInHand(id: EntryId): boolean {
-    return this.#held.has(id) || this.#recent.get(id) !== undefined
-  }
-
   /** When it last made progress with its posts (`Clock.elapsed`). A writer without posts, or a halted one, counts as moving. */
   get movedAt(): number {
     return this.#held.size && !this.#halted ? this.#moved : this.#options.clock.elapsed()
@@ -188,6 +183,11 @@ export class PoolWriter {
   /** Takes a post from the ingress queue. */
   accept(post: IngressMessage, message: Message): void {
     this.#hold(post).messages.push(message)
+  }
+
+  /** Whether a post is in hand, or in a block whose receipts may not be written yet. */
+  holds(id: EntryId): boolean {
+    return this.#held.has(id) || this.#recent.get(id) !== undefined
   }
 
   /** Whether it takes direct posts. With `batchMs`, after a failed store or while too many effects wait, posts use the queue. */

@@ -57,11 +57,11 @@ export class Shape {
   }
 
   get payments(): EnvOf<'payments'> {
-    return { INGRESS_URLS: this.ingressUrls.join(' '), TABLE: this.#place.table, BUCKET: this.#place.bucket, NAMESPACE: 'Overpool' }
+    return { INGRESS_URLS: this.ingressUrls.join(' '), BUCKET: this.#place.bucket, NAMESPACE: 'Overpool' }
   }
 
   handler(name: string): EnvOf<'handler'> {
-    return { ...this.payments, HANDLER: name, BELLS_URL: this.bellsUrl(name) }
+    return { ...this.payments, HANDLER: name, BELLS_URL: this.bellsUrl(name), TABLE: this.#place.table }
   }
 
   sidecar(shard: number): EnvOf<'sidecar'> {

@@ -71,8 +71,7 @@ export async function writer({ smoke }: Effort): Promise<Figures> {
 
 async function fill(ingress: Queue, count: number, from: number): Promise<void> {
   const pool = { path: POOL, ...checkSettings({}, '') }
-  const post = (i: number) =>
-    accept(pool, checkPayment({ transaction: withText(i) }), { source: 'http' }, { ingress, now: Date.now, isRecorded: async () => false })
+  const post = (i: number) => accept(pool, checkPayment({ transaction: withText(i) }), { source: 'http' }, { ingress, now: Date.now })
   for (let done = 0; done < count; done += 1_000)
     await Promise.all(Array.from({ length: Math.min(1_000, count - done) }, (_, i) => post(from + done + i)))
 }

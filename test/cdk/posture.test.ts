@@ -85,8 +85,8 @@ describe('the stack', () => {
     expect(blocks(allowed(template, 'SidecarShard0TaskTaskRole'))).toHaveLength(1)
   })
 
-  it('lets the door read receipts and write nothing, a handler read all and write its progress and the desired state of pools, and the sidecar read and write all', () => {
-    expect(storesOf(allowed(template, 'Payments'))).toEqual({ read: ['receipts'], write: [] })
+  it('lets the door use no store, a handler read all and write its progress and the desired state of pools, and the sidecar read and write all', () => {
+    expect(storesOf(allowed(template, 'Payments'))).toEqual({ read: [], write: [] })
     for (const handler of ['HandlermainRole', 'HandlercoffeeRole'])
       expect(storesOf(allowed(template, handler)), handler).toEqual({ read: STORES, write: ['control', 'progress'] })
     expect(storesOf(allowed(template, 'SidecarShard0TaskTaskRole'))).toEqual({ read: STORES, write: STORES })
@@ -111,12 +111,9 @@ describe('the stack', () => {
     expect(actionsOf(rightsOf({ write: ['control'] }))).not.toContain('dynamodb:BatchWriteItem')
   })
 
-  it('lets the door put posts into the ingress queue and their bodies into the bucket, read receipts, and nothing else', () => {
+  it('lets the door put posts into the ingress queue and their bodies into the bucket, and nothing else', () => {
     const statements = allowed(template, 'Payments')
     expect(actionsOf(statements)).toEqual([
-      'dynamodb:BatchGetItem',
-      'dynamodb:GetItem',
-      'dynamodb:Query',
       'logs:CreateLogStream',
       'logs:PutLogEvents',
       's3:PutObject',
@@ -126,6 +123,14 @@ describe('the stack', () => {
     ])
     const put = statements.find(({ Action }) => Action === 's3:PutObject')!
     expect(JSON.stringify(put.Resource)).toContain('messages/*')
+  })
+
+  it('lets the door of a pool with a filter read the receipts as well, and no other store', async () => {
+    const { template } = await synthesize("{ handler: './main.ts', pools: { mypool: { filter: () => true } } }")
+    const statements = allowed(template, 'Payments')
+    expect(storesOf(statements)).toEqual({ read: ['receipts'], write: [] })
+    const [door] = Object.entries(resourcesOf(template, 'AWS::Lambda::Function')).filter(([id]) => id.startsWith('Payments'))
+    expect(Object.keys(door![1].Properties.Environment.Variables)).toContain('TABLE')
   })
 
   it('lets only the sidecar read the seed, by the secret’s name', () => {

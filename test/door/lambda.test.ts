@@ -17,7 +17,7 @@ import { decodeEntry } from '../../shared/ledger/entry.ts'
 import type { TxEntry } from '../../shared/ledger/kinds.ts'
 import { decodeIngress } from '../../shared/ledger/messages.ts'
 import type { PoolDoor } from '../../shared/machine/accept.ts'
-import { hasReceipt } from '../../shared/store/receipts.ts'
+import { Copies } from '../../shared/machine/copies.ts'
 import { largePayment, payment } from '../machine/machine.ts'
 import { type FunctionUrlRequest, functionUrlEvent } from './function-url.ts'
 
@@ -45,8 +45,8 @@ function door() {
   return paymentsApp({
     ingress: ledger.ingress,
     pools: () => [...pools.values()],
+    copies: new Copies(ledger.stores.receipts, ledger.ingress),
     now: Date.now,
-    isRecorded: (...post) => hasReceipt(ledger.stores.receipts, ...post),
     maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,
     log: (error) => log.push(error),
     async pool(path) {
@@ -138,6 +138,23 @@ describe('the door behind a function URL', () => {
     expect(await taken()).toEqual([])
   })
 
+  it('does not ask the filter again about a payment that is in the ledger', async () => {
+    let asked = 0
+    const filter = () => ++asked === 1
+    pools.set('once', { path: 'once', ...checkSettings({ filter }, '') })
+    const sent = JSON.stringify(payment('an order'))
+    const first = await invoke(sent, { path: '/once' })
+    expect(first.status).toBe(200)
+    const [message] = await ledger.ingress.receive({ max: 1, waitMs: 0 })
+    const { id, txid, entry } = decodeIngress(message!.body)
+    await ledger.stores.control.create({ kind: 'own', path: 'once', key: 'aa', discoveryKey: 'bb', createdAt: 0 })
+    await ledger.stores.blocks.put('once', encodeBlock(0, 0, [entry]))
+    await ledger.stores.receipts.put('once', [{ key: txid!, id, txid, seq: 0, block: 0 }])
+    expect(await invoke(sent, { path: '/once' })).toEqual(first)
+    expect((await invoke(JSON.stringify(payment('another order')), { path: '/once' })).status).toBe(403)
+    expect(asked).toBe(2)
+  })
+
   it('answers a preflight', async () => {
     expect(await invoke(undefined, { method: 'OPTIONS', headers: { origin: 'https://wallet.example' } })).toMatchObject({
       status: 204,
@@ -188,21 +205,6 @@ describe('the door does not explain its own failures to wallets:', () => {
     expect(answer).toMatchObject({ status: 503, body: { memo: SENTENCE, error: 1, code: 'FILTER_SILENT' } })
     expect(inspect(log, { depth: null })).toContain(ARN)
     expect(await taken()).toEqual([])
-  })
-
-  it('a payment that is in the ledger is taken again, although the filter would refuse it now', async () => {
-    let isOpen = true
-    pools.set('asks', { path: 'asks', ...checkSettings({ filter: () => isOpen }, '') })
-    await ledger.stores.control.create({ kind: 'own', path: 'asks', key: '', discoveryKey: '', createdAt: 0 })
-    const first = await invoke(sent, { path: '/asks' })
-    isOpen = false
-    expect((await invoke(sent, { path: '/asks' })).status).toBe(403)
-    const [message] = await ledger.ingress.receive({ max: 1, waitMs: 0 })
-    const { id, txid, entry } = decodeIngress(message!.body)
-    await ledger.stores.blocks.put('asks', encodeBlock(0, 0, [entry]))
-    await ledger.stores.receipts.put('asks', [{ key: txid!, id, txid, seq: 0, block: 0 }])
-    expect(await invoke(sent, { path: '/asks' })).toEqual(first)
-    expect((await invoke(JSON.stringify(payment('another')), { path: '/asks' })).status).toBe(403)
   })
 
   it('a filter that does not answer is a 503 before the function times out', async () => {

@@ -1,7 +1,7 @@
-import { request } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openLedgerFile } from '../../local/ports.ts'
-import { type Ack, largePayment, payment, TestMachine, until } from '../machine/machine.ts'
+import { largePayment, payment, TestMachine, until } from '../machine/machine.ts'
+import { type Answer, askAt } from './ask.ts'
 
 const { transaction } = payment('a payment')
 const JSON_TYPE = { 'content-type': 'application/json' }
@@ -13,25 +13,8 @@ beforeAll(async () => {
 })
 afterAll(() => machine[Symbol.asyncDispose]())
 
-interface Answer extends Ack {
-  headers: Record<string, string | string[] | undefined>
-  text: string
-}
-
-/** Sends one request unchanged, with no headers but the given ones and those that HTTP needs. */
-function ask(method: string, path: string, body: string | Uint8Array = '', headers: Record<string, string> = {}): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const sent = request(new URL(path, machine.url), { method, headers, agent: false }, (response) => {
-      const chunks: Buffer[] = []
-      response.on('data', (chunk) => chunks.push(chunk))
-      response.on('end', () => {
-        const text = Buffer.concat(chunks).toString()
-        resolve({ status: response.statusCode!, headers: response.headers, text, body: text ? JSON.parse(text) : {} })
-      })
-    })
-    sent.on('error', reject).end(body)
-  })
-}
+const ask = (method: string, path: string, body?: string | Uint8Array, headers?: Record<string, string>) =>
+  askAt(machine.url, method, path, body, headers)
 
 const post = (body: unknown, headers: Record<string, string> = JSON_TYPE, pool = 'mypool') =>
   ask('POST', `/${pool}`, typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body), headers)
@@ -153,7 +136,8 @@ const REFUSALS: Refusal[] = [
   bad('a transaction that is null', { transaction: null }, /has a "transaction"/),
   bad('a transaction that is a number', { transaction: 7 }, /is a string of hex/),
   bad('a transaction that is an object', { transaction: { hex: transaction } }, /is a string of hex/),
-  bad('two transactions', { transactions: [transaction, transaction] }, /has a "transaction"/),
+  bad('two transactions', { transactions: [transaction, transaction] }, /has one transaction, and "transactions" has 2/),
+  bad('no transactions', { transactions: [] }, /has a "transaction"/),
   bad('a memo that is a number', { transaction, memo: 7 }, /"memo" is a string/),
   bad('a memo that is too long', { transaction, memo: 'm'.repeat(10_001) }, /"memo" may have 10000 characters, not 10001/),
   bad('merchantData that is too long', { transaction, merchantData: 'm'.repeat(10_001) }, /"merchantData" may have 10000/),
@@ -198,7 +182,7 @@ const REFUSALS: Refusal[] = [
     'PAYMENT_TOO_LARGE',
     /10000000 hex characters/,
   ],
-  ['a message that is too long', () => post(Buffer.alloc(10_200_000, 0x20)), 413, 'PAYMENT_TOO_LARGE', /may have 10121600 bytes/],
+  ['a message that is too long', () => post(Buffer.alloc(10_200_000, 0x20)), 413, 'PAYMENT_TOO_LARGE', /may have 10181000 bytes/],
 
   [
     'a payment that the filter refuses',

@@ -56,10 +56,10 @@ afterAll(async () => {
 /** Calls the function with a payment, as Lambda does; resolves to the status of the answer. */
 async function pay(settings: Pick<EnvOf<'payments'>, 'TRACES'>): Promise<string> {
   traced = []
-  const { endpoint, bucket, table } = emulators.place
+  const { endpoint, bucket } = emulators.place
   const environment: EnvOf<'payments'> = {
     INGRESS_URLS: queueUrl({ endpoint }, 'ingress'),
-    TABLE: table,
+
     BUCKET: bucket,
     NAMESPACE: 'Overpool',
   }

@@ -47,11 +47,10 @@ async function turnsOf(filter: Filter | undefined, sent: unknown): Promise<numbe
     pools: () => [pool],
     ingress: ledger.ingress,
     now: Date.now,
-    isRecorded: async () => false,
     log: () => {},
   }
   setImmediate(next)
-  const answer = await answerAtDoor({ method: 'POST', path: '/mypool', contentType: undefined, body }, deps)
+  const answer = await answerAtDoor({ method: 'POST', path: '/mypool', header: () => undefined, body }, deps)
   isOver = true
   expect(answer.status, answer.body?.slice(0, 200)).toBe(200)
   expect(JSON.parse(answer.body!)).toEqual({ payment: sent, memo: 'Received into mypool', error: 0, success: true })

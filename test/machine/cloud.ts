@@ -16,7 +16,6 @@ import { ShardedIngress, shardOf } from '../../shared/queue/shards.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
 import type { Stores } from '../../shared/store/port.ts'
-import { hasReceipt } from '../../shared/store/receipts.ts'
 import { CoreStore } from '../../sidecar/cores/core.ts'
 import { type Verified, verifyPool } from '../../sidecar/cores/verify.ts'
 import { type AwsClients, awsClients } from '../aws/clients.ts'
@@ -121,7 +120,6 @@ export class CloudMachine extends TestMachine implements WithTasks {
       pools: () => [...doors.values()],
       ingress,
       now: Date.now,
-      isRecorded: (...post) => hasReceipt(stores.receipts, ...post),
       maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,
       log: (error) => this.#reports.push(`door: ${reasonOf(error)}`),
     })

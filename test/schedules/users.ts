@@ -62,7 +62,7 @@ export class Users {
     const door = { path: pool, ...this.#world.settings(pool) }
     const posting =
       source === 'http'
-        ? accept(door, checkPayment(payment), { source }, { ingress, now: process.clock.now, isRecorded: async () => false })
+        ? accept(door, checkPayment(payment), { source }, { ingress, now: process.clock.now })
         : this.#world.poolsOf(process, ingress).post({ path: pool, payment, id: source === 'named' ? `named ${wish.n}` : undefined })
     posting.then(
       ({ id }) => {
