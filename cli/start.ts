@@ -69,6 +69,9 @@ async function welcome({ url, pools, machine }: Started, known: PoolControl[], d
           `  curl ${url}/${first.path} -H 'Content-Type: application/json' -d '{"transaction":"${sampleTransaction(`hello, it is ${new Date().toISOString().slice(0, 19)}`)}"}'\n`,
         ]
       : ['Overpool runs, and takes no payments: its config names no pools.']),
+    ...(pools.some(({ isOpen }) => isOpen)
+      ? ['Web pages that are open on this computer can post too. The setting `origins` of a pool names those that may.\n']
+      : []),
     ...section(
       'Published; others follow them with `overpool sub` and these keys:',
       known.filter(({ kind, desired }) => kind !== 'peer' && desired?.publish),

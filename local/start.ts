@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname, relative } from 'node:path'
+import { isLoopback } from '../functions/payments/quotas.ts'
 import { checkConfig, type OverpoolConfig } from '../shared/config/config.ts'
 import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load.ts'
@@ -26,8 +27,8 @@ export interface StartOptions {
 export interface Started {
   url: string
   machine: EmbeddedMachine
-  /** the pools of the config, each with its handler's file */
-  pools: { path: string; handler?: string }[]
+  /** the pools of the config, each with its handler's file, and whether any web page that is open on this computer may post into it */
+  pools: { path: string; handler?: string; isOpen: boolean }[]
   close: () => Promise<void>
 }
 
@@ -52,7 +53,11 @@ export async function start(options: StartOptions): Promise<Started> {
   try {
     const { url } = await machine.listen(Object.keys(plan.config.pools), port, host)
     await running.begin(url)
-    const pools = Object.entries(plan.config.pools).map(([path, pool]) => ({ path, handler: pool.handler ?? plan.config.handler }))
+    const pools = Object.entries(plan.config.pools).map(([path, { handler = plan.config.handler, origins }]) => ({
+      path,
+      handler,
+      isOpen: origins === undefined && isLoopback(host),
+    }))
     return { url, machine, pools, close: () => running.close() }
   } catch (error) {
     await running.close()

@@ -7,6 +7,8 @@ export type ErrorCode =
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'METHOD_NOT_ALLOWED'
   | 'FILTER_REFUSED'
+  | 'ORIGIN_REFUSED'
+  | 'QUOTA_EXCEEDED'
   | 'FILTER_SILENT'
   | 'OVERLOADED'
   | 'POOL_NOT_FOUND'
@@ -34,11 +36,14 @@ export class OverpoolError extends Error {
   readonly code: ErrorCode
   /** true: the same call may succeed later without any change */
   readonly retryable: boolean
+  /** when it may succeed, in so many seconds */
+  readonly retryAfterS?: number
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown; retryable?: boolean } = {}) {
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; retryable?: boolean; retryAfterS?: number } = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined)
     this.code = code
     this.retryable = options.retryable ?? false
+    if (options.retryAfterS !== undefined) this.retryAfterS = options.retryAfterS
   }
 }
 

@@ -1,15 +1,18 @@
 import { Hono } from 'hono'
+import { getConnInfo } from 'hono/aws-lambda'
 import { tooLarge } from './body.ts'
 import { answerAtDoor, type DoorDeps } from './door.ts'
+import { Quotas } from './quotas.ts'
 
-export interface PaymentsDeps extends DoorDeps {
+export interface PaymentsDeps extends Omit<DoorDeps, 'quotas'> {
   /** longest message, bytes */
   maxBytes: number
 }
 
-/** The HTTP door for the Lambda behind the function URL. */
+/** The HTTP door for the Lambda behind the function URL. Each instance of the function counts the quotas for itself: a count in common would be a request more for each payment. */
 export function paymentsApp(deps: PaymentsDeps): Hono {
   const app = new Hono()
+  const door: DoorDeps = { ...deps, quotas: new Quotas() }
   app.all('*', async (c) => {
     const { method, path, raw } = c.req
     const body = async () => {
@@ -17,7 +20,9 @@ export function paymentsApp(deps: PaymentsDeps): Hono {
       if (bytes.length > deps.maxBytes) throw tooLarge(deps.maxBytes)
       return bytes
     }
-    const { status, headers, body: said } = await answerAtDoor({ method, path, contentType: c.req.header('content-type'), body }, deps)
+    const { address } = (c.env as { requestContext?: object } | undefined)?.requestContext ? getConnInfo(c).remote : {}
+    const request = { method, path, contentType: c.req.header('content-type'), origin: c.req.header('origin'), address, body }
+    const { status, headers, body: said } = await answerAtDoor(request, door)
     return new Response(method === 'HEAD' ? null : said, { status, headers })
   })
   return app

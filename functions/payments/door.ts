@@ -2,11 +2,13 @@ import { type CheckedPayment, dialectOf, readPayment } from '../../shared/bip270
 import { type ErrorCode, OverpoolError } from '../../shared/errors.ts'
 import { hex } from '../../shared/ledger/values.ts'
 import { type AcceptDeps, accept, type PoolDoor } from '../../shared/machine/accept.ts'
+import type { Quotas } from './quotas.ts'
 
 export interface DoorDeps extends AcceptDeps {
   pool: (path: string) => PoolDoor | undefined | Promise<PoolDoor | undefined>
   /** called with failures of ours, whose details the wallet does not get */
   log: (error: unknown) => void
+  quotas: Quotas
 }
 
 /** The parts of a request that the door reads. */
@@ -15,6 +17,10 @@ export interface DoorRequest {
   /** without the query, percent escapes as they are */
   path: string
   contentType: string | undefined
+  /** the web page that asks, if it is one */
+  origin?: string
+  /** the client's IP address, if it is known */
+  address?: string
   /** Reads the body, once; PAYMENT_TOO_LARGE, OVERLOADED, or MALFORMED_PAYMENT when it breaks off. */
   body: () => Promise<Uint8Array>
 }
@@ -40,25 +46,40 @@ const BEFORE_TRANSACTION = '{"payment":{"transaction":"'
  * their own way to read and to answer. It writes nothing but payments (Promise 7).
  */
 export async function answerAtDoor(request: DoorRequest, deps: DoorDeps): Promise<DoorAnswer> {
+  let pool: PoolDoor | undefined
   try {
-    return await answer(request, deps)
+    const found = deps.pool(unescaped(request.path.slice(1)))
+    pool = found instanceof Promise ? await found : found
+    return forOrigin(await answer(request, pool, deps), request.origin, pool)
   } catch (error) {
     if (isOurFault(error)) deps.log(error)
-    return refusal(error)
+    return forOrigin(refusal(error), request.origin, pool)
   }
 }
 
-async function answer({ method, path, contentType, body }: DoorRequest, deps: DoorDeps): Promise<DoorAnswer> {
+/** An answer that only the pages can read that may post into the pool. */
+function forOrigin(answer: DoorAnswer, origin: string | undefined, pool: PoolDoor | undefined): DoorAnswer {
+  if (!pool?.origins) return answer
+  const { 'access-control-allow-origin': _, ...headers } = answer.headers
+  const isAllowed = origin !== undefined && pool.origins.includes(origin)
+  return { ...answer, headers: { ...headers, ...(isAllowed && { 'access-control-allow-origin': origin }), vary: 'origin' } }
+}
+
+async function answer(request: DoorRequest, pool: PoolDoor | undefined, deps: DoorDeps): Promise<DoorAnswer> {
+  const { method, path, contentType, origin, address = '' } = request
   if (method === 'OPTIONS') return { status: 204, headers: CORS }
   if (path === '/_/health' && (method === 'GET' || method === 'HEAD')) return { status: 200, headers: JSON_HEADERS, body: '{"ok":true}' }
   const name = path.slice(1)
   if (!name || name.includes('/')) throw new OverpoolError('POOL_NOT_FOUND', 'payments are posted to /{pool}')
   if (method !== 'POST') throw new OverpoolError('METHOD_NOT_ALLOWED', 'a pool takes a POST with a BIP270 Payment')
-  const found = deps.pool(unescaped(name))
-  const pool = found instanceof Promise ? await found : found
   if (!pool) throw new OverpoolError('POOL_NOT_FOUND', 'no pool of this name takes payments here')
+  if (origin !== undefined && pool.origins && !pool.origins.includes(origin))
+    throw new OverpoolError('ORIGIN_REFUSED', 'this pool takes no payments from this web page')
   const dialect = dialectOf(contentType)
-  const payment = await readPayment(await body(), dialect)
+  deps.quotas.spend(pool, address, 1, 0)
+  const body = await request.body()
+  deps.quotas.spend(pool, address, 0, body.length)
+  const payment = await readPayment(body, dialect)
   await accept(pool, payment, { source: 'http' }, deps)
   return { status: 200, headers: JSON_HEADERS, body: acknowledgement(pool.path, payment) }
 }
@@ -86,6 +107,7 @@ function refusal(error: unknown): DoorAnswer {
   const headers: Record<string, string> = { ...JSON_HEADERS }
   if (status === 405) headers.allow = 'POST, OPTIONS'
   if (status === 503) headers['retry-after'] = '1'
+  if (error instanceof OverpoolError && error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS)
   return { status, headers, body: JSON.stringify({ memo: sentence(error, status), error: 1, ...(status !== 500 && { code }) }) }
 }
 
@@ -107,6 +129,7 @@ function statusOf(code: ErrorCode): number {
     case 'MALFORMED_PAYMENT':
       return 400
     case 'FILTER_REFUSED':
+    case 'ORIGIN_REFUSED':
       return 403
     case 'POOL_NOT_FOUND':
       return 404
@@ -119,6 +142,8 @@ function statusOf(code: ErrorCode): number {
     case 'BAD_PAYMENT':
     case 'BAD_TRANSACTION':
       return 422
+    case 'QUOTA_EXCEEDED':
+      return 429
     case 'OVERLOADED':
     case 'POOL_HALTED':
     case 'FILTER_SILENT':

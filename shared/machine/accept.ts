@@ -19,7 +19,7 @@ const LARGE = 16 * 1024
 const NONE = Symbol('no verdict')
 
 /** What the door knows of a pool. */
-export interface PoolDoor extends Pick<CheckedSettings, 'filter' | 'unique' | 'maxHops'> {
+export interface PoolDoor extends Pick<CheckedSettings, 'filter' | 'limits' | 'origins' | 'unique' | 'maxHops'> {
   path: string
   /** why the pool is halted, if it is */
   halted?: string

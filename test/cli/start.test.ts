@@ -79,6 +79,18 @@ describe('overpool start', () => {
     expect(await machine.stop()).toBe(0)
   })
 
+  it('says that web pages can post, unless every pool says which ones', async () => {
+    await using project = Project.of({ mypool: { origins: [] }, other: {} }, printing('saw'))
+    const warning = /^Web pages that are open on this computer can post too\. The setting `origins` of a pool names those that may\.$/m
+    const open = await project.start()
+    expect(open.out).toMatch(warning)
+    await open.stop()
+    project.write('overpool.config.ts', config({ mypool: { origins: [] } }))
+    const closed = await project.start()
+    expect(closed.out).not.toMatch(warning)
+    await closed.stop()
+  })
+
   it('prints the same as JSON with --json', async () => {
     await using project = Project.template()
     const machine = project.overpool(['start', '--json'])
@@ -233,7 +245,7 @@ describe('a mistake gives a sentence without a stack trace, and exit code 1:', (
     [
       'an unknown setting',
       { 'overpool.config.ts': config({ mypool: { maxAttempt: 3 } }) },
-      /there is no setting `pools\.mypool\.maxAttempt`; there are batchMs, encrypt, filter, handler, maxAttempts, .*publish/,
+      /there is no setting `pools\.mypool\.maxAttempt`; there are batchMs, encrypt, filter, handler, limits, maxAttempts, .*publish/,
     ],
     ['an invalid name of a pool', { 'overpool.config.ts': config({ 'My Pool': {} }) }, /"My Pool" cannot name a pool: use 1 to 63 of a-z/],
   ])('%s', async (_, files, sentence) => {
