@@ -4,6 +4,7 @@ import { OverpoolError } from '../shared/errors.ts'
 import type { LedgerEvent } from '../shared/machine/event.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
 import { nextEntry, type Redriven } from '../shared/machine/progress.ts'
+import { inLine } from '../shared/printed.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { Verified } from '../sidecar/cores/verify.ts'
 import { type Where, withMachine } from './machine.ts'
@@ -96,7 +97,7 @@ export async function pools({ where, out }: CommandContext): Promise<void> {
       const handlers = await handlerStates(machine, path, entries)
       const lines = [
         `${path}  ${count(entries, 'entry', 'entries')}  ${kind === 'peer' ? (desired?.subscribe ? 'followed' : 'not followed') : key}`,
-        ...(halted ? [`  halted: ${halted}`] : []),
+        ...(halted ? [`  halted: ${inLine(halted)}`] : []),
         ...handlers.map(({ line }) => line),
       ]
       out.show({ path, key, entries, createdAt, halted, handlers: handlers.map(({ state }) => state) }, lines.join('\n'))
@@ -121,10 +122,10 @@ async function handlerState({ stores }: RemoteMachine, handler: string, pool: st
   const state = { handler, done: seq + 1, waiting: entries - seq - 1, stopped, dead }
   const lines = [
     `  handler ${handler}: ${state.waiting ? `${count(state.waiting, 'entry', 'entries')} behind` : 'up to date'}`,
-    ...(stopped === undefined ? [] : [`    stopped at #${stoppedAt ?? seq + 1}: ${stopped}`]),
+    ...(stopped === undefined ? [] : [`    stopped at #${stoppedAt ?? seq + 1}: ${inLine(stopped)}`]),
     ...dead
       .slice(0, MAX_LISTED)
-      .map((letter) => `    gave up #${letter.seq} after ${count(letter.attempts, 'attempt', 'attempts')}: ${letter.error}`),
+      .map((letter) => `    gave up #${letter.seq} after ${count(letter.attempts, 'attempt', 'attempts')}: ${inLine(letter.error)}`),
     ...(dead.length > MAX_LISTED ? [`    and ${dead.length - MAX_LISTED} more (--json lists all)`] : []),
   ]
   return { state, line: lines.join('\n') }
@@ -158,7 +159,7 @@ function proofsOf(verified: Verified): string[] {
     `tree hash  ${treeHash ?? 'none yet'}`,
     proof,
     ...(passedOver ? [`${count(passedOver, 'block', 'blocks')} passed over`] : []),
-    ...listed,
+    ...listed.map(inLine),
     problems ? `${count(problems, 'problem', 'problems')} found` : 'all of it agrees',
   ]
 }
@@ -212,12 +213,12 @@ function detailsOf(event: LedgerEvent): string {
     case 'commit':
       return `commit  ${count(event.of.length, 'transaction', 'transactions')} to broadcast`
     case 'status':
-      return `status  ${event.of.txid} is ${event.status}${event.reason === undefined ? '' : `: ${event.reason}`}`
+      return `status  ${event.of.txid} is ${inLine(event.status)}${event.reason === undefined ? '' : `: ${inLine(event.reason)}`}`
     case 'block':
       return `block  ${event.height}  ${event.hash}  ${count(event.count, 'transaction', 'transactions')} of this pool`
     case 'reorg':
       return `reorg  ${count(event.undone.length, 'block', 'blocks')} taken back, down to ${event.to.height}`
     case 'unknown':
-      return `${event.named}  of a kind that this version does not know`
+      return `${inLine(event.named)}  of a kind that this version does not know`
   }
 }

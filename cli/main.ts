@@ -3,9 +3,10 @@ import { isIPv4 } from 'node:net'
 import { resolve } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { readEnv } from '../shared/config/env.ts'
-import { OverpoolError } from '../shared/errors.ts'
+import { OverpoolError, stackOf } from '../shared/errors.ts'
 import { KINDS, type Kind } from '../shared/ledger/kinds.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
+import { logged, printed } from '../shared/printed.ts'
 import * as commands from './commands.ts'
 import * as network from './network.ts'
 import { outOf } from './out.ts'
@@ -57,6 +58,7 @@ const program = new Command('overpool')
   .showHelpAfterError('(overpool --help shows what there is, overpool help <command> how it is used)')
   .configureHelp({ showGlobalOptions: true })
   .addHelpText('after', HELP)
+  .configureOutput({ writeErr: (text) => process.stderr.write(printed(text)) })
   .exitOverride()
 
 program
@@ -212,9 +214,10 @@ if (process.exitCode || interrupted.signal.aborted) process.exit() // a connecti
 
 function exitCode(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE // it has said so itself
-  if (!(error instanceof OverpoolError)) console.error(error)
-  else if (program.opts().json) console.error(JSON.stringify({ error: error.code, message: error.message, retryable: error.retryable }))
-  else console.error(`overpool: ${error.message}`)
+  if (!(error instanceof OverpoolError)) console.error(printed(stackOf(error)))
+  else if (program.opts().json)
+    console.error(printed(JSON.stringify({ error: error.code, message: error.message, retryable: error.retryable })))
+  else console.error(logged(error.message))
   return error instanceof OverpoolError && error.code === 'BAD_ARGUMENT' ? USAGE : FAILED
 }
 

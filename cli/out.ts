@@ -1,8 +1,12 @@
+import { printed } from '../shared/printed.ts'
+
 /** Prints a command's answer: lines for people, or one JSON value a line. */
 export interface Out {
   show: (value: object, text: string) => void
   /** for people only */
   say: (text: string) => void
+  /** clears the terminal */
+  clear: () => void
   /** Progress of something that may take long: for people only, on standard error. @param done the verb, such as 'verified' @param unit what is counted */
   progress: (done: string, unit: string) => ProgressLine
 }
@@ -19,9 +23,12 @@ const LINE_MS = 1_000
 
 export function outOf(json: boolean): Out {
   return {
-    show: (value, text) => console.log(json ? JSON.stringify(value, asHex) : text),
+    show: (value, text) => console.log(printed(json ? JSON.stringify(value, asHex) : text)), // in JSON, controls stand in strings only
     say: (text) => {
-      if (!json) console.log(text)
+      if (!json) console.log(printed(text))
+    },
+    clear: () => {
+      if (!json) console.log('\u001bc')
     },
     progress: (done, unit) => (json ? { show() {}, end() {} } : progressOn(process.stderr, done, unit)),
   }

@@ -1,6 +1,7 @@
 import { relative, resolve } from 'node:path'
 import { lineOf } from '../local/report.ts'
 import { type Started, start } from '../local/start.ts'
+import { logged } from '../shared/printed.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { CommandContext } from './commands.ts'
@@ -20,7 +21,7 @@ const SLOW_MS = 1_000
 export async function run(flags: StartFlags, { where: { dir }, out }: CommandContext<{ dir: string }>, signal: AbortSignal): Promise<void> {
   keepHeapSmall()
   process.setSourceMapsEnabled(true) // a handler's mistake is shown at its place in the user's own file
-  const log = (line: string) => console.error(`overpool: ${line}`)
+  const log = (line: string) => console.error(logged(line))
   const started = await start({
     ...flags,
     config: resolve(flags.config),

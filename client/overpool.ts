@@ -12,6 +12,7 @@ import { optionsOf } from '../shared/machine/options.ts'
 import type { EventOfKinds, Kinds, LedgerPools, ReadOptions, TailOptions } from '../shared/machine/pools.ts'
 import { asPoster, checkPost, type Posted, type PostOptions } from '../shared/machine/post.ts'
 import { type PoolStatus, statusOf } from '../shared/machine/status.ts'
+import { logged, printed } from '../shared/printed.ts'
 import type { StackPlace } from './stack.ts'
 
 const DEFAULT_DIR = '.overpool'
@@ -359,8 +360,8 @@ export class Overpool implements Pools {
   #report(report: MachineReport): void {
     const line = lineOf(report)
     if (line === undefined || this.#closed) return
-    const error = Object.assign(new Error(line, { cause: 'error' in report ? report.error : undefined }), { report })
-    if (!this.#errorListeners.size) console.error(`overpool: ${line}`)
+    const error = Object.assign(new Error(printed(line), { cause: 'error' in report ? report.error : undefined }), { report })
+    if (!this.#errorListeners.size) console.error(logged(line))
     // In a microtask of its own: an error that a listener throws is the program's, and must not stop the loop that reports.
     for (const listener of this.#errorListeners) outside(() => queueMicrotask(() => listener(error)))
   }

@@ -12,6 +12,7 @@ import { systemClock } from '../shared/clock.ts'
 import { readEnv } from '../shared/config/env.ts'
 import { takes } from '../shared/config/handlers.ts'
 import type { MachinePlan } from '../shared/config/plan.ts'
+import { printable } from '../shared/printed.ts'
 import { shardOf } from '../shared/queue/shards.ts'
 import { CARRY_BYTES } from '../shared/queue/sqs.ts'
 import { beat } from './heartbeat.ts'
@@ -34,7 +35,7 @@ const STOP_MS = 50_000
 
 // The container of one shard. While it holds the lease it writes the shard's posts into the ledger, signs the hypercores and speaks to the swarm.
 const env = readEnv('sidecar')
-const log = new Logger({ serviceName: 'sidecar' })
+const log = new Logger({ serviceName: 'sidecar', jsonReplacerFn: printable })
 const shards = Number(env.SHARDS)
 const index = Number(env.SHARD)
 const owns = (pool: string) => shardOf(pool, shards) === index
