@@ -1,7 +1,9 @@
 import { relative, resolve } from 'node:path'
 import { lineOf } from '../local/report.ts'
 import { type Started, start } from '../local/start.ts'
+import { reasonOf } from '../shared/errors.ts'
 import { logged } from '../shared/printed.ts'
+import { Repeats } from '../shared/repeats.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { CommandContext } from './commands.ts'
@@ -14,6 +16,8 @@ export interface StartFlags {
   host: string
 }
 
+/** So much of a path is shown in a refusal, characters. */
+const MAX_PATH = 80
 /** If stopping takes longer than this, it says why, ms. */
 const SLOW_MS = 1_000
 
@@ -22,6 +26,7 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
   keepHeapSmall()
   process.setSourceMapsEnabled(true) // a handler's mistake is shown at its place in the user's own file
   const log = (line: string) => console.error(logged(line))
+  const reports = new Repeats(log)
   const started = await start({
     ...flags,
     config: resolve(flags.config),
@@ -29,8 +34,9 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
     say: log,
     report(report) {
       const line = lineOf(report)
-      if (line !== undefined) log(line)
+      if (line !== undefined) reports.say(line)
     },
+    refused: ({ path, status, error }) => reports.say(`refused POST ${path.slice(0, MAX_PATH)}: ${status}, ${reasonOf(error)}`),
   })
   const { url, pools } = started
   const known = await started.machine.pools.list()
@@ -50,6 +56,7 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
   )
   await started.close()
   clearTimeout(slow)
+  reports.end()
   out.say(`stopped; ${pools.length === 1 ? 'the pool is' : 'the pools are'} in ${shown(dir)}`)
 }
 

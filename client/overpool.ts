@@ -13,6 +13,7 @@ import type { EventOfKinds, Kinds, LedgerPools, ReadOptions, TailOptions } from 
 import { asPoster, checkPost, type Posted, type PostOptions } from '../shared/machine/post.ts'
 import { type PoolStatus, statusOf } from '../shared/machine/status.ts'
 import { logged, printed } from '../shared/printed.ts'
+import { Repeats } from '../shared/repeats.ts'
 import type { StackPlace } from './stack.ts'
 
 const DEFAULT_DIR = '.overpool'
@@ -95,6 +96,7 @@ export class Overpool implements Pools {
   #setting: Promise<void> = Promise.resolve()
   /** the runs of our handlers, to recognise calls inside one */
   readonly #runs = new WeakSet<HandlerContext>()
+  readonly #printed = new Repeats((line) => console.error(logged(line)))
   readonly #errorListeners = new Set<ErrorListener>()
 
   constructor(options?: OverpoolOptions) {
@@ -315,6 +317,7 @@ export class Overpool implements Pools {
       () => {},
     )
     this.#closed = true
+    this.#printed.end()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -361,7 +364,7 @@ export class Overpool implements Pools {
     const line = lineOf(report)
     if (line === undefined || this.#closed) return
     const error = Object.assign(new Error(printed(line), { cause: 'error' in report ? report.error : undefined }), { report })
-    if (!this.#errorListeners.size) console.error(logged(line))
+    if (!this.#errorListeners.size) this.#printed.say(line)
     // In a microtask of its own: an error that a listener throws is the program's, and must not stop the loop that reports.
     for (const listener of this.#errorListeners) outside(() => queueMicrotask(() => listener(error)))
   }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { HandlerLoop } from '../functions/handler/loop.ts'
 import { answerBell } from '../functions/handler/runner.ts'
+import type { Refusal } from '../functions/payments/door.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
 import { atMost } from '../shared/clock.ts'
 import {
@@ -52,6 +53,8 @@ export interface MachineOptions {
   /** the machine's folder */
   dir: string
   report: (report: MachineReport) => void
+  /** called with the payments that a door refused */
+  refused?: (refusal: Refusal) => void
   /** settings of the peer-to-peer network, used once a pool is published or subscribed to */
   network?: NetworkSettings
   /** the ports to use, default: the SQLite file in the folder */
@@ -212,6 +215,7 @@ export class EmbeddedMachine implements Machine {
       now: this.#ports.clock.now,
       maxBytes: MAX_PAYMENT_BYTES,
       log: (error) => this.#options.report({ kind: 'door', error }),
+      refused: this.#options.refused,
     }
   }
 

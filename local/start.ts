@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname, relative } from 'node:path'
+import type { Refusal } from '../functions/payments/door.ts'
 import { isLoopback } from '../functions/payments/quotas.ts'
 import { checkConfig, type OverpoolConfig } from '../shared/config/config.ts'
 import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
@@ -21,6 +22,7 @@ export interface StartOptions {
   /** called with news of the files: a reload, or a mistake in one */
   say: (line: string) => void
   report: (report: MachineReport) => void
+  refused?: (refusal: Refusal) => void
   ports?: (dir: string) => Promise<Ports>
 }
 
@@ -45,10 +47,10 @@ interface Plan {
 
 /** Starts the machine of a config, and reloads the config and the handlers when they are saved. After a mistake in a file the old version goes on. */
 export async function start(options: StartOptions): Promise<Started> {
-  const { dir, port, host, report, ports } = options
+  const { dir, port, host, report, refused, ports } = options
   makeFolder(dir)
   const plan = await readPlan(options)
-  const machine = await EmbeddedMachine.open({ dir, network: plan.config.network, report, ports })
+  const machine = await EmbeddedMachine.open({ dir, network: plan.config.network, report, refused, ports })
   const running = new RunningConfig(options, machine, plan)
   try {
     const { url } = await machine.listen(Object.keys(plan.config.pools), port, host)

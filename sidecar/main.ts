@@ -15,6 +15,7 @@ import type { MachinePlan } from '../shared/config/plan.ts'
 import { printable } from '../shared/printed.ts'
 import { shardOf } from '../shared/queue/shards.ts'
 import { CARRY_BYTES } from '../shared/queue/sqs.ts'
+import { Repeats } from '../shared/repeats.ts'
 import { beat } from './heartbeat.ts'
 import { LEASE_MS, Lease } from './lease.ts'
 import { lineOf, type SidecarReport } from './report.ts'
@@ -68,6 +69,7 @@ const queues = new AwsQueues(clients, bucket)
 const ingress = queues.open(env.INGRESS_URL, { gatherMs: GATHER_MS })
 const handlers = plan.handlers.map((handler) => ({ handler, queue: queues.open(handler.url) }))
 
+const reports = new Repeats<[details: Record<string, string>]>((line, details) => log.warn(line, details))
 let blocks = 0
 let entries = 0
 function report(said: SidecarReport): void {
@@ -76,7 +78,7 @@ function report(said: SidecarReport): void {
     entries += said.entries
   }
   const line = lineOf(said)
-  if (line !== undefined) log.warn(line, { kind: said.kind, ...('pool' in said && said.pool && { pool: said.pool }) })
+  if (line !== undefined) reports.say(line, { kind: said.kind, ...('pool' in said && said.pool && { pool: said.pool }) })
 }
 
 let sidecar: Sidecar | undefined
@@ -132,5 +134,6 @@ if (lease) {
   await lease.release()
 }
 heart.stop()
+reports.end()
 log.info('stopped', { kind: 'stopped' })
 process.exit()

@@ -8,7 +8,17 @@ export interface DoorDeps extends AcceptDeps {
   pool: (path: string) => PoolDoor | undefined | Promise<PoolDoor | undefined>
   /** called with failures of ours, whose details the wallet does not get */
   log: (error: unknown) => void
+  /** called with refused payments */
+  refused?: (refusal: Refusal) => void
   quotas: Quotas
+}
+
+/** A payment that was refused. */
+export interface Refusal {
+  /** where it was posted to */
+  path: string
+  status: number
+  error: OverpoolError
 }
 
 /** The parts of a request that the door reads. */
@@ -52,7 +62,8 @@ export async function answerAtDoor(request: DoorRequest, deps: DoorDeps): Promis
     pool = found instanceof Promise ? await found : found
     return forOrigin(await answer(request, pool, deps), request.origin, pool)
   } catch (error) {
-    if (isOurFault(error)) deps.log(error)
+    if (!isRefusal(error)) deps.log(error)
+    else if (request.method === 'POST') deps.refused?.({ path: request.path, status: statusOf(error.code), error })
     return forOrigin(refusal(error), request.origin, pool)
   }
 }
@@ -111,9 +122,9 @@ function refusal(error: unknown): DoorAnswer {
   return { status, headers, body: JSON.stringify({ memo: sentence(error, status), error: 1, ...(status !== 500 && { code }) }) }
 }
 
-/** Whether to log a failure. Overload and halted pools would fill the log with every post. */
-function isOurFault(error: unknown): boolean {
-  return !(error instanceof OverpoolError) || (statusOf(error.code) >= 500 && !['OVERLOADED', 'POOL_HALTED', 'CLOSED'].includes(error.code))
+/** Whether a failure says something about the payment, or about the state of the door. Others are faults of ours. */
+function isRefusal(error: unknown): error is OverpoolError {
+  return error instanceof OverpoolError && (statusOf(error.code) < 500 || ['OVERLOADED', 'POOL_HALTED', 'CLOSED'].includes(error.code))
 }
 
 /** The sentence for the wallet. It names faults of the payment; details of our own faults go to the log only. */

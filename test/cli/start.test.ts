@@ -91,6 +91,24 @@ describe('overpool start', () => {
     await closed.stop()
   })
 
+  it('prints a line for each refusal, and counts those that are alike', async () => {
+    await using project = Project.of({ mypool: {} }, printing('saw'))
+    const machine = await project.start()
+    for (let time = 0; time < 20; time++) expect(await pay(`${machine.url}/mypool`, '00')).toBe(422)
+    expect(await pay(`${machine.url}/nopool`, sampleTransaction('lost'))).toBe(404)
+    expect(await pay(`${machine.url}/mypool`, sampleTransaction('good'))).toBe(200)
+    expect(await machine.stop()).toBe(0)
+    const line = 'overpool: refused POST /mypool: 422, bad transaction at byte 0: version of 4 bytes, but only 1 are left [BAD_TRANSACTION]'
+    const [first, second, ...counts] = machine.err.trimEnd().split('\n')
+    expect([first, second]).toEqual([
+      line,
+      'overpool: refused POST /nopool: 404, no pool of this name takes payments here [POOL_NOT_FOUND]',
+    ])
+    expect(counts).toEqual(counts.map(() => expect.stringMatching(/^.+ \((once|\d+ times) more\)$/)))
+    expect(counts.length).toBeGreaterThan(0)
+    expect(counts.length).toBeLessThan(20)
+  })
+
   it('prints the same as JSON with --json', async () => {
     await using project = Project.template()
     const machine = project.overpool(['start', '--json'])
