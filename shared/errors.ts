@@ -1,3 +1,5 @@
+import { cut } from './printed.ts'
+
 /** Every failure that this system names. A `switch` over it is checked by the compiler. */
 export type ErrorCode =
   | 'BAD_TRANSACTION'
@@ -78,11 +80,6 @@ export function stackOf(error: unknown): string {
   ).split('\n')
   const theirs = lines.filter((line) => !line.includes(OURS) && !line.includes('node:internal/'))
   return (theirs.some((line) => /^ +at /.test(line)) ? theirs : lines).join('\n')
-}
-
-/** The beginning of a text that is too long. */
-function cut(text: string, most: number): string {
-  return text.length <= most ? text : `${text.slice(0, most)}… (${text.length - most} characters more)`
 }
 
 /** A thrown value as text. It may be anything, also an object that cannot be turned into text. */

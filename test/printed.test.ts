@@ -56,6 +56,11 @@ describe('what is printed', () => {
     expect(JSON.parse(JSON.stringify({ a: ['\u009b'] }, printable))).toEqual({ a: ['\\u009b'] })
   })
 
+  it('is cut in a structured log', () => {
+    expect(printable('', 'x'.repeat(10_001))).toBe(`${'x'.repeat(10_000)}… (1 characters more)`)
+    expect(printable('', 10_001)).toBe(10_001)
+  })
+
   it('has one line of a log that looks like one', () => {
     fc.assert(
       fc.property(texts, (text) => {
