@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { inLine, logged, printable, printed } from '../shared/printed.ts'
@@ -54,6 +56,18 @@ describe('what is printed', () => {
       }),
     )
     expect(JSON.parse(JSON.stringify({ a: ['\u009b'] }, printable))).toEqual({ a: ['\\u009b'] })
+  })
+
+  it('is also what a function on AWS logs', async () => {
+    const program = `
+      import { Telemetry } from ${JSON.stringify(new URL('../functions/telemetry.ts', import.meta.url).href)}
+      new Telemetry({ namespace: 'Overpool', service: 'payments' }).log.error('failed\u009b', new Error('\u202e\u007f' + 'x'.repeat(50_000)))`
+    const { stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program])
+    const line = stderr.split('\n').find((text) => text.startsWith('{'))!
+    for (const character of DANGEROUS) expect(line).not.toContain(character)
+    expect(line.length).toBeLessThan(25_000)
+    const { message, error } = JSON.parse(line) as { message: string; error: { message: string } }
+    expect([message, error.message.slice(0, 13)]).toEqual(['failed\\u009b', '\\u202e\\u007fx'])
   })
 
   it('is cut in a structured log', () => {
