@@ -14,10 +14,12 @@ export {
   defineConfig,
   type Filter,
   type FilterPayment,
+  type Limits,
   type NetworkSettings,
   type OverpoolConfig,
   type PoolConfig,
   type PoolSettings,
+  type Quota,
   type SubscriptionConfig,
 } from './shared/config/config.ts'
 export { type ErrorCode, OverpoolError } from './shared/errors.ts'

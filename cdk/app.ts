@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { App, Validations } from 'aws-cdk-lib'
 import { AwsSolutionsChecks } from 'cdk-nag'
 import { OverpoolError } from '../shared/errors.ts'
+import { logged } from '../shared/printed.ts'
 import { readProgram } from './read.ts'
 import { OverpoolStack } from './stack.ts'
 
@@ -27,6 +28,6 @@ function text(name: string): string | undefined {
 }
 
 function fail(message: string): never {
-  console.error(`overpool: ${message}`)
+  console.error(logged(message))
   process.exit(1)
 }

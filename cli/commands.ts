@@ -9,6 +9,7 @@ import type { LedgerEvent } from '../shared/machine/event.ts'
 import { type HandlerState, handlersOf, problemsOf } from '../shared/machine/health.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
 import type { Redriven } from '../shared/machine/progress.ts'
+import { inLine } from '../shared/printed.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { Verified } from '../sidecar/cores/verify.ts'
 import { type Where, withMachine } from './machine.ts'
@@ -126,7 +127,7 @@ export async function pools({ where, out }: CommandContext): Promise<boolean> {
       isWell &&= !problems.length
       const lines = [
         `${path}  ${count(entries, 'entry', 'entries')}  ${kind === 'peer' ? (desired?.subscribe ? 'followed' : 'not followed') : key}`,
-        ...(halted ? [`  halted: ${halted}`] : []),
+        ...(halted ? [`  halted: ${inLine(halted)}`] : []),
         ...handlers.map(linesOfHandler),
       ]
       out.show({ path, key, entries, createdAt, halted, handlers, problems }, lines.join('\n'))
@@ -142,10 +143,10 @@ export async function pools({ where, out }: CommandContext): Promise<boolean> {
 export function linesOfHandler({ handler, waiting, stopped, stoppedAt, dead }: HandlerState): string {
   return [
     `  handler ${handler}: ${waiting ? `${count(waiting, 'entry', 'entries')} behind` : 'up to date'}`,
-    ...(stopped === undefined ? [] : [`    stopped at #${stoppedAt}: ${stopped}`]),
+    ...(stopped === undefined ? [] : [`    stopped at #${stoppedAt}: ${inLine(stopped)}`]),
     ...dead
       .slice(0, MAX_LISTED)
-      .map((letter) => `    gave up #${letter.seq} after ${count(letter.attempts, 'attempt', 'attempts')}: ${letter.error}`),
+      .map((letter) => `    gave up #${letter.seq} after ${count(letter.attempts, 'attempt', 'attempts')}: ${inLine(letter.error)}`),
     ...(dead.length > MAX_LISTED ? [`    and ${dead.length - MAX_LISTED} more (--json lists all)`] : []),
   ].join('\n')
 }
@@ -178,7 +179,7 @@ function proofsOf(verified: Verified): string[] {
     `tree hash  ${treeHash ?? 'none yet'}`,
     proof,
     ...(passedOver ? [`${count(passedOver, 'block', 'blocks')} passed over`] : []),
-    ...listed,
+    ...listed.map(inLine),
     problems ? `${count(problems, 'problem', 'problems')} found` : 'all of it agrees',
   ]
 }
@@ -229,12 +230,12 @@ function detailsOf(event: LedgerEvent): string {
     case 'commit':
       return `commit  ${count(event.of.length, 'transaction', 'transactions')} to broadcast`
     case 'status':
-      return `status  ${event.of.txid} is ${event.status}${event.reason === undefined ? '' : `: ${event.reason}`}`
+      return `status  ${event.of.txid} is ${inLine(event.status)}${event.reason === undefined ? '' : `: ${inLine(event.reason)}`}`
     case 'block':
       return `block  ${event.height}  ${event.hash}  ${count(event.count, 'transaction', 'transactions')} of this pool`
     case 'reorg':
       return `reorg  ${count(event.undone.length, 'block', 'blocks')} taken back, down to ${event.to.height}`
     case 'unknown':
-      return `${event.named}  of a kind that this version does not know`
+      return `${inLine(event.named)}  of a kind that this version does not know`
   }
 }

@@ -6,6 +6,7 @@ import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError, stackOf } from '../shared/errors.ts'
 import { KINDS, type Kind } from '../shared/ledger/kinds.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
+import { logged, printed } from '../shared/printed.ts'
 import { check } from './check.ts'
 import * as commands from './commands.ts'
 import * as network from './network.ts'
@@ -60,7 +61,7 @@ const program = new Command('overpool')
   .configureHelp({ showGlobalOptions: true })
   .addHelpText('after', HELP)
   .exitOverride()
-  .configureOutput({ writeErr: (text) => isJson() || process.stderr.write(text) })
+  .configureOutput({ writeErr: (text) => isJson() || process.stderr.write(printed(text)) })
 
 program
   .command('start')
@@ -229,9 +230,9 @@ function exitWith(isWell: boolean): void {
 function exitCode(error: unknown): number {
   const usage = error instanceof CommanderError
   if (usage && error.exitCode === 0) return 0
-  if (isJson()) process.stderr.write(`${JSON.stringify(errorAsJson(error))}\n`)
-  else if (error instanceof OverpoolError) process.stderr.write(`overpool: ${error.message}\n`)
-  else if (!usage) process.stderr.write(`overpool: ${stackOf(error)}\n`) // commander has said so itself
+  if (isJson()) process.stderr.write(`${printed(JSON.stringify(errorAsJson(error)))}\n`)
+  else if (error instanceof OverpoolError) process.stderr.write(`${logged(error.message)}\n`)
+  else if (!usage) process.stderr.write(`${logged(stackOf(error))}\n`) // commander has said so itself
   return usage || (error instanceof OverpoolError && error.code === 'BAD_ARGUMENT') ? USAGE : FAILED
 }
 

@@ -6,6 +6,7 @@ import { parsePoolAddress } from '../shared/ledger/pool-address.ts'
 import type { TxEvent } from '../shared/machine/event.ts'
 import { handlersOf, problemsOf } from '../shared/machine/health.ts'
 import { type PoolStatus, statusOf } from '../shared/machine/status.ts'
+import { inLine } from '../shared/printed.ts'
 import { machineKeyPair } from '../sidecar/cores/core.ts'
 import { createDht } from '../sidecar/peers/swarm.ts'
 import { type CommandContext, later, linesOfHandler } from './commands.ts'
@@ -59,7 +60,7 @@ export async function status(flags: { watch?: boolean }, { where, out }: Command
       const all = await statusOf(machine.pools)
       const handlers = await Promise.all(all.map(({ path, entries }) => handlersOf(path, entries, machine.stores)))
       const running = machine.isRunning
-      if (flags.watch) out.say('\u001bc') // clears the screen
+      if (flags.watch) out.clear()
       if (!running) out.say('no machine runs in this folder: so it was when the last one stopped')
       if (!all.length) out.say('this machine has no pools yet')
       const problems = all.map((pool, i) => problemsOf(pool, handlers[i]!))
@@ -83,9 +84,9 @@ function linesOf(pool: PoolStatus, running: boolean): string[] {
     `${path}  ${count(entries, 'entry', 'entries')}  ${stands}${encrypted ? ', encrypted' : ''}`,
     ...(published && allow ? [`  only for: ${allow.join(', ') || 'nobody'}`] : []),
     ...(network?.skipped
-      ? [`  ${count(network.skipped, 'block of it was', 'blocks of it were')} passed over, the last: ${network.lastSkipped}`]
+      ? [`  ${count(network.skipped, 'block of it was', 'blocks of it were')} passed over, the last: ${inLine(network.lastSkipped ?? '')}`]
       : []),
-    ...(halted === undefined ? [] : [`  halted: ${halted}`]),
+    ...(halted === undefined ? [] : [`  halted: ${inLine(halted)}`]),
     ...(halted !== undefined && pool.subscribed ? [`  \`overpool sub\` tries it anew, when its publisher has mended it`] : []),
   ]
 }
@@ -95,7 +96,7 @@ function offered({ published, network, halted }: PoolStatus, running: boolean): 
   if (halted !== undefined) return 'published, but not offered as it is'
   if (!running) return 'published'
   if (network?.announced) return `published, announced, ${count(network.peers, 'peer', 'peers')}`
-  return `published, not announced yet: ${network?.problem ?? 'nobody in the network has answered'}`
+  return `published, not announced yet: ${inLine(network?.problem ?? 'nobody in the network has answered')}`
 }
 
 function followed({ subscribed, network, behind, halted }: PoolStatus, running: boolean): string {
@@ -103,7 +104,7 @@ function followed({ subscribed, network, behind, halted }: PoolStatus, running: 
   if (halted !== undefined) return 'followed no further'
   const lag = behind ? `, ${count(behind, 'block', 'blocks')} behind` : ''
   if (!running) return `followed${lag}`
-  if (!network?.peers) return `followed, ${network?.problem ?? 'nobody who has it is connected'}${lag}`
+  if (!network?.peers) return `followed, ${inLine(network?.problem ?? 'nobody who has it is connected')}${lag}`
   return `followed, ${count(network.peers, 'peer', 'peers')}${lag || ', up to date'}`
 }
 

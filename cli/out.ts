@@ -1,9 +1,13 @@
+import { printed } from '../shared/printed.ts'
+
 /** Prints a command's answer: lines for people, or one JSON value a line. */
 export interface Out {
   isJson: boolean
   show: (value: object, text: string) => void
   /** for people only */
   say: (text: string) => void
+  /** clears the terminal */
+  clear: () => void
   /** Progress of something that may take long: for people only, on standard error. @param done the verb, such as 'verified' @param unit what is counted */
   progress: (done: string, unit: string) => ProgressLine
 }
@@ -21,9 +25,12 @@ const LINE_MS = 1_000
 export function outOf(json: boolean): Out {
   return {
     isJson: json,
-    show: (value, text) => print(json ? JSON.stringify(value, asHex) : text),
+    show: (value, text) => print(printed(json ? JSON.stringify(value, asHex) : text)), // in JSON, controls stand in strings only
     say: (text) => {
-      if (!json) print(text)
+      if (!json) print(printed(text))
+    },
+    clear: () => {
+      if (!json) print('\u001bc')
     },
     progress: (done, unit) => (json ? { show() {}, end() {} } : progressOn(process.stderr, done, unit)),
   }

@@ -1,10 +1,12 @@
 import { relative, resolve } from 'node:path'
 import { levelOf, lineOf } from '../local/report.ts'
 import { type Started, start } from '../local/start.ts'
+import { reasonOf } from '../shared/errors.ts'
+import { Repeats } from '../shared/repeats.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import type { CommandContext } from './commands.ts'
 import { keepHeapSmall } from './heap.ts'
-import { logOf, printJson } from './log.ts'
+import { type Level, logOf, printJson } from './log.ts'
 import { count } from './out.ts'
 import { quoted, sampleFor } from './sample.ts'
 
@@ -14,6 +16,8 @@ export interface StartFlags {
   host: string
 }
 
+/** So much of a path is shown in a refusal, characters. */
+const MAX_PATH = 80
 /** If stopping takes longer than this, it says why, ms. */
 const SLOW_MS = 1_000
 
@@ -23,6 +27,7 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
   process.setSourceMapsEnabled(true) // a handler's mistake is shown at its place in the user's own file
   const log = logOf(out.isJson)
   if (out.isJson) printJson()
+  const reports = new Repeats<[Level, object?]>((line, level, fields) => log(level, line, fields))
   const started = await start({
     ...flags,
     config: resolve(flags.config),
@@ -32,8 +37,9 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
       const line = lineOf(report)
       if (line === undefined) return
       const { error: _, ...fields } = { error: undefined, ...report }
-      log(levelOf(report), line, fields)
+      reports.say(line, levelOf(report), fields)
     },
+    refused: ({ path, status, error }) => reports.say(`refused POST ${path.slice(0, MAX_PATH)}: ${status}, ${reasonOf(error)}`, 'warn'),
   })
   const { url, pools } = started
   const known = await started.machine.pools.list()
@@ -54,6 +60,7 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
   )
   await started.close()
   clearTimeout(slow)
+  reports.end()
   out.show({ stopped: true, dir }, `stopped; ${pools.length === 1 ? 'the pool is' : 'the pools are'} in ${shown(dir)}`)
 }
 
@@ -70,6 +77,9 @@ async function welcome(started: Started, known: PoolControl[], dir: string): Pro
     ...(pools.length
       ? [`Overpool takes payments at:\n\n${lines.join('\n')}\n`, ...(await invitation(started))]
       : ['Overpool runs, and takes no payments: its config names no pools.']),
+    ...(pools.some(({ isOpen }) => isOpen)
+      ? ['Web pages that are open on this computer can post too. The setting `origins` of a pool names those that may.\n']
+      : []),
     ...section(
       'Published; others follow them with `overpool sub` and these keys:',
       known.filter(({ kind, desired }) => kind !== 'peer' && desired?.publish),

@@ -14,6 +14,8 @@ import { optionsOf } from '../shared/machine/options.ts'
 import type { EventOfKinds, Kinds, LedgerPools, PruneOptions, ReadOptions, TailOptions } from '../shared/machine/pools.ts'
 import { asPoster, checkPost, type Posted, type PostOptions } from '../shared/machine/post.ts'
 import { type PoolStatus, statusOf } from '../shared/machine/status.ts'
+import { logged, printed } from '../shared/printed.ts'
+import { Repeats } from '../shared/repeats.ts'
 import type { StackPlace } from './stack.ts'
 
 const DEFAULT_DIR = '.overpool'
@@ -99,6 +101,7 @@ export class Overpool implements Pools {
   #setting: Promise<void> = Promise.resolve()
   /** the runs of our handlers, to recognise calls inside one */
   readonly #runs = new WeakSet<HandlerContext>()
+  readonly #printed = new Repeats((line) => console.error(logged(line)))
   readonly #errorListeners = new Set<ErrorListener>()
 
   constructor(options?: OverpoolOptions) {
@@ -333,6 +336,7 @@ export class Overpool implements Pools {
       () => {},
     )
     this.#closed = true
+    this.#printed.end()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -378,8 +382,8 @@ export class Overpool implements Pools {
   #report(report: MachineReport): void {
     const line = lineOf(report)
     if (line === undefined || this.#closed) return
-    const error = Object.assign(new Error(line, { cause: 'error' in report ? report.error : undefined }), { report })
-    if (!this.#errorListeners.size) console.error(`overpool: ${line}`)
+    const error = Object.assign(new Error(printed(line), { cause: 'error' in report ? report.error : undefined }), { report })
+    if (!this.#errorListeners.size) this.#printed.say(line)
     // In a microtask of its own: an error that a listener throws is the program's, and must not stop the loop that reports.
     for (const listener of this.#errorListeners) outside(() => queueMicrotask(() => listener(error)))
   }

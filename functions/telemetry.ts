@@ -2,6 +2,8 @@ import { Logger } from '@aws-lambda-powertools/logger'
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics'
 import { elapsed } from '../shared/clock.ts'
 
+import { printable } from '../shared/printed.ts'
+
 /** Metrics are written at most once in this time, ms: a line of them costs as much as the rest of a payment. The last second before a function sleeps is written when it wakes. */
 const WINDOW_MS = 1_000
 
@@ -20,7 +22,7 @@ export class Telemetry {
   #due = 0
 
   constructor({ namespace, service }: TelemetryOptions) {
-    this.log = new Logger({ serviceName: service })
+    this.log = new Logger({ serviceName: service, jsonReplacerFn: printable })
     this.#metrics = new Metrics({ namespace, serviceName: service })
     this.#metrics.setThrowOnEmptyMetrics(false)
   }

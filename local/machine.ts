@@ -3,6 +3,8 @@ import { HandlerLoop } from '../functions/handler/loop.ts'
 import { answerBell } from '../functions/handler/runner.ts'
 import { watchForBlocking } from '../functions/handler/watchdog.ts'
 import { catchLateErrors } from '../functions/late.ts'
+import type { Refusal } from '../functions/payments/door.ts'
+import { isLoopback } from '../functions/payments/quotas.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
 import { atMost } from '../shared/clock.ts'
 import {
@@ -30,7 +32,7 @@ import { Sidecar } from '../sidecar/sidecar.ts'
 import { folderLayout, lockFolder, readSeed, writeRunning } from './folder.ts'
 import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
 import type { MachineReport } from './report.ts'
-import { isLoopback, type LocalDoor, type LocalServer, listen } from './server.ts'
+import { type LocalDoor, type LocalServer, listen } from './server.ts'
 
 /** Wait after a failed attempt, ms, doubling up to the most. */
 const RETRY_MS = 200
@@ -56,6 +58,8 @@ export interface MachineOptions {
   /** the machine's folder */
   dir: string
   report: (report: MachineReport) => void
+  /** called with the payments that a door refused */
+  refused?: (refusal: Refusal) => void
   /** settings of the peer-to-peer network, used once a pool is published or subscribed to */
   network?: NetworkSettings
   /** the ports to use, default: the SQLite file in the folder */
@@ -226,6 +230,7 @@ export class EmbeddedMachine implements Machine {
       maxBytes: MAX_PAYMENT_BYTES,
       isLoopback: isLoopback(host),
       log: (error) => this.#options.report({ kind: 'door', error }),
+      refused: this.#options.refused,
     }
   }
 

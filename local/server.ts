@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 import type { AddressInfo } from 'node:net'
 import { BodyReader, letGo } from '../functions/payments/body.ts'
 import { answerAtDoor, type DoorAnswer, type DoorDeps } from '../functions/payments/door.ts'
+import { Quotas } from '../functions/payments/quotas.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { boundConnections } from './connections.ts'
 
@@ -27,19 +28,15 @@ export interface LocalServer {
   close(): Promise<void>
 }
 
-export interface LocalDoor extends DoorDeps {
+export interface LocalDoor extends Omit<DoorDeps, 'quotas'> {
   /** longest message, bytes */
   maxBytes: number
-}
-
-/** Whether this host name, or the address that a server listens on, is this machine for itself alone. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
 /** Serves the HTTP door on this machine. Port 0 takes a free one; PORT_IN_USE if another program has it. */
 export async function listen(door: LocalDoor, port: number, host: string): Promise<LocalServer> {
   const bodies = new BodyReader(door.maxBytes)
+  const deps: DoorDeps = { ...door, quotas: new Quotas() }
   const server = createServer({
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -51,7 +48,7 @@ export async function listen(door: LocalDoor, port: number, host: string): Promi
   server.maxHeadersCount = MAX_HEADERS
   boundConnections(server)
   server.on('request', (incoming, outgoing) => {
-    if (!incoming.socket.destroyed) void serve(incoming, outgoing, door, bodies) // more requests may have been read from a connection that was just closed
+    if (!incoming.socket.destroyed) void serve(incoming, outgoing, deps, bodies) // more requests may have been read from a connection that was just closed
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => reject(cannotListen(cause, port, host)))
@@ -61,24 +58,16 @@ export async function listen(door: LocalDoor, port: number, host: string): Promi
   return { port: actual, url: `http://${host.includes(':') ? `[${host}]` : host}:${actual}`, close: () => close(server) }
 }
 
-async function serve(incoming: IncomingMessage, outgoing: ServerResponse, door: LocalDoor, bodies: BodyReader): Promise<void> {
+async function serve(incoming: IncomingMessage, outgoing: ServerResponse, door: DoorDeps, bodies: BodyReader): Promise<void> {
   const path = pathOf(incoming)
-  const {
-    status,
-    reason = STATUS_CODES[status] ?? '',
-    headers,
-    body,
-  } = path === undefined
-    ? UNREADABLE
-    : await answerAtDoor(
-        {
-          method: incoming.method!,
-          path,
-          header: (name) => incoming.headers[name]?.toString(),
-          body: () => bodies.read(incoming, outgoing),
-        },
-        door,
-      )
+  const request = {
+    method: incoming.method ?? '',
+    header: (name: string) => incoming.headers[name]?.toString(),
+    address: incoming.socket.remoteAddress,
+    body: () => bodies.read(incoming, outgoing),
+  }
+  const answer: DoorAnswer = path === undefined ? UNREADABLE : await answerAtDoor({ ...request, path }, door)
+  const { status, reason = STATUS_CODES[status] ?? '', headers, body } = answer
   if (status >= 400) await letGo(incoming)
   if (body === undefined) outgoing.writeHead(status, reason, headers).end()
   else outgoing.writeHead(status, reason, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body)

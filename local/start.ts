@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, relative } from 'node:path'
+import type { Refusal } from '../functions/payments/door.ts'
+import { isLoopback } from '../functions/payments/quotas.ts'
 import { checkConfig, type Filter, type OverpoolConfig } from '../shared/config/config.ts'
 import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load.ts'
@@ -21,14 +23,15 @@ export interface StartOptions {
   /** called with news of the files: a reload, or a mistake in one */
   say: (level: 'info' | 'error', line: string) => void
   report: (report: MachineReport) => void
+  refused?: (refusal: Refusal) => void
   ports?: (dir: string) => Promise<Ports>
 }
 
 export interface Started {
   url: string
   machine: EmbeddedMachine
-  /** the pools of the config, each with its handler's file */
-  pools: { path: string; handler?: string; filter?: Filter }[]
+  /** the pools of the config, each with its handler's file, and whether any web page that is open on this computer may post into it */
+  pools: { path: string; handler?: string; filter?: Filter; isOpen: boolean }[]
   close: () => Promise<void>
 }
 
@@ -44,19 +47,20 @@ interface Plan {
 
 /** Starts the machine of a config, and reloads the config and the handlers when they are saved. After a mistake in a file the old version goes on. */
 export async function start(options: StartOptions): Promise<Started> {
-  const { dir, port, host, report, ports } = options
+  const { dir, port, host, report, refused, ports } = options
   makeFolder(dir)
   const files = new Set<string>()
   const plan = await readPlan(options, files)
-  const machine = await EmbeddedMachine.open({ dir, network: plan.config.network, report, ports })
+  const machine = await EmbeddedMachine.open({ dir, network: plan.config.network, report, refused, ports })
   const running = new RunningConfig(options, machine, plan, files)
   try {
     const { url } = await machine.listen(Object.keys(plan.config.pools), port, host)
     await running.begin(url)
-    const pools = Object.entries(plan.config.pools).map(([path, pool]) => ({
+    const pools = Object.entries(plan.config.pools).map(([path, { handler = plan.config.handler, filter, origins }]) => ({
       path,
-      handler: pool.handler ?? plan.config.handler,
-      filter: pool.filter,
+      handler,
+      filter,
+      isOpen: origins === undefined && isLoopback(host),
     }))
     return { url, machine, pools, close: () => running.close() }
   } catch (error) {

@@ -1,3 +1,5 @@
+import { cut } from './printed.ts'
+
 /** Every failure that this system names. A `switch` over it is checked by the compiler. */
 export type ErrorCode =
   | 'BAD_TRANSACTION'
@@ -7,6 +9,8 @@ export type ErrorCode =
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'METHOD_NOT_ALLOWED'
   | 'FILTER_REFUSED'
+  | 'ORIGIN_REFUSED'
+  | 'QUOTA_EXCEEDED'
   | 'FILTER_SILENT'
   | 'OVERLOADED'
   | 'POOL_NOT_FOUND'
@@ -35,11 +39,14 @@ export class OverpoolError extends Error {
   readonly code: ErrorCode
   /** true: the same call may succeed later without any change */
   readonly retryable: boolean
+  /** when it may succeed, in so many seconds */
+  readonly retryAfterS?: number
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown; retryable?: boolean } = {}) {
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; retryable?: boolean; retryAfterS?: number } = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined)
     this.code = code
     this.retryable = options.retryable ?? false
+    if (options.retryAfterS !== undefined) this.retryAfterS = options.retryAfterS
   }
 }
 
@@ -48,11 +55,17 @@ export function closed(): OverpoolError {
   return new OverpoolError('CLOSED', 'the machine is closed')
 }
 
+/** A text that an error quotes may be as long as a payment. This many characters of it are enough to know it by. */
+const MAX_QUOTED = 1_000
+/** A stack with its message, characters. */
+const MAX_STACK = 10_000
+
 /** What went wrong, as a line for people. */
 export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const cause = error.cause instanceof Error ? ` (${error.cause.message})` : ''
-  return error instanceof OverpoolError ? `${error.message} [${error.code}]${cause}` : `${error.message}${cause}`
+  if (!(error instanceof Error)) return cut(textOf(error), MAX_QUOTED)
+  const message = cut(error.message, MAX_QUOTED)
+  const cause = error.cause instanceof Error ? ` (${cut(error.cause.message, MAX_QUOTED)})` : ''
+  return error instanceof OverpoolError ? `${message} [${error.code}]${cause}` : `${message}${cause}`
 }
 
 /** The folder of this program's own files, as stack traces name it. */
@@ -60,9 +73,21 @@ const OURS = new URL('../', import.meta.url).href
 
 /** The same with a stack trace for errors that are not ours, without the frames of this program. */
 export function stackOf(error: unknown): string {
-  if (error instanceof OverpoolError) return reasonOf(error)
-  if (!(error instanceof Error)) return String(error)
-  const lines = (error.stack ?? String(error)).split('\n')
+  if (error instanceof OverpoolError || !(error instanceof Error)) return reasonOf(error)
+  const { message, stack = textOf(error) } = error
+  const lines = cut(
+    stack.replace(message, () => cut(message, MAX_QUOTED)),
+    MAX_STACK,
+  ).split('\n')
   const theirs = lines.filter((line) => !line.includes(OURS) && !line.includes('node:internal/'))
   return (theirs.some((line) => /^ +at /.test(line)) ? theirs : lines).join('\n')
+}
+
+/** A thrown value as text. It may be anything, also an object that cannot be turned into text. */
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown)
+  } catch {
+    return `a thrown ${typeof thrown}`
+  }
 }

@@ -12,8 +12,10 @@ import { systemClock } from '../shared/clock.ts'
 import { readEnv } from '../shared/config/env.ts'
 import { takes } from '../shared/config/handlers.ts'
 import type { MachinePlan } from '../shared/config/plan.ts'
+import { printable } from '../shared/printed.ts'
 import { shardOf } from '../shared/queue/shards.ts'
 import { CARRY_BYTES } from '../shared/queue/sqs.ts'
+import { Repeats } from '../shared/repeats.ts'
 import { beat } from './heartbeat.ts'
 import { LEASE_MS, Lease } from './lease.ts'
 import { lineOf, type SidecarReport } from './report.ts'
@@ -34,7 +36,7 @@ const STOP_MS = 50_000
 
 // The container of one shard. While it holds the lease it writes the shard's posts into the ledger, signs the hypercores and speaks to the swarm.
 const env = readEnv('sidecar')
-const log = new Logger({ serviceName: 'sidecar' })
+const log = new Logger({ serviceName: 'sidecar', jsonReplacerFn: printable })
 const shards = Number(env.SHARDS)
 const index = Number(env.SHARD)
 const owns = (pool: string) => shardOf(pool, shards) === index
@@ -67,6 +69,7 @@ const queues = new AwsQueues(clients, bucket)
 const ingress = queues.open(env.INGRESS_URL, { gatherMs: GATHER_MS })
 const handlers = plan.handlers.map((handler) => ({ handler, queue: queues.open(handler.url) }))
 
+const reports = new Repeats<[details: Record<string, string>]>((line, details) => log.warn(line, details))
 let blocks = 0
 let entries = 0
 function report(said: SidecarReport): void {
@@ -75,7 +78,7 @@ function report(said: SidecarReport): void {
     entries += said.entries
   }
   const line = lineOf(said)
-  if (line !== undefined) log.warn(line, { kind: said.kind, ...('pool' in said && said.pool && { pool: said.pool }) })
+  if (line !== undefined) reports.say(line, { kind: said.kind, ...('pool' in said && said.pool && { pool: said.pool }) })
 }
 
 let sidecar: Sidecar | undefined
@@ -131,5 +134,6 @@ if (lease) {
   await lease.release()
 }
 heart.stop()
+reports.end()
 log.info('stopped', { kind: 'stopped' })
 process.exit()

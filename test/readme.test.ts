@@ -208,7 +208,7 @@ describe('the README and the docs', () => {
 
   it('list every setting of a pool, with its default', () => {
     for (const [setting, value] of Object.entries(checkSettings({}, ''))) {
-      const shownDefault = typeof value === 'string' ? `\`'${value}'\`` : value!.toLocaleString('en')
+      const shownDefault = typeof value === 'string' ? `\`'${value}'\`` : (value as number).toLocaleString('en')
       expect(REFERENCE).toContain(`| \`${setting}\` | ${shownDefault} |`)
     }
   })

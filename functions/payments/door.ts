@@ -2,6 +2,7 @@ import { type CheckedPayment, dialectOf, readPayment } from '../../shared/bip270
 import { type ErrorCode, OverpoolError } from '../../shared/errors.ts'
 import { hex } from '../../shared/ledger/values.ts'
 import { type AcceptDeps, accept, type PoolDoor } from '../../shared/machine/accept.ts'
+import type { Quotas } from './quotas.ts'
 
 export interface DoorDeps extends AcceptDeps {
   pool: (path: string) => PoolDoor | undefined | Promise<PoolDoor | undefined>
@@ -11,6 +12,17 @@ export interface DoorDeps extends AcceptDeps {
   isLoopback?: boolean
   /** called with failures of ours, whose details the wallet does not get */
   log: (error: unknown) => void
+  /** called with refused payments */
+  refused?: (refusal: Refusal) => void
+  quotas: Quotas
+}
+
+/** A payment that was refused. */
+export interface Refusal {
+  /** where it was posted to */
+  path: string
+  status: number
+  error: OverpoolError
 }
 
 /** The parts of a request that the door reads. */
@@ -20,6 +32,8 @@ export interface DoorRequest {
   path: string
   /** @param name in small letters */
   header: (name: string) => string | undefined
+  /** the client's IP address, if it is known */
+  address?: string
   /** Reads the body, once; PAYMENT_TOO_LARGE, OVERLOADED, or MALFORMED_PAYMENT when it breaks off. */
   body: () => Promise<Uint8Array>
 }
@@ -51,26 +65,56 @@ const BEFORE_TRANSACTION = '{"payment":{"transaction":"'
  * their own way to read and to answer. It writes nothing but payments (Promise 7).
  */
 export async function answerAtDoor(request: DoorRequest, deps: DoorDeps): Promise<DoorAnswer> {
+  let pool: PoolDoor | undefined
   try {
-    return await answer(request, deps)
+    const name = poolNameIn(request.path)
+    const found = name === undefined ? undefined : deps.pool(name)
+    pool = found instanceof Promise ? await found : found
+    return forOrigin(await answer(request, name, pool, deps), request, pool)
   } catch (error) {
-    if (isOurFault(error)) deps.log(error)
-    return refusal(error)
+    if (!isRefusal(error)) deps.log(error)
+    else if (request.method === 'POST') deps.refused?.({ path: request.path, status: statusOf(error.code), error })
+    return forOrigin(refusal(error), request, pool)
   }
 }
 
-async function answer(request: DoorRequest, deps: DoorDeps): Promise<DoorAnswer> {
-  const { method, path, header, body } = request
+/** The name in a path such as `/mypool`. People and proxies add slashes. */
+function poolNameIn(path: string): string | undefined {
+  const [name, ...more] = path.split('/').filter((part) => part)
+  return name === undefined || more.length ? undefined : unescaped(name)
+}
+
+/** An answer that only the pages can read that may post into the pool. */
+function forOrigin(answer: DoorAnswer, { header }: DoorRequest, pool: PoolDoor | undefined): DoorAnswer {
+  if (!pool?.origins) return answer
+  const origin = header('origin')
+  const { 'access-control-allow-origin': _, ...headers } = answer.headers
+  const isAllowed = origin !== undefined && pool.origins.includes(origin)
+  return {
+    ...answer,
+    headers: {
+      ...headers,
+      ...(isAllowed && { 'access-control-allow-origin': origin }),
+      vary: headers.vary === undefined ? 'origin' : `${headers.vary}, origin`,
+    },
+  }
+}
+
+async function answer(request: DoorRequest, name: string | undefined, pool: PoolDoor | undefined, deps: DoorDeps): Promise<DoorAnswer> {
+  const { method, path, header, address = '' } = request
   if (method === 'OPTIONS') return { status: 204, headers: preflight(request, deps) }
   if (path === '/_/health' && (method === 'GET' || method === 'HEAD')) return healthOf(deps)
-  const [name, ...more] = path.split('/').filter((part) => part) // people and proxies add slashes
-  if (name === undefined || more.length) throw new OverpoolError('POOL_NOT_FOUND', 'payments are posted to /{pool}')
+  if (name === undefined) throw new OverpoolError('POOL_NOT_FOUND', 'payments are posted to /{pool}')
   if (method !== 'POST') throw new OverpoolError('METHOD_NOT_ALLOWED', 'a pool takes a POST with a BIP270 Payment')
-  const found = deps.pool(unescaped(name))
-  const pool = found instanceof Promise ? await found : found
   if (!pool) throw new OverpoolError('POOL_NOT_FOUND', 'no pool of this name takes payments here')
+  const origin = header('origin')
+  if (origin !== undefined && pool.origins && !pool.origins.includes(origin))
+    throw new OverpoolError('ORIGIN_REFUSED', 'this pool takes no payments from this web page')
   const dialect = dialectOf(header('content-type'), header('content-encoding'))
-  const payment = await readPayment(await body(), dialect)
+  deps.quotas.spend(pool, address, 1, 0)
+  const body = await request.body()
+  deps.quotas.spend(pool, address, 0, body.length)
+  const payment = await readPayment(body, dialect)
   await accept(pool, payment, { source: 'http' }, deps)
   return { status: 200, headers: JSON_HEADERS, body: acknowledgement(pool.path, payment) }
 }
@@ -124,6 +168,7 @@ function refusal(error: unknown): DoorAnswer {
   if (status === 405) headers.allow = 'POST, OPTIONS'
   if (status === 415) headers['accept-encoding'] = 'identity'
   if (status === 503) headers['retry-after'] = '1'
+  if (error instanceof OverpoolError && error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS)
   const memo = sentence(error, status)
   return { status, reason: reasonPhrase(memo), headers, body: JSON.stringify({ memo, error: 1, ...(status !== 500 && { code }) }) }
 }
@@ -133,9 +178,9 @@ function reasonPhrase(memo: string): string {
   return memo.slice(0, MAX_REASON).replace(/[^\x20-\x7e]/g, '?')
 }
 
-/** Whether to log a failure. Overload and halted pools would fill the log with every post. */
-function isOurFault(error: unknown): boolean {
-  return !(error instanceof OverpoolError) || (statusOf(error.code) >= 500 && !['OVERLOADED', 'POOL_HALTED', 'CLOSED'].includes(error.code))
+/** Whether a failure says something about the payment, or about the state of the door. Others are faults of ours. */
+function isRefusal(error: unknown): error is OverpoolError {
+  return error instanceof OverpoolError && (statusOf(error.code) < 500 || ['OVERLOADED', 'POOL_HALTED', 'CLOSED'].includes(error.code))
 }
 
 /** The sentence for the wallet. It names faults of the payment; details of our own faults go to the log only. */
@@ -151,6 +196,7 @@ function statusOf(code: ErrorCode): number {
     case 'MALFORMED_PAYMENT':
       return 400
     case 'FILTER_REFUSED':
+    case 'ORIGIN_REFUSED':
       return 403
     case 'POOL_NOT_FOUND':
       return 404
@@ -163,6 +209,8 @@ function statusOf(code: ErrorCode): number {
     case 'BAD_PAYMENT':
     case 'BAD_TRANSACTION':
       return 422
+    case 'QUOTA_EXCEEDED':
+      return 429
     case 'OVERLOADED':
     case 'POOL_HALTED':
     case 'FILTER_SILENT':

@@ -17,9 +17,27 @@ export interface FilterPayment extends PaymentFields {
  */
 export type Filter = (payment: FilterPayment, callback: (error?: unknown, valid?: unknown) => void) => unknown
 
+/** How much may be posted in a minute. */
+export interface Quota {
+  perMinute?: number
+  bytesPerMinute?: number
+}
+
+/** How much wallets may post in a minute: of one address, and `total`, of all together. */
+export interface Limits extends Quota {
+  total?: Quota
+}
+
 /** The settings of a pool. */
 export interface PoolSettings {
   filter?: Filter
+  /**
+   * how much wallets may post in a minute. Default for other hosts: 1,000 payments and 60 MB of an address, and 60,000 payments and 600 MB in all; for this host: no limits. Further
+   * payments get 429. False: no limits for anybody
+   */
+  limits?: Limits | false
+  /** web pages that may post, by their origins, such as `https://shop.example`; default: all. Wallets and programs that are no web pages may always */
+  origins?: string[]
   /** what makes two wallet posts the same: the whole payment (default), or its transaction alone */
   unique?: 'payment' | 'transaction'
   /** longest chain of posts by handlers, default 1,000; 0: handlers cannot post into it */
@@ -85,7 +103,9 @@ export interface OverpoolConfig {
 }
 
 /** A pool's settings with all defaults filled in. */
-export type CheckedSettings = Required<Omit<PoolSettings, 'filter'>> & Pick<PoolSettings, 'filter'>
+export type CheckedSettings = Required<Omit<PoolSettings, Unset>> & Pick<PoolSettings, Unset>
+/** The settings that may be left out for good. */
+type Unset = 'filter' | 'limits' | 'origins'
 
 const DEFAULTS: CheckedSettings = {
   unique: 'payment',
@@ -96,8 +116,9 @@ const DEFAULTS: CheckedSettings = {
   timeoutMs: 60_000,
   batchMs: 0,
 }
-const SETTING_KEYS = new Set([...Object.keys(DEFAULTS), 'filter'])
+const SETTING_KEYS = new Set([...Object.keys(DEFAULTS), 'filter', 'limits', 'origins'])
 const POOL_KEYS = new Set([...SETTING_KEYS, 'handler', 'publish', 'encrypt'])
+const QUOTA_KEYS = new Set(['perMinute', 'bytesPerMinute'])
 const SUBSCRIPTION_KEYS = new Set(['key', 'handler', 'from', 'peer'])
 const NETWORK_KEYS = new Set(['bootstrap', 'port', 'host', 'announce', 'peers'])
 /** The longest `timeoutMs`. The visibility of bells and the time of functions are made for it. */
@@ -197,7 +218,31 @@ export function checkSettings(settings: PoolSettings, where: string): CheckedSet
   if (!['payment', 'transaction'].includes(all.unique)) throw wrong(`${where}.unique is 'payment' or 'transaction'`)
   if (!['skip', 'stop'].includes(all.onPoison)) throw wrong(`${where}.onPoison is 'skip' or 'stop'`)
   if (all.filter !== undefined && typeof all.filter !== 'function') throw wrong(`${where}.filter is a function`)
+  if (all.limits !== undefined && all.limits !== false) checkLimits(all.limits, `${where}.limits`)
+  if (all.origins !== undefined && !(Array.isArray(all.origins) && all.origins.every(isOrigin)))
+    throw wrong(`${where}.origins is a list of origins of web pages, such as "https://shop.example": no path, no slash at the end`)
   return all
+}
+
+function checkLimits(limits: Limits, where: string): void {
+  if (typeof limits !== 'object' || limits === null) throw wrong(`${where} is false, or an object such as { perMinute: 60 }`)
+  const { total, ...each } = limits
+  refuseUnknown(limits, new Set([...QUOTA_KEYS, 'total']), `${where}.`)
+  if (total !== undefined) {
+    if (typeof total !== 'object' || total === null) throw wrong(`${where}.total is an object such as { perMinute: 6_000 }`)
+    refuseUnknown(total, QUOTA_KEYS, `${where}.total.`)
+  }
+  for (const [quota, at] of [
+    [each, where],
+    [total ?? {}, `${where}.total`],
+  ] as const) {
+    for (const [key, value] of Object.entries(quota))
+      if (!(Number.isSafeInteger(value) && value > 0)) throw wrong(`${at}.${key} is a whole number of at least 1`)
+  }
+}
+
+function isOrigin(origin: unknown): boolean {
+  return typeof origin === 'string' && URL.parse(origin)?.origin === origin
 }
 
 /** Checks a pool's name, or throws BAD_ARGUMENT. */

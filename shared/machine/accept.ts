@@ -15,7 +15,7 @@ import { askFilter, type FilteredPool } from './filter.ts'
 const LARGE = 16 * 1024
 
 /** What the door knows of a pool. */
-export interface PoolDoor extends FilteredPool, Pick<CheckedSettings, 'unique' | 'maxHops'> {
+export interface PoolDoor extends FilteredPool, Pick<CheckedSettings, 'limits' | 'origins' | 'unique' | 'maxHops'> {
   /** why the pool is halted, if it is */
   halted?: string
 }

@@ -79,6 +79,36 @@ describe('overpool start', () => {
     expect(await machine.stop()).toBe(0)
   })
 
+  it('says that web pages can post, unless every pool says which ones', async () => {
+    await using project = Project.of({ mypool: { origins: [] }, other: {} }, printing('saw'))
+    const warning = /^Web pages that are open on this computer can post too\. The setting `origins` of a pool names those that may\.$/m
+    const open = await project.start()
+    expect(open.out).toMatch(warning)
+    await open.stop()
+    project.write('overpool.config.ts', config({ mypool: { origins: [] } }))
+    const closed = await project.start()
+    expect(closed.out).not.toMatch(warning)
+    await closed.stop()
+  })
+
+  it('prints a line for each refusal, and counts those that are alike', async () => {
+    await using project = Project.of({ mypool: {} }, printing('saw'))
+    const machine = await project.start()
+    for (let time = 0; time < 20; time++) expect(await pay(`${machine.url}/mypool`, '00')).toBe(422)
+    expect(await pay(`${machine.url}/nopool`, sampleTransaction('lost'))).toBe(404)
+    expect(await pay(`${machine.url}/mypool`, sampleTransaction('good'))).toBe(200)
+    expect(await machine.stop()).toBe(0)
+    const line = 'overpool: refused POST /mypool: 422, bad transaction at byte 0: version of 4 bytes, but only 1 are left [BAD_TRANSACTION]'
+    const [first, second, ...counts] = machine.err.trimEnd().split('\n')
+    expect([first, second]).toEqual([
+      line,
+      'overpool: refused POST /nopool: 404, no pool of this name takes payments here [POOL_NOT_FOUND]',
+    ])
+    expect(counts).toEqual(counts.map(() => expect.stringMatching(/^.+ \((once|\d+ times) more\)$/)))
+    expect(counts.length).toBeGreaterThan(0)
+    expect(counts.length).toBeLessThan(20)
+  })
+
   it('prints the same as JSON with --json', async () => {
     await using project = Project.template()
     const machine = project.overpool(['start', '--json'])
@@ -318,7 +348,7 @@ describe('a mistake gives a sentence without a stack trace, and exit code 1:', (
     [
       'an unknown setting',
       { 'overpool.config.ts': config({ mypool: { maxAttempt: 3 } }) },
-      /there is no setting `pools\.mypool\.maxAttempt`; there are batchMs, encrypt, filter, handler, maxAttempts, .*publish/,
+      /there is no setting `pools\.mypool\.maxAttempt`; there are batchMs, encrypt, filter, handler, limits, maxAttempts, .*publish/,
     ],
     ['an invalid name of a pool', { 'overpool.config.ts': config({ 'My Pool': {} }) }, /"My Pool" cannot name a pool: use 1 to 63 of a-z/],
   ])('%s', async (_, files, sentence) => {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { answerAtDoor } from '../../functions/payments/door.ts'
+import { Quotas } from '../../functions/payments/quotas.ts'
 import { type LedgerFile, openLedgerFile } from '../../local/ports.ts'
 import { checkSettings, type Filter, type FilterPayment } from '../../shared/config/config.ts'
 import { payment } from '../machine/machine.ts'
@@ -48,6 +49,7 @@ async function turnsOf(filter: Filter | undefined, sent: unknown): Promise<numbe
     ingress: ledger.ingress,
     now: Date.now,
     log: () => {},
+    quotas: new Quotas(),
   }
   setImmediate(next)
   const answer = await answerAtDoor({ method: 'POST', path: '/mypool', header: () => undefined, body }, deps)
