@@ -2,6 +2,7 @@
 import { isIPv4 } from 'node:net'
 import { resolve } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { explained } from '../local/explain.ts'
 import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError, stackOf } from '../shared/errors.ts'
 import { KINDS, type Kind } from '../shared/ledger/kinds.ts'
@@ -252,7 +253,8 @@ function exitWith(isWell: boolean): void {
 }
 
 /** Says what went wrong, for people or as JSON. */
-function exitCode(error: unknown): number {
+function exitCode(thrown: unknown): number {
+  const error = explained(thrown, resolve(program.opts().dir ?? ''))
   const usage = error instanceof CommanderError
   if (usage && error.exitCode === 0) return 0
   if (isJson()) process.stderr.write(`${JSON.stringify(errorAsJson(error))}\n`)

@@ -8,7 +8,7 @@ import type { PoolControl } from '../shared/store/control.ts'
 import type { Stores } from '../shared/store/port.ts'
 import { CoreStore, poolKeys, type ReadCore } from '../sidecar/cores/core.ts'
 import { TreeHash, treeHashOf } from '../sidecar/cores/signed.ts'
-import { folderLayout, keepSeed, lockFolder, readSeed } from './folder.ts'
+import { folderLayout, hasLedger, keepSeed, lockFolder, readSeed } from './folder.ts'
 import { openLedgerFile } from './ports.ts'
 
 /** More pages than a file can have: SQLite copies all of them in one step. In smaller ones it would begin anew after each write of the running machine. */
@@ -36,7 +36,7 @@ export interface Restored {
  */
 export async function backUp(dir: string, file: string, withSeed: boolean): Promise<number> {
   const { ledger } = folderLayout(dir)
-  if (!existsSync(ledger)) throw new OverpoolError('MACHINE_NOT_FOUND', `there is no machine in ${dir}, so there is nothing to back up`)
+  if (!hasLedger(dir)) throw new OverpoolError('MACHINE_NOT_FOUND', `there is no machine in ${dir}, so there is nothing to back up`)
   if (existsSync(file)) throw new OverpoolError('BAD_ARGUMENT', `${file} exists already: name a new file`)
   const seed = withSeed ? readSeed(dir, false) : undefined
   const draft = `${file}.part`

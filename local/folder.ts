@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { OverpoolError } from '../shared/errors.ts'
@@ -75,6 +75,11 @@ function noFolder(dir: string, cause: unknown): OverpoolError {
       cause,
     },
   )
+}
+
+/** Whether a folder has a ledger. A folder that this user may not look into is not an empty one: that is an error. */
+export function hasLedger(dir: string): boolean {
+  return statSync(folderLayout(dir).ledger, { throwIfNoEntry: false }) !== undefined
 }
 
 /** Whether a machine runs in this folder at this moment. */

@@ -5,6 +5,7 @@ import { type PlannedHandler, planHandlers, takes } from '../shared/config/handl
 import { load } from '../shared/config/load.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type HandlerFunctions, handlerFunctions } from '../shared/machine/handlers.ts'
+import { checkFileLimit } from './explain.ts'
 import { folderLayout, makeFolder } from './folder.ts'
 import { EmbeddedMachine, type Handler } from './machine.ts'
 import type { Ports } from './ports.ts'
@@ -45,6 +46,7 @@ interface Plan {
 /** Starts the machine of a config, and reloads the config and the handlers when they are saved. After a mistake in a file the old version goes on. */
 export async function start(options: StartOptions): Promise<Started> {
   const { dir, port, host, report, ports } = options
+  checkFileLimit()
   makeFolder(dir)
   const plan = await readPlan(options)
   const machine = await EmbeddedMachine.open({ dir, network: plan.config.network, report, ports })
