@@ -245,7 +245,8 @@ try {
 } catch (error) {
   process.exitCode = exitCode(error)
 }
-if (process.exitCode || interrupted.signal.aborted) process.exit() // a connection that is left open must not keep us
+// A connection that is left open must not keep us, but a slow reader gets all that was printed.
+if (process.exitCode || interrupted.signal.aborted) process.stdout.write('', () => process.exit())
 
 /** @param isWell false: the command has shown that something is wrong */
 function exitWith(isWell: boolean): void {

@@ -1,7 +1,11 @@
+import { once } from 'node:events'
+
 /** Prints a command's answer: lines for people, or one JSON value a line. */
 export interface Out {
   isJson: boolean
   show: (value: object, text: string) => void
+  /** Resolves when the reader has taken what was shown. */
+  drained: () => Promise<unknown> | undefined
   /** for people only */
   say: (text: string) => void
   /** Progress of something that may take long: for people only, on standard error. @param done the verb, such as 'verified' @param unit what is counted */
@@ -22,6 +26,7 @@ export function outOf(json: boolean): Out {
   return {
     isJson: json,
     show: (value, text) => print(json ? JSON.stringify(value, asHex) : text),
+    drained: () => (process.stdout.writableNeedDrain ? once(process.stdout, 'drain') : undefined),
     say: (text) => {
       if (!json) print(text)
     },
