@@ -9,8 +9,8 @@ export interface HandlerState {
   /** entries that it has finished, and those that wait for it */
   done: number
   waiting: number
-  /** failed attempts at the next entry, which is tried again */
-  attempts: number
+  /** failed attempts at the next entry, which is tried again; left out if there are none */
+  attempts?: number
   /** why it stopped (`onPoison: 'stop'`), and at which entry */
   stopped?: string
   stoppedAt?: number
@@ -31,7 +31,7 @@ async function handlerOf(handler: string, pool: string, entries: number, stores:
     handler,
     done: seq + 1,
     waiting: entries - seq - 1,
-    attempts,
+    ...(attempts && { attempts }),
     ...(stopped !== undefined && { stopped, stoppedAt: next?.seq ?? seq + 1 }),
     dead,
   }
