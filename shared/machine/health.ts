@@ -2,6 +2,7 @@ import type { PoolControl } from '../store/control.ts'
 import type { Stores } from '../store/port.ts'
 import type { DeadLetter } from '../store/progress.ts'
 import { nextEntry } from './progress.ts'
+import type { PoolStatus } from './status.ts'
 
 /** How far a handler has come in a pool. */
 export interface HandlerState {
@@ -37,14 +38,15 @@ async function handlerOf(handler: string, pool: string, entries: number, stores:
   }
 }
 
+/** A pool as its control item or its status describes it. */
+type CheckedPool = Pick<PoolControl, 'path' | 'halted' | 'network' | 'desired'> & Partial<Pick<PoolStatus, 'published' | 'subscribed'>>
+
 /** What an operator has to look at in a pool and its handlers, a sentence each; none if all is well. */
-export function problemsOf(
-  { path, halted, network }: Pick<PoolControl, 'path' | 'halted' | 'network'>,
-  handlers: HandlerState[],
-): string[] {
+export function problemsOf({ path, halted, network, desired, ...pool }: CheckedPool, handlers: HandlerState[]): string[] {
+  const isInNetwork = desired?.publish || desired?.subscribe || pool.published || pool.subscribed
   return [
     ...(halted === undefined ? [] : [`pool ${path} is halted: ${halted}`]),
-    ...(network?.problem === undefined ? [] : [`pool ${path} is not in the network: ${network.problem}`]),
+    ...(network?.problem === undefined || !isInNetwork ? [] : [`pool ${path} is not in the network: ${network.problem}`]),
     ...handlers.flatMap((state) => handlerProblems(path, state)),
   ]
 }
