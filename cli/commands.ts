@@ -92,16 +92,21 @@ export async function tail(
   await withMachine(where, async (machine) => {
     const { pools } = machine
     const { kinds = ['tx'] } = flags
-    const events: LedgerEvent[] = await pools.tail({ path: pool, size: flags.number, kinds })
-    for (const event of events) out.show(event, lineOf(event))
-    if (!events.length && !flags.follow) out.say(`no entries in ${pool}`)
-    let next = events.length ? events.at(-1)!.seq + 1 : await pools.length(pool)
-    while (flags.follow && !signal.aborted) {
-      await machine.changed(LOOK_MS, signal)
+    let next = await pools.tailStart({ path: pool, size: flags.number, kinds })
+    const begin = next
+    const showNew = async () => {
+      // One after the other: an entry may have 5 MB, and ten times that when it is parsed.
       for await (const event of pools.read({ path: pool, from: next, kinds })) {
         out.show(event, lineOf(event))
+        await out.drained()
         next = event.seq + 1
       }
+    }
+    await showNew()
+    if (next === begin && !flags.follow) out.say(`no entries in ${pool}`)
+    while (flags.follow && !signal.aborted) {
+      await machine.changed(LOOK_MS, signal)
+      await showNew()
     }
   })
 }

@@ -1,11 +1,10 @@
 // Runs before `npm start` and `npm test`: installs what they need, if it is not all there. Any Node will do for this file: the right one comes with it.
 const { execSync } = require('node:child_process')
-const { existsSync } = require('node:fs')
+const { readFileSync } = require('node:fs')
 const { join } = require('node:path')
 
 const root = join(__dirname, '..')
-// npm writes this file last, so that an install that was broken off is made again.
-if (!existsSync(join(root, 'node_modules', '.package-lock.json'))) {
+if (!isInstalled()) {
   console.log('Installing what is needed, once …')
   try {
     execSync('npm ci --loglevel=error --no-audit --no-fund', { cwd: root, stdio: 'inherit' })
@@ -13,4 +12,23 @@ if (!existsSync(join(root, 'node_modules', '.package-lock.json'))) {
     console.error('\nThe installation has failed, npm says above why. Mend that, and run the same command again.')
     process.exit(1)
   }
+}
+
+/** Whether the packages of package-lock.json are there: a pull may have brought others. npm writes its list of them last, so it shows an install that was broken off. */
+function isInstalled() {
+  try {
+    const wanted = packagesOf('package-lock.json')
+    const there = packagesOf('node_modules/.package-lock.json')
+    const hasDev = Object.values(there).some(({ dev }) => dev) // an install without the development packages is whole, too
+    const isNeeded = ([path, { optional, devOptional, dev }]) => path && !optional && !devOptional && (hasDev || !dev)
+    return Object.entries(wanted)
+      .filter(isNeeded)
+      .every(([path, { version }]) => there[path] && there[path].version === version)
+  } catch {
+    return false
+  }
+}
+
+function packagesOf(file) {
+  return JSON.parse(readFileSync(join(root, file), 'utf8')).packages
 }

@@ -2,11 +2,13 @@
 import { isIPv4 } from 'node:net'
 import { resolve } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { explained } from '../local/explain.ts'
 import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError, stackOf } from '../shared/errors.ts'
 import { KINDS, type Kind } from '../shared/ledger/kinds.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
 import { logged, printed } from '../shared/printed.ts'
+import { backup, restoreBackup } from './backup.ts'
 import { check } from './check.ts'
 import * as commands from './commands.ts'
 import * as network from './network.ts'
@@ -46,7 +48,7 @@ const HELP = `
   overpool check                   says what is wrong, if anything is
   overpool redrive mypool          retries the entries that a handler gave up
 
-All but start and dht work beside a running machine or without one, on its folder;
+All but start, dht and restore work beside a running machine or without one, on its folder;
 with --stack on a machine on AWS, with the credentials that the AWS SDK finds.
 Exit codes: 0 all is well, 1 it failed or shows that something is wrong, 2 the command is used wrongly.`
 
@@ -164,6 +166,31 @@ A handler gives an entry up after the pool’s \`maxAttempts\`. \`overpool pools
   )
   .action((pool, flags) => commands.redrivePool(pool, flags, context()))
 
+program
+  .command('backup <file>')
+  .description('copy the ledger, at one moment, into a new file; also while the machine runs')
+  .option('--no-seed', 'leave out the seed, which is kept elsewhere: a backup is restored only with it')
+  .addHelpText(
+    'after',
+    `
+Keep the file secret: it holds all payments and, unless --no-seed, the seed, whose holder can sign as your pools.
+
+  overpool backup backups/$(date +%F).sqlite
+  overpool restore backups/2026-11-27.sqlite`,
+  )
+  .action((file, flags) => backup(file, flags, inFolder('its table has point-in-time recovery, see docs/deploy.md')))
+
+program
+  .command('restore <file>')
+  .description('put a backup in the place of the ledger, while no machine runs')
+  .addHelpText(
+    'after',
+    `
+Entries that are newer than the backup are taken from the hypercores in the folder, if they are there. Handlers get the entries again that came after the backup.
+The ledger that was in the folder is kept beside the new one.`,
+  )
+  .action((file) => restoreBackup(file, inFolder('its table has point-in-time recovery, see docs/deploy.md')))
+
 program.commandsGroup('The network:')
 
 program
@@ -219,7 +246,8 @@ try {
 } catch (error) {
   process.exitCode = exitCode(error)
 }
-if (process.exitCode || interrupted.signal.aborted) process.exit() // a connection that is left open must not keep us
+// A connection that is left open must not keep us, but a slow reader gets all that was printed.
+if (process.exitCode || interrupted.signal.aborted) process.stdout.write('', () => process.exit())
 
 /** @param isWell false: the command has shown that something is wrong */
 function exitWith(isWell: boolean): void {
@@ -227,7 +255,8 @@ function exitWith(isWell: boolean): void {
 }
 
 /** Says what went wrong, for people or as JSON. */
-function exitCode(error: unknown): number {
+function exitCode(thrown: unknown): number {
+  const error = explained(thrown, resolve(program.opts().dir ?? ''))
   const usage = error instanceof CommanderError
   if (usage && error.exitCode === 0) return 0
   if (isJson()) process.stderr.write(`${printed(JSON.stringify(errorAsJson(error)))}\n`)

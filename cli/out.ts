@@ -1,9 +1,12 @@
+import { once } from 'node:events'
 import { printed } from '../shared/printed.ts'
 
 /** Prints a command's answer: lines for people, or one JSON value a line. */
 export interface Out {
   isJson: boolean
   show: (value: object, text: string) => void
+  /** Resolves when the reader has taken what was shown. */
+  drained: () => Promise<unknown> | undefined
   /** for people only */
   say: (text: string) => void
   /** clears the terminal */
@@ -26,6 +29,7 @@ export function outOf(json: boolean): Out {
   return {
     isJson: json,
     show: (value, text) => print(printed(json ? JSON.stringify(value, asHex) : text)), // in JSON, controls stand in strings only
+    drained: () => (process.stdout.writableNeedDrain ? once(process.stdout, 'drain') : undefined),
     say: (text) => {
       if (!json) print(printed(text))
     },

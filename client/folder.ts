@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { folderLayout, isRunning, readRunning, readSeed } from '../local/folder.ts'
+import { folderLayout, hasLedger, isRunning, readRunning, readSeed } from '../local/folder.ts'
 import { openLedgerFile } from '../local/ports.ts'
 import type { CheckedSettings } from '../shared/config/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
@@ -9,7 +9,7 @@ import { RemoteMachine } from './remote.ts'
 /** Opens the machine of a folder, whether a process runs it or not. @throws OverpoolError MACHINE_NOT_FOUND: none has been started in it */
 export function openFolder(dir: string, settings?: CheckedSettings): RemoteMachine {
   const layout = folderLayout(dir)
-  if (!existsSync(layout.ledger))
+  if (!hasLedger(dir))
     throw new OverpoolError(
       'MACHINE_NOT_FOUND',
       `there is no machine in ${dir}: start one with \`overpool start\`, or name its folder with --dir`,

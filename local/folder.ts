@@ -122,6 +122,11 @@ function noFolder(dir: string, cause: unknown): OverpoolError {
   )
 }
 
+/** Whether a folder has a ledger. A folder that this user may not look into is not an empty one: that is an error. */
+export function hasLedger(dir: string): boolean {
+  return statSync(folderLayout(dir).ledger, { throwIfNoEntry: false }) !== undefined
+}
+
 /** Whether a machine runs in this folder at this moment. */
 export function isRunning(dir: string): boolean {
   if (!existsSync(folderLayout(dir).lock)) return false
@@ -164,9 +169,17 @@ export function readSeed(dir: string, make: boolean): Uint8Array {
   return seed
 }
 
-function makeSeed(file: string): void {
+/** Puts a seed into a folder. BAD_CONFIG if it has another one: the ledger in it was signed with that. */
+export function keepSeed(dir: string, seed: Uint8Array): void {
+  const file = folderLayout(dir).seed
+  if (!existsSync(file)) makeSeed(file, seed)
+  else if (Buffer.compare(readSeed(dir, false), seed) !== 0)
+    throw new OverpoolError('BAD_CONFIG', `${file} is the seed of another machine: restore into another folder`)
+}
+
+function makeSeed(file: string, seed: Uint8Array = randomBytes(32)): void {
   const draft = `${file}.${process.pid}`
-  writeFileSync(draft, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 })
+  writeFileSync(draft, `${Buffer.from(seed).toString('hex')}\n`, { mode: 0o600 })
   const fd = openSync(draft, 'r')
   fsyncSync(fd)
   closeSync(fd)

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { accessSync, constants, existsSync } from 'node:fs'
 import { HandlerLoop } from '../functions/handler/loop.ts'
 import { answerBell } from '../functions/handler/runner.ts'
 import { watchForBlocking } from '../functions/handler/watchdog.ts'
@@ -29,7 +29,8 @@ import type { Ingress, Queue } from '../shared/queue/port.ts'
 import { oneAfterTheOther } from '../shared/retry.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import { Sidecar } from '../sidecar/sidecar.ts'
-import { folderLayout, lockFolder, readSeed, writeRunning } from './folder.ts'
+import { checkFileLimit, explained } from './explain.ts'
+import { folderLayout, hasLedger, lockFolder, readSeed, writeRunning } from './folder.ts'
 import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
 import type { MachineReport } from './report.ts'
 import { type LocalDoor, type LocalServer, listen } from './server.ts'
@@ -92,10 +93,13 @@ export class EmbeddedMachine implements Machine {
   /** Opens a folder; FOLDER_IN_USE while another machine runs in it. Unfinished work of an earlier process goes on. */
   static async open(options: MachineOptions): Promise<EmbeddedMachine> {
     const { dir } = options
+    checkFileLimit()
     const lock = lockFolder(dir)
     let close = async () => lock.release()
     try {
-      const isNew = !existsSync(folderLayout(dir).ledger)
+      const isNew = !hasLedger(dir)
+      const { cores } = folderLayout(dir)
+      if (existsSync(cores)) accessSync(cores, constants.W_OK) // hypercore would name no user
       const seed = readSeed(dir, isNew)
       const ports = await (options.ports ?? sqlitePorts)(dir)
       close = () => ports.close().finally(lock.release)
@@ -108,7 +112,7 @@ export class EmbeddedMachine implements Machine {
         clock,
         seed,
         seedPlace: folderLayout(dir).seed,
-        cores: folderLayout(dir).cores,
+        cores,
         network: options.network ?? {},
         batchMs: (pool) => (settings.get(pool) ?? DEFAULT_SETTINGS).batchMs,
         report: options.report,
@@ -125,7 +129,7 @@ export class EmbeddedMachine implements Machine {
       return machine
     } catch (error) {
       await close()
-      throw error
+      throw explained(error, dir)
     }
   }
 

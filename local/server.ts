@@ -88,6 +88,12 @@ function cannotListen(cause: NodeJS.ErrnoException, port: number, host: string):
       `port ${port} is taken by another program: choose another one (PORT=3001, or PORT=0 for any free one)`,
       { cause },
     )
+  if (cause.code === 'EACCES')
+    return new OverpoolError(
+      'ACCESS_DENIED',
+      `port ${port} is for root: take one from 1024 on, behind a proxy that has TLS anyway (docs/server.md), or give a systemd unit AmbientCapabilities=CAP_NET_BIND_SERVICE`,
+      { cause },
+    )
   return new OverpoolError('BAD_ARGUMENT', `cannot listen on ${host}, port ${port}: ${cause.code ?? 'failed'}`, { cause })
 }
 

@@ -8,6 +8,7 @@ import { load } from '../shared/config/load.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { codeContext } from '../shared/machine/context.ts'
 import { type HandlerFunctions, handlerFunctions } from '../shared/machine/handlers.ts'
+import { checkFileLimit } from './explain.ts'
 import { folderLayout, makeFolder } from './folder.ts'
 import { EmbeddedMachine, type Handler } from './machine.ts'
 import type { Ports } from './ports.ts'
@@ -48,6 +49,7 @@ interface Plan {
 /** Starts the machine of a config, and reloads the config and the handlers when they are saved. After a mistake in a file the old version goes on. */
 export async function start(options: StartOptions): Promise<Started> {
   const { dir, port, host, report, refused, ports } = options
+  checkFileLimit()
   makeFolder(dir)
   const files = new Set<string>()
   const plan = await readPlan(options, files)

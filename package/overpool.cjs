@@ -1,11 +1,24 @@
 #!/usr/bin/env node
 'use strict'
+var fs = require('fs')
+var path = require('path')
+
+function fail(code, message) {
+  var isJson = process.argv.indexOf('--json') >= 0
+  console.error(isJson ? JSON.stringify({ error: code, message: message, retryable: false }) : 'overpool: ' + message)
+  process.exit(1)
+}
+
 try {
   require('./node-version.cjs')
 } catch (error) {
-  console.error('overpool: ' + error.message)
-  process.exit(1)
+  fail(error.code, error.message)
 }
 // A clone runs its source, the installed package runs its built files.
-const source = require('node:path').join(__dirname, '..', 'cli', 'main.ts')
-void import(require('node:fs').existsSync(source) ? '../cli/main.ts' : '../dist/cli/main.js')
+const root = path.join(__dirname, '..')
+const isClone = fs.existsSync(path.join(root, 'cli', 'main.ts'))
+import(isClone ? '../cli/main.ts' : '../dist/cli/main.js').catch((error) => {
+  if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error
+  const [, name] = /'([^']+)'/.exec(error.message) || []
+  fail('BAD_CONFIG', `the package ${name} is missing, which this version needs: run \`npm ${isClone ? 'ci' : 'install'}\` in ${isClone ? root : 'your project'}`)
+})

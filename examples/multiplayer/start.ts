@@ -105,12 +105,24 @@ From another terminal another table orders, and how a machine stands is seen:
 Ctrl-C stops all of it.`)
 }
 
-const stopped = ['SIGINT', 'SIGTERM'].map((signal) => once(process, signal))
-await Promise.race([run().then(() => Promise.race(stopped)), ...stopped])
-for (const child of running.reverse()) {
-  // the DHT last, so that the machines can sign off from the network
-  const exited = once(child, 'exit')
-  if (child.kill('SIGINT')) await exited
+// The listeners stay: npm passes a Ctrl-C on that has reached us already, and the second one must not end us before the machines.
+const stopped = Promise.withResolvers<void>()
+let stopping: ChildProcess | undefined
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    stopped.resolve()
+    stopping?.kill('SIGINT') // a later Ctrl-C ends it at once
+  })
 }
-rmSync(folder, { recursive: true, force: true })
+try {
+  await Promise.race([run().then(() => stopped.promise), stopped.promise])
+} finally {
+  for (const child of running.reverse()) {
+    // the DHT last, so that the machines can sign off from the network
+    const exited = once(child, 'exit')
+    stopping = child
+    if (child.exitCode === null && child.kill('SIGINT')) await exited
+  }
+  rmSync(folder, { recursive: true, force: true })
+}
 process.exit()

@@ -2,6 +2,7 @@ import type { PoolControl } from '../store/control.ts'
 import type { Stores } from '../store/port.ts'
 import type { DeadLetter } from '../store/progress.ts'
 import { nextEntry } from './progress.ts'
+import type { PoolStatus } from './status.ts'
 
 /** How far a handler has come in a pool. */
 export interface HandlerState {
@@ -9,8 +10,8 @@ export interface HandlerState {
   /** entries that it has finished, and those that wait for it */
   done: number
   waiting: number
-  /** failed attempts at the next entry, which is tried again */
-  attempts: number
+  /** failed attempts at the next entry, which is tried again; left out if there are none */
+  attempts?: number
   /** why it stopped (`onPoison: 'stop'`), and at which entry */
   stopped?: string
   stoppedAt?: number
@@ -31,20 +32,21 @@ async function handlerOf(handler: string, pool: string, entries: number, stores:
     handler,
     done: seq + 1,
     waiting: entries - seq - 1,
-    attempts,
+    ...(attempts && { attempts }),
     ...(stopped !== undefined && { stopped, stoppedAt: next?.seq ?? seq + 1 }),
     dead,
   }
 }
 
+/** A pool as its control item or its status describes it. */
+type CheckedPool = Pick<PoolControl, 'path' | 'halted' | 'network' | 'desired'> & Partial<Pick<PoolStatus, 'published' | 'subscribed'>>
+
 /** What an operator has to look at in a pool and its handlers, a sentence each; none if all is well. */
-export function problemsOf(
-  { path, halted, network }: Pick<PoolControl, 'path' | 'halted' | 'network'>,
-  handlers: HandlerState[],
-): string[] {
+export function problemsOf({ path, halted, network, desired, ...pool }: CheckedPool, handlers: HandlerState[]): string[] {
+  const isInNetwork = desired?.publish || desired?.subscribe || pool.published || pool.subscribed
   return [
     ...(halted === undefined ? [] : [`pool ${path} is halted: ${halted}`]),
-    ...(network?.problem === undefined ? [] : [`pool ${path} is not in the network: ${network.problem}`]),
+    ...(network?.problem === undefined || !isInNetwork ? [] : [`pool ${path} is not in the network: ${network.problem}`]),
     ...handlers.flatMap((state) => handlerProblems(path, state)),
   ]
 }

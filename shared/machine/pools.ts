@@ -150,21 +150,31 @@ export class LedgerPools {
   tail(options: TailOptions): Promise<TxEvent[]>
   tail<K extends Kinds>(options: TailOptions & { kinds: K }): Promise<EventOfKinds<K>[]>
   async tail(options: TailOptions & { kinds?: Kinds }): Promise<LedgerEvent[]> {
+    return this.#newest(options, (event) => event)
+  }
+
+  /** The sequence number at which the newest entries begin that `tail` returns: to read large ones one after the other. */
+  async tailStart(options: TailOptions & { kinds?: Kinds }): Promise<number> {
+    const [first] = await this.#newest(options, ({ seq }) => seq)
+    return first ?? this.length(options.path)
+  }
+
+  async #newest<T>(options: TailOptions & { kinds?: Kinds }, take: (event: LedgerEvent) => T): Promise<T[]> {
     const { path, size = TAIL_SIZE, kinds } = optionsOf(options, 'tail')
     const pool = await this.control(path)
     if (!isUint(size)) throw new OverpoolError('BAD_ARGUMENT', 'size is the number of entries: 0, 1, 2 …')
     const shows = shownKinds(kinds)
     await this.#awaitOwnPosts(pool.path)
-    let events: LedgerEvent[] = []
+    let taken: T[] = []
     // Entries of other kinds may lie between: it looks further back, a page at a time.
     let to = await this.length(pool.path)
-    for (let missing = size; missing > 0 && to > pool.prunedBefore; missing = size - events.length) {
-      const from = Math.max(pool.prunedBefore, to - (events.length || to < size ? Math.max(missing, TAIL_PAGE) : missing))
-      const page = await Array.fromAsync(this.#events(pool, from, to, shows))
-      events = [...page, ...events]
+    for (let missing = size; missing > 0 && to > pool.prunedBefore; missing = size - taken.length) {
+      const from = Math.max(pool.prunedBefore, to - (taken.length || to < size ? Math.max(missing, TAIL_PAGE) : missing))
+      const page = await Array.fromAsync(this.#events(pool, from, to, shows), take)
+      taken = [...page, ...taken]
       to = from
     }
-    return events.slice(Math.max(0, events.length - size))
+    return taken.slice(Math.max(0, taken.length - size))
   }
 
   /** The entries from `from` (default: the first) up to, and without, `to` (default: the end as it is when reached). */

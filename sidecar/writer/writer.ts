@@ -494,7 +494,11 @@ async function disagreement(
   length: number,
 ): Promise<string | undefined> {
   const mend = `restore the mirror, then run \`overpool resume ${path}\`. Without a restore, resume rebuilds the hypercore from the mirror as it is, and peers that hold other blocks halt their copies`
-  if (core.length > length) return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: ${mend}`
+  if (core.length > length) {
+    const older =
+      'if the ledger is an older copy, stop the machine and run `overpool restore` with its file: that adds the blocks of the hypercore'
+    return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: ${older}. Otherwise ${mend}`
+  }
   // A core whose disk was lost must become the one that others have seen.
   if (core.length < coreLength && treeHash !== undefined && (await treeHashOf(stores, path, coreLength, core.tree())) !== treeHash)
     return `the mirror of "${path}" is not the one whose first ${coreLength} blocks were signed: ${mend}`

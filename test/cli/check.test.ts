@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { openLedgerFile } from '../../local/ports.ts'
+import { problemsOf } from '../../shared/machine/health.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { Project, pay } from './project.ts'
 
@@ -16,6 +17,14 @@ async function healthOf(url: string): Promise<{ status: number; body: unknown }>
 function limitFiles(pid: number, bytes: number | 'unlimited'): void {
   execFileSync('prlimit', ['--pid', String(pid), `--fsize=${bytes}:unlimited`])
 }
+
+it('a problem of the network counts for pools that are in it: an unpublished pool keeps the one that was last seen', () => {
+  const network = { at: 0, announced: false, peers: 0, problem: 'UDP port 49737 is taken' }
+  expect(problemsOf({ path: 'mypool', network, desired: { publish: true } }, [])).toEqual([
+    'pool mypool is not in the network: UDP port 49737 is taken',
+  ])
+  expect(problemsOf({ path: 'mypool', network, desired: { publish: false } }, [])).toEqual([])
+})
 
 describe('overpool check, pools, status and verify', () => {
   it('exit with 0 while all is well; check says so, and that no machine runs', async () => {

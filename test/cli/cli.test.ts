@@ -22,6 +22,23 @@ const STUMBLING = `
     if (e.payment.memo === 'bad' && !existsSync('mended')) throw new Error('no such table: orders')
     console.log('got', e.path + '#' + e.seq)
   }`
+/** So many entries of 5 MB are several times what the heap of the command holds. */
+const LARGE = 20
+
+/** A transaction with 5 MB of data. */
+function largeTransaction(n: number): string {
+  const script = Buffer.concat([Buffer.of(0x00, 0x6a, 0x4e), uint32(DATA_BYTES), Buffer.alloc(DATA_BYTES, 'a'.charCodeAt(0) + n)]) // OP_FALSE OP_RETURN OP_PUSHDATA4
+  const output = Buffer.concat([Buffer.alloc(8), Buffer.of(0xfe), uint32(script.length), script])
+  return Buffer.concat([Buffer.of(1, 0, 0, 0, 0, 1), output, Buffer.alloc(4)]).toString('hex')
+}
+const DATA_BYTES = 4_900_000
+
+function uint32(n: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32LE(n)
+  return bytes
+}
+
 const hashOf = (hex: string) => scanTransaction(Buffer.from(hex, 'hex')).txid
 const values = (out: string) =>
   out
@@ -149,6 +166,29 @@ describe('overpool post, tail and get', () => {
     const events = values((await project.result('tail', 'mypool', '--json')).out)
     expect(events.map(({ payment }) => payment.merchantData)).toEqual([undefined, undefined, '{"order":7}', '{"order":7}'])
     expect(events[2].payment).toEqual({ transaction: hex, merchantData: '{"order":7}', refundTo: 'a@b.c' })
+  })
+
+  it('show large entries one after the other with tail, in a heap that does not hold all of them', async () => {
+    await using project = Project.of({ mypool: {} }, `export const onTx = (e) => console.log('got', e.seq)`)
+    const machine = await project.start()
+    for (let i = 0; i < LARGE; i++) expect(await pay(`${machine.url}/mypool`, largeTransaction(i))).toBe(200)
+    await machine.says(new RegExp(`got ${LARGE - 1}`))
+    const tail = project.run(process.execPath, [
+      '--max-old-space-size=256',
+      join(REPOSITORY, 'cli/main.ts'),
+      '--json',
+      'tail',
+      'mypool',
+      '-n',
+      String(LARGE - 1),
+    ])
+    expect([await tail.ended(), tail.err]).toEqual([0, ''])
+    const seqs = tail.out
+      .trimEnd()
+      .split('\n')
+      .map((line) => Number(/"seq":(\d+)/.exec(line)![1]))
+    expect(seqs).toEqual(Array.from({ length: LARGE - 1 }, (_, i) => i + 1))
+    expect(await machine.stop()).toBe(0)
   })
 
   it('print new entries with tail -f, also after a restart of the machine, until they are interrupted', async () => {

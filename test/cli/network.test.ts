@@ -86,6 +86,7 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
         behind: 0,
         running: true,
         handlers: [{ handler: 'handler', done: 2, waiting: 0, dead: [] }],
+        problems: [],
       },
     ])
 
@@ -363,7 +364,7 @@ describe('a config that is saved while the machine runs', { timeout: 120_000 }, 
     await untilSays(bob, ['status'], /halted/)
     expect(await first.stop()).toBe(0)
     const second = await bob.start()
-    expect(await outputOf(bob, 'status')).toMatch(/halted/)
+    expect(await bob.result('status')).toMatchObject({ code: 1, out: expect.stringMatching(/halted/) })
     configure(bob, { pools: {}, subscribe: [address], network })
     await second.says(new RegExp(`entry ${key} #0 a`))
     expect(await outputOf(bob, 'status')).not.toMatch(/halted/)

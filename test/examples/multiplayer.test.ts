@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
@@ -18,11 +19,18 @@ function lasting(text: string): string[] {
     .sort()
 }
 
+/** The processes that have this folder in their command line. */
+function machinesIn(folder: string): string[] {
+  return execFileSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' })
+    .split('\n')
+    .filter((line) => line.includes(folder))
+}
+
 it('three vendors pass two bills round, as the README shows, and all of them stop together', {
   timeout: 240_000,
 }, async () => {
   await using project = new Project()
-  const program = project.run(process.execPath, [join(example, 'start.ts')])
+  const program = project.run('npm', ['run', '--silent', 'example'], { cwd: REPOSITORY })
   const prints = (what: RegExp) =>
     until(
       () => program.out,
@@ -55,6 +63,13 @@ it('three vendors pass two bills round, as the README shows, and all of them sto
     )
     expect(program.err).toBe('')
   } finally {
-    expect(await program.stop()).toBe(0)
+    // Ctrl-C of a terminal: npm gets it, and so do its children, to whom npm passes it on as well.
+    process.kill(-program.child.pid!, 'SIGINT')
+    expect(await program.ended()).toBe(0)
   }
+  const urls = new Set(program.out.match(/http:\/\/127\.0\.0\.1:\d+/g))
+  expect(urls.size).toBe(1)
+  for (const url of urls) await expect(fetch(url), 'the machines are stopped').rejects.toThrow()
+  const [, folder] = /--dir (\S+)\/ben/.exec(program.out)!
+  expect(machinesIn(folder!)).toEqual([])
 })

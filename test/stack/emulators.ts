@@ -136,7 +136,15 @@ async function installed(name: EmulatorName): Promise<string> {
 }
 
 function run(command: string, args: string[], env: Record<string, string> = {}): void {
-  execFileSync(command, args, { stdio: 'inherit', env: { ...process.env, ...env } })
+  try {
+    execFileSync(command, args, { stdio: 'inherit', env: { ...process.env, ...env } })
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new Error(`${command} is missing, and the emulators run on it: install Python 3.10 or newer with venv (Debian: python3-venv)`, {
+        cause,
+      })
+    throw new Error(`${command} ${args[0] ?? ''} has failed; the reason is above`, { cause })
+  }
 }
 
 async function freePort(): Promise<number> {

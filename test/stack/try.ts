@@ -3,7 +3,7 @@ import { reasonOf } from '../../shared/errors.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { cdkLocal } from './deploy.ts'
 import { Deployed } from './deployed.ts'
-import { startEmulator } from './emulators.ts'
+import { type Emulator, startEmulator } from './emulators.ts'
 
 // `npm run try:ministack`: runs overpool.config.ts on an emulator until Ctrl-C. Arguments after `--` go to the CDK: `-c config=other.config.ts`.
 
@@ -16,13 +16,14 @@ let deploying: Promise<void> = Promise.resolve()
 const stopped = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopped.abort())
 
-const emulator = await startEmulator('ministack')
-Object.assign(process.env, emulator.env)
+let emulator: Emulator | undefined
 try {
-  await cdkLocal(process.env, 'bootstrap', '--app', 'node cdk/app.ts')
+  emulator = await step('Starting MiniStack', () => startEmulator('ministack'))
+  Object.assign(process.env, emulator.env)
+  await step('Preparing it for the CDK', () => cdkLocal(process.env, 'bootstrap', '--app', 'node cdk/app.ts'))
   await using deployed = new Deployed(process.argv.slice(2))
-  await deployed.deploy()
-  console.log(welcome(deployed))
+  await step('Deploying your config, which takes the longest', () => deployed.deploy())
+  console.log(`\n${welcome(deployed, emulator)}`)
   process.stdin.on('data', () => again(deployed))
   await follow(deployed)
 } catch (error) {
@@ -30,11 +31,20 @@ try {
   if (!stopped.signal.aborted) console.error(`not deployed: ${reasonOf(error)}`)
   process.exitCode = 1
 } finally {
-  await emulator.stop()
+  await emulator?.stop()
 }
 process.exit()
 
-function welcome({ name, outputs }: Deployed): string {
+/** Says what is being done, and how long it took: a step may be silent for half a minute. */
+async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
+  const began = performance.now()
+  console.log(`${what} …`)
+  const done = await work()
+  console.log(`  done in ${((performance.now() - began) / 1000).toFixed(0)} s`)
+  return done
+}
+
+function welcome({ name, outputs }: Deployed, emulator: Emulator): string {
   const { hostname } = new URL(outputs.Endpoint!)
   const urls = Object.entries(outputs).flatMap(([key, url]) => (key.startsWith('Pool') ? [url] : []))
   const path = urls[0] && new URL(urls[0]).pathname
@@ -59,9 +69,9 @@ Enter deploys again what you have changed. Ctrl-C ends it, and nothing is kept.`
 /** Deploys changed files. The CDK prints what is wrong with a config. */
 function again(deployed: Deployed): void {
   deploying = deploying
-    .then(() => deployed.deploy())
+    .then(() => step('Deploying again', () => deployed.deploy()))
     .then(
-      () => console.log('deployed again'),
+      () => {},
       (error) => console.error(`not deployed: ${reasonOf(error)}`),
     )
 }

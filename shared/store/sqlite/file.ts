@@ -142,7 +142,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
         group[0]!.reject(
           error instanceof OverpoolError
             ? error
-            : new OverpoolError('UNAVAILABLE', 'the ledger file could not be written', { cause: error, retryable: true }),
+            : new OverpoolError('UNAVAILABLE', `${this.#path} could not be written`, { cause: error, retryable: true }),
         )
       return
     }
