@@ -22,7 +22,7 @@ export function lineOf(report: MachineReport): string | undefined {
     case 'failed':
     case 'given-up':
     case 'stopped':
-    case 'bad-block':
+    case 'lost':
     case 'unknown-kind':
     case 'post-failed':
       return runnerLineOf(report)

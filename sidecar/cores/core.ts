@@ -3,10 +3,11 @@ import { mkdirSync } from 'node:fs'
 import Corestore from 'corestore'
 import Hypercore, { type Manifest } from 'hypercore'
 import crypto, { type KeyPair } from 'hypercore-crypto'
-import { OverpoolError } from '../../shared/errors.ts'
+import { elapsed } from '../../shared/clock.ts'
+import { closed, OverpoolError } from '../../shared/errors.ts'
 import type { Capability } from '../../shared/ledger/capability.ts'
 import { discoveryKeyOf } from '../../shared/ledger/discovery-key.ts'
-import type { Signed } from '../../shared/store/control.ts'
+import type { PoolControl, Signed } from '../../shared/store/control.ts'
 import { Fetcher } from './fetcher.ts'
 import { type Tree, TreeHash } from './signed.ts'
 
@@ -138,6 +139,19 @@ export class CoreStore {
     return new OpenCore(core)
   }
 
+  /**
+   * The blocks of a pool as its key has signed them, for their repair: from its hypercore here, or from peers if it is shared with them meanwhile.
+   * @param peersMs give up on peers when none has sent a block for this time
+   */
+  async source({ path, key, kind, desired }: PoolControl, peersMs: number, signal: AbortSignal): Promise<CoreSource> {
+    const isOurs = kind !== 'peer'
+    const secret = isOurs ? desired?.encrypt && poolKeys(this.#seed, path).secret : desired?.secret
+    const core = this.#get(key, secret || undefined)
+    await core.ready()
+    if (isOurs) core.core.replicator.eagerUpgrade = peersMs > 0 // the only time that a core of ours asks others for its length: it may be lost, too
+    return new CoreSource(core, peersMs, signal, isOurs)
+  }
+
   /** A core for the swarm to replicate: a session of its own, which the caller closes. */
   async replica(key: string, { isOurs }: { isOurs: boolean }): Promise<Hypercore> {
     const core = this.#get(key)
@@ -181,6 +195,61 @@ export class CoreStore {
  */
 function growsByUsAlone(core: Hypercore): void {
   core.core.replicator.eagerUpgrade = false
+}
+
+/** See `CoreStore.source`. */
+export class CoreSource {
+  readonly #core: Hypercore
+  readonly #peersMs: number
+  readonly #isOurs: boolean
+  readonly #stopped: Promise<never>
+  #giveUpAt: number
+
+  constructor(core: Hypercore, peersMs: number, signal: AbortSignal, isOurs: boolean) {
+    this.#core = core
+    this.#peersMs = peersMs
+    this.#isOurs = isOurs
+    this.#giveUpAt = elapsed() + peersMs
+    this.#stopped = new Promise((_, reject) => signal.addEventListener('abort', () => reject(closed())))
+    this.#stopped.catch(() => {})
+  }
+
+  /** Block n; undefined if it cannot be had. */
+  async get(n: number): Promise<Uint8Array | undefined> {
+    return (await this.#here(n)) ?? this.#fromPeers(n)
+  }
+
+  async #here(n: number): Promise<Uint8Array | undefined> {
+    try {
+      return (await this.#core.get(n, { wait: false })) ?? undefined
+    } catch {
+      await this.#core.clear(n).catch(() => {}) // it is damaged here, too: without it, peers are asked
+      return undefined
+    }
+  }
+
+  async #fromPeers(n: number): Promise<Uint8Array | undefined> {
+    const timeout = this.#giveUpAt - elapsed()
+    if (timeout <= 0) return undefined
+    try {
+      const block = await Promise.race([this.#core.get(n, { timeout }), this.#stopped])
+      this.#giveUpAt = elapsed() + this.#peersMs
+      return block
+    } catch (error) {
+      if (error instanceof OverpoolError) throw error
+      return undefined
+    }
+  }
+
+  /** Whether the hypercore here has every block. */
+  get isWhole(): boolean {
+    return this.#core.contiguousLength === this.#core.length
+  }
+
+  async close(): Promise<void> {
+    if (this.#isOurs) growsByUsAlone(this.#core)
+    await this.#core.close()
+  }
 }
 
 class OpenCore implements ReadCore {
