@@ -1,10 +1,10 @@
 import { createHmac } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import Corestore from 'corestore'
 import Hypercore, { type Manifest } from 'hypercore'
 import crypto, { type KeyPair } from 'hypercore-crypto'
 import { elapsed } from '../../shared/clock.ts'
-import { closed, OverpoolError } from '../../shared/errors.ts'
+import { closed, OverpoolError, reasonOf } from '../../shared/errors.ts'
 import type { Capability } from '../../shared/ledger/capability.ts'
 import { discoveryKeyOf } from '../../shared/ledger/discovery-key.ts'
 import type { PoolControl, Signed } from '../../shared/store/control.ts'
@@ -105,6 +105,40 @@ export class CoreStore {
   }
 
   /**
+   * Opens the folder. It is a cache of the mirror (Promise 1): if it cannot be opened, and a new one can, it is set aside as `cores.damaged` and made again.
+   * @param setAside called with the reason
+   */
+  static async open(folder: string, seed: Uint8Array, setAside: (error: unknown) => void): Promise<CoreStore> {
+    try {
+      return await ready(new CoreStore(folder, seed))
+    } catch (error) {
+      const fresh = `${folder}.new`
+      rmSync(fresh, { recursive: true, force: true })
+      try {
+        await (await ready(new CoreStore(fresh, seed))).close()
+      } catch {
+        throw new OverpoolError(
+          'UNAVAILABLE',
+          `the hypercores in ${folder} cannot be opened, nor others made beside them: ${reasonOf(error)}`,
+          {
+            cause: error,
+          },
+        )
+      }
+      rmSync(`${folder}.damaged`, { recursive: true, force: true })
+      renameSync(folder, `${folder}.damaged`)
+      renameSync(fresh, folder)
+      setAside(error)
+      return ready(new CoreStore(folder, seed))
+    }
+  }
+
+  /** Resolves when it is open. */
+  ready(): Promise<void> {
+    return this.#store.ready()
+  }
+
+  /**
    * Opens the core of one of our pools.
    * @param alarm called on conflict and truncation: they must never happen, and only the key's holder can cause them
    */
@@ -134,6 +168,10 @@ export class CoreStore {
 
   /** Opens a core to read the blocks that are here. */
   async read(key: string, secret: string | undefined): Promise<ReadCore> {
+    await this.ready().catch((cause) => {
+      const why = 'the hypercores cannot be opened to be read; the machine makes them again at its next start'
+      throw new OverpoolError('UNAVAILABLE', `${why}: ${reasonOf(cause)}`, { cause })
+    })
     const core = this.#get(key, secret)
     await core.ready()
     return new OpenCore(core)
@@ -186,6 +224,17 @@ export class CoreStore {
 
   close(): Promise<void> {
     return this.#store.close()
+  }
+}
+
+/** An open store; one that cannot be opened is closed. */
+async function ready(cores: CoreStore): Promise<CoreStore> {
+  try {
+    await cores.ready()
+    return cores
+  } catch (error) {
+    await cores.close().catch(() => {})
+    throw error
   }
 }
 
