@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import Corestore from 'corestore'
-import Hypercore, { type Manifest } from 'hypercore'
+import Hypercore, { type Manifest, type Storage } from 'hypercore'
 import crypto, { type KeyPair } from 'hypercore-crypto'
 import { elapsed } from '../../shared/clock.ts'
 import { closed, OverpoolError, reasonOf } from '../../shared/errors.ts'
@@ -94,13 +94,15 @@ function derived(seed: Uint8Array, purpose: string): Buffer {
 
 /** All hypercores of a machine, in one folder. The folder holds no secret: the signing keys stay in memory. */
 export class CoreStore {
+  readonly #storage: Storage
   readonly #store: Corestore
   readonly #seed: Uint8Array
 
   constructor(folder: string, seed: Uint8Array, options: { readOnly?: boolean } = {}) {
     if (!options.readOnly) mkdirSync(folder, { recursive: true, mode: 0o700 })
     // Corestore refuses a copied or restored folder, since it could sign a second ledger. Here the mirror prevents that (Promise 1).
-    this.#store = new Corestore(Hypercore.defaultStorage(folder, { ...options, allowBackup: true, writeBufferSize: WRITE_BUFFER }))
+    this.#storage = Hypercore.defaultStorage(folder, { ...options, allowBackup: true, writeBufferSize: WRITE_BUFFER })
+    this.#store = new Corestore(this.#storage)
     this.#seed = seed
   }
 
@@ -149,7 +151,11 @@ export class CoreStore {
     const { key, manifest, keyPair, secret } = poolKeys(this.#seed, path)
     const core = this.#get(key, encrypted ? secret : undefined, manifest)
     for (const event of ['conflict', 'truncate'] as const) core.on(event, () => alarm(event))
-    await core.ready()
+    await core.ready().catch((cause) => {
+      const folder = this.#storage.path
+      const why = `the hypercore of "${path}" cannot be read: stop the machine, remove ${folder}, and start it again, so that it is made again from the ledger`
+      throw new OverpoolError('UNAVAILABLE', why, { cause })
+    })
     growsByUsAlone(core)
     return new OurCore(core, path, keyPair, { key, ...(encrypted && { secret }) })
   }
@@ -222,8 +228,10 @@ export class CoreStore {
     })
   }
 
-  close(): Promise<void> {
-    return this.#store.close()
+  /** Closes it. A damaged store that cannot be closed in order stops nothing else: it is a cache of the mirror. */
+  async close(): Promise<void> {
+    await this.#store.close().catch(() => {})
+    await this.#storage.close().catch(() => {}) // a store that could not be opened leaves it open, and locked
   }
 }
 

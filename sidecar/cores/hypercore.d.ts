@@ -46,6 +46,7 @@ declare module 'hypercore' {
   /** where cores are kept; its options go on to the store beneath */
   export interface Storage {
     readonly path: string
+    close(): Promise<void>
   }
   export default class Hypercore {
     static defaultStorage(folder: string, options: { readOnly?: boolean; allowBackup?: boolean; writeBufferSize?: number }): Storage

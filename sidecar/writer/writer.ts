@@ -507,9 +507,10 @@ async function disagreement(
   const [block] = await stores.blocks.read(path, core.length - 1, 1)
   if (block && isLost(block)) return undefined
   const isHere = await core.has(core.length - 1) // `get` of a missing block would wait until a peer sends it
-  if (!isHere)
+  const signed = isHere ? await core.get(core.length - 1).catch(() => undefined) : undefined // it may be damaged on the disk
+  if (!signed)
     return `block ${core.length - 1} of the hypercore of "${path}" has been lost: run \`overpool resume ${path}\` to rebuild the hypercore from the mirror`
-  if (block && Buffer.compare(block.bytes, await core.get(core.length - 1)) === 0) return undefined
+  if (block && Buffer.compare(block.bytes, signed) === 0) return undefined
   return `block ${core.length - 1} of the hypercore of "${path}" is not that of the mirror: find out which was changed; ${mend}`
 }
 

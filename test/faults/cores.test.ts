@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -6,6 +7,7 @@ import { folderLayout } from '../../local/folder.ts'
 import { EmbeddedMachine } from '../../local/machine.ts'
 import { lineOf } from '../../local/report.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import { CoreStore } from '../../sidecar/cores/core.ts'
 import { tempDir } from './ledger.ts'
 
 let dir: string
@@ -36,6 +38,24 @@ async function verified() {
 const db = (name = '') => join(folderLayout(dir).cores, 'db', name)
 const manifest = () => db(readdirSync(db()).find((name) => name.startsWith('MANIFEST')))
 
+/** Fills the hypercores until their store writes tables, and flips bits in all of them. */
+async function damageTables(): Promise<void> {
+  const cores = new CoreStore(folderLayout(dir).cores, new Uint8Array(32))
+  const core = await cores.open('another')
+  await core.append(
+    0,
+    Array.from({ length: 12 }, () => randomBytes(500_000)),
+  )
+  await cores.close()
+  const tables = readdirSync(db()).filter((name) => name.endsWith('.sst'))
+  expect(tables).not.toEqual([])
+  for (const name of tables) {
+    const bytes = readFileSync(db(name))
+    bytes[100]! ^= 1
+    writeFileSync(db(name), bytes)
+  }
+}
+
 const damages: [what: string, damage: () => void][] = [
   ['an unreadable CURRENT', () => writeFileSync(db('CURRENT'), 'garbage')],
   ['no CURRENT', () => rmSync(db('CURRENT'))],
@@ -64,6 +84,17 @@ it.each(damages)('hypercores with %s are made again, the same to the last bit', 
   expect(lines.join('\n')).toContain(`the hypercores in ${folderLayout(dir).cores} could not be opened and are made again`)
   expect(existsSync(`${folderLayout(dir).cores}.damaged`)).toBe(true)
   expect(await verified()).toEqual(before)
+  await started('after')
+  expect(await verified()).toMatchObject({ problems: 0, coreLength: 2, signedBlocks: 2 })
+})
+
+it('a hypercore that cannot be read, in a store that can, is named with the folder to remove', async () => {
+  await damageTables()
+  await expect(started()).rejects.toMatchObject({
+    code: 'UNAVAILABLE',
+    message: expect.stringContaining(`remove ${folderLayout(dir).cores}`),
+  })
+  rmSync(folderLayout(dir).cores, { recursive: true })
   await started('after')
   expect(await verified()).toMatchObject({ problems: 0, coreLength: 2, signedBlocks: 2 })
 })
