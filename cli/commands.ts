@@ -196,6 +196,20 @@ export async function resumePool(path: string, { where, out }: CommandContext): 
   })
 }
 
+export async function repairPool(path: string, { where, out }: CommandContext): Promise<void> {
+  await withMachine(where, async (machine) => {
+    const done = await machine.repair(path)
+    const lost = done?.lost.length
+      ? `; ${count(done.lost.length, 'block', 'blocks')} could not be had anywhere, so handlers pass over the entries as dead letters: ${done.lost.join(', ')}`
+      : ''
+    const what = done && (done.repaired || lost ? `${count(done.repaired, 'block', 'blocks')} repaired${lost}` : 'no block is damaged')
+    out.show(
+      { pool: path, ...done },
+      done ? `${path}: ${what}` : `${path} ${machine.isRunning ? 'is being repaired' : 'is repaired'}${later(machine)}`,
+    )
+  })
+}
+
 export async function redrivePool(path: string, flags: RedriveOptions, { where, out }: CommandContext): Promise<void> {
   await withMachine(where, async (machine) => {
     const results = await machine.redrive(path, flags)

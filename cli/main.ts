@@ -150,6 +150,18 @@ blocks that are not in the mirror as it is now follow the pool no more.`,
   .action((pool) => commands.resumePool(pool, context()))
 
 program
+  .command('repair <pool>')
+  .description('take damaged blocks of a pool from its hypercore, or from a peer')
+  .addHelpText(
+    'after',
+    `
+A block whose checksum is wrong halts its pool; \`overpool pools\` says so. A running machine repairs it: from its own hypercore, or, if the pool is published
+or subscribed to, from a machine that has it, which must be online. Entries that nobody has become dead letters of the handlers. A later repair, and then
+\`overpool redrive\`, handles them if they are found after all.`,
+  )
+  .action((pool) => commands.repairPool(pool, context()))
+
+program
   .command('redrive <pool>')
   .description('have handlers retry the entries that they gave up, or go on where they stopped')
   .option('--handler <name>', 'only this handler')

@@ -6,6 +6,7 @@ import type { Machine } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
 import { dropDead, type Redriven, redrive } from '../shared/machine/progress.ts'
 import type { Ingress, Queue } from '../shared/queue/port.ts'
+import type { Repair } from '../shared/store/control.ts'
 import type { Stores } from '../shared/store/port.ts'
 import { type CoreStore, machineKeyPair, poolKeys } from '../sidecar/cores/core.ts'
 import { ELSEWHERE, type Progress, type Verified, verifyPool } from '../sidecar/cores/verify.ts'
@@ -125,6 +126,20 @@ export class RemoteMachine implements Machine, AsyncDisposable {
     } finally {
       await store?.close()
     }
+  }
+
+  /**
+   * Asks for the repair of a pool's damaged blocks, and waits until it is done.
+   * @returns undefined if it is done later: by a machine that does not run now, or on AWS
+   */
+  async repair(path: string): Promise<Repair['done']> {
+    await this.control.repair(path)
+    while (this.isRunning && this.#access.cores !== ELSEWHERE) {
+      const { repair } = await this.pools.control(path)
+      if (repair?.done) return repair.done
+      await this.changed(LOOK_MS, this.#closed.signal)
+    }
+    return undefined
   }
 
   /**

@@ -47,7 +47,7 @@ export function lineOf(report: MachineReport): string | undefined {
     case 'given-up':
     case 'stopped':
     case 'threw-late':
-    case 'bad-block':
+    case 'lost':
     case 'unknown-kind':
     case 'post-failed':
       return runnerLineOf(report)

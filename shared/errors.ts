@@ -26,6 +26,7 @@ export type ErrorCode =
   | 'BAD_ARGUMENT'
   | 'BAD_CONFIG'
   | 'BAD_BLOCK'
+  | 'BLOCK_DAMAGED' // its bytes in the ledger are not those that were written
   | 'BAD_MESSAGE'
   | 'PORT_IN_USE'
   | 'FOLDER_IN_USE'

@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from './clock.ts'
+import { OverpoolError } from './errors.ts'
 
 /**
  * How long to wait before attempt `attempt + 1`, ms. It doubles from `base` to `most`, so that a service that stays down is not called often. Half of it is random, so that
@@ -44,7 +45,7 @@ export function retriesWithin(giveUpMs: number, base: number, most: number, sign
   }
 }
 
-/** Retries a step until it works or `stopped` is true: for steps that must happen and can be repeated. Each failure is reported. */
+/** Retries a step until it works or `stopped` is true: for steps that must happen and can be repeated. Each failure is reported. A damaged block ends it: waiting does not help. */
 export async function untilDone<T>(
   step: () => Promise<T>,
   clock: Clock,
@@ -55,7 +56,7 @@ export async function untilDone<T>(
     try {
       return await step()
     } catch (error) {
-      if (stopped()) throw error
+      if (stopped() || (error instanceof OverpoolError && error.code === 'BLOCK_DAMAGED')) throw error
       report(error)
       await clock.sleep(backoff(attempt))
     }

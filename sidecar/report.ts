@@ -12,6 +12,10 @@ export type SidecarReport =
   | { kind: 'bad-message'; error: unknown }
   /** an invalid block of a peer: it counts as having no entries, and the next one is taken */
   | { kind: 'passed-over'; pool: string; n: number; problem: string }
+  /** the hypercores could not be opened, and are made again from the mirror */
+  | { kind: 'cores-set-aside'; folder: string; error: unknown }
+  /** damaged blocks were put in place again, or are lost */
+  | { kind: 'repaired'; pool: string; repaired: number; lost: number[] }
   /** the network cannot be joined with these settings */
   | { kind: 'no-network'; error: OverpoolError }
   | { kind: 'block'; pool: string; n: number; entries: number }
@@ -29,6 +33,10 @@ export function lineOf(report: SidecarReport): string | undefined {
       return `pool ${report.pool} is halted: ${reasonOf(report.error)}`
     case 'passed-over':
       return `pool ${report.pool}: block ${report.n} of its publisher is passed over: ${report.problem}`
+    case 'cores-set-aside':
+      return `the hypercores in ${report.folder} could not be opened and are made again from the ledger; the old ones are in ${report.folder}.damaged: ${reasonOf(report.error)}`
+    case 'repaired':
+      return `pool ${report.pool}: ${report.repaired} damaged blocks are repaired${report.lost.length ? `; block ${report.lost.join(', ')} could not be had anywhere and is passed over` : ''}`
     case 'no-network':
       return `no network: ${reasonOf(report.error)}`
     case 'post-differs':

@@ -63,13 +63,14 @@ export class Sidecar {
 
   /** Opens every pool's writer in the background, the newest pool first, and finishes what an earlier process left undone. */
   static async open(options: SidecarOptions): Promise<Sidecar> {
-    const { stores, clock, seed, pools = [] } = options
+    const { stores, clock, seed, pools = [], cores: folder, report } = options
     const createdAt = clock.now()
     const existing = await stores.control.list()
     const names = new Set(existing.map(({ path }) => path))
     const missing = pools.filter((path) => !names.has(path))
     const made = await parallel(missing, 16, (path) => stores.control.create({ path, kind: 'own', ...publicKeys(seed, path), createdAt }))
-    const sidecar = new Sidecar(options, startParts(options))
+    const cores = await CoreStore.open(folder, seed, (error) => report({ kind: 'cores-set-aside', folder, error }))
+    const sidecar = new Sidecar(options, startParts(options, cores))
     try {
       sidecar.#recover([...existing, ...made])
       return sidecar
@@ -185,11 +186,10 @@ export class Sidecar {
   }
 }
 
-/** Opens the hypercores, and starts the ingress consumer and the network. */
-function startParts({ cores: folder, seed, network: settings, shard, ...options }: SidecarOptions): SidecarParts {
+/** Starts the ingress consumer and the network. */
+function startParts({ seed, network: settings, shard, ...options }: SidecarOptions, cores: CoreStore): SidecarParts {
   const { stores, ingress, ringers, clock, report, batchMs, busy, sweepMs, lookMs } = options
   const owns = shard?.owns
-  const cores = new CoreStore(folder, seed)
   const consumer = IngressConsumer.start({ stores, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs, owns })
   const swarm = new Swarm(machineKeyPair(seed, shard?.index), settings, clock, (error) => report({ kind: 'no-network', error }))
   const network = PoolNetwork.start({ stores, cores, swarm, consumer, ringers, clock, report, owns, lookMs })

@@ -7,6 +7,7 @@ import { entriesOf } from '../shared/ledger/block.ts'
 import { scanEntries } from '../shared/ledger/scanned.ts'
 import type { Receipt } from '../shared/store/receipts.ts'
 import { type Verified, verifyPool } from '../sidecar/cores/verify.ts'
+import { damageFile } from './contract/sides.ts'
 import { blockOf, type Ledger, tempLedger } from './faults/ledger.ts'
 
 const EACH = 40
@@ -53,7 +54,7 @@ describe('verify', () => {
   it('names a block of the mirror that was changed, since the hypercore and its signature differ', async () => {
     await using ledger = await filledLedger()
     const other = blockOf(1, EACH, ...textsOf(9))
-    change(ledger, 'UPDATE blocks SET bytes = ? WHERE n = 1', other.bytes)
+    change(ledger, 'UPDATE blocks SET bytes = ?, checksum = NULL WHERE n = 1', other.bytes)
     const { listed, problems } = await verify(ledger)
     expect(listed).toContain('block 1 of the hypercore is not that of the mirror')
     expect(listed).toContainEqual(expect.stringMatching(/^the first 3 blocks in the mirror are not those that were signed/))
@@ -62,16 +63,30 @@ describe('verify', () => {
 
   it('names a block that cannot be read, and goes on', async () => {
     await using ledger = await filledLedger()
-    change(ledger, 'UPDATE blocks SET bytes = ? WHERE n = 0', new Uint8Array(100))
+    change(ledger, 'UPDATE blocks SET bytes = ?, checksum = NULL WHERE n = 0', new Uint8Array(100))
     const verified = await verify(ledger)
     expect(verified).toMatchObject({ blocks: 3, receipts: 2 * EACH })
     expect(verified.listed).toContainEqual(expect.stringMatching(/^block 0 cannot be read: /))
   })
 
+  it('names a damaged block, and verifies the others with that of the hypercore', async () => {
+    await using ledger = await filledLedger()
+    damageFile(folderLayout(ledger.dir).ledger, 'a', 1)
+    const verified = await verify(ledger)
+    expect(verified.listed).toEqual(['block 1 is damaged in the mirror: `overpool repair` takes it from the hypercore or from a peer'])
+    expect(verified).toMatchObject({ blocks: 3, signedBlocks: 3, receipts: 3 * EACH })
+  })
+
+  it('names a block that is missing between others', async () => {
+    await using ledger = await filledLedger()
+    change(ledger, 'DELETE FROM blocks WHERE n = 1')
+    expect((await verify(ledger)).listed).toContain('block 1 is missing in the mirror')
+  })
+
   it('names blocks in the wrong order', async () => {
     await using ledger = await filledLedger()
-    change(ledger, 'UPDATE blocks SET n = -1 WHERE n = 1')
-    change(ledger, 'UPDATE blocks SET n = 1 WHERE n = 2')
+    change(ledger, 'UPDATE blocks SET n = -1, checksum = NULL WHERE n = 1')
+    change(ledger, 'UPDATE blocks SET n = 1, checksum = NULL WHERE n = 2')
     change(ledger, 'UPDATE blocks SET n = 2 WHERE n = -1')
     const { listed } = await verify(ledger)
     expect(listed).toContain(`block 1 begins with entry ${2 * EACH}, and ${EACH} comes next`)
@@ -86,7 +101,7 @@ describe('verify', () => {
 
   it('names a block that holds more entries than its item says', async () => {
     await using ledger = await filledLedger()
-    change(ledger, 'UPDATE blocks SET count = ? WHERE n = 2', EACH - 1)
+    change(ledger, 'UPDATE blocks SET count = ?, checksum = NULL WHERE n = 2', EACH - 1)
     expect((await verify(ledger)).listed).toContain(`block 2 holds ${EACH} entries, and its item says ${EACH - 1}`)
   })
 })

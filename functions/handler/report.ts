@@ -9,7 +9,8 @@ export type RunnerReport =
   | { kind: 'threw-late'; handler: string; pool: string; seq: number; error: unknown }
   /** an entry of an unknown kind was passed over */
   | { kind: 'unknown-kind'; handler: string; pool: string; seq: number; named: string }
-  | { kind: 'bad-block'; handler: string; pool: string; n: number; error: unknown }
+  /** the entries of a lost block became dead letters */
+  | { kind: 'lost'; handler: string; pool: string; n: number; first: number; count: number }
 
 /** A post inside a handler was refused or could not be made. */
 export interface PostFailed {
@@ -30,8 +31,8 @@ export function lineOf(report: RunnerReport | PostFailed): string {
       return `code of handler ${report.handler} that its call with ${report.pool} #${report.seq} did not wait for has failed; the entry is not tried again for that, so await every promise: ${stackOf(report.error)}`
     case 'unknown-kind':
       return `handler ${report.handler} passed over ${report.pool} #${report.seq}: it is a "${report.named}", which this version does not know; a newer version may know it`
-    case 'bad-block':
-      return `handler ${report.handler} passed over block ${report.n} of ${report.pool}: ${reasonOf(report.error)}`
+    case 'lost':
+      return `handler ${report.handler} passed over ${report.pool} #${report.first} to #${report.first + report.count - 1}: block ${report.n} was damaged, and could not be had anywhere`
     case 'post-failed':
       return `a post inside a handler failed: ${reasonOf(report.error)}`
   }

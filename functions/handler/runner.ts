@@ -1,12 +1,13 @@
 import { type Clock, sleepAwake } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { type Block, entriesOf, entryAt } from '../../shared/ledger/block.ts'
+import { type Block, entriesOf, entryAt, isLost } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/kinds.ts'
 import type { Bell } from '../../shared/ledger/messages.ts'
 import { type HandlerContext, handlerContext } from '../../shared/machine/context.ts'
 import { eventOf, type LedgerEvent } from '../../shared/machine/event.ts'
 import type { BoundFunctions, HandledKind } from '../../shared/machine/handlers.ts'
 import { backoff, waitsBefore } from '../../shared/retry.ts'
+import { isDamage } from '../../shared/store/checksum.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { Cursor } from '../../shared/store/progress.ts'
@@ -93,10 +94,15 @@ class BellRun {
     } else if (stopped !== undefined) return DONE
 
     const { stores } = this.#options
-    for await (const block of blocksUpTo(bell, this.#at.block, stores)) {
-      const answer = await this.#runBlock(block)
-      if (answer) return answer
-      this.#at = { ...this.#at, block: block.n + 1 } // even without entries: a peer can sign any number of invalid blocks, and each bell would read them all again
+    try {
+      for await (const block of blocksUpTo(bell, this.#at.block, stores)) {
+        const answer = await this.#runBlock(block)
+        if (answer) return answer
+        this.#at = { ...this.#at, block: block.n + 1 } // even without entries: a peer can sign any number of invalid blocks, and each bell would read them all again
+      }
+    } catch (error) {
+      if (isDamage(error)) await this.#keep(this.#at) // the bell comes again and again, and the entries before the damage must run once
+      throw error
     }
     if (this.#at.block > this.#start.block) await this.#keep(this.#at)
     return DONE
@@ -112,6 +118,7 @@ class BellRun {
 
   /** Runs the handler on the block's entries after the cursor. @returns the answer to the bell if the run ends in this block */
   async #runBlock(block: Block): Promise<Answer | undefined> {
+    if (isLost(block)) return this.#passOverLost(block)
     const entries = readable(block, this.#pool.path, this.#options)
     for (const [i, entry] of entries.entries()) {
       const seq = block.first + i
@@ -126,6 +133,17 @@ class BellRun {
       if (answer) return answer
     }
     return undefined
+  }
+
+  /** A lost block: each of its entries becomes a dead letter. */
+  async #passOverLost({ n, first, count }: Block): Promise<undefined> {
+    const { handler, stores, clock, report } = this.#options
+    const { path } = this.#pool
+    const error = `block ${n} was damaged, and could not be had anywhere`
+    report({ kind: 'lost', handler, pool: path, n, first, count })
+    for (let seq = Math.max(first, this.#at.seq + 1); seq < first + count; seq++)
+      await stores.progress.putDead(handler, path, { block: n, seq, error, attempts: 0, at: clock.now() })
+    await this.#keep({ seq: first + count - 1, block: n + 1, attempts: 0 })
   }
 
   /** An entry is passed over if its kind is unknown, or if the handler has no function for it. */
@@ -274,21 +292,23 @@ async function* blocksUpTo(bell: Bell, from: number, { blocks: stored }: Pick<St
   const last = bell.block ? bell.n - 1 : bell.n
   for (let n = from; n <= last; ) {
     const blocks = await stored.read(bell.pool, n, Math.min(64, last - n + 1))
-    if (blocks.length === 0)
+    if (blocks.length === 0) {
+      const [later] = await stored.inspect(bell.pool, n, 1)
+      if (later) throw stored.damaged(bell.pool, n, new Error('it is missing'))
       throw new OverpoolError('UNAVAILABLE', `block ${n} of "${bell.pool}" is not in the mirror`, { retryable: true })
+    }
     yield* blocks
     n += blocks.length
   }
   if (bell.block && from <= bell.n) yield bell.block
 }
 
-/** The entries of a block. A block that cannot be decoded is reported and passed over, so that it does not block the pool. */
-function readable(block: Block, pool: string, { handler, report }: RunnerOptions): Entry[] {
+/** The entries of a block. One that cannot be decoded was damaged before it had a checksum: it halts its pool. */
+function readable(block: Block, pool: string, { stores }: RunnerOptions): Entry[] {
   try {
     return entriesOf(block)
   } catch (error) {
-    report({ kind: 'bad-block', handler, pool, n: block.n, error })
-    return []
+    throw stores.blocks.damaged(pool, block.n, error)
   }
 }
 

@@ -17,6 +17,13 @@ export interface Block {
   bytes: Uint8Array
 }
 
+/** The bytes of a lost block, null in CBOR: it was damaged, and could not be had anywhere. It keeps its place and the numbers of its entries. */
+export const LOST = Uint8Array.of(0xf6)
+
+export function isLost({ count, bytes }: Pick<Block, 'count' | 'bytes'>): boolean {
+  return count > 0 && Buffer.compare(bytes, LOST) === 0
+}
+
 // A block is `{ v: 1, first, entries: [...] }` with keys in CBOR's canonical order, the shorter first. The entries come last, so entries that
 // the door has encoded are put behind a head as they are.
 const HEAD = Uint8Array.of(0xa3, 0x61, 0x76, 0x01, 0x65, 0x66, 0x69, 0x72, 0x73, 0x74) // map(3), "v": 1, "first":
@@ -33,9 +40,9 @@ export function isBlockHead(bytes: Uint8Array): boolean {
   return Buffer.compare(bytes.subarray(0, HEAD.length), HEAD) === 0
 }
 
-/** The entries of a block in the mirror; none for one that was passed over (`checkPeerBlock`). */
-export function entriesOf({ count, bytes }: Pick<Block, 'count' | 'bytes'>): Entry[] {
-  return count ? decodeBlock(bytes).entries : []
+/** The entries of a block in the mirror; none for one that was passed over (`checkPeerBlock`) or lost. */
+export function entriesOf(block: Pick<Block, 'count' | 'bytes'>): Entry[] {
+  return block.count && !isLost(block) ? decodeBlock(block.bytes).entries : []
 }
 
 /** The entries of a block, or BAD_BLOCK. `bytes` may come from anybody. */
@@ -57,8 +64,9 @@ export function entryAt(block: Pick<Block, 'count' | 'bytes'>, i: number): Entry
  * Reads single entries of a block in the mirror, by place. It skips the others without decoding them, in a twentieth of the time. So it does not notice a fault inside
  * them, but it does notice when they are cut off.
  */
-export function entryReader({ count, bytes }: Pick<Block, 'count' | 'bytes'>): (i: number) => Entry | undefined {
-  if (!count) return () => undefined // passed over: the bytes may be anything
+export function entryReader(block: Pick<Block, 'count' | 'bytes'>): (i: number) => Entry | undefined {
+  const { count, bytes } = block
+  if (!count || isLost(block)) return () => undefined // passed over, so that the bytes may be anything, or lost
   const reader = new CborReader(bytes)
   let ends: number[] | undefined
   for (let fields = reader.mapHead(); fields > 0; fields--) {

@@ -134,6 +134,13 @@ export class MachineControl {
     await this.#update(pool.path, { halted: undefined, rebuild: true })
   }
 
+  /** Asks for the repair of a pool's damaged blocks, ours or a peer's. The process that runs the machine carries it out, now or at its next start. */
+  async repair(path: unknown): Promise<void> {
+    const pool = await findPool(this.#deps.stores.control, path)
+    await this.#update(pool.path, { repair: { damaged: pool.repair?.damaged, at: this.#deps.clock.now() } })
+    void this.#changed()
+  }
+
   /** A pool of ours, or BAD_ARGUMENT with this sentence. */
   async #ownPool(path: unknown, refusal: string): Promise<PoolControl> {
     const pool = await findPool(this.#deps.stores.control, path)

@@ -49,6 +49,16 @@ export interface Network {
   lastSkipped?: string
 }
 
+/** Damaged blocks of a pool, and their repair. Callers ask for it; the sidecar carries it out. */
+export interface Repair {
+  /** the damaged block that halted the pool */
+  damaged?: number
+  /** when a repair was asked for, ms since 1970 */
+  at?: number
+  /** when it is done: how many blocks were put in place again, and the numbers of those that could not be had anywhere */
+  done?: { repaired: number; lost: number[] }
+}
+
 /** What is known of a pool beside its blocks. */
 export interface PoolControl {
   path: string
@@ -69,6 +79,8 @@ export interface PoolControl {
   desired?: DesiredState
   /** its hypercore has to be rebuilt from the mirror */
   rebuild?: true
+  /** a damage of its blocks, or their last repair */
+  repair?: Repair
   network?: Network
   /** of a peer's pool: its publisher's signature over the mirror's blocks */
   signed?: Signed
@@ -77,7 +89,7 @@ export interface PoolControl {
 }
 
 /** Fields of a pool's control item that are kept as JSON. */
-export const AS_JSON: ReadonlySet<string> = new Set<keyof PoolControl>(['desired', 'rebuild', 'network', 'signed', 'begins'])
+export const AS_JSON: ReadonlySet<string> = new Set<keyof PoolControl>(['desired', 'rebuild', 'repair', 'network', 'signed', 'begins'])
 
 export type PoolPatch = Partial<Omit<PoolControl, 'path' | 'kind' | 'key' | 'discoveryKey' | 'createdAt'>>
 

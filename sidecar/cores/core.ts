@@ -1,12 +1,13 @@
 import { createHmac } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import Corestore from 'corestore'
-import Hypercore, { type Manifest } from 'hypercore'
+import Hypercore, { type Manifest, type Storage } from 'hypercore'
 import crypto, { type KeyPair } from 'hypercore-crypto'
-import { OverpoolError } from '../../shared/errors.ts'
+import { elapsed } from '../../shared/clock.ts'
+import { closed, OverpoolError, reasonOf } from '../../shared/errors.ts'
 import { discoveryKeyOf } from '../../shared/ledger/discovery-key.ts'
 import type { PoolAddress } from '../../shared/ledger/pool-address.ts'
-import type { Signed } from '../../shared/store/control.ts'
+import type { PoolControl, Signed } from '../../shared/store/control.ts'
 import { Fetcher } from './fetcher.ts'
 import { type Tree, TreeHash } from './signed.ts'
 
@@ -93,14 +94,50 @@ function derived(seed: Uint8Array, purpose: string): Buffer {
 
 /** All hypercores of a machine, in one folder. The folder holds no secret: the signing keys stay in memory. */
 export class CoreStore {
+  readonly #storage: Storage
   readonly #store: Corestore
   readonly #seed: Uint8Array
 
   constructor(folder: string, seed: Uint8Array, options: { readOnly?: boolean } = {}) {
     if (!options.readOnly) mkdirSync(folder, { recursive: true, mode: 0o700 })
     // Corestore refuses a copied or restored folder, since it could sign a second ledger. Here the mirror prevents that (Promise 1).
-    this.#store = new Corestore(Hypercore.defaultStorage(folder, { ...options, allowBackup: true, writeBufferSize: WRITE_BUFFER }))
+    this.#storage = Hypercore.defaultStorage(folder, { ...options, allowBackup: true, writeBufferSize: WRITE_BUFFER })
+    this.#store = new Corestore(this.#storage)
     this.#seed = seed
+  }
+
+  /**
+   * Opens the folder. It is a cache of the mirror (Promise 1): if it cannot be opened, and a new one can, it is set aside as `cores.damaged` and made again.
+   * @param setAside called with the reason
+   */
+  static async open(folder: string, seed: Uint8Array, setAside: (error: unknown) => void): Promise<CoreStore> {
+    try {
+      return await ready(new CoreStore(folder, seed))
+    } catch (error) {
+      const fresh = `${folder}.new`
+      rmSync(fresh, { recursive: true, force: true })
+      try {
+        await (await ready(new CoreStore(fresh, seed))).close()
+      } catch {
+        throw new OverpoolError(
+          'UNAVAILABLE',
+          `the hypercores in ${folder} cannot be opened, nor others made beside them: ${reasonOf(error)}`,
+          {
+            cause: error,
+          },
+        )
+      }
+      rmSync(`${folder}.damaged`, { recursive: true, force: true })
+      renameSync(folder, `${folder}.damaged`)
+      renameSync(fresh, folder)
+      setAside(error)
+      return ready(new CoreStore(folder, seed))
+    }
+  }
+
+  /** Resolves when it is open. */
+  ready(): Promise<void> {
+    return this.#store.ready()
   }
 
   /**
@@ -114,7 +151,11 @@ export class CoreStore {
     const { key, manifest, keyPair, secret } = poolKeys(this.#seed, path)
     const core = this.#get(key, encrypted ? secret : undefined, manifest)
     for (const event of ['conflict', 'truncate'] as const) core.on(event, () => alarm(event))
-    await core.ready()
+    await core.ready().catch((cause) => {
+      const folder = this.#storage.path
+      const why = `the hypercore of "${path}" cannot be read: stop the machine, remove ${folder}, and start it again, so that it is made again from the ledger`
+      throw new OverpoolError('UNAVAILABLE', why, { cause })
+    })
     growsByUsAlone(core)
     return new OurCore(core, path, keyPair, { key, ...(encrypted && { secret }) })
   }
@@ -133,9 +174,26 @@ export class CoreStore {
 
   /** Opens a core to read the blocks that are here. */
   async read(key: string, secret: string | undefined): Promise<ReadCore> {
+    await this.ready().catch((cause) => {
+      const why = 'the hypercores cannot be opened to be read; the machine makes them again at its next start'
+      throw new OverpoolError('UNAVAILABLE', `${why}: ${reasonOf(cause)}`, { cause })
+    })
     const core = this.#get(key, secret)
     await core.ready()
     return new OpenCore(core)
+  }
+
+  /**
+   * The blocks of a pool as its key has signed them, for their repair: from its hypercore here, or from peers if it is shared with them meanwhile.
+   * @param peersMs give up on peers when none has sent a block for this time
+   */
+  async source({ path, key, kind, desired }: PoolControl, peersMs: number, signal: AbortSignal): Promise<CoreSource> {
+    const isOurs = kind !== 'peer'
+    const secret = isOurs ? desired?.encrypt && poolKeys(this.#seed, path).secret : desired?.secret
+    const core = this.#get(key, secret || undefined)
+    await core.ready()
+    if (isOurs) core.core.replicator.eagerUpgrade = peersMs > 0 // the only time that a core of ours asks others for its length: it may be lost, too
+    return new CoreSource(core, peersMs, signal, isOurs)
   }
 
   /** A core for the swarm to replicate: a session of its own, which the caller closes. */
@@ -170,8 +228,21 @@ export class CoreStore {
     })
   }
 
-  close(): Promise<void> {
-    return this.#store.close()
+  /** Closes it. A damaged store that cannot be closed in order stops nothing else: it is a cache of the mirror. */
+  async close(): Promise<void> {
+    await this.#store.close().catch(() => {})
+    await this.#storage.close().catch(() => {}) // a store that could not be opened leaves it open, and locked
+  }
+}
+
+/** An open store; one that cannot be opened is closed. */
+async function ready(cores: CoreStore): Promise<CoreStore> {
+  try {
+    await cores.ready()
+    return cores
+  } catch (error) {
+    await cores.close().catch(() => {})
+    throw error
   }
 }
 
@@ -181,6 +252,61 @@ export class CoreStore {
  */
 function growsByUsAlone(core: Hypercore): void {
   core.core.replicator.eagerUpgrade = false
+}
+
+/** See `CoreStore.source`. */
+export class CoreSource {
+  readonly #core: Hypercore
+  readonly #peersMs: number
+  readonly #isOurs: boolean
+  readonly #stopped: Promise<never>
+  #giveUpAt: number
+
+  constructor(core: Hypercore, peersMs: number, signal: AbortSignal, isOurs: boolean) {
+    this.#core = core
+    this.#peersMs = peersMs
+    this.#isOurs = isOurs
+    this.#giveUpAt = elapsed() + peersMs
+    this.#stopped = new Promise((_, reject) => signal.addEventListener('abort', () => reject(closed())))
+    this.#stopped.catch(() => {})
+  }
+
+  /** Block n; undefined if it cannot be had. */
+  async get(n: number): Promise<Uint8Array | undefined> {
+    return (await this.#here(n)) ?? this.#fromPeers(n)
+  }
+
+  async #here(n: number): Promise<Uint8Array | undefined> {
+    try {
+      return (await this.#core.get(n, { wait: false })) ?? undefined
+    } catch {
+      await this.#core.clear(n).catch(() => {}) // it is damaged here, too: without it, peers are asked
+      return undefined
+    }
+  }
+
+  async #fromPeers(n: number): Promise<Uint8Array | undefined> {
+    const timeout = this.#giveUpAt - elapsed()
+    if (timeout <= 0) return undefined
+    try {
+      const block = await Promise.race([this.#core.get(n, { timeout }), this.#stopped])
+      this.#giveUpAt = elapsed() + this.#peersMs
+      return block
+    } catch (error) {
+      if (error instanceof OverpoolError) throw error
+      return undefined
+    }
+  }
+
+  /** Whether the hypercore here has every block. */
+  get isWhole(): boolean {
+    return this.#core.contiguousLength === this.#core.length
+  }
+
+  async close(): Promise<void> {
+    if (this.#isOurs) growsByUsAlone(this.#core)
+    await this.#core.close()
+  }
 }
 
 class OpenCore implements ReadCore {

@@ -18,6 +18,8 @@ export interface FollowerOptions {
   clock: Clock
   report: Report
   appended: () => void
+  /** called when it cannot go on, since a block of the mirror is damaged */
+  failed: (error: unknown) => void
 }
 
 /** Appends the mirror's blocks to the core, in order, in the background, and nothing else (Promise 1). */
@@ -40,7 +42,9 @@ export class CoreFollower {
 
   /** Starts the loop. */
   begin(): void {
-    this.#running = this.#run()
+    this.#running = this.#run().catch((error) => {
+      if (!this.#stopped.signal.aborted) this.#options.failed(error) // after a stop, the next start appends what is missing
+    })
   }
 
   append(block: Block): void {
@@ -95,6 +99,6 @@ export class CoreFollower {
   async stop(): Promise<void> {
     this.#stopped.abort()
     this.#wake.wake()
-    await this.#running.catch(() => {}) // the next start appends what is missing
+    await this.#running
   }
 }

@@ -46,6 +46,7 @@ declare module 'hypercore' {
   /** where cores are kept; its options go on to the store beneath */
   export interface Storage {
     readonly path: string
+    close(): Promise<void>
   }
   export default class Hypercore {
     static defaultStorage(folder: string, options: { readOnly?: boolean; allowBackup?: boolean; writeBufferSize?: number }): Storage
@@ -81,7 +82,9 @@ declare module 'hypercore' {
     append(blocks: Uint8Array[], options: { keyPair: KeyPair }): Promise<{ length: number }>
     truncate(length: number, options: { keyPair: KeyPair }): Promise<void>
     has(index: number): Promise<boolean>
-    get(index: number): Promise<Buffer>
+    /** @param options `wait` false: null for a block that is not here; `timeout`: how long to wait for a peer that sends it, ms */
+    get(index: number, options?: { wait?: boolean; timeout?: number }): Promise<Buffer>
+    clear(index: number): Promise<unknown>
     update(options: { wait: boolean }): Promise<boolean>
     /** @param range `end` -1: no end, future blocks included */
     download(range: { start: number; end: number }): Download

@@ -1,6 +1,7 @@
-import { type Block, entriesOf } from '../../shared/ledger/block.ts'
+import { type Block, entriesOf, isLost, LOST } from '../../shared/ledger/block.ts'
 import { scanEntries } from '../../shared/ledger/scanned.ts'
-import { lengthOf } from '../../shared/store/blocks.ts'
+import { lengthOf, type StoredBlock } from '../../shared/store/blocks.ts'
+import { isDamage } from '../../shared/store/checksum.ts'
 import type { PoolControl, Signed } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { Receipt } from '../../shared/store/receipts.ts'
@@ -82,15 +83,18 @@ export async function verifyPool(
   const signed = pool.signed ?? (await core?.signed())
   const tree = new TreeHash({ key, secret })
 
-  const total = progress ? lengthOf(await stores.blocks.last(path)).entries : 0
+  const total = progress ? await entriesOfAll(stores, path) : 0
   let next = begins ? undefined : 0
   let n = begins?.block ?? 0
-  for (let blocks = await stores.blocks.read(path, n, PAGE); blocks.length; blocks = await stores.blocks.read(path, n, PAGE)) {
-    const signedHere = core ? await Promise.all(blocks.map((block) => blockOf(core, block.n, coreLength))) : []
+  const inspect = () => stores.blocks.inspect(path, n, PAGE)
+  for (let page = await inspect(); page.length; page = await inspect()) {
+    const signedHere = core ? await Promise.all(page.map((block) => blockOf(core, block.n, coreLength))) : []
     const entries: Receipt[] = []
-    for (const [i, block] of blocks.entries()) {
-      n = block.n + 1
+    for (const [i, stored] of page.entries()) {
+      if (stored.n !== n) problem(`block ${n} is missing in the mirror`)
+      n = stored.n + 1
       verified.blocks++
+      const block = wholeOf(stored, signedHere[i], problem)
       verified.bytes += block.bytes.length
       if (next !== undefined && block.first !== next) problem(`block ${block.n} begins with entry ${block.first}, and ${next} comes next`)
       if (signedHere[i] && Buffer.compare(signedHere[i], block.bytes) !== 0)
@@ -98,13 +102,14 @@ export async function verifyPool(
       if (!begins) tree.add(block.bytes)
       if (!begins && n === signed?.length) checkSigned(key, signed, tree, verified, problem)
       if (n === pool.coreLength) checkReported(pool, tree, verified, problem)
-      if (block.count) entries.push(...checkEntries(block, problem))
+      if (isLost(block)) problem(`the entries of block ${block.n} are lost`)
+      else if (block.count) entries.push(...checkEntries(block, problem))
       else verified.passedOver++
       verified.entries += block.count
       next = block.count ? block.first + block.count : undefined // an invalid block does not say how many entries it had
     }
     verified.receipts += await checkReceipts(pool, entries, stores, problem)
-    progress?.({ done: lengthOf(blocks.at(-1)).entries, total })
+    progress?.({ done: next ?? 0, total })
   }
   if (coreLength > n && pool.kind !== 'peer' && !pool.rebuild) problem(`the hypercore has ${coreLength} blocks, the mirror only ${n}`)
   if (core && coreLength) verified.treeHash = await core.treeHash(coreLength)
@@ -141,9 +146,25 @@ function checkReported(
   )
 }
 
+/** How many entries a pool has; 0 if its newest block is damaged. */
+async function entriesOfAll({ blocks }: Stores, path: string): Promise<number> {
+  try {
+    return lengthOf(await blocks.last(path)).entries
+  } catch (error) {
+    if (!isDamage(error)) throw error
+    return 0
+  }
+}
+
+/** A block of the mirror. For a damaged one, the rest is verified with the block of the hypercore, if it is here. */
+function wholeOf({ n, first, count, bytes }: StoredBlock, signed: Uint8Array | undefined, problem: (what: string) => void): Block {
+  if (!bytes) problem(`block ${n} is damaged in the mirror: \`overpool repair\` takes it from the hypercore or from a peer`)
+  return { n, first, count, bytes: bytes ?? signed ?? LOST }
+}
+
 /** Block n of the hypercore, if it is here. */
 async function blockOf(core: ReadCore, n: number, coreLength: number): Promise<Uint8Array | undefined> {
-  return n < coreLength && (await core.has(n)) ? core.get(n) : undefined
+  return n < coreLength && (await core.has(n)) ? core.get(n).catch(() => undefined) : undefined // the hypercore may be damaged, too
 }
 
 /** @returns the receipts that the entries of a block should have */
@@ -167,7 +188,10 @@ function checkEntries(block: Block, problem: (what: string) => void): Receipt[] 
 
 /** @returns how many receipts were found. Receipts of blocks after the checkpoint may still be missing */
 async function checkReceipts(pool: PoolControl, entries: Receipt[], stores: Stores, problem: (what: string) => void): Promise<number> {
-  const found = await stores.receipts.find(pool.path, entries)
+  const found = await stores.receipts.find(pool.path, entries).catch((error) => {
+    if (isDamage(error)) return [] // a receipt points to a damaged block, which is a problem already
+    throw error
+  })
   for (const [i, { key, seq, block }] of entries.entries()) {
     const receipt = found[i]
     if (!receipt && block < pool.checkpoint) problem(`entry ${seq} (${key}) has no receipt`)

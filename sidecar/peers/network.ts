@@ -2,24 +2,29 @@ import type Hypercore from 'hypercore'
 import { type Clock, timeLeft } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import type { PoolName } from '../../shared/ledger/pool.ts'
-import type { Network, PoolControl } from '../../shared/store/control.ts'
+import { lastOfWhole } from '../../shared/store/blocks.ts'
+import { isDamage } from '../../shared/store/checksum.ts'
+import type { Network, PoolControl, Repair } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { CoreStore } from '../cores/core.ts'
 import type { Report } from '../report.ts'
 import { Bells } from '../writer/bells.ts'
 import type { Ringer } from '../writer/effects.ts'
 import type { IngressConsumer } from '../writer/ingress-consumer.ts'
+import { repairBlocks } from './repair.ts'
 import { Subscription } from './subscription.ts'
 import type { Swarm } from './swarm.ts'
 
 /** How often it looks for handlers that lag in a subscription, ms. A writer does so for its own pool. */
 const SWEEP_MS = 5_000
+/** A repair gives up on peers when none has sent a block for this time, ms. */
+const PEERS_MS = 60_000
 
 export interface PoolNetworkOptions {
   stores: Stores
   cores: CoreStore
   swarm: Swarm
-  consumer: Pick<IngressConsumer, 'reopen'>
+  consumer: Pick<IngressConsumer, 'reopen' | 'halt'>
   ringers: (pool: PoolName) => Ringer[]
   clock: Clock
   report: Report
@@ -96,7 +101,11 @@ export class PoolNetwork {
 
   async #reconcile(pool: PoolControl): Promise<void> {
     const { path } = pool
+    if (isAsked(pool.repair)) return this.#repair(pool, pool.repair)
+    if (pool.halted !== undefined && pool.kind !== 'peer') this.#options.consumer.halt(path, pool.halted) // whoever reads a damaged block halts its pool
     const member = this.#members.get(path)
+    if (member?.subscription && !member.subscription.halted && pool.halted !== undefined)
+      this.#options.report({ kind: 'halted', pool: path, error: new OverpoolError('POOL_HALTED', pool.halted) })
     if (member && (pool.rebuild || !isDesired(pool) || member.subscription?.halted || member.terms !== termsOf(pool))) {
       await this.#leave(path, member)
       return this.#begin((await this.#options.stores.control.read(path))!) // it may have been halted meanwhile
@@ -105,18 +114,54 @@ export class PoolNetwork {
   }
 
   async #begin(pool: PoolControl): Promise<void> {
-    const { cores, stores, consumer, swarm } = this.#options
-    const { path, key, desired } = pool
+    const { consumer, swarm } = this.#options
+    const { path, desired } = pool
     if (pool.rebuild && pool.kind !== 'peer') await consumer.reopen(path)
-    else if (pool.rebuild) {
-      await cores.purge(key)
-      await stores.control.update(path, { rebuild: undefined })
-    }
+    else if (pool.rebuild) await this.#beginAnew(pool)
     if (!isDesired(pool)) return
     const member = this.#members.get(path) ?? (await this.#join(pool))
     const allow = JSON.stringify(desired?.allow)
     if (member.allow !== allow) swarm.restrict(member.core, desired?.allow)
     member.allow = allow
+  }
+
+  /** Removes the core of a subscription, which is downloaded again. It stays if the mirror is damaged: it may have what the mirror lacks. */
+  async #beginAnew({ path, key, begins }: PoolControl): Promise<void> {
+    const { cores, stores } = this.#options
+    try {
+      await lastOfWhole(stores.blocks, path, begins?.block)
+      await cores.purge(key)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+    }
+    await stores.control.update(path, { rebuild: undefined })
+  }
+
+  /** Repairs the damaged blocks of a pool, which then goes on. */
+  async #repair(pool: PoolControl, { at, damaged }: Repair): Promise<void> {
+    const { stores, cores, swarm, consumer, report } = this.#options
+    const { path, key, kind, desired: { allow, peer } = {} } = pool
+    const isPeers = kind === 'peer'
+    const member = this.#members.get(path)
+    if (member) await this.#leave(path, member)
+    const isShared = isDesired({ ...pool, halted: undefined })
+    const replica = await cores.replica(key, { isOurs: !isPeers })
+    const source = await cores.source(pool, isShared ? PEERS_MS : 0, this.#stopped.signal)
+    if (isShared) swarm.share({ core: replica, announce: !isPeers, allow, peer })
+    try {
+      const done = await repairBlocks(pool, stores.blocks, source)
+      await stores.control.update(path, {
+        repair: { at, done },
+        ...(damaged !== undefined && { halted: undefined }),
+        ...(!isPeers && !source.isWhole && { rebuild: true }), // from the mirror, which is better
+      })
+      report({ kind: 'repaired', pool: path, ...done })
+    } finally {
+      await swarm.leave(replica)
+      await source.close()
+      await replica.close()
+    }
+    if (!isPeers) await consumer.reopen(path)
   }
 
   async #join(pool: PoolControl): Promise<Member> {
@@ -180,6 +225,10 @@ export class PoolNetwork {
 
 function isDesired({ kind, desired = {}, halted }: PoolControl): boolean {
   return halted === undefined && ((kind === 'peer' ? desired.subscribe : desired.publish) ?? false)
+}
+
+function isAsked(repair: Repair | undefined): repair is Repair {
+  return repair?.at !== undefined && !repair.done
 }
 
 function termsOf({ desired = {} }: PoolControl): string {

@@ -5,6 +5,8 @@ import { decodeIngress, type IngressMessage } from '../../shared/ledger/messages
 import type { PoolName } from '../../shared/ledger/pool.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
 import { receiveLoop } from '../../shared/queue/receive.ts'
+import { lastOfWhole } from '../../shared/store/blocks.ts'
+import { isDamage } from '../../shared/store/checksum.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { CoreStore, PoolCore } from '../cores/core.ts'
@@ -114,10 +116,7 @@ export class IngressConsumer {
     const retry = retrying(path, this.#options, () => stopping.aborted)
     const pool = await retry('open', () => this.#readPool(path))
     if (!pool || pool.kind === 'peer') throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" of ours in this ledger`)
-    if (pool.rebuild) {
-      await cores.purge(pool.key)
-      await stores.control.beginAnew(path, await stores.blocks.last(path))
-    }
+    if (pool.rebuild) await this.#beginAnew(pool)
     const alarm = (what: string) => {
       const error = new OverpoolError(
         'POOL_HALTED',
@@ -145,6 +144,19 @@ export class IngressConsumer {
     })
     this.#open.set(path, { writer, core })
     return writer
+  }
+
+  /** Removes the core of a pool, which is rebuilt from the mirror. The core stays if the mirror is damaged: it may have what the mirror lacks. */
+  async #beginAnew({ path, key }: PoolControl): Promise<void> {
+    const { stores, cores } = this.#options
+    try {
+      const last = await lastOfWhole(stores.blocks, path)
+      await cores.purge(key)
+      await stores.control.beginAnew(path, last)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      await stores.control.update(path, { rebuild: undefined, halted: error.message })
+    }
   }
 
   /** The pool, or UNAVAILABLE while its hypercore waits to be rebuilt by another shard: that sidecar publishes it, and the mark is read once. */
@@ -191,6 +203,11 @@ export class IngressConsumer {
   /** Whether a post of this process waits in the queue, or is in its writer's hands or newest blocks. */
   holds(pool: string, id: EntryId): boolean {
     return (this.#queued.get(pool)?.has(id) || this.#open.get(pool)?.writer.holds(id)) ?? false
+  }
+
+  /** Halts a pool, as its control item says. */
+  halt(path: string, why: string): void {
+    this.#open.get(path)?.writer.halt(new OverpoolError('POOL_HALTED', why))
   }
 
   /** Why a pool is halted, if it is. */

@@ -1,10 +1,12 @@
 import { type Clock, timeLeft } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { type Block, encodeBlock, entriesOf, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
+import { type Block, encodeBlock, entriesOf, isLost, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
 import type { EntryId } from '../../shared/ledger/kinds.ts'
 import type { IngressMessage } from '../../shared/ledger/messages.ts'
 import { type ScannedEntry, scanEntries } from '../../shared/ledger/scanned.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
+import { lengthOf } from '../../shared/store/blocks.ts'
+import { isDamage } from '../../shared/store/checksum.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { Wake } from '../../shared/wake.ts'
@@ -107,10 +109,18 @@ export class PoolWriter {
   static async open(options: WriterOptions): Promise<PoolWriter> {
     const { path, stores, core, stopping } = options
     const retry = retrying(path, options, () => stopping?.aborted ?? false)
-    const [control, last] = await retry('open', () => Promise.all([stores.control.read(path), stores.blocks.last(path)]))
+    const control = await retry('open', () => stores.control.read(path))
     if (!control) throw new OverpoolError('POOL_NOT_FOUND', `no pool named "${path}" in this ledger`)
-    const length = last ? last.n + 1 : 0
-    const wrong = control.halted ?? (await retry('open', () => disagreement(stores, core, control, length)))
+    let last: Block | undefined
+    let wrong: string | undefined
+    try {
+      last = await retry('open', () => stores.blocks.last(path))
+      wrong = control.halted ?? (await retry('open', () => disagreement(stores, core, control, lengthOf(last).blocks)))
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      wrong = control.halted ?? error.message
+    }
+    const length = lengthOf(last).blocks
     // A halted pool adopts no blocks, and its core appends none.
     const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
     // A rebuilt core of the same length still needs its tree hash written.
@@ -148,7 +158,8 @@ export class PoolWriter {
     this.#next = last && last.n + 1 === from ? last.first + last.count : 0
     const { path, stores, core, clock, ringers, report, bells } = options
     this.#effects = new Effects({ path, stores, ringers, clock, report, bells, checkpoint: from, last, coreLength, core: stateOf(core) })
-    this.#follower = new CoreFollower({ path, stores, core, clock, report, appended: () => this.#effects.coreGrew() }, from)
+    const failed = (error: unknown) => this.halt(asHalt(error))
+    this.#follower = new CoreFollower({ path, stores, core, clock, report, appended: () => this.#effects.coreGrew(), failed }, from)
   }
 
   /** Starts the loops. It comes after the blocks of an earlier process are adopted: a sweep before that would adopt them twice. */
@@ -387,7 +398,7 @@ export class PoolWriter {
       this.#forget()
       await this.#effects.ringAgain()
     } catch (error) {
-      if (error instanceof OverpoolError && error.code === 'BAD_BLOCK') throw error
+      if (error instanceof OverpoolError && (error.code === 'BAD_BLOCK' || isDamage(error))) throw error
       report({ kind: 'retrying', pool: path, step: 'sweep', error })
     }
   }
@@ -504,10 +515,12 @@ async function disagreement(
     return `the mirror of "${path}" is not the one whose first ${coreLength} blocks were signed: ${mend}`
   if (core.length === 0) return undefined
   const [block] = await stores.blocks.read(path, core.length - 1, 1)
+  if (block && isLost(block)) return undefined
   const isHere = await core.has(core.length - 1) // `get` of a missing block would wait until a peer sends it
-  if (!isHere)
+  const signed = isHere ? await core.get(core.length - 1).catch(() => undefined) : undefined // it may be damaged on the disk
+  if (!signed)
     return `block ${core.length - 1} of the hypercore of "${path}" has been lost: run \`overpool resume ${path}\` to rebuild the hypercore from the mirror`
-  if (block && Buffer.compare(block.bytes, await core.get(core.length - 1)) === 0) return undefined
+  if (block && Buffer.compare(block.bytes, signed) === 0) return undefined
   return `block ${core.length - 1} of the hypercore of "${path}" is not that of the mirror: find out which was changed; ${mend}`
 }
 

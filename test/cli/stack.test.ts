@@ -99,12 +99,13 @@ describe('the permissions of a caller', () => {
       ['post', 'mypool', '--sample'],
       ['post', 'mypool', 'huge.hex'],
     ],
-    '`pub`, `unpub`, `sub`, `unsub`, `prune`, `resume`': [
+    '`pub`, `unpub`, `sub`, `unsub`, `prune`, `resume`, `repair`': [
       ['pub', 'mypool'],
       ['unpub', 'mypool'],
       ['sub', theirs],
       ['unsub', theirs],
       ['resume', 'halted'],
+      ['repair', 'mypool'],
     ],
     '`redrive`': [
       ['redrive', 'mypool'],

@@ -98,7 +98,8 @@ describe('overpool start', () => {
     expect(await pay(`${machine.url}/nopool`, sampleTransaction('lost'))).toBe(404)
     expect(await pay(`${machine.url}/mypool`, sampleTransaction('good'))).toBe(200)
     expect(await machine.stop()).toBe(0)
-    const line = 'warn overpool: refused POST /mypool: 422, bad transaction at byte 0: version of 4 bytes, but only 1 are left [BAD_TRANSACTION]'
+    const line =
+      'warn overpool: refused POST /mypool: 422, bad transaction at byte 0: version of 4 bytes, but only 1 are left [BAD_TRANSACTION]'
     const lines = machine.err.trimEnd().split('\n')
     const [first, second, ...counts] = lines.map((each) => each.replace(/^\S+Z /, '')) // without the time
     expect([first, second]).toEqual([

@@ -1,6 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { CreateQueueCommand } from '@aws-sdk/client-sqs'
 import type { Blobs } from '../../shared/blobs/port.ts'
@@ -23,6 +25,8 @@ import { seed } from '../random.ts'
 export interface Side {
   stores: (clock?: Clock) => Stores
   queue: (name: string, options: { fifo?: boolean; visibilityMs: number }) => Promise<Queue>
+  /** flips a bit in the stored bytes of a small block, as a faulty disk may do */
+  damage: (pool: string, n: number) => Promise<void>
   close: () => Promise<void>
 }
 
@@ -51,11 +55,27 @@ async function sqliteSide(): Promise<Side> {
   return {
     stores: (clock) => sqliteStores(store(), clock),
     queue: async (name, options) => new SqliteQueue(store(), name, options),
+    damage: async (pool, n) => damageFile(join(dir, 'ledger.sqlite'), pool, n),
     async close() {
       for (const each of stores) each.close()
       await rm(dir, { recursive: true })
     },
   }
+}
+
+/** Flips a bit of a block in a ledger file. */
+export function damageFile(file: string, pool: string, n: number): void {
+  const db = new DatabaseSync(file)
+  const { bytes } = db.prepare('SELECT bytes FROM blocks WHERE pool = ? AND n = ?').get(pool, n) as { bytes: Uint8Array }
+  db.prepare('UPDATE blocks SET bytes = ? WHERE pool = ? AND n = ?').run(flipped(bytes), pool, n)
+  db.close()
+}
+
+/** These bytes with a bit of the last transaction's text flipped: the block can still be decoded. */
+function flipped(bytes: Uint8Array): Uint8Array {
+  const changed = Uint8Array.from(bytes)
+  changed[Math.floor(bytes.length / 2)]! ^= 1
+  return changed
 }
 
 async function awsSide(weather: (request: AwsRequest) => Fault | undefined = () => undefined): Promise<AwsSide> {
@@ -78,6 +98,14 @@ async function awsSide(weather: (request: AwsRequest) => Fault | undefined = () 
       const Attributes = { VisibilityTimeout: String(visibilityMs / 1000), ...(fifo && { FifoQueue: 'true' }) }
       await sqs.send(new CreateQueueCommand({ QueueName, Attributes }))
       return new SqsQueue({ client: sqs, url: queueUrl(place, QueueName), blobs: blobs() })
+    },
+    async damage(pool, n) {
+      proxy.weather = () => undefined
+      const { dynamodb } = clients()
+      const Key = { pk: { S: `pool#${pool}` }, sk: { S: `block#${String(n).padStart(12, '0')}` } }
+      const { Item } = await dynamodb.send(new GetItemCommand({ TableName: place.table, Key, ConsistentRead: true }))
+      await dynamodb.send(new PutItemCommand({ TableName: place.table, Item: { ...Item, block: { B: flipped(Item!.block!.B!) } } }))
+      proxy.weather = weather
     },
     blobs,
     async damageBlob(sha256) {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../shared/clock.ts'
-import { type Block, encodeBlock } from '../../shared/ledger/block.ts'
+import { type Block, encodeBlock, isLost, LOST } from '../../shared/ledger/block.ts'
 import { encodeEntry } from '../../shared/ledger/entry.ts'
 import type { EntryId } from '../../shared/ledger/kinds.ts'
 import { PAGE_BYTES } from '../../shared/store/blocks.ts'
@@ -11,6 +11,7 @@ import { type Cursor, type DeadLetter, NO_CURSOR } from '../../shared/store/prog
 import type { Receipt } from '../../shared/store/receipts.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { scanTransaction } from '../../shared/transaction/scan.ts'
+import { until } from '../machine/machine.ts'
 import { SIDES, type Side } from './sides.ts'
 
 describe.each(SIDES)('the mirror on %s', (_, make) => {
@@ -56,6 +57,37 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expectSame(await stores.blocks.put(pool, second), first)
       expectSame(await stores.blocks.put(pool, first), first)
       expectSame(await other.blocks.last(pool), first)
+    })
+
+    it('does not read a block of which a bit has flipped: each read fails, and the pool is halted with a sentence', async () => {
+      const pool = await freshPool()
+      const all = [0, 1, 2, 3].map((n) => blockOf(n, n, 1))
+      await stores.blocks.putAll(pool, all)
+      await side.damage(pool, 2)
+      expect((await stores.blocks.read(pool, 0)).map(({ n }) => n)).toEqual([0, 1])
+      await expect(stores.blocks.read(pool, 2)).rejects.toMatchObject({ code: 'BLOCK_DAMAGED' })
+      await expect(other.blocks.find(pool, 2)).rejects.toMatchObject({ code: 'BLOCK_DAMAGED' })
+      await expect(other.blocks.put(pool, all[2]!)).rejects.toMatchObject({ code: 'BLOCK_DAMAGED' })
+      expect((await stores.blocks.read(pool, 3)).map(({ n }) => n)).toEqual([3])
+      const halted = await until(
+        () => other.control.read(pool),
+        (item) => item?.halted !== undefined,
+      )
+      expect(halted).toMatchObject({ halted: expect.stringContaining(`overpool repair ${pool}`), repair: { damaged: 2 } })
+      expect((await stores.blocks.inspect(pool, 0, 10)).map(({ bytes }) => bytes !== undefined)).toEqual([true, true, false, true])
+    })
+
+    it('puts good bytes in the place of a damaged block, or none if it is lost', async () => {
+      const pool = await freshPool()
+      const all = [0, 1].map((n) => blockOf(n, n, 1))
+      await stores.blocks.putAll(pool, all)
+      for (const n of [0, 1]) await side.damage(pool, n)
+      await stores.blocks.replace(pool, all[0]!)
+      await stores.blocks.replace(pool, { ...all[1]!, bytes: LOST })
+      const [good, lost] = await other.blocks.read(pool, 0)
+      expectSame(good, all[0]!)
+      expect(lost).toMatchObject({ n: 1, first: 1, count: 1 })
+      expect(isLost(lost!)).toBe(true)
     })
 
     it('returns the existing large block and leaves it unchanged', async () => {

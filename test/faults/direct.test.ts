@@ -20,6 +20,9 @@ function directOf(ledger: Ledger, put: Blocks['put'] = (...block) => ledger.stor
     read: (...from) => all.read(...from),
     last: (pool) => all.last(pool),
     find: (...entry) => all.find(...entry),
+    damaged: (...block) => all.damaged(...block),
+    inspect: (...from) => all.inspect(...from),
+    replace: (...block) => all.replace(...block),
   }
   const sent: Outgoing[] = []
   const consumer = IngressConsumer.start({

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import { zstdCompressSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { folderLayout } from '../../local/folder.ts'
@@ -154,13 +154,21 @@ describe('blocks in the ledger file', () => {
     )
   })
 
-  it('that an earlier version wrote are read uncompressed', async () => {
-    await using ledger = await tempLedger()
-    const block = blockOf(0, 0, ...texts)
-    const db = new DatabaseSync(folderLayout(ledger.dir).ledger)
-    db.prepare('INSERT INTO blocks VALUES (?, ?, ?, ?, ?)').run('a', block.n, block.first, block.count, block.bytes)
+  it('that an earlier version wrote, without checksums and uncompressed, are read, and others follow them', async () => {
+    using temp = tempFile()
+    const [first, second] = [blockOf(0, 0, ...texts), blockOf(1, texts.length, 'new')]
+    const db = new DatabaseSync(temp.file)
+    db.exec(
+      'CREATE TABLE blocks (pool TEXT NOT NULL, n INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, bytes BLOB NOT NULL)',
+    )
+    db.prepare('INSERT INTO blocks VALUES (?, ?, ?, ?, ?)').run('a', first.n, first.first, first.count, first.bytes)
     db.close()
-    expect(Buffer.from((await ledger.stores.blocks.last('a'))!.bytes)).toEqual(block.bytes)
+    const store = new SqliteFile(temp.file)
+    const { blocks } = sqliteStores(store)
+    await blocks.put('a', second)
+    expect((await blocks.read('a', 0)).map(({ bytes }) => Buffer.from(bytes))).toEqual([first.bytes, second.bytes])
+    expect((await blocks.inspect('a', 0, 2)).map(({ isChecked }) => isChecked)).toEqual([false, true])
+    store.close()
   })
 
   it('that were passed over keep their bytes, also when these look compressed', async () => {
@@ -170,15 +178,23 @@ describe('blocks in the ledger file', () => {
     expect(Buffer.from((await ledger.stores.blocks.last('a'))!.bytes)).toEqual(bytes)
   })
 
-  it('that are damaged are read as invalid, and the others are read', async () => {
+  it('that are damaged in any way are not read, and the others are', async () => {
     await using ledger = await tempLedger()
-    await ledger.stores.blocks.putAll('a', [blockOf(0, 0, ...texts), blockOf(1, 50, 'whole')])
-    const db = new DatabaseSync(folderLayout(ledger.dir).ledger)
-    db.prepare('UPDATE blocks SET bytes = ? WHERE n = 0').run(bytesIn(ledger, 0).subarray(0, 100))
-    db.close()
-    const [damaged, good] = await ledger.stores.blocks.read('a', 0)
-    expect(() => entriesOf(damaged!)).toThrow(expect.objectContaining({ code: 'BAD_BLOCK' }))
-    expect(entriesOf(good!)).toHaveLength(1)
+    const { blocks } = ledger.stores
+    const [whole, damaged] = [blockOf(0, 0, 'whole'), blockOf(1, 1, ...texts)]
+    await blocks.putAll('a', [whole, damaged])
+    const bytes = bytesIn(ledger, 1)
+    const changes: Record<string, SQLInputValue> = { bytes: bytes.subarray(0, 100), first: 2, count: 49, checksum: 7, pool: 'b', n: 2 }
+    for (const [column, value] of Object.entries(changes)) {
+      const db = new DatabaseSync(folderLayout(ledger.dir).ledger)
+      db.prepare(`UPDATE blocks SET ${column} = ? WHERE pool = 'a' AND n = 1`).run(value)
+      const [pool, n] = [column === 'pool' ? 'b' : 'a', column === 'n' ? 2 : 1]
+      await expect(blocks.read(pool, n), column).rejects.toMatchObject({ code: 'BLOCK_DAMAGED' })
+      db.prepare('DELETE FROM blocks WHERE first > 0').run()
+      db.close()
+      await blocks.put('a', damaged)
+    }
+    expect(entriesOf((await blocks.read('a', 0))[0]!)).toHaveLength(1)
   })
 })
 

@@ -3,6 +3,7 @@ import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, decodeBlock } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/kinds.ts'
 import type { Message, Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
+import { damagedBlock } from '../../shared/store/checksum.ts'
 import type { NewPool, PoolControl, PoolPatch } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { type Cursor, type DeadLetter, NO_CURSOR } from '../../shared/store/progress.ts'
@@ -39,6 +40,9 @@ export class MemoryStores implements SyncStores {
     read: (...args) => this.#readBlocks(...args),
     last: (...args) => this.#lastBlock(...args),
     find: (...args) => this.#findBlock(...args),
+    damaged: (pool, n, cause) => damagedBlock(pool, n, cause), // no block is ever damaged here
+    inspect: () => [],
+    replace: () => {},
   }
   readonly receipts: SyncStores['receipts'] = {
     put: (...args) => this.#putReceipts(...args),

@@ -173,8 +173,10 @@ export class World {
       }
       case 'halted':
       case 'bad-message':
-      case 'bad-block':
         this.break(`${report.kind}: ${(report.error as Error).stack}`)
+        break
+      case 'lost':
+        this.break(`block ${report.n} of ${report.pool} is lost`)
     }
   }
 

@@ -3,7 +3,9 @@ import { parallel } from '../../aws/call.ts'
 import type { Blobs } from '../../blobs/port.ts'
 import { OverpoolError } from '../../errors.ts'
 import type { Block } from '../../ledger/block.ts'
-import { type Blocks, PAGE_BYTES } from '../blocks.ts'
+import { type Blocks, PAGE_BYTES, type StoredBlock } from '../blocks.ts'
+import { checksumOf, damagedBlock, haltDamaged } from '../checksum.ts'
+import type { Control } from '../control.ts'
 import { PARTITION } from './partitions.ts'
 import { type Item, type Key, nothingStandsThere, number, type Table, text } from './table.ts'
 
@@ -12,35 +14,44 @@ const INLINE_BYTES = 16 * 1024
 /** Blobs that one call reads at a time. */
 const WIDTH = 16
 
-/** A block's item: the block is in it, or in a blob. */
+/** A block's item: the block is in it, or in a blob. An earlier version wrote no checksum; a blob's name is one. */
 interface BlockItem extends Omit<Block, 'bytes'> {
   bytes?: Uint8Array
   blob?: string
   size: number
+  checksum?: number
 }
 
 /** Blocks as items of `pool#<path>`, large ones as blobs that an item points to. */
 export class DynamoBlocks implements Blocks {
   readonly #table: Table
   readonly #blobs: Blobs
+  readonly #control: Control
 
-  constructor(table: Table, blobs: Blobs) {
+  constructor(table: Table, blobs: Blobs, control: Control) {
     this.#table = table
     this.#blobs = blobs
+    this.#control = control
   }
 
   async put(pool: string, block: Block): Promise<Block> {
+    const { n, bytes } = block
+    const item = await this.#itemOf(pool, block)
+    if (await this.#table.put(item, nothingStandsThere)) return block
+    // Another writer's block, or our own from an attempt whose answer was lost.
+    const found = await this.#table.get(blockKey(pool, n))
+    if (!found) throw new OverpoolError('UNAVAILABLE', `block ${n} of "${pool}" was there and is not`, { retryable: true })
+    const stands = blockItemOf(found)
+    const isOurs = stands.bytes ? Buffer.compare(stands.bytes, bytes) === 0 : stands.blob === item.blob?.S
+    return isOurs ? block : this.#whole(pool, stands)
+  }
+
+  async #itemOf(pool: string, block: Block): Promise<Item> {
     const { n, first, count, bytes } = block
     const blob = bytes.length > INLINE_BYTES ? await this.#blobs.put(bytes) : undefined // before its item, so that an item never points to nothing
     const held: Item = blob === undefined ? { block: { B: bytes } } : { blob: text(blob), size: number(bytes.length) }
-    if (await this.#table.put({ ...blockKey(pool, n), ...held, first: number(first), count: number(count) }, nothingStandsThere))
-      return block
-    // Another writer's block, or our own from an attempt whose answer was lost.
-    const item = await this.#table.get(blockKey(pool, n))
-    if (!item) throw new OverpoolError('UNAVAILABLE', `block ${n} of "${pool}" was there and is not`, { retryable: true })
-    const stands = blockItemOf(item)
-    const isOurs = stands.bytes ? Buffer.compare(stands.bytes, bytes) === 0 : stands.blob === blob
-    return isOurs ? block : this.#whole(stands)
+    const checksum = number(checksumOf(pool, block, bytes))
+    return { ...blockKey(pool, n), ...held, first: number(first), count: number(count), checksum }
   }
 
   async putAll(pool: string, blocks: Block[]): Promise<Block[]> {
@@ -57,19 +68,22 @@ export class DynamoBlocks implements Blocks {
     })
     let bytes = 0
     const page = Items.map(blockItemOf).filter(({ n, size }, i) => n === from + i && ((bytes += size) <= PAGE_BYTES || i === 0))
-    return parallel(page, WIDTH, (item) => this.#whole(item))
+    const found = await parallel(page, WIDTH, (item) => this.#bytes(pool, item))
+    const damaged = found.findIndex((each) => !each)
+    if (damaged === 0) throw this.damaged(pool, from)
+    return page.slice(0, damaged < 0 ? undefined : damaged).map(({ n, first, count }, i) => ({ n, first, count, bytes: found[i]! }))
   }
 
   async last(pool: string): Promise<Block | undefined> {
     const last = await this.#lastItem(pool)
-    return last && this.#whole(last)
+    return last && this.#whole(pool, last)
   }
 
   /** There is no index from entries to blocks. Their numbers grow together, so a few guesses find the block. */
   async find(pool: string, seq: number): Promise<Block | undefined> {
     const last = await this.#lastItem(pool)
     if (!last || seq >= last.first + last.count) return undefined
-    if (seq >= last.first) return this.#whole(last)
+    if (seq >= last.first) return this.#whole(pool, last)
     let low = { n: 0, first: 0 } // no block before this one holds the entry
     let high: { n: number; first: number } = last // nor this one, or any after it
     for (let guesses = 0; low.n < high.n && seq >= low.first; guesses++) {
@@ -81,7 +95,7 @@ export class DynamoBlocks implements Blocks {
       if (!guess)
         low = { n: n + 1, first: low.first } // a pool may begin with a later block
       else if (seq < guess.first) high = guess
-      else if (seq < guess.first + guess.count) return this.#whole(guess)
+      else if (seq < guess.first + guess.count) return this.#whole(pool, guess)
       else low = { n: n + 1, first: guess.first + guess.count }
     }
     return undefined
@@ -97,8 +111,47 @@ export class DynamoBlocks implements Blocks {
     return Items[0] && blockItemOf(Items[0])
   }
 
-  async #whole({ n, first, count, bytes, blob }: BlockItem): Promise<Block> {
-    return { n, first, count, bytes: bytes ?? (await this.#blobs.get(blob!)) }
+  async #whole(pool: string, item: BlockItem): Promise<Block> {
+    const { n, first, count } = item
+    const bytes = await this.#bytes(pool, item)
+    if (!bytes) throw this.damaged(pool, n)
+    return { n, first, count, bytes }
+  }
+
+  /** The bytes of a block; undefined if they are damaged. */
+  async #bytes(pool: string, item: BlockItem): Promise<Uint8Array | undefined> {
+    const { blob, checksum } = item
+    try {
+      const bytes = item.bytes ?? (await this.#blobs.get(blob!))
+      return checksum === undefined || checksum === checksumOf(pool, item, bytes) ? bytes : undefined
+    } catch (error) {
+      if (error instanceof OverpoolError && ['BAD_BLOCK', 'ENTRY_NOT_FOUND'].includes(error.code)) return undefined // the blob is damaged, or gone
+      throw error
+    }
+  }
+
+  damaged(pool: string, n: number, cause?: unknown): OverpoolError {
+    const error = damagedBlock(pool, n, cause)
+    void haltDamaged(this.#control, pool, n, error)
+    return error
+  }
+
+  async inspect(pool: string, from: number, limit: number): Promise<StoredBlock[]> {
+    const { Items = [] } = await this.#table.query({
+      KeyConditionExpression: 'pk = :pk AND sk BETWEEN :from AND :to',
+      ExpressionAttributeValues: { ':pk': poolKey(pool), ':from': blockSort(from), ':to': blockSort(from + limit - 1) },
+      Limit: limit,
+    })
+    let size = 0
+    const page = Items.map(blockItemOf).filter((item, i) => (size += item.size) <= PAGE_BYTES || i === 0)
+    return parallel(page, WIDTH, async (item) => {
+      const { n, first, count, blob, checksum } = item
+      return { n, first, count, bytes: await this.#bytes(pool, item), isChecked: checksum !== undefined || blob !== undefined }
+    })
+  }
+
+  async replace(pool: string, block: Block): Promise<void> {
+    await this.#table.put(await this.#itemOf(pool, block))
   }
 }
 
@@ -124,5 +177,6 @@ function blockItemOf(item: Item): BlockItem {
     bytes,
     blob: item.blob?.S,
     size: bytes?.length ?? Number(item.size!.N),
+    checksum: item.checksum && Number(item.checksum.N),
   }
 }

@@ -18,10 +18,11 @@ export interface DynamoOptions extends TableOptions {
 export function dynamoStores({ blobs, clock = systemClock, ...options }: DynamoOptions): Stores {
   const table = new Table(options)
   const progress = new DynamoProgress(table)
+  const control = new DynamoControl(table, progress)
   return {
-    blocks: new DynamoBlocks(table, blobs),
+    blocks: new DynamoBlocks(table, blobs, control),
     receipts: new DynamoReceipts(table),
-    control: new DynamoControl(table, progress),
+    control,
     progress,
     leases: new DynamoLeases(table, clock),
   }

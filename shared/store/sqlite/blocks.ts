@@ -1,14 +1,23 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import zlib from 'node:zlib' // not by name: on a Node without zstd such an import fails before the sentence that Node is too old
+import type { OverpoolError } from '../../errors.ts'
 import type { Block } from '../../ledger/block.ts'
-import { type Blocks, PAGE_BYTES } from '../blocks.ts'
+import { type Blocks, PAGE_BYTES, type StoredBlock } from '../blocks.ts'
+import { checksumOf, damagedBlock, haltDamaged } from '../checksum.ts'
+import type { Control } from '../control.ts'
 import type { SqliteFile } from './file.ts'
 
 const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS blocks (pool TEXT NOT NULL, n INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, bytes BLOB NOT NULL);
+  CREATE TABLE IF NOT EXISTS blocks (pool TEXT NOT NULL, n INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, bytes BLOB NOT NULL, checksum INTEGER);
   CREATE UNIQUE INDEX IF NOT EXISTS blocks_n ON blocks (pool, n, first);
   CREATE INDEX IF NOT EXISTS blocks_first ON blocks (pool, first);
 `
+const SELECT = 'SELECT n, first, count, bytes, checksum FROM blocks WHERE pool = ?'
+
+/** A block as it lies in the file. An earlier version wrote no checksum. */
+interface Row extends Block {
+  checksum: number | null
+}
 
 /** A smaller block is written as it is: compression would hardly make it smaller. */
 const COMPRESS_BYTES = 1_024
@@ -19,10 +28,14 @@ const ZSTD_LEVEL = 1
 /** Blocks as rows, compressed where that makes them smaller. */
 export class SqliteBlocks implements Blocks {
   readonly #file: SqliteFile
+  readonly #control: Control
 
-  constructor(file: SqliteFile) {
+  constructor(file: SqliteFile, control: Control) {
     this.#file = file
+    this.#control = control
     file.exec(SCHEMA)
+    const columns = file.all<{ name: string }>('PRAGMA table_info(blocks)').map(({ name }) => name)
+    if (!columns.includes('checksum')) file.exec('ALTER TABLE blocks ADD COLUMN checksum INTEGER')
   }
 
   put(pool: string, block: Block): Promise<Block> {
@@ -34,17 +47,25 @@ export class SqliteBlocks implements Blocks {
   }
 
   #insert(pool: string, block: Block): Block {
-    const stands = this.#block('n = ?', pool, block.n)
+    const stands = this.#block(pool, block.n)
     if (stands) return stands
-    this.#file.run('INSERT INTO blocks VALUES (?, ?, ?, ?, ?)', pool, block.n, block.first, block.count, compressed(block))
+    this.#write(pool, block)
     return block
+  }
+
+  #write(pool: string, block: Block): void {
+    const { n, first, count } = block
+    const bytes = compressed(block)
+    this.#file.run('INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)', pool, n, first, count, bytes, checksumOf(pool, block, bytes))
   }
 
   async read(pool: string, from: number, limit = 64): Promise<Block[]> {
     const blocks: Block[] = []
     for (let n = from, bytes = 0; n < from + limit && bytes < PAGE_BYTES; n++) {
-      const block = this.#block('n = ?', pool, n)
-      if (!block) break
+      const row = this.#file.get<Row>(`${SELECT} AND n = ?`, pool, n)
+      const found = row && wholeBytes(pool, row)
+      if (!row || (!found && blocks.length)) break
+      const block = this.#whole(pool, row, found)
       blocks.push(block)
       bytes += block.bytes.length
     }
@@ -54,7 +75,8 @@ export class SqliteBlocks implements Blocks {
   }
 
   async last(pool: string): Promise<Block | undefined> {
-    return whole(this.#file.get<Block>('SELECT n, first, count, bytes FROM blocks WHERE pool = ? ORDER BY n DESC LIMIT 1', pool))
+    const row = this.#file.get<Row>(`${SELECT} ORDER BY n DESC LIMIT 1`, pool)
+    return row && this.#whole(pool, row)
   }
 
   async find(pool: string, seq: number): Promise<Block | undefined> {
@@ -63,16 +85,45 @@ export class SqliteBlocks implements Blocks {
 
   /** The same, synchronously. */
   holding(pool: string, seq: number): Block | undefined {
-    const block = this.#file.get<Block>(
-      'SELECT n, first, count, bytes FROM blocks WHERE pool = ? AND first <= ? ORDER BY first DESC, n DESC LIMIT 1',
-      pool,
-      seq,
-    )
-    return block && seq < block.first + block.count ? whole(block) : undefined
+    const row = this.#file.get<Row>(`${SELECT} AND first <= ? ORDER BY first DESC, n DESC LIMIT 1`, pool, seq)
+    return row && seq < row.first + row.count ? this.#whole(pool, row) : undefined
   }
 
-  #block(where: string, pool: string, value: number): Block | undefined {
-    return whole(this.#file.get<Block>(`SELECT n, first, count, bytes FROM blocks WHERE pool = ? AND ${where}`, pool, value))
+  #block(pool: string, n: number): Block | undefined {
+    const row = this.#file.get<Row>(`${SELECT} AND n = ?`, pool, n)
+    return row && this.#whole(pool, row)
+  }
+
+  /** A block with its bytes decompressed. It throws BLOCK_DAMAGED. */
+  #whole(pool: string, row: Row, bytes = wholeBytes(pool, row)): Block {
+    const { n, first, count } = row
+    if (!bytes) throw this.damaged(pool, n)
+    return { n, first, count, bytes }
+  }
+
+  damaged(pool: string, n: number, cause?: unknown): OverpoolError {
+    const error = damagedBlock(pool, n, cause)
+    void haltDamaged(this.#control, pool, n, error)
+    return error
+  }
+
+  async inspect(pool: string, from: number, limit: number): Promise<StoredBlock[]> {
+    const stored: StoredBlock[] = []
+    let size = 0
+    for (const row of this.#file.iterate<Row>(`${SELECT} AND n >= ? ORDER BY n LIMIT ?`, pool, from, limit)) {
+      const { n, first, count, checksum } = row
+      stored.push({ n, first, count, bytes: wholeBytes(pool, row), isChecked: checksum !== null })
+      if ((size += row.bytes.length) >= PAGE_BYTES) break
+    }
+    await turn()
+    return stored
+  }
+
+  async replace(pool: string, block: Block): Promise<void> {
+    await this.#file.write(() => {
+      this.#file.run('DELETE FROM blocks WHERE pool = ? AND n = ?', pool, block.n)
+      this.#write(pool, block)
+    })
   }
 }
 
@@ -83,14 +134,16 @@ function compressed({ count, bytes }: Block): Uint8Array {
   return frame.length < bytes.length ? frame : bytes
 }
 
-/** A block with its bytes decompressed. */
-function whole<T extends Block | undefined>(block: T): T {
+/** The bytes of a block as they were before they were written; undefined if they are damaged. */
+function wholeBytes(pool: string, row: Row): Uint8Array | undefined {
+  const { count, bytes, checksum } = row
+  if (checksum !== null && checksum !== checksumOf(pool, row, bytes)) return undefined
   // An invalid block of a peer (count 0) may begin with any bytes, and is never compressed.
-  if (!block?.count || !isFrame(block.bytes)) return block
+  if (!count || !isFrame(bytes)) return bytes
   try {
-    return { ...block, bytes: zlib.zstdDecompressSync(block.bytes, { chunkSize: 2 * block.bytes.length }) } // usually large enough for the result
+    return zlib.zstdDecompressSync(bytes, { chunkSize: 2 * bytes.length }) // usually large enough for the result
   } catch {
-    return block // damaged: the decoder reports it, with the number of the block
+    return undefined
   }
 }
 

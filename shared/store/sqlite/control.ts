@@ -7,7 +7,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS pools (
     path TEXT PRIMARY KEY, key TEXT NOT NULL, discoveryKey TEXT NOT NULL, createdAt INTEGER NOT NULL, checkpoint INTEGER NOT NULL DEFAULT 0,
     coreLength INTEGER NOT NULL DEFAULT 0, treeHash TEXT, prunedBefore INTEGER NOT NULL DEFAULT 0, halted TEXT,
-    wanted TEXT, rebuild TEXT, network TEXT, signed TEXT, begins TEXT, kind TEXT);
+    wanted TEXT, rebuild TEXT, network TEXT, signed TEXT, begins TEXT, kind TEXT, repair TEXT);
 `
 
 /** Pools as rows. */
@@ -17,9 +17,9 @@ export class SqliteControl implements Control {
   constructor(file: SqliteFile) {
     this.#file = file
     file.exec(SCHEMA)
-    // A file from before pools had a kind.
+    // A file of an earlier version.
     const columns = file.all<{ name: string }>('PRAGMA table_info(pools)').map(({ name }) => name)
-    if (!columns.includes('kind')) file.exec('ALTER TABLE pools ADD COLUMN kind TEXT')
+    for (const column of ['kind', 'repair']) if (!columns.includes(column)) file.exec(`ALTER TABLE pools ADD COLUMN ${column} TEXT`)
   }
 
   create(pool: NewPool): Promise<PoolControl> {

@@ -9,10 +9,11 @@ import { SqliteReceipts } from './receipts.ts'
 
 /** The stores in the machine's SQLite file. The caller closes the file. */
 export function sqliteStores(file: SqliteFile, clock: Clock = systemClock): Stores {
-  const blocks = new SqliteBlocks(file)
+  const control = new SqliteControl(file)
+  const blocks = new SqliteBlocks(file, control)
   return {
     blocks,
-    control: new SqliteControl(file),
+    control,
     receipts: new SqliteReceipts(file, blocks),
     progress: new SqliteProgress(file),
     leases: new SqliteLeases(file, clock),

@@ -1,0 +1,218 @@
+import { rmSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import Corestore from 'corestore'
+import Hypercore from 'hypercore'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { openFolder } from '../../client/folder.ts'
+import { Overpool } from '../../index.ts'
+import { folderLayout } from '../../local/folder.ts'
+import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import { damageFile } from '../contract/sides.ts'
+import { until } from '../machine/machine.ts'
+import { Peers } from '../swarm/peers.ts'
+import { tempDir } from './ledger.ts'
+
+const ENTRIES = 5
+const DAMAGED = 2
+
+/** What the command line does with a pool of a machine that runs in this folder. */
+async function command<T>(dir: string, does: (machine: ReturnType<typeof openFolder>) => Promise<T>): Promise<T> {
+  const machine = openFolder(dir)
+  try {
+    return await does(machine)
+  } finally {
+    await machine.close()
+  }
+}
+
+const repair = (dir: string, path: string) => command(dir, (machine) => machine.repair(path))
+const verify = (dir: string, path: string) => command(dir, (machine) => machine.verify(path))
+const damage = (dir: string, path: string) => damageFile(folderLayout(dir).ledger, path, DAMAGED)
+
+/** Removes the block from the hypercore of a machine that is stopped. */
+async function clearCore(dir: string, path: string): Promise<void> {
+  const { key } = await command(dir, ({ pools }) => pools.control(path))
+  const store = new Corestore(Hypercore.defaultStorage(folderLayout(dir).cores, { allowBackup: true }))
+  const core = store.get({ key: Buffer.from(key, 'hex') })
+  await core.ready()
+  await core.clear(DAMAGED)
+  await store.close()
+}
+
+/** A machine with a pool of one entry a block. */
+async function filled(pool: Overpool): Promise<void> {
+  await pool.create({ path: 'a', port: false })
+  for (let i = 0; i < ENTRIES; i++) await pool.post({ path: 'a', payment: sampleTransaction(`entry ${i}`) })
+}
+
+const halted = async (pool: Overpool, path: string) => (await pool.status()).find((each) => each.path === path)?.halted
+
+describe('a pool with a damaged block', () => {
+  let dir: string
+  let pool: Overpool
+  const handled: number[] = []
+  /** Starts the machine again, with a handler that begins with the first entry. */
+  const restart = async () => {
+    handled.length = 0
+    pool = new Overpool({ dir }).on('error', () => {})
+    pool.on('tx', ({ seq }) => void handled.push(seq), { name: 'late' })
+    await pool.create({ path: 'a', port: false })
+  }
+  beforeEach(async () => {
+    dir = tempDir()
+    pool = new Overpool({ dir })
+    await filled(pool)
+    await pool.close()
+  })
+  afterEach(async () => {
+    await pool.close()
+    rmSync(dir, { recursive: true })
+  })
+
+  it('halts before it, and is repaired from its hypercore', async () => {
+    damage(dir, 'a')
+    await restart()
+    const sentence = await until(
+      () => halted(pool, 'a'),
+      (why) => why !== undefined,
+    )
+    expect(sentence).toContain(`block ${DAMAGED} of "a" is damaged`)
+    await until(
+      () =>
+        pool.post({ path: 'a', payment: sampleTransaction('refused') }).then(
+          () => 'taken',
+          ({ code }) => code,
+        ),
+      (code) => code === 'POOL_HALTED',
+    )
+    expect(handled).toEqual([0, 1])
+    await pool.close()
+    await restart()
+    expect(await halted(pool, 'a'), 'after a restart, too').toBe(sentence)
+
+    expect(await repair(dir, 'a')).toEqual({ repaired: 1, lost: [] })
+    const { hash } = await pool.post({ path: 'a', payment: sampleTransaction('goes on') })
+    const seqs = await until(
+      () => handled,
+      ({ length }) => length >= 4,
+    )
+    expect(seqs, 'no entry is skipped or handled twice').toEqual([2, 3, 4, (await pool.get({ path: 'a', hash })).seq])
+    expect(await repair(dir, 'a')).toEqual({ repaired: 0, lost: [] })
+    await pool.close()
+    expect(await verify(dir, 'a')).toMatchObject({ problems: 0, signedBlocks: expect.any(Number) })
+  })
+
+  it('that nobody has any more passes over its entry as a dead letter, and goes on', async () => {
+    damage(dir, 'a')
+    await clearCore(dir, 'a')
+    await restart()
+    await until(
+      () => halted(pool, 'a'),
+      (why) => why !== undefined,
+    )
+    expect(await repair(dir, 'a')).toEqual({ repaired: 0, lost: [DAMAGED] })
+    await pool.post({ path: 'a', payment: sampleTransaction('goes on') })
+    const seqs = await until(
+      () => handled,
+      (all) => all.length >= ENTRIES,
+    )
+    expect(seqs).toEqual([0, 1, 3, 4, expect.any(Number)])
+    const dead = await command(dir, ({ stores }) => stores.progress.listDead('late', 'a'))
+    expect(dead).toMatchObject([{ seq: DAMAGED, block: DAMAGED, error: expect.stringContaining('could not be had anywhere') }])
+    expect((await pool.tail({ path: 'a', size: 100 })).map(({ seq }) => seq)).toEqual(seqs)
+  })
+
+  it('that was written without a checksum, and cannot be read, is repaired, too', async () => {
+    const db = new DatabaseSync(folderLayout(dir).ledger)
+    db.prepare('UPDATE blocks SET bytes = ?, checksum = NULL WHERE n = ?').run(new Uint8Array(100), DAMAGED)
+    db.close()
+    await restart()
+    expect(
+      await until(
+        () => halted(pool, 'a'),
+        (why) => why !== undefined,
+      ),
+    ).toContain(`block ${DAMAGED} of "a" is damaged`)
+    expect(await repair(dir, 'a')).toEqual({ repaired: 1, lost: [] })
+    await until(
+      () => handled,
+      (all) => all.length === ENTRIES,
+    )
+    expect(handled).toEqual([0, 1, 2, 3, 4])
+  })
+
+  it('that is missing altogether is repaired, too', async () => {
+    const db = new DatabaseSync(folderLayout(dir).ledger)
+    db.prepare('DELETE FROM blocks WHERE n = ?').run(DAMAGED)
+    db.close()
+    await restart()
+    await until(
+      () => halted(pool, 'a'),
+      (why) => why !== undefined,
+    )
+    expect(await repair(dir, 'a')).toEqual({ repaired: 1, lost: [] })
+    await until(
+      () => handled,
+      (all) => all.length === ENTRIES,
+    )
+    expect(handled).toEqual([0, 1, 2, 3, 4])
+  })
+
+  it('that is the newest one opens halted, and is repaired', async () => {
+    damageFile(folderLayout(dir).ledger, 'a', ENTRIES - 1)
+    await restart()
+    expect(
+      await until(
+        () => command(dir, async ({ pools }) => (await pools.control('a')).halted),
+        (why) => why !== undefined,
+      ),
+    ).toContain(`block ${ENTRIES - 1} of "a" is damaged`)
+    expect(await repair(dir, 'a')).toEqual({ repaired: 1, lost: [] })
+    await pool.post({ path: 'a', payment: sampleTransaction('goes on') })
+    expect(await pool.tail({ path: 'a' })).toHaveLength(ENTRIES + 1)
+  })
+
+  it('keeps its hypercore when an operator resumes it before the repair', async () => {
+    damage(dir, 'a')
+    await restart()
+    await until(
+      () => halted(pool, 'a'),
+      (why) => why !== undefined,
+    )
+    await command(dir, ({ control }) => control.resume('a'))
+    await pool.close()
+    await restart()
+    expect(await halted(pool, 'a')).toContain(`block ${DAMAGED} of "a" is damaged`)
+    expect(await repair(dir, 'a')).toEqual({ repaired: 1, lost: [] })
+  })
+})
+
+describe('a damaged block that the own hypercore has not, either', () => {
+  it('comes from a peer: that of a publisher from its follower, that of a follower from its publisher', { timeout: 240_000 }, async () => {
+    await using peers = await Peers.start()
+    const [alice, bob] = [peers.machine(), peers.machine().listen()]
+    await filled(alice.pool)
+    const key = await alice.pool.pub({ path: 'a' })
+    const peer = await alice.pool.id()
+    await bob.pool.sub({ path: key, peer })
+    await until(
+      () => bob.seen(key).length,
+      (count) => count === ENTRIES,
+      60_000,
+    )
+    for (const [machine, path] of [
+      [alice, 'a'],
+      [bob, key],
+    ] as const) {
+      await machine.pool.close()
+      damage(machine.dir, path)
+      await clearCore(machine.dir, path)
+      await machine.restart()
+      await machine.pool.status()
+      expect(await repair(machine.dir, path)).toEqual({ repaired: 1, lost: [] })
+      expect(await machine.pool.tail({ path })).toHaveLength(ENTRIES)
+    }
+    await alice.pool.close()
+    expect(await verify(alice.dir, 'a')).toMatchObject({ problems: 0, signedBlocks: ENTRIES })
+  })
+})
