@@ -42,13 +42,6 @@ const RULES: LeftOut[] = [
     law: /^handler \w+ (began with|never ran)/,
   },
   {
-    rule: 'when a bell comes again the cursor is written after each entry',
-    file: 'functions/handler/runner.ts',
-    from: '    if (this.#receives > 1) await this.#keep(this.#at)\n',
-    to: '',
-    law: /^(handler \w+ never ran|it does not come to rest)/,
-  },
-  {
     rule: "a handler's post has the same id when the handler runs again",
     file: 'shared/machine/accept.ts',
     from: "if (poster.source === 'handler') return idOfHandlerPost(poster.handler, poster.cause, poster.ordinal)\n",
@@ -126,7 +119,7 @@ const RULES: LeftOut[] = [
     law: /^two bells of/,
   },
   {
-    rule: 'an attempt that may kill the process is counted before it is made',
+    rule: 'when a bell comes again the cursor is written, and the attempt counted, before each attempt',
     file: 'functions/handler/runner.ts',
     from: '      await this.#keep({ ...this.#at, begun: counted })\n',
     to: '',
