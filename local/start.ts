@@ -52,12 +52,13 @@ export async function start(options: StartOptions): Promise<Started> {
   checkFileLimit()
   makeFolder(dir)
   const files = new Set<string>()
+  const since = Date.now()
   const plan = await readPlan(options, files)
   const machine = await EmbeddedMachine.open({ dir, network: plan.config.network, report, refused, ports })
   const running = new RunningConfig(options, machine, plan, files)
   try {
     const { url } = await machine.listen(Object.keys(plan.config.pools), port, host)
-    await running.begin(url)
+    await running.begin(url, since)
     const pools = Object.entries(plan.config.pools).map(([path, { handler = plan.config.handler, filter, origins }]) => ({
       path,
       handler,
@@ -101,10 +102,11 @@ class RunningConfig {
     })
   }
 
-  async begin(url: string): Promise<void> {
+  /** @param since when the files of the plan began to be read, ms since 1970 */
+  async begin(url: string, since: number): Promise<void> {
     this.#url = url
     await this.#apply(this.#plan)
-    this.#watch.watch(this.#files)
+    this.#watch.watch(this.#files, since)
   }
 
   async #apply(plan: Plan): Promise<void> {
@@ -141,6 +143,7 @@ class RunningConfig {
   async #reload(): Promise<void> {
     const { say } = this.#options
     const files = new Set<string>()
+    const since = Date.now()
     try {
       const plan = await readPlan(this.#options, files)
       if (networkOf(plan) !== this.#network) say('info', 'the settings of the network are taken at the next start')
@@ -152,7 +155,7 @@ class RunningConfig {
       say('error', `not reloaded, the last good version goes on: ${error instanceof Error ? error.message : String(error)}`)
     }
     // After a mistake, the file that mends it may be one that the running plan does not have.
-    if (!this.#isClosing) this.#watch.watch([...this.#files, ...files])
+    if (!this.#isClosing) this.#watch.watch([...this.#files, ...files], since)
   }
 
   async close(): Promise<void> {

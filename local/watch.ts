@@ -1,8 +1,10 @@
-import { existsSync, type FSWatcher, watch } from 'node:fs'
+import { existsSync, type FSWatcher, statSync, watch } from 'node:fs'
 import { dirname, join, resolve, sep } from 'node:path'
 
 /** Editors write a file in several steps: what changes within this time is one change, ms. */
 const DEBOUNCE_MS = 60
+/** The clock of a file system may be behind by this much, ms. */
+const TICK_MS = 10
 
 export interface FileWatchOptions {
   /** called once for changes that come close together */
@@ -26,8 +28,9 @@ export class FileWatch {
   /**
    * Watches these files and no others. Neither a file nor its folder need exist. A watched folder keeps its watcher: one that is closed and opened
    * again could miss a change.
+   * @param since when the files began to be read, ms since 1970: a later change counts, also one from before they were watched
    */
-  watch(files: Iterable<string>): void {
+  watch(files: Iterable<string>, since: number): void {
     this.#files = new Set(files)
     const folders = new Set(Array.from(this.#files, nearestFolder))
     for (const [folder, watcher] of this.#watchers) {
@@ -35,15 +38,20 @@ export class FileWatch {
       watcher.close()
       this.#watchers.delete(folder)
     }
-    for (const folder of folders) if (!this.#watchers.has(folder)) this.#watchFolder(folder)
+    const added = new Set(Array.from(folders).filter((folder) => !this.#watchers.has(folder)))
+    for (const folder of added) this.#watchFolder(folder)
+    if (Array.from(this.#files).some((file) => added.has(dirname(file)) && changedAt(file) > since - TICK_MS)) this.#changed()
+  }
+
+  #changed(): void {
+    clearTimeout(this.#pending)
+    this.#pending = setTimeout(this.#options.changed, DEBOUNCE_MS)
   }
 
   #watchFolder(folder: string): void {
     try {
       const watcher = watch(folder, (_, name) => {
-        if (name !== null && !this.#isOfInterest(join(folder, name))) return
-        clearTimeout(this.#pending)
-        this.#pending = setTimeout(this.#options.changed, DEBOUNCE_MS)
+        if (name === null || this.#isOfInterest(join(folder, name))) this.#changed()
       })
       this.#watchers.set(
         folder,
@@ -64,6 +72,11 @@ export class FileWatch {
     clearTimeout(this.#pending)
     for (const watcher of this.#watchers.values()) watcher.close()
   }
+}
+
+/** ms since 1970; 0 if there is no such file. */
+function changedAt(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.ctimeMs ?? 0
 }
 
 function nearestFolder(file: string): string {

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { bundleHandler } from '../../cdk/bundle.ts'
+import { FileWatch } from '../../local/watch.ts'
 import { ENV } from '../../shared/config/env.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { config, Project, pay } from './project.ts'
@@ -132,6 +133,17 @@ describe('a reload', () => {
     expect(busy.isOver).toBe(false)
     await busy.stop('SIGKILL')
     expect(machine.err.match(/reloaded/g)).toHaveLength(2)
+  })
+
+  it('also comes for a file that was saved after it was read, and before it was watched', async () => {
+    await using project = Project.of({}, handler('old'))
+    const since = Date.now()
+    write(project, { 'lib/part.ts': '' })
+    let watch: FileWatch
+    await new Promise<void>((changed, failed) => {
+      watch = new FileWatch({ changed, failed })
+      watch.watch([join(project.dir, 'lib/part.ts')], since)
+    }).finally(() => watch.close())
   })
 
   it('comes when a file appears whose import failed, in a folder that was not there', async () => {

@@ -205,3 +205,17 @@ function bytesIn({ dir }: { dir: string }, n: number): Uint8Array {
   db.close()
   return bytes
 }
+
+it('a ledger file from before attempts were counted when they begin opens, and its cursors stay', async () => {
+  using temp = tempFile()
+  const before = new SqliteFile(temp.file)
+  await sqliteStores(before).progress.writeCursor('main', 'a', { seq: 3, block: 1, attempts: 2 })
+  before.exec('ALTER TABLE cursors DROP COLUMN begun')
+  before.close()
+  const after = new SqliteFile(temp.file)
+  const { progress } = sqliteStores(after)
+  expect(await progress.readCursor('main', 'a')).toEqual({ seq: 3, block: 1, attempts: 2 })
+  await progress.writeCursor('main', 'a', { seq: 3, block: 1, attempts: 2, begun: 1 })
+  expect(await progress.readCursor('main', 'a')).toEqual({ seq: 3, block: 1, attempts: 2, begun: 1 })
+  after.close()
+})
