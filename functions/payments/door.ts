@@ -2,6 +2,7 @@ import { type CheckedPayment, dialectOf, readPayment } from '../../shared/bip270
 import { type ErrorCode, OverpoolError } from '../../shared/errors.ts'
 import { hex } from '../../shared/ledger/values.ts'
 import { type AcceptDeps, accept, type PoolDoor } from '../../shared/machine/accept.ts'
+import { turn } from '../../shared/turn.ts'
 import type { Quotas } from './quotas.ts'
 
 export interface DoorDeps extends AcceptDeps {
@@ -49,6 +50,8 @@ const CORS = {
 }
 const JSON_HEADERS = { 'content-type': 'application/json', ...CORS }
 
+/** Others have their turn before a message of this size, bytes, is answered. */
+const LARGE = 64 * 1024
 const BEFORE_TRANSACTION = '{"payment":{"transaction":"'
 
 /**
@@ -92,6 +95,7 @@ async function answer(request: DoorRequest, pool: PoolDoor | undefined, deps: Do
   deps.quotas.spend(pool, address, 0, body.length)
   const payment = await readPayment(body, dialect)
   await accept(pool, payment, { source: 'http' }, deps)
+  if (body.length > LARGE) await turn()
   return { status: 200, headers: JSON_HEADERS, body: acknowledgement(pool.path, payment) }
 }
 
