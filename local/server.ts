@@ -4,6 +4,7 @@ import { BodyReader, letGo } from '../functions/payments/body.ts'
 import { answerAtDoor, type DoorAnswer, type DoorDeps } from '../functions/payments/door.ts'
 import { Quotas } from '../functions/payments/quotas.ts'
 import { OverpoolError } from '../shared/errors.ts'
+import { turn } from '../shared/turn.ts'
 import { boundConnections } from './connections.ts'
 
 /** A client that takes longer for its headers, or its whole request, is cut off, ms: slow-loris attacks hold no connection for long. */
@@ -13,6 +14,8 @@ const KEEP_ALIVE_MS = 65_000
 /** A connection without traffic in either direction is closed after this time, ms, even if the client has not read its answer. */
 const IDLE_TIMEOUT_MS = 70_000
 const MAX_HEADERS = 100
+/** Others have their turn before an answer of this many characters is sent. */
+const LARGE = 64 * 1024
 /** The answer to a request that the door cannot make sense of. */
 const UNREADABLE: DoorAnswer = {
   status: 400,
@@ -70,7 +73,13 @@ async function serve(incoming: IncomingMessage, outgoing: ServerResponse, door: 
   const { status, reason = STATUS_CODES[status] ?? '', headers, body } = answer
   if (status >= 400) await letGo(incoming)
   if (body === undefined) outgoing.writeHead(status, reason, headers).end()
-  else outgoing.writeHead(status, reason, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body)
+  else if (body.length < LARGE) outgoing.writeHead(status, reason, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body)
+  else {
+    await turn()
+    const bytes = Buffer.from(body)
+    await turn()
+    outgoing.writeHead(status, reason, { ...headers, 'content-length': bytes.length }).end(bytes)
+  }
 }
 
 /** The path of a request, without its query; undefined if the path or the host is invalid. */

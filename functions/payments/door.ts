@@ -2,6 +2,7 @@ import { type CheckedPayment, dialectOf, readPayment } from '../../shared/bip270
 import { type ErrorCode, OverpoolError } from '../../shared/errors.ts'
 import { hex } from '../../shared/ledger/values.ts'
 import { type AcceptDeps, accept, type PoolDoor } from '../../shared/machine/accept.ts'
+import { turn } from '../../shared/turn.ts'
 import type { Quotas } from './quotas.ts'
 
 export interface DoorDeps extends AcceptDeps {
@@ -58,6 +59,8 @@ const MAX_REASON = 200
 /** Names of headers, separated by commas (RFC 9110, tokens). */
 const HEADER_NAMES = /^[\w!#$%&'*+.^`|~, -]{1,1000}$/
 
+/** Others have their turn before a message of this size, bytes, is answered. */
+const LARGE = 64 * 1024
 const BEFORE_TRANSACTION = '{"payment":{"transaction":"'
 
 /**
@@ -116,6 +119,7 @@ async function answer(request: DoorRequest, name: string | undefined, pool: Pool
   deps.quotas.spend(pool, address, 0, body.length)
   const payment = await readPayment(body, dialect)
   await accept(pool, payment, { source: 'http' }, deps)
+  if (body.length > LARGE) await turn()
   return { status: 200, headers: JSON_HEADERS, body: acknowledgement(pool.path, payment) }
 }
 
