@@ -91,13 +91,7 @@ export function checkPayment(value: unknown): CheckedPayment {
     if (field.startsWith('req-') && !understood.has(field))
       throw bad(`the field "${field.slice(0, 60)}" must be understood, and is not known here`) // BIP270, extensibility
   }
-  const fields: PaymentFields = {}
-  if (present(merchantData)) fields.merchantData = within(merchantData, 'merchantData', MAX_MERCHANT_DATA)
-  if (present(refundTo)) fields.refundTo = within(refundTo, 'refundTo', MAX_REFUND_TO)
-  if (present(memo)) {
-    if (typeof memo !== 'string') throw bad('"memo" is a string')
-    fields.memo = within(memo, 'memo', MAX_MEMO) as string
-  }
+  const fields = checkFields({ merchantData, refundTo, memo })
   // The dialect of 2019 sent an array: we take one with a single transaction.
   const one = present(transaction) ? transaction : Array.isArray(transactions) && transactions.length === 1 ? transactions[0] : undefined
   if (one === undefined) throw bad('a Payment has a "transaction", in hex')
@@ -105,6 +99,18 @@ export function checkPayment(value: unknown): CheckedPayment {
   if (one.length > MAX_TRANSACTION_HEX)
     throw new OverpoolError('PAYMENT_TOO_LARGE', `"transaction" may have ${MAX_TRANSACTION_HEX} hex characters`)
   return { scanned: transactionFromHex(one), fields }
+}
+
+/** The fields of a Payment beside its transaction, or BAD_PAYMENT if one is too long. */
+export function checkFields({ merchantData, refundTo, memo }: Record<string, unknown>): PaymentFields {
+  const fields: PaymentFields = {}
+  if (present(merchantData)) fields.merchantData = within(merchantData, 'merchantData', MAX_MERCHANT_DATA)
+  if (present(refundTo)) fields.refundTo = within(refundTo, 'refundTo', MAX_REFUND_TO)
+  if (present(memo)) {
+    if (typeof memo !== 'string') throw bad('"memo" is a string')
+    fields.memo = within(memo, 'memo', MAX_MEMO) as string
+  }
+  return fields
 }
 
 function present(value: unknown): boolean {

@@ -99,7 +99,8 @@ export class MachineControl {
     }
     // A config subscribes at every start. Only a change in it means: try again.
     const tryAgain = isHalted && (!byConfig || !before.subscribe || desired.secret !== before.secret)
-    await this.#update(key, { desired, ...(tryAgain && { halted: undefined, rebuild: true }) })
+    const network = pool.network?.skippedBytes ? { ...pool.network, skippedBytes: 0 } : pool.network
+    await this.#update(key, { desired, ...(tryAgain && { halted: undefined, rebuild: true, network }) })
     void this.#changed()
     return { ...pool, desired }
   }

@@ -44,8 +44,9 @@ export interface Network {
   problem?: string
   /** blocks that the publisher has signed, as far as we know */
   remoteLength?: number
-  /** invalid blocks of the publisher that were passed over, and the fault of the last one */
+  /** invalid blocks of the publisher that were passed over, their bytes since the last `sub`, and the fault of the last one */
   skipped?: number
+  skippedBytes?: number
   lastSkipped?: string
 }
 

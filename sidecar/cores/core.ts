@@ -6,17 +6,11 @@ import { OverpoolError } from '../../shared/errors.ts'
 import type { Capability } from '../../shared/ledger/capability.ts'
 import { discoveryKeyOf } from '../../shared/ledger/discovery-key.ts'
 import type { Signed } from '../../shared/store/control.ts'
-import { Fetcher } from './fetcher.ts'
+import { Fetcher, IN_FLIGHT } from './fetcher.ts'
 import { type Tree, TreeHash } from './signed.ts'
 
 /** Bytes that the cores' store buffers in memory before it writes a file, all pools together. Its default of 64 MB makes nothing faster here. */
 const WRITE_BUFFER = 4 * 1024 * 1024
-/**
- * How many blocks are requested at once: at least, and at most when answers take long. Hypercore's default minimum is 16. With 32 a reader on a fast line needs a tenth
- * less time; with more, it needs more time again.
- */
-const IN_FLIGHT: [number, number] = [32, 512]
-
 /** A hypercore for reading. */
 export interface ReadCore {
   /** blocks that the publisher has signed, as far as we know */
@@ -44,6 +38,8 @@ export interface PoolCore extends Pick<ReadCore, 'length' | 'has' | 'get' | 'tre
 export interface PeerCore extends ReadCore {
   /** how often the publisher has taken blocks back; 0 for an honest one */
   readonly fork: number
+  /** The sizes of `count` blocks that are here, from number n on. */
+  sizes(n: number, count: number): Promise<number[]>
   /** Resolves to true when a peer has told us the length; to false if the core was closed before. */
   heard(): Promise<boolean>
   /**
@@ -265,6 +261,13 @@ class TheirCore extends OpenCore implements PeerCore {
     if (!core.peers.length && !core.length) await new Promise<void>((resolve) => core.on('peer-add', resolve).on('close', resolve))
     await core.update({ wait: true }).catch(() => {})
     return !this.closing
+  }
+
+  async sizes(n: number, count: number): Promise<number[]> {
+    const read = this.core.state.storage.read()
+    const leaves = Array.from({ length: count }, (_, i) => read.getTreeNode(2 * (n + i)))
+    read.tryFlush()
+    return (await Promise.all(leaves)).map((leaf) => leaf?.size ?? 0)
   }
 
   fetch(n: number): Promise<void> | undefined {

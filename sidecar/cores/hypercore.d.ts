@@ -25,7 +25,7 @@ declare module 'hypercore-crypto' {
 
 declare module 'hypercore' {
   import type { Duplex } from 'node:stream'
-  import type { KeyPair } from 'hypercore-crypto'
+  import type { KeyPair, TreeNode } from 'hypercore-crypto'
   export interface Manifest {
     version: number
     signers: { publicKey: Uint8Array }[]
@@ -69,10 +69,14 @@ declare module 'hypercore' {
     readonly fork: number
     readonly manifest: Manifest | null
     readonly peers: Peer[]
-    readonly state: { signature: Buffer | null }
+    readonly state: {
+      signature: Buffer | null
+      /** reads that are sent to the disk together, by `tryFlush` */
+      storage: { read(): { getTreeNode(index: number): Promise<TreeNode | null>; tryFlush(): void } }
+    }
     /** shared by all sessions of it */
     readonly core: {
-      replicator: { eagerUpgrade: boolean; detachFrom(protomux: Protomux): void }
+      replicator: { eagerUpgrade: boolean; detachFrom(protomux: Protomux): void; setInflightRange(least: number, most: number): void }
       storage: { core: object; store: { deleteCore(core: object): Promise<void> } }
       hasSession(): boolean
       close(): Promise<void>
@@ -87,6 +91,7 @@ declare module 'hypercore' {
     download(range: { start: number; end: number }): Download
     replicate(stream: Duplex): Duplex
     on(event: 'conflict' | 'truncate' | 'verification-error' | 'close' | 'append' | 'peer-add' | 'peer-remove', listener: () => void): this
+    on(event: 'download', listener: (index: number, bytes: number) => void): this
     close(): Promise<void>
   }
 }
@@ -182,7 +187,7 @@ declare module 'hyperswarm' {
     remotePublicKey: Buffer
     destroying: boolean
     /** the UDP stream below; its packet count includes acknowledgements */
-    rawStream: { packetsReceived?: number; write(bytes: Uint8Array): boolean } | null
+    rawStream: { packetsReceived?: number; remoteHost?: string; write(bytes: Uint8Array): boolean } | null
     /** resolves to whether it has been opened */
     opened: Promise<boolean>
     /** sends an empty message after `ms` without another one */

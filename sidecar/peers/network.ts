@@ -43,6 +43,7 @@ interface Member {
 export class PoolNetwork {
   /** the effects of the subscriptions */
   readonly bells = new Bells()
+  readonly #invalid = new Map<string, number>()
   readonly #options: PoolNetworkOptions
   readonly #members = new Map<string, Member>()
   readonly #written = new Map<string, string>()
@@ -124,7 +125,8 @@ export class PoolNetwork {
     const { path, key, desired: { allow, peer } = {} } = pool
     const isPeers = pool.kind === 'peer'
     const core = await cores.replica(key, { isOurs: !isPeers })
-    const follow = () => Subscription.open({ pool, stores, cores, ringers: () => ringers(pool), clock, report, bells: this.bells })
+    const common = { stores, cores, clock, report, bells: this.bells, invalid: this.#invalid }
+    const follow = () => Subscription.open({ pool, ringers: () => ringers(pool), ...common })
     const subscription = isPeers ? await follow().catch((error) => core.close().then(() => Promise.reject(error))) : undefined
     const member = { core, subscription, allow: JSON.stringify(allow), terms: termsOf(pool) }
     this.#members.set(path, member)
