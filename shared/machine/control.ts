@@ -60,7 +60,9 @@ export class MachineControl {
     const isEncrypted = desired.encrypt ?? false
     const capability = formatCapability({ key: pool.key, ...(isEncrypted && { secret: await this.#deps.secretOf(pool.path) }) })
     const publishedAs = isEncrypted ? 'encrypted' : 'clear'
-    await this.#update(pool.path, { ...changed, desired: { ...desired, publish: true, allow, publishedAs } })
+    const isChanged = JSON.stringify(allow) !== JSON.stringify(desired.allow)
+    const allowedAt = isChanged ? Math.max(this.#deps.clock.now(), (desired.allowedAt ?? 0) + 1) : desired.allowedAt
+    await this.#update(pool.path, { ...changed, desired: { ...desired, publish: true, allow, allowedAt, publishedAs } })
     void this.#changed()
     return capability
   }

@@ -7,6 +7,8 @@ export interface DesiredState {
   publish?: boolean
   /** only to these machines: public keys, 64 hex */
   allow?: string[]
+  /** when `allow` was last changed, ms since 1970; it only grows */
+  allowedAt?: number
   /** its hypercore is encrypted */
   encrypt?: boolean
   /** how it has been published before: others may hold its blocks, so that cannot change */
@@ -32,6 +34,14 @@ export interface Signed {
   signer: string
 }
 
+/** A text that a publisher has signed with its pool's key. */
+export interface SignedText {
+  text: string
+  /** hex, as in `Signed` */
+  signer: string
+  signature: string
+}
+
 /** The state of a pool in the network, as last seen by the sidecar. */
 export interface Network {
   /** when this was written, ms since 1970 */
@@ -48,6 +58,8 @@ export interface Network {
   skipped?: number
   skippedBytes?: number
   lastSkipped?: string
+  /** of a peer's pool: which machines may have it (sidecar/peers/terms.ts) */
+  terms?: SignedText
 }
 
 /** What is known of a pool beside its blocks. */

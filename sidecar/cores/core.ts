@@ -5,9 +5,9 @@ import crypto, { type KeyPair } from 'hypercore-crypto'
 import { OverpoolError } from '../../shared/errors.ts'
 import type { Capability } from '../../shared/ledger/capability.ts'
 import { discoveryKeyOf } from '../../shared/ledger/discovery-key.ts'
-import type { Signed } from '../../shared/store/control.ts'
+import type { Signed, SignedText } from '../../shared/store/control.ts'
 import { Fetcher, IN_FLIGHT } from './fetcher.ts'
-import { type Tree, TreeHash } from './signed.ts'
+import { signText, type Tree, TreeHash } from './signed.ts'
 
 /** Bytes that the cores' store buffers in memory before it writes a file, all pools together. Its default of 64 MB makes nothing faster here. */
 const WRITE_BUFFER = 4 * 1024 * 1024
@@ -130,6 +130,12 @@ export class CoreStore {
     const core = this.#get(key, secret)
     await core.ready()
     return new OpenCore(core)
+  }
+
+  /** A text, signed with the key of one of our pools. */
+  signText(path: string, text: string): SignedText {
+    const { key, keyPair } = poolKeys(this.#seed, path)
+    return signText(key, text, keyPair)
   }
 
   /** A core for the swarm to replicate: a session of its own, which the caller closes. */

@@ -14,6 +14,8 @@ declare module 'hypercore-crypto' {
   const crypto: {
     /** ed25519, from a seed of 32 bytes */
     keyPair(seed: Uint8Array): KeyPair
+    sign(message: Uint8Array, secretKey: Uint8Array): Buffer
+    verify(message: Uint8Array, signature: Uint8Array, publicKey: Uint8Array): boolean
     randomBytes(length: number): Buffer
     discoveryKey(key: Uint8Array): Buffer
     data(block: Uint8Array): Buffer
@@ -42,6 +44,16 @@ declare module 'hypercore' {
     remoteLength: number
     protomux: Protomux
     channel: { close(): void }
+    /** answers a request of the peer */
+    onrequest(message: { id: number }): Promise<void>
+    /** sends a block without a request, where the peer takes that */
+    push(index: number): Promise<void>
+    wireNoData: { send(message: { request: number; reason: number }): void }
+  }
+  /** messages beside the replication, to peers of this core */
+  export interface Extension {
+    send(message: Uint8Array, peer: Peer): void
+    broadcast(message: Uint8Array): void
   }
   /** where cores are kept; its options go on to the store beneath */
   export interface Storage {
@@ -90,6 +102,8 @@ declare module 'hypercore' {
     /** @param range `end` -1: no end, future blocks included */
     download(range: { start: number; end: number }): Download
     replicate(stream: Duplex): Duplex
+    registerExtension(name: string, handlers: { onmessage(message: Buffer, peer: Peer): void }): Extension
+    on(event: 'peer-add', listener: (peer: Peer) => void): this
     on(event: 'conflict' | 'truncate' | 'verification-error' | 'close' | 'append' | 'peer-add' | 'peer-remove', listener: () => void): this
     on(event: 'download', listener: (index: number, bytes: number) => void): this
     close(): Promise<void>

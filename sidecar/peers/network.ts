@@ -2,7 +2,7 @@ import type Hypercore from 'hypercore'
 import { type Clock, timeLeft } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import type { PoolName } from '../../shared/ledger/pool.ts'
-import type { Network, PoolControl } from '../../shared/store/control.ts'
+import type { Network, PoolControl, SignedText } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { CoreStore } from '../cores/core.ts'
 import type { Report } from '../report.ts'
@@ -11,6 +11,7 @@ import type { Ringer } from '../writer/effects.ts'
 import type { IngressConsumer } from '../writer/ingress-consumer.ts'
 import { Subscription } from './subscription.ts'
 import type { Swarm } from './swarm.ts'
+import { PoolTerms, termsText } from './terms.ts'
 
 /** How often it looks for handlers that lag in a subscription, ms. A writer does so for its own pool. */
 const SWEEP_MS = 5_000
@@ -33,6 +34,7 @@ export interface PoolNetworkOptions {
 interface Member {
   core: Hypercore
   subscription?: Subscription
+  poolTerms: PoolTerms
   /** the machines that may have it */
   allow: string | undefined
   /** settings that need leaving and joining again when they change */
@@ -116,8 +118,17 @@ export class PoolNetwork {
     if (!isDesired(pool)) return
     const member = this.#members.get(path) ?? (await this.#join(pool))
     const allow = JSON.stringify(desired?.allow)
-    if (member.allow !== allow) swarm.restrict(member.core, desired?.allow)
+    if (member.allow !== allow) {
+      member.poolTerms.set(this.#sign(pool)) // followers hear of it before they are shut out
+      swarm.restrict(member.core, desired?.allow)
+    }
     member.allow = allow
+  }
+
+  /** Which machines may have a pool of ours, for its followers: they give its blocks to no others. This machine is one of them. */
+  #sign({ path, desired: { allow, allowedAt = 0 } = {} }: PoolControl): SignedText {
+    const { cores, swarm } = this.#options
+    return cores.signText(path, termsText({ version: allowedAt, machines: allow && [...allow, swarm.id] }))
   }
 
   async #join(pool: PoolControl): Promise<Member> {
@@ -128,7 +139,8 @@ export class PoolNetwork {
     const common = { stores, cores, clock, report, bells: this.bells, invalid: this.#invalid }
     const follow = () => Subscription.open({ pool, ringers: () => ringers(pool), ...common })
     const subscription = isPeers ? await follow().catch((error) => core.close().then(() => Promise.reject(error))) : undefined
-    const member = { core, subscription, allow: JSON.stringify(allow), terms: termsOf(pool) }
+    const poolTerms = new PoolTerms(core, { isOurs: !isPeers, signed: isPeers ? pool.network?.terms : this.#sign(pool) })
+    const member = { core, subscription, poolTerms, allow: JSON.stringify(allow), terms: termsOf(pool) }
     this.#members.set(path, member)
     swarm.share({ core, announce: !isPeers, allow, peer })
     return member
@@ -146,7 +158,10 @@ export class PoolNetwork {
     const { stores, swarm, clock } = this.#options
     const member = this.#members.get(path)
     if (!member && !network?.peers && !network?.announced) return
-    const state = member ? { ...swarm.state(member.core), ...member.subscription?.state } : { ...network, announced: false, peers: 0 }
+    const terms = member?.subscription && member.poolTerms.signed
+    const state = member
+      ? { ...swarm.state(member.core), ...member.subscription?.state, ...(terms && { terms }) }
+      : { ...network, announced: false, peers: 0 }
     const { at: _, ...said } = { at: 0, ...state }
     const text = JSON.stringify(said)
     if (this.#written.get(path) === text) return

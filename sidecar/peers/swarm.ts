@@ -69,6 +69,11 @@ export class Swarm {
     this.#failed = failed
   }
 
+  /** The public key by which other machines know this one, 64 hex. */
+  get id(): string {
+    return hex(this.#keyPair.publicKey)
+  }
+
   /** Shares a pool, on current connections and on later ones. The announcement goes on in the background. */
   share(share: Share): void {
     const place: Place = { ...share, announced: false, left: new AbortController() }

@@ -501,6 +501,103 @@ describe('a pool', () => {
     )
   })
 
+  /** A peer that goes straight to a machine and asks for a pool; resolves when the machine has answered. */
+  async function asksAt(machine: Machine, open: string, peer: RawPeer, key: string): Promise<Hypercore> {
+    const core = await peer.ask(key, { look: false })
+    core.get(0).catch(() => {})
+    peer.swarm.joinPeer(Buffer.from(await machine.pool.id(), 'hex'))
+    await roundTrip(machine, 'open', await peer.ask(open, { look: false }))
+    return core
+  }
+
+  it.each([false, true])(
+    'that is allowed to few is not served by their machines to others, but to one another while the publisher is away (encrypted: %s)',
+    {
+      timeout: 180_000,
+    },
+    async (encrypt) => {
+      await using peers = await Peers.start()
+      await using dave = new RawPeer(peers)
+      const alice = peers.machine()
+      const followers = [peers.machine().listen(), peers.machine().listen()]
+      await alice.pool.create({ path: 'consortium', port: false, encrypt })
+      for (let i = 0; i < 10; i++) await alice.pool.post({ path: 'consortium', payment: sampleTransaction(`for few ${i}`) })
+      const allow = [dave.id, ...(await Promise.all(followers.map(({ pool }) => pool.id())))]
+      const capability = await alice.pool.pub({ path: 'consortium', allow })
+      await alice.pool.ready({ path: 'consortium', announced: true })
+      const [key] = capability.split('.') as [string]
+      for (const follower of followers) {
+        await follower.pool.sub({ path: capability })
+        await until(
+          () => follower.seen(key),
+          ({ length }) => length === 10,
+          60_000,
+        )
+        await create(follower, 'open', 1)
+      }
+      const opens = await Promise.all(followers.map((follower) => pub(follower, 'open')))
+      const isRefused = async () => {
+        for (const [i, follower] of followers.entries()) {
+          await using mallory = new RawPeer(peers)
+          const core = await asksAt(follower, opens[i]!, mallory, key)
+          expect(core.peers.length, 'it is connected for this pool').toBe(1)
+          expect([core.length, await core.has(0)]).toEqual([0, false])
+        }
+      }
+      await isRefused()
+      await alice.pool.close()
+      for (const follower of followers) {
+        await follower.restart()
+        follower.listen()
+      }
+      await isRefused()
+      const davids = await asksAt(followers[0]!, opens[0]!, dave, key)
+      await until(
+        () => davids.length,
+        (length) => length > 0,
+        60_000,
+      )
+      for (let n = 0; n < davids.length; n++) expect((await davids.get(n)).length).toBeGreaterThan(0)
+      // The newest list counts, also for those who have dropped off it.
+      await alice.restart()
+      await alice.pool.pub({ path: 'consortium', allow: allow.slice(1) })
+      const newest = async (follower: Machine) => {
+        const eve = new RawPeer(peers, dave.swarm.keyPair)
+        await using _ = eve
+        return (await asksAt(follower, opens[followers.indexOf(follower)]!, eve, key)).length
+      }
+      await dave[Symbol.asyncDispose]()
+      for (const follower of followers)
+        await until(
+          () => newest(follower),
+          (length) => length === 0,
+          60_000,
+        )
+    },
+  )
+
+  it('that is open to all is served by its followers while the publisher is away', { timeout: 120_000 }, async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const [alice, bob] = [peers.machine(), peers.machine().listen()]
+    await create(alice, 'mypool', 3)
+    const key = await pub(alice, 'mypool')
+    await create(bob, 'open', 1)
+    const open = await pub(bob, 'open')
+    await bob.pool.sub({ path: key })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 3,
+    )
+    await alice.pool.close()
+    const core = await asksAt(bob, open, mallory, key)
+    await until(
+      () => core.length,
+      (length) => length === 3,
+    )
+    expect((await core.get(2)).length).toBeGreaterThan(0)
+  })
+
   it('that is the only published one makes the machine refuse connections of machines that `allow` does not name', async () => {
     await using peers = await Peers.start()
     await using bob = new RawPeer(peers)
