@@ -17,7 +17,7 @@ export interface PoolStatus {
   /** where a subscription begins, if not at the first entry */
   begins?: { block: number; seq: number }
   /** as last seen by the sidecar, at `at` */
-  network?: Omit<Network, 'terms'>
+  network?: Network
   /** blocks that the publisher has signed and that are not here yet, as far as we know */
   behind?: number
   halted?: string
@@ -25,23 +25,21 @@ export interface PoolStatus {
 
 export async function statusOf(pools: LedgerPools): Promise<PoolStatus[]> {
   return Promise.all(
-    (await pools.list()).map(
-      async ({ path, kind, key, desired = {}, network: { terms: _, ...network } = {} as Network, begins, halted }) => {
-        const { blocks, entries } = await pools.size(path)
-        const isPeers = kind === 'peer'
-        return {
-          path,
-          key,
-          entries,
-          ...(isPeers ? { subscribed: desired.subscribe ?? false } : { published: desired.publish ?? false }),
-          ...((desired.encrypt ?? desired.secret) && { encrypted: true }),
-          ...(desired.allow && { allow: desired.allow }),
-          ...(begins && { begins }),
-          ...(network.at !== undefined && { network }),
-          ...(network.remoteLength !== undefined && { behind: Math.max(0, network.remoteLength - blocks) }),
-          ...(halted !== undefined && { halted }),
-        }
-      },
-    ),
+    (await pools.list()).map(async ({ path, kind, key, desired = {}, network, begins, halted }) => {
+      const { blocks, entries } = await pools.size(path)
+      const isPeers = kind === 'peer'
+      return {
+        path,
+        key,
+        entries,
+        ...(isPeers ? { subscribed: desired.subscribe ?? false } : { published: desired.publish ?? false }),
+        ...((desired.encrypt ?? desired.secret) && { encrypted: true }),
+        ...(desired.allow && { allow: desired.allow }),
+        ...(begins && { begins }),
+        ...(network && { network: { ...network, terms: undefined } }), // the signed terms are for machines
+        ...(network?.remoteLength !== undefined && { behind: Math.max(0, network.remoteLength - blocks) }),
+        ...(halted !== undefined && { halted }),
+      }
+    }),
   )
 }
