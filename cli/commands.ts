@@ -172,6 +172,7 @@ function contentsOf({ entries, blocks, bytes }: Verified): string {
 
 function proofsOf(verified: Verified): string[] {
   const { key, blocks, entries, receipts, coreLength, passedOver, treeHash, signedBlocks, reportedBlocks, problems, listed } = verified
+  const { publisherFaults, publisherListed } = verified
   const behind = coreLength < blocks ? ' (it is behind, and catches up while the machine runs)' : ''
   const first = (n: number) => (n === 1 ? 'the first block' : `the first ${n} blocks`)
   const proof =
@@ -184,6 +185,8 @@ function proofsOf(verified: Verified): string[] {
     `tree hash  ${treeHash ?? 'none yet'}`,
     proof,
     ...(passedOver ? [`${count(passedOver, 'block', 'blocks')} passed over`] : []),
+    ...publisherListed.map((what) => `its publisher has signed it so: ${inLine(what)}`),
+    ...(publisherFaults ? [`${count(publisherFaults, 'fault', 'faults')} of its publisher; this machine has kept what was signed`] : []),
     ...listed.map(inLine),
     problems ? `${count(problems, 'problem', 'problems')} found` : 'all of it agrees',
   ]

@@ -54,6 +54,19 @@ export async function atMost(clock: Clock, ms: number, work: Promise<unknown>): 
   await Promise.race([work, clock.sleep(ms, over.signal)]).finally(() => over.abort(OVER))
 }
 
+/**
+ * Waits for the work, or until the signal is aborted: then it fails with the signal's reason. `Promise.race` against a promise that lives on would leave a listener there each
+ * time, and with it the result of each race.
+ */
+export function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason)
+    if (signal.aborted) stop()
+    signal.addEventListener('abort', stop)
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
+  })
+}
+
 /** The rest of a wait of `ms` that began when `elapsed` was `since`. */
 export function timeLeft(clock: Clock, since: number, ms: number): number {
   return Math.max(0, ms - (clock.elapsed() - since))

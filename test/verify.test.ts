@@ -4,6 +4,7 @@ import { progressOn } from '../cli/out.ts'
 import { folderLayout } from '../local/folder.ts'
 import type { Block } from '../shared/ledger/block.ts'
 import { entriesOf } from '../shared/ledger/block.ts'
+import { discoveryKeyOf } from '../shared/ledger/discovery-key.ts'
 import { scanEntries } from '../shared/ledger/scanned.ts'
 import type { Receipt } from '../shared/store/receipts.ts'
 import { type Verified, verifyPool } from '../sidecar/cores/verify.ts'
@@ -103,6 +104,25 @@ describe('verify', () => {
     await using ledger = await filledLedger()
     change(ledger, 'UPDATE blocks SET count = ?, checksum = NULL WHERE n = 2', EACH - 1)
     expect((await verify(ledger)).listed).toContain(`block 2 holds ${EACH} entries, and its item says ${EACH - 1}`)
+  })
+})
+
+describe('verify of a followed pool', () => {
+  it('tells the publisher’s faults from those of this machine', async () => {
+    await using ledger = await tempLedger()
+    const { stores } = ledger
+    const path = 'ab'.repeat(32)
+    await stores.control.create({ kind: 'peer', path, key: path, discoveryKey: discoveryKeyOf(path), createdAt: 0 })
+    const blocks = [blockOf(0, 0, 'one', 'two'), blockOf(1, 2, 'three', 'one')] // the publisher has one entry twice
+    await stores.blocks.putAll(path, blocks)
+    await stores.receipts.put(path, blocks.flatMap(receiptsOf))
+    await stores.control.update(path, { checkpoint: 2 })
+    const check = async () => verifyPool((await stores.control.read(path))!, stores, undefined, undefined)
+    const verified = await check()
+    expect(verified).toMatchObject({ entries: 4, problems: 0, listed: [], publisherFaults: 1 })
+    expect(verified.publisherListed).toEqual([expect.stringMatching(/^entries 0 and 3 \([0-9a-f]{64}\) have the same id$/)])
+    change(ledger, 'DELETE FROM receipts WHERE seq = 1')
+    expect(await check()).toMatchObject({ problems: 1, listed: [expect.stringMatching(/^entry 1 .* has no receipt/)], publisherFaults: 1 })
   })
 })
 

@@ -2,6 +2,7 @@ import type { Clock } from '../../shared/clock.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
 import { receiveLoop } from '../../shared/queue/receive.ts'
 import { untilDone } from '../../shared/retry.ts'
+import { Wake } from '../../shared/wake.ts'
 import { answerBells, type BellsOptions } from './bells.ts'
 import type { Answer } from './runner.ts'
 
@@ -25,6 +26,8 @@ export class HandlerLoop {
   readonly #stopped = new AbortController()
   /** the answer under way in each pool; a later one waits for it */
   readonly #running = new Map<string | undefined, Promise<void>>()
+  /** wakes when an answer has ended */
+  readonly #ended = new Wake()
   #receiving = Promise.resolve()
 
   static start(options: LoopOptions): HandlerLoop {
@@ -45,7 +48,8 @@ export class HandlerLoop {
       clock,
       signal: this.#stopped.signal,
       room: async () => {
-        if (this.#running.size >= MAX_POOLS) await Promise.race(this.#running.values())
+        // No race between the answers: each race would leave a listener at an answer that takes long.
+        while (this.#running.size >= MAX_POOLS) await this.#ended.sleep(clock)
       },
       take: (messages) => {
         for (const [pool, bells] of Map.groupBy(messages, (message) => message.group)) this.#begin(pool, bells)
@@ -60,6 +64,7 @@ export class HandlerLoop {
     this.#running.set(pool, task)
     void task.finally(() => {
       if (this.#running.get(pool) === task) this.#running.delete(pool)
+      this.#ended.wake()
     })
   }
 

@@ -115,13 +115,7 @@ export function checkPayment(value: unknown): CheckedPayment {
     if (field.startsWith('req-') && !understood.has(field))
       throw bad(`the field "${field.slice(0, 60)}" must be understood, and is not known here`) // BIP270, extensibility
   }
-  const fields: PaymentFields = {}
-  if (present(merchantData)) fields.merchantData = within(merchantData, 'merchantData', MAX_MERCHANT_DATA)
-  if (present(refundTo)) fields.refundTo = within(refundTo, 'refundTo', Array.isArray(refundTo) ? MAX_REFUND_OUTPUTS : MAX_REFUND_TO)
-  if (present(memo)) {
-    if (typeof memo !== 'string') throw bad('"memo" is a string')
-    fields.memo = within(memo, 'memo', MAX_MEMO) as string
-  }
+  const fields = checkFields({ merchantData, refundTo, memo })
   const one = present(transaction) ? transaction : onlyOne(transactions)
   if (one === undefined) throw bad(`${otherProtocol(value)}a Payment has a "transaction", in hex`)
   if (typeof one !== 'string') throw bad(`"transaction" is a string of hex characters${isBytes(one) ? bytesInJson(one) : ''}`)
@@ -157,6 +151,18 @@ function isBytes(value: unknown): value is number[] {
 function bytesInJson(bytes: number[]): string {
   const format = formatOf(Uint8Array.from(bytes))
   return `; this is a list of bytes${format === undefined ? '' : ` in ${format}`}: send the raw transaction in hex`
+}
+
+/** The fields of a Payment beside its transaction, or BAD_PAYMENT if one is too long. */
+export function checkFields({ merchantData, refundTo, memo }: Record<string, unknown>): PaymentFields {
+  const fields: PaymentFields = {}
+  if (present(merchantData)) fields.merchantData = within(merchantData, 'merchantData', MAX_MERCHANT_DATA)
+  if (present(refundTo)) fields.refundTo = within(refundTo, 'refundTo', Array.isArray(refundTo) ? MAX_REFUND_OUTPUTS : MAX_REFUND_TO)
+  if (present(memo)) {
+    if (typeof memo !== 'string') throw bad('"memo" is a string')
+    fields.memo = within(memo, 'memo', MAX_MEMO) as string
+  }
+  return fields
 }
 
 function present(value: unknown): boolean {

@@ -60,7 +60,9 @@ export class MachineControl {
     const isEncrypted = desired.encrypt ?? false
     const address = formatPoolAddress({ key: pool.key, ...(isEncrypted && { secret: await this.#deps.secretOf(pool.path) }) })
     const publishedAs = isEncrypted ? 'encrypted' : 'clear'
-    await this.#update(pool.path, { ...changed, desired: { ...desired, publish: true, allow, publishedAs } })
+    const isChanged = JSON.stringify(allow) !== JSON.stringify(desired.allow)
+    const allowedAt = isChanged ? Math.max(this.#deps.clock.now(), (desired.allowedAt ?? 0) + 1) : desired.allowedAt
+    await this.#update(pool.path, { ...changed, desired: { ...desired, publish: true, allow, allowedAt, publishedAs } })
     void this.#changed()
     return address
   }
@@ -99,7 +101,8 @@ export class MachineControl {
     }
     // A config subscribes at every start. Only a change in it means: try again.
     const tryAgain = isHalted && (!byConfig || !before.subscribe || desired.secret !== before.secret)
-    await this.#update(key, { desired, ...(tryAgain && { halted: undefined, rebuild: true }) })
+    const network = pool.network?.skippedBytes ? { ...pool.network, skippedBytes: 0 } : pool.network
+    await this.#update(key, { desired, ...(tryAgain && { halted: undefined, rebuild: true, network }) })
     void this.#changed()
     return { ...pool, desired }
   }

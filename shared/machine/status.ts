@@ -36,7 +36,7 @@ export async function statusOf(pools: LedgerPools): Promise<PoolStatus[]> {
         ...((desired.encrypt ?? desired.secret) && { encrypted: true }),
         ...(desired.allow && { allow: desired.allow }),
         ...(begins && { begins }),
-        ...(network && { network }),
+        ...(network && { network: { ...network, terms: undefined } }), // the signed terms are for machines
         ...(network?.remoteLength !== undefined && { behind: Math.max(0, network.remoteLength - blocks) }),
         ...(halted !== undefined && { halted }),
       }

@@ -7,6 +7,8 @@ export interface DesiredState {
   publish?: boolean
   /** only to these machines: public keys, 64 hex */
   allow?: string[]
+  /** when `allow` was last changed, ms since 1970; it only grows */
+  allowedAt?: number
   /** its hypercore is encrypted */
   encrypt?: boolean
   /** how it has been published before: others may hold its blocks, so that cannot change */
@@ -32,6 +34,14 @@ export interface Signed {
   signer: string
 }
 
+/** A text that a publisher has signed with its pool's key. */
+export interface SignedText {
+  text: string
+  /** hex, as in `Signed` */
+  signer: string
+  signature: string
+}
+
 /** The state of a pool in the network, as last seen by the sidecar. */
 export interface Network {
   /** when this was written, ms since 1970 */
@@ -44,9 +54,12 @@ export interface Network {
   problem?: string
   /** blocks that the publisher has signed, as far as we know */
   remoteLength?: number
-  /** invalid blocks of the publisher that were passed over, and the fault of the last one */
+  /** invalid blocks of the publisher that were passed over, their bytes since the last `sub`, and the fault of the last one */
   skipped?: number
+  skippedBytes?: number
   lastSkipped?: string
+  /** of a peer's pool: which machines may have it (sidecar/peers/terms.ts) */
+  terms?: SignedText
 }
 
 /** Damaged blocks of a pool, and their repair. Callers ask for it; the sidecar carries it out. */

@@ -7,18 +7,12 @@ import { elapsed } from '../../shared/clock.ts'
 import { closed, OverpoolError, reasonOf } from '../../shared/errors.ts'
 import { discoveryKeyOf } from '../../shared/ledger/discovery-key.ts'
 import type { PoolAddress } from '../../shared/ledger/pool-address.ts'
-import type { PoolControl, Signed } from '../../shared/store/control.ts'
-import { Fetcher } from './fetcher.ts'
-import { type Tree, TreeHash } from './signed.ts'
+import type { PoolControl, Signed, SignedText } from '../../shared/store/control.ts'
+import { Fetcher, IN_FLIGHT } from './fetcher.ts'
+import { signText, type Tree, TreeHash } from './signed.ts'
 
 /** Bytes that the cores' store buffers in memory before it writes a file, all pools together. Its default of 64 MB makes nothing faster here. */
 const WRITE_BUFFER = 4 * 1024 * 1024
-/**
- * How many blocks are requested at once: at least, and at most when answers take long. Hypercore's default minimum is 16. With 32 a reader on a fast line needs a tenth
- * less time; with more, it needs more time again.
- */
-const IN_FLIGHT: [number, number] = [32, 512]
-
 /** A hypercore for reading. */
 export interface ReadCore {
   /** blocks that the publisher has signed, as far as we know */
@@ -46,6 +40,8 @@ export interface PoolCore extends Pick<ReadCore, 'length' | 'has' | 'get' | 'tre
 export interface PeerCore extends ReadCore {
   /** how often the publisher has taken blocks back; 0 for an honest one */
   readonly fork: number
+  /** The sizes of `count` blocks that are here, from number n on. */
+  sizes(n: number, count: number): Promise<number[]>
   /** Resolves to true when a peer has told us the length; to false if the core was closed before. */
   heard(): Promise<boolean>
   /**
@@ -194,6 +190,12 @@ export class CoreStore {
     await core.ready()
     if (isOurs) core.core.replicator.eagerUpgrade = peersMs > 0 // the only time that a core of ours asks others for its length: it may be lost, too
     return new CoreSource(core, peersMs, signal, isOurs)
+  }
+
+  /** A text, signed with the key of one of our pools. */
+  signText(path: string, text: string): SignedText {
+    const { key, keyPair } = poolKeys(this.#seed, path)
+    return signText(key, text, keyPair)
   }
 
   /** A core for the swarm to replicate: a session of its own, which the caller closes. */
@@ -393,6 +395,13 @@ class TheirCore extends OpenCore implements PeerCore {
     if (!core.peers.length && !core.length) await new Promise<void>((resolve) => core.on('peer-add', resolve).on('close', resolve))
     await core.update({ wait: true }).catch(() => {})
     return !this.closing
+  }
+
+  async sizes(n: number, count: number): Promise<number[]> {
+    const read = this.core.state.storage.read()
+    const leaves = Array.from({ length: count }, (_, i) => read.getTreeNode(2 * (n + i)))
+    read.tryFlush()
+    return (await Promise.all(leaves)).map((leaf) => leaf?.size ?? 0)
   }
 
   fetch(n: number): Promise<void> | undefined {

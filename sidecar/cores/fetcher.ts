@@ -1,10 +1,19 @@
 import type Hypercore from 'hypercore'
 import type { Download } from 'hypercore'
 
+/**
+ * How many blocks are requested at once: at least, and at most when answers take long. Hypercore's default minimum is 16. With 32 a reader on a fast line needs a tenth
+ * less time; with more, it needs more time again.
+ */
+export const IN_FLIGHT: [number, number] = [32, 512]
+/** Fewer are requested while blocks are large: what arrives is in memory until it is on the disk. */
+const IN_FLIGHT_BYTES = 8 * 1024 * 1024
 /** The size of a window: at most this many blocks, and about this many bytes. */
 const WINDOW_BLOCKS = 512
 const WINDOW_BYTES = 4 * 1024 * 1024
-const WINDOW_LEAST = 16
+const WINDOW_LEAST = 2
+/** When at most this many blocks are missing, each is requested at once. */
+const NEWEST = 16
 /** How many windows are downloaded at once: the one in use, and the next. */
 const WINDOWS = 2
 
@@ -21,15 +30,35 @@ export class Fetcher {
   readonly #core: Hypercore
   #windows: Window[] = []
   #tail: Download | undefined
+  /** of the blocks that arrive: the largest; it fades with each smaller one */
+  #size = 0
+  /** how many blocks of that size are requested at once */
+  #fit = Number.POSITIVE_INFINITY
 
   constructor(core: Hypercore) {
     this.#core = core
+    core.on('download', (_, bytes) => this.#arrived(bytes))
+  }
+
+  #arrived(bytes: number): void {
+    this.#size = Math.max(bytes, this.#size * 0.9)
+    this.#limit()
+  }
+
+  #limit(): void {
+    const { length, byteLength } = this.#core
+    const fit = Math.max(1, Math.floor(IN_FLIGHT_BYTES / (Math.max(this.#size, byteLength / length) || 1)))
+    if (fit === this.#fit || (fit >= IN_FLIGHT[1] && this.#fit >= IN_FLIGHT[1])) return
+    this.#fit = fit
+    const [least, most] = IN_FLIGHT
+    this.#core.core.replicator.setInflightRange(Math.min(least, fit), Math.min(most, fit))
   }
 
   /** Downloads from block n on. @returns resolves when the window of block n is here; undefined if only the newest blocks are missing */
   fetch(n: number): Promise<void> | undefined {
     const { length } = this.#core
-    if (length - n <= WINDOW_LEAST) {
+    this.#limit()
+    if (length - n <= NEWEST) {
       this.#drop(Number.POSITIVE_INFINITY)
       this.#tail ??= this.#core.download({ start: n, end: -1 }) // new blocks are then sent without being requested
       return undefined

@@ -14,6 +14,8 @@ declare module 'hypercore-crypto' {
   const crypto: {
     /** ed25519, from a seed of 32 bytes */
     keyPair(seed: Uint8Array): KeyPair
+    sign(message: Uint8Array, secretKey: Uint8Array): Buffer
+    verify(message: Uint8Array, signature: Uint8Array, publicKey: Uint8Array): boolean
     randomBytes(length: number): Buffer
     discoveryKey(key: Uint8Array): Buffer
     data(block: Uint8Array): Buffer
@@ -25,7 +27,7 @@ declare module 'hypercore-crypto' {
 
 declare module 'hypercore' {
   import type { Duplex } from 'node:stream'
-  import type { KeyPair } from 'hypercore-crypto'
+  import type { KeyPair, TreeNode } from 'hypercore-crypto'
   export interface Manifest {
     version: number
     signers: { publicKey: Uint8Array }[]
@@ -42,6 +44,16 @@ declare module 'hypercore' {
     remoteLength: number
     protomux: Protomux
     channel: { close(): void }
+    /** answers a request of the peer */
+    onrequest(message: { id: number }): Promise<void>
+    /** sends a block without a request, where the peer takes that */
+    push(index: number): Promise<void>
+    wireNoData: { send(message: { request: number; reason: number }): void }
+  }
+  /** messages beside the replication, to peers of this core */
+  export interface Extension {
+    send(message: Uint8Array, peer: Peer): void
+    broadcast(message: Uint8Array): void
   }
   /** where cores are kept; its options go on to the store beneath */
   export interface Storage {
@@ -70,10 +82,14 @@ declare module 'hypercore' {
     readonly fork: number
     readonly manifest: Manifest | null
     readonly peers: Peer[]
-    readonly state: { signature: Buffer | null }
+    readonly state: {
+      signature: Buffer | null
+      /** reads that are sent to the disk together, by `tryFlush` */
+      storage: { read(): { getTreeNode(index: number): Promise<TreeNode | null>; tryFlush(): void } }
+    }
     /** shared by all sessions of it */
     readonly core: {
-      replicator: { eagerUpgrade: boolean; detachFrom(protomux: Protomux): void }
+      replicator: { eagerUpgrade: boolean; detachFrom(protomux: Protomux): void; setInflightRange(least: number, most: number): void }
       storage: { core: object; store: { deleteCore(core: object): Promise<void> } }
       hasSession(): boolean
       close(): Promise<void>
@@ -89,7 +105,10 @@ declare module 'hypercore' {
     /** @param range `end` -1: no end, future blocks included */
     download(range: { start: number; end: number }): Download
     replicate(stream: Duplex): Duplex
+    registerExtension(name: string, handlers: { onmessage(message: Buffer, peer: Peer): void }): Extension
+    on(event: 'peer-add', listener: (peer: Peer) => void): this
     on(event: 'conflict' | 'truncate' | 'verification-error' | 'close' | 'append' | 'peer-add' | 'peer-remove', listener: () => void): this
+    on(event: 'download', listener: (index: number, bytes: number) => void): this
     close(): Promise<void>
   }
 }
@@ -185,7 +204,7 @@ declare module 'hyperswarm' {
     remotePublicKey: Buffer
     destroying: boolean
     /** the UDP stream below; its packet count includes acknowledgements */
-    rawStream: { packetsReceived?: number; write(bytes: Uint8Array): boolean } | null
+    rawStream: { packetsReceived?: number; remoteHost?: string; write(bytes: Uint8Array): boolean } | null
     /** resolves to whether it has been opened */
     opened: Promise<boolean>
     /** sends an empty message after `ms` without another one */

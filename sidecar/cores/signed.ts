@@ -1,9 +1,10 @@
 import Hypercore from 'hypercore'
 import { treeSignable } from 'hypercore/lib/caps.js'
 import Verifier from 'hypercore/lib/verifier.js'
-import crypto, { type TreeNode } from 'hypercore-crypto'
+import crypto, { type KeyPair, type TreeNode } from 'hypercore-crypto'
 import type { PoolAddress } from '../../shared/ledger/pool-address.ts'
-import type { Signed } from '../../shared/store/control.ts'
+import { hex } from '../../shared/ledger/values.ts'
+import type { Signed, SignedText } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 
 /** Blocks read at once. */
@@ -15,6 +16,22 @@ export function isSignedBy(key: string, { length, treeHash, signature, signer }:
   if (Hypercore.key(manifest).toString('hex') !== key) return false
   const signable = (manifestHash: Uint8Array) => treeSignable(manifestHash, Buffer.from(treeHash, 'hex'), length, 0)
   return new Verifier(Buffer.from(key, 'hex'), manifest).verify({ length, fork: 0, signable }, Buffer.from(signature, 'hex'))
+}
+
+/** Signs a text with a pool's key pair. The key stands in the signed bytes, so that no signature over anything else can be taken for it. */
+export function signText(key: string, text: string, { publicKey, secretKey }: KeyPair): SignedText {
+  return { text, signer: hex(publicKey), signature: hex(crypto.sign(textSignable(key, text), secretKey)) }
+}
+
+/** Whether the publisher of this key has signed the text. */
+export function isTextSignedBy(key: string, { text, signer, signature }: SignedText): boolean {
+  const publicKey = Buffer.from(signer, 'hex')
+  if (publicKey.length !== 32 || hex(Hypercore.key({ version: 1, signers: [{ publicKey }] })) !== key) return false
+  return crypto.verify(textSignable(key, text), Buffer.from(signature, 'hex'), publicKey)
+}
+
+function textSignable(key: string, text: string): Buffer {
+  return Buffer.from(`overpool text\0${key}\0${text}`)
 }
 
 /** A hypercore's Merkle tree, as its blocks are added. */

@@ -1,4 +1,4 @@
-import { type Block, entriesOf, isLost, LOST } from '../../shared/ledger/block.ts'
+import { type Block, entriesOf, entryAt, isLost, LOST } from '../../shared/ledger/block.ts'
 import { scanEntries } from '../../shared/ledger/scanned.ts'
 import { lengthOf, type StoredBlock } from '../../shared/store/blocks.ts'
 import { isDamage } from '../../shared/store/checksum.ts'
@@ -37,6 +37,10 @@ export interface Verified {
   problems: number
   /** the first of them, in words */
   listed: string[]
+  /** faults in what the publisher of a followed pool has signed: this machine has kept it as it is, so they are no problems of this machine */
+  publisherFaults: number
+  /** the first of them, in words */
+  publisherListed: string[]
 }
 
 /** How far a verification has come: entries checked, and entries in all when it began. */
@@ -75,9 +79,14 @@ export async function verifyPool(
     ...(hypercore === ELSEWHERE && pool.kind !== 'peer' && { reportedBlocks: 0 }),
     problems: 0,
     listed: [],
+    publisherFaults: 0,
+    publisherListed: [],
   }
   const problem = (what: string) => {
     if (verified.problems++ < MAX_LISTED) verified.listed.push(what)
+  }
+  const publisherFault = (what: string) => {
+    if (verified.publisherFaults++ < MAX_LISTED) verified.publisherListed.push(what)
   }
   if (pool.halted) problem(`the pool is halted: ${pool.halted}`)
   const signed = pool.signed ?? (await core?.signed())
@@ -108,7 +117,7 @@ export async function verifyPool(
       verified.entries += block.count
       next = block.count ? block.first + block.count : undefined // an invalid block does not say how many entries it had
     }
-    verified.receipts += await checkReceipts(pool, entries, stores, problem)
+    verified.receipts += await checkReceipts(pool, entries, stores, problem, publisherFault)
     progress?.({ done: next ?? 0, total })
   }
   if (coreLength > n && pool.kind !== 'peer' && !pool.rebuild) problem(`the hypercore has ${coreLength} blocks, the mirror only ${n}`)
@@ -187,15 +196,30 @@ function checkEntries(block: Block, problem: (what: string) => void): Receipt[] 
 }
 
 /** @returns how many receipts were found. Receipts of blocks after the checkpoint may still be missing */
-async function checkReceipts(pool: PoolControl, entries: Receipt[], stores: Stores, problem: (what: string) => void): Promise<number> {
+async function checkReceipts(
+  pool: PoolControl,
+  entries: Receipt[],
+  stores: Stores,
+  problem: (what: string) => void,
+  publisherFault: (what: string) => void,
+): Promise<number> {
   const found = await stores.receipts.find(pool.path, entries).catch((error) => {
     if (isDamage(error)) return [] // a receipt points to a damaged block, which is a problem already
     throw error
   })
-  for (const [i, { key, seq, block }] of entries.entries()) {
+  for (const [i, { key, id, seq, block }] of entries.entries()) {
     const receipt = found[i]
     if (!receipt && block < pool.checkpoint) problem(`entry ${seq} (${key}) has no receipt`)
-    if (receipt && receipt.seq !== seq) problem(`the receipt of entry ${seq} (${key}) points to ${receipt.seq}`)
+    if (!receipt || receipt.seq === seq) continue
+    if (pool.kind === 'peer' && (await idAt(pool.path, receipt.seq, stores)) === id)
+      publisherFault(`entries ${Math.min(seq, receipt.seq)} and ${Math.max(seq, receipt.seq)} (${key}) have the same id`)
+    else problem(`the receipt of entry ${seq} (${key}) points to ${receipt.seq}`)
   }
   return found.filter(Boolean).length
+}
+
+/** The id of the entry at this place; undefined if there is none. */
+async function idAt(path: string, seq: number, { blocks }: Stores): Promise<string | undefined> {
+  const block = await blocks.find(path, seq)
+  return block && entryAt(block, seq - block.first)?.id
 }

@@ -4,7 +4,7 @@ import { OverpoolError } from '../../shared/errors.ts'
 import type { PoolName } from '../../shared/ledger/pool.ts'
 import { lastOfWhole } from '../../shared/store/blocks.ts'
 import { isDamage } from '../../shared/store/checksum.ts'
-import type { Network, PoolControl, Repair } from '../../shared/store/control.ts'
+import type { Network, PoolControl, Repair, SignedText } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { CoreStore } from '../cores/core.ts'
 import type { Report } from '../report.ts'
@@ -14,6 +14,7 @@ import type { IngressConsumer } from '../writer/ingress-consumer.ts'
 import { repairBlocks } from './repair.ts'
 import { Subscription } from './subscription.ts'
 import type { Swarm } from './swarm.ts'
+import { PoolTerms, termsText } from './terms.ts'
 
 /** How often it looks for handlers that lag in a subscription, ms. A writer does so for its own pool. */
 const SWEEP_MS = 5_000
@@ -38,6 +39,7 @@ export interface PoolNetworkOptions {
 interface Member {
   core: Hypercore
   subscription?: Subscription
+  poolTerms: PoolTerms
   /** the machines that may have it */
   allow: string | undefined
   /** settings that need leaving and joining again when they change */
@@ -48,6 +50,7 @@ interface Member {
 export class PoolNetwork {
   /** the effects of the subscriptions */
   readonly bells = new Bells()
+  readonly #invalid = new Map<string, number>()
   readonly #options: PoolNetworkOptions
   readonly #members = new Map<string, Member>()
   readonly #written = new Map<string, string>()
@@ -121,7 +124,10 @@ export class PoolNetwork {
     if (!isDesired(pool)) return
     const member = this.#members.get(path) ?? (await this.#join(pool))
     const allow = JSON.stringify(desired?.allow)
-    if (member.allow !== allow) swarm.restrict(member.core, desired?.allow)
+    if (member.allow !== allow) {
+      member.poolTerms.set(this.#sign(pool)) // followers hear of it before they are shut out
+      swarm.restrict(member.core, desired?.allow)
+    }
     member.allow = allow
   }
 
@@ -147,6 +153,7 @@ export class PoolNetwork {
     const isShared = isDesired({ ...pool, halted: undefined })
     const replica = await cores.replica(key, { isOurs: !isPeers })
     const source = await cores.source(pool, isShared ? PEERS_MS : 0, this.#stopped.signal)
+    this.#termsOn(replica, pool)
     if (isShared) swarm.share({ core: replica, announce: !isPeers, allow, peer })
     try {
       const done = await repairBlocks(pool, stores.blocks, source)
@@ -164,14 +171,28 @@ export class PoolNetwork {
     if (!isPeers) await consumer.reopen(path)
   }
 
+  /** Which machines may have a pool of ours, for its followers: they give its blocks to no others. This machine is one of them. */
+  #sign({ path, desired: { allow, allowedAt = 0 } = {} }: PoolControl): SignedText {
+    const { cores, swarm } = this.#options
+    return cores.signText(path, termsText({ version: allowedAt, machines: allow && [...allow, swarm.id] }))
+  }
+
+  /** Has a core give blocks to those alone who may have the pool. It comes before the core is shared. */
+  #termsOn(core: Hypercore, pool: PoolControl): PoolTerms {
+    const isOurs = pool.kind !== 'peer'
+    return new PoolTerms(core, { isOurs, signed: isOurs ? this.#sign(pool) : pool.network?.terms })
+  }
+
   async #join(pool: PoolControl): Promise<Member> {
     const { stores, cores, swarm, ringers, clock, report } = this.#options
     const { path, key, desired: { allow, peer } = {} } = pool
     const isPeers = pool.kind === 'peer'
     const core = await cores.replica(key, { isOurs: !isPeers })
-    const follow = () => Subscription.open({ pool, stores, cores, ringers: () => ringers(pool), clock, report, bells: this.bells })
+    const common = { stores, cores, clock, report, bells: this.bells, invalid: this.#invalid }
+    const follow = () => Subscription.open({ pool, ringers: () => ringers(pool), ...common })
     const subscription = isPeers ? await follow().catch((error) => core.close().then(() => Promise.reject(error))) : undefined
-    const member = { core, subscription, allow: JSON.stringify(allow), terms: termsOf(pool) }
+    const poolTerms = this.#termsOn(core, pool)
+    const member = { core, subscription, poolTerms, allow: JSON.stringify(allow), terms: termsOf(pool) }
     this.#members.set(path, member)
     swarm.share({ core, announce: !isPeers, allow, peer })
     return member
@@ -189,7 +210,10 @@ export class PoolNetwork {
     const { stores, swarm, clock } = this.#options
     const member = this.#members.get(path)
     if (!member && !network?.peers && !network?.announced) return
-    const state = member ? { ...swarm.state(member.core), ...member.subscription?.state } : { ...network, announced: false, peers: 0 }
+    const terms = member?.subscription && member.poolTerms.signed
+    const state = member
+      ? { ...swarm.state(member.core), ...member.subscription?.state, ...(terms && { terms }) }
+      : { ...network, announced: false, peers: 0 }
     const { at: _, ...said } = { at: 0, ...state }
     const text = JSON.stringify(said)
     if (this.#written.get(path) === text) return

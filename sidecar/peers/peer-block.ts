@@ -1,9 +1,15 @@
+import { encode } from 'cborg'
+import { checkFields } from '../../shared/bip270/payment.ts'
 import { type Block, decodeBlock, isBlockHead, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
+import type { PaymentFields } from '../../shared/ledger/kinds.ts'
 import { type ScannedEntry, scanEntries } from '../../shared/ledger/scanned.ts'
 import { toStorable } from '../../shared/ledger/values.ts'
 
 /** The largest block of a peer, bytes: one entry with the longest transaction that BIP270 allows (5 MB) and all fields at their limits. */
 export const MAX_PEER_BLOCK_BYTES = 6 * 1024 * 1024
+
+/** The fields of a payment beside its transaction, bytes: those that a wallet can send fit, with three bytes a character. */
+const MAX_FIELDS_BYTES = 64 * 1024
 
 export interface CheckedBlock {
   block: Block
@@ -29,11 +35,20 @@ export function checkPeerBlock(n: number, bytes: Uint8Array, next: number | unde
       fail(`it says that it begins with entry ${first}, and ${next} comes next`)
     // CBOR has values that handlers could neither print nor post. Fields of an unknown kind do not reach handlers.
     for (const entry of entries) if (entry.kind !== 'unknown') toStorable([entry.kind === 'tx' ? entry.payment : undefined, entry.unknown])
+    for (const entry of entries) if (entry.kind === 'tx') checkLikeAWallets(entry.payment)
     return { block: { n, first, count: entries.length, bytes }, entries: scanEntries(entries) } // scans every transaction
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error)
     return { block: { n, first: next ?? 0, count: 0, bytes }, entries: [], problem, unreadable: !isBlockHead(bytes) }
   }
+}
+
+/** The limits for wallets hold for a peer's payments, too. Fields that are not known here have a common limit. */
+function checkLikeAWallets(fields: PaymentFields): void {
+  if (!Object.keys(fields).length) return
+  const { length } = encode(fields)
+  if (length > MAX_FIELDS_BYTES) fail(`the fields of a payment have ${length} bytes; ${MAX_FIELDS_BYTES} are allowed`)
+  checkFields({ ...fields })
 }
 
 function fail(why: string): never {

@@ -1,4 +1,4 @@
-import { atMost, type Clock } from '../../shared/clock.ts'
+import { atMost, type Clock, unlessAborted } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, decodeBlock, isBlockHead } from '../../shared/ledger/block.ts'
 import type { Network, PoolControl, PoolPatch } from '../../shared/store/control.ts'
@@ -17,8 +17,19 @@ const PAGE_BLOCKS = 512
 const PAGE_BYTES = 4 * 1024 * 1024
 /** A subscription from 'now' looks for the sequence number in this many of the newest blocks. */
 const MAX_TRIES = 16
-/** How many blocks are read from the disk at once: each may be large. */
+/** How many blocks are read from the disk at once. */
 const READ_BLOCKS = 16
+/** A larger block does not fit into one message of the network (16 MiB with its proof), so it never arrives. */
+const MAX_MESSAGE_BYTES = 16 * 1024 * 1024 - 64 * 1024
+/** How often it looks whether a block that does not arrive is too large, ms. */
+const LOOK_MS = 1_000
+/**
+ * At most this many bytes of invalid blocks are taken from one publisher, and from all together: they are stored like valid ones, since the publisher's signature covers them.
+ * Each counts as at least so many bytes.
+ */
+const MAX_INVALID_BYTES = 16 * 1024 * 1024
+const MAX_INVALID_BYTES_IN_ALL = 64 * 1024 * 1024
+const INVALID_LEAST = 1_024
 /** When it is far behind it waits this long for a fuller page, ms: a commit of many blocks costs little more than one of a few. */
 const GATHER_MS = 250
 
@@ -31,6 +42,8 @@ export interface SubscriptionOptions {
   report: Report
   /** the registry that rings again for lagging handlers */
   bells?: Bells
+  /** bytes of the invalid blocks of each pool, shared by all subscriptions */
+  invalid?: Map<string, number>
 }
 
 /**
@@ -43,6 +56,7 @@ export class Subscription implements CoreState {
   readonly #untilDone: Retry
   readonly #core: PeerCore
   readonly #effects: Effects
+  readonly #invalid: Map<string, number>
   readonly #wake: Wake
   #running = Promise.resolve()
   #length: number
@@ -54,8 +68,7 @@ export class Subscription implements CoreState {
   #gap = false
   #skipped: number
   #lastSkipped: string | undefined
-  #stopping = false
-  readonly #stopped = Promise.withResolvers<never>()
+  readonly #stopped = new AbortController()
   #halted: OverpoolError | undefined
   /** resolves when the halt is stored */
   #marked: Promise<void> | undefined
@@ -76,7 +89,7 @@ export class Subscription implements CoreState {
   }
 
   private constructor(options: SubscriptionOptions, core: PeerCore, last: Block | undefined, wake: Wake, checkpoint: number) {
-    const { pool, stores, ringers, clock, report, bells } = options
+    const { pool, stores, ringers, clock, report, bells, invalid = new Map<string, number>() } = options
     this.#options = options
     this.key = pool.path
     this.#untilDone = retrying(pool.path, options, () => this.#stopping)
@@ -89,6 +102,7 @@ export class Subscription implements CoreState {
     this.#signedLength = pool.signed?.length ?? 0
     this.#skipped = pool.network?.skipped ?? 0
     this.#lastSkipped = pool.network?.lastSkipped
+    this.#invalid = invalid.set(pool.path, pool.network?.skippedBytes ?? 0)
     this.#effects = new Effects({
       path: this.key,
       stores,
@@ -116,9 +130,14 @@ export class Subscription implements CoreState {
     return this.#halted
   }
 
-  /** The publisher's length as last seen, and how many of its invalid blocks were passed over. */
-  get state(): Pick<Network, 'remoteLength' | 'skipped' | 'lastSkipped'> {
-    return { remoteLength: this.#core.length, ...(this.#skipped && { skipped: this.#skipped, lastSkipped: this.#lastSkipped }) }
+  /** The publisher's length as last seen, and how many of its invalid blocks, and of their bytes, were passed over. */
+  get state(): Pick<Network, 'remoteLength' | 'skipped' | 'skippedBytes' | 'lastSkipped'> {
+    const skipped = this.#skipped && {
+      skipped: this.#skipped,
+      skippedBytes: this.#invalid.get(this.key),
+      lastSkipped: this.#lastSkipped,
+    }
+    return { remoteLength: this.#core.length, ...skipped }
   }
 
   async #run(checkpoint: number): Promise<void> {
@@ -137,7 +156,11 @@ export class Subscription implements CoreState {
 
   /** Work that may wait for the publisher; `stop` ends the wait. */
   #untilStopped<T>(work: Promise<T>): Promise<T> {
-    return Promise.race([work, this.#stopped.promise])
+    return unlessAborted(this.#stopped.signal, work)
+  }
+
+  get #stopping(): boolean {
+    return this.#stopped.signal.aborted
   }
 
   /** Repeats the effects of blocks that an earlier process has put and perhaps not finished. */
@@ -165,7 +188,7 @@ export class Subscription implements CoreState {
     const [block] = n < 0 ? [] : await this.#untilDone('open', () => this.#options.stores.blocks.read(this.key, n, 1))
     if (!block) return
     const isNew = !(await core.has(n))
-    const isSame = Buffer.compare(block.bytes, await core.get(n)) === 0
+    const isSame = Buffer.compare(block.bytes, await this.#arrival(n)) === 0
     if (isSame && (!isNew || this.#options.pool.begins || (await core.treeHash(n + 1)) === (await this.#treeHash()))) return
     throw new OverpoolError(
       'POOL_HALTED',
@@ -222,7 +245,7 @@ export class Subscription implements CoreState {
   }
 
   async #decoded(n: number): Promise<ReturnType<typeof decodeBlock> | undefined> {
-    const bytes = await this.#core.get(n)
+    const bytes = await this.#arrival(n)
     if (!isBlockHead(bytes) && this.#isFirst) throw unreadable(this.#options.pool)
     try {
       return decodeBlock(bytes)
@@ -235,20 +258,46 @@ export class Subscription implements CoreState {
   async #fetch(): Promise<Uint8Array[]> {
     const core = this.#core
     const coming = core.fetch(this.#length)
-    const [first] = await Promise.all([core.get(this.#length), coming && atMost(this.#options.clock, GATHER_MS, coming)])
+    const [first] = await Promise.all([this.#arrival(this.#length), coming && atMost(this.#options.clock, GATHER_MS, coming)])
     const page = [first]
     let bytes = first.length
     while (page.length < PAGE_BLOCKS && bytes < PAGE_BYTES) {
-      const here: Promise<Uint8Array>[] = []
-      for (let n = this.#length + page.length; here.length < READ_BLOCKS && n < core.length && (await core.has(n)); n++)
-        here.push(core.get(n))
-      if (!here.length) break
-      for (const block of await Promise.all(here)) {
+      const here = await this.#here(this.#length + page.length, PAGE_BYTES - bytes)
+      if (!here) break
+      for (const block of await Promise.all(Array.from({ length: here }, (_, i) => core.get(this.#length + page.length + i)))) {
         page.push(block)
         bytes += block.length
       }
     }
     return page
+  }
+
+  /** Block n, when it has arrived. It fails if the block is too large to arrive: its leaf of the tree, which comes with other blocks, has its size. */
+  async #arrival(n: number): Promise<Uint8Array> {
+    const core = this.#core
+    const arriving = core.get(n)
+    arriving.catch(() => {}) // it may fail when nobody waits any more
+    while (!(await core.has(n)) && !this.#stopping) {
+      await atMost(this.#options.clock, LOOK_MS, arriving)
+      const [size = 0] = await core.sizes(n, 1)
+      if (size > MAX_MESSAGE_BYTES)
+        throw new OverpoolError(
+          'POOL_HALTED',
+          `block ${n} of its publisher has ${size} bytes, and at most ${MAX_MESSAGE_BYTES} can cross the network: the publisher has to begin another pool`,
+        )
+    }
+    return arriving
+  }
+
+  /** How many blocks from number n on are here and have about `bytes` together: at least one, if it is here. */
+  async #here(n: number, bytes: number): Promise<number> {
+    const core = this.#core
+    let count = 0
+    while (count < READ_BLOCKS && n + count < core.length && (await core.has(n + count))) count++
+    const sizes = count > 1 ? await core.sizes(n, count) : []
+    let sum = 0
+    const end = sizes.findIndex((size, i) => (sum += size) > bytes && i > 0)
+    return end < 0 ? count : end
   }
 
   async #store(page: Uint8Array[]): Promise<void> {
@@ -269,16 +318,31 @@ export class Subscription implements CoreState {
       if (Buffer.compare(stored[i]!.bytes, block.bytes) !== 0)
         throw new OverpoolError('POOL_HALTED', `block ${block.n} is not the one that the mirror holds`)
       this.#length = block.n + 1
-      if (problem !== undefined) this.#passOver(block.n, problem)
+      if (problem !== undefined) this.#passOver(block, problem)
       this.#effects.enqueue(block, entries)
       this.#options.report({ kind: 'block', pool: this.key, n: block.n, entries: block.count })
     }
+    if (this.#gap) this.#checkInvalid()
   }
 
-  #passOver(n: number, problem: string): void {
+  #passOver({ n, bytes }: Block, problem: string): void {
     this.#skipped++
     this.#lastSkipped = `block ${n}: ${problem}`
+    this.#invalid.set(this.key, this.#invalid.get(this.key)! + Math.max(bytes.length, INVALID_LEAST))
     this.#options.report({ kind: 'passed-over', pool: this.key, n, problem })
+  }
+
+  /** Halts when too much of what was taken is invalid. */
+  #checkInvalid(): void {
+    const own = this.#invalid.get(this.key)!
+    const all = [...this.#invalid.values()].reduce((sum, bytes) => sum + bytes, 0)
+    if (own > MAX_INVALID_BYTES)
+      throw new OverpoolError('POOL_HALTED', `its publisher has signed ${own} bytes of invalid blocks; ${MAX_INVALID_BYTES} are taken`)
+    if (own && all > MAX_INVALID_BYTES_IN_ALL)
+      throw new OverpoolError(
+        'POOL_HALTED',
+        `it holds invalid blocks, and those of all followed pools have ${all} bytes together; ${MAX_INVALID_BYTES_IN_ALL} are taken`,
+      )
   }
 
   /** Blocks that the publisher has signed, as far as we have heard. */
@@ -308,9 +372,7 @@ export class Subscription implements CoreState {
 
   /** Takes no more blocks and finishes the effects. The core is closed last, since the checkpoint reports it. */
   async stop(): Promise<void> {
-    this.#stopping = true
-    this.#stopped.promise.catch(() => {}) // otherwise, with no waiter, it is an unhandled rejection
-    this.#stopped.reject(new OverpoolError('CLOSED', 'the subscription is stopped'))
+    this.#stopped.abort(new OverpoolError('CLOSED', 'the subscription is stopped'))
     this.#wake.wake()
     await this.#running
     await this.#marked // the caller reads it to decide whether to subscribe again

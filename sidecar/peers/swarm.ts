@@ -9,8 +9,10 @@ import { OverpoolError } from '../../shared/errors.ts'
 import { hex } from '../../shared/ledger/values.ts'
 import { backoff } from '../../shared/retry.ts'
 
-/** At most this many machines are connected. Further ones are disconnected, unless a connected machine that shares no pool with us can go instead. */
+/** At most this many machines are connected. For a further one, another one is disconnected. */
 const MAX_CONNECTIONS = 256
+/** Room for newcomers when all connected machines share a pool with us: of the machines that came last, so many give way, the oldest of them first. */
+const NEWCOMERS = 32
 /** A machine that asks for more than this many pools that it may not have is disconnected. */
 const MAX_STRANGE_ASKS = 1_000
 /** A machine that does not answer for this time counts as dead, ms. The transport alone would take up to 18 s to notice its next process. */
@@ -65,6 +67,11 @@ export class Swarm {
     this.#network = network
     this.#clock = clock
     this.#failed = failed
+  }
+
+  /** The public key by which other machines know this one, 64 hex. */
+  get id(): string {
+    return hex(this.#keyPair.publicKey)
   }
 
   /** Shares a pool, on current connections and on later ones. The announcement goes on in the background. */
@@ -183,14 +190,24 @@ export class Swarm {
     return [...this.#swarm!.connections].filter(({ destroying }) => !destroying)
   }
 
-  /** Disconnects the oldest machine that shares no pool with us; for a machine that we named, any that we did not name. */
+  /**
+   * Disconnects the oldest machine that shares no pool with us. If all do, it is one that we did not name: of the address that has clearly more connections than the newcomer's, or
+   * else one of those that came last. So machines that have followed a pool for long stay, and newcomers take turns.
+   */
   #makeRoom(newcomer: Connection): boolean {
     const busy = new Set([...this.#places.values()].flatMap(({ core }) => core.peers.map(({ remotePublicKey }) => hex(remotePublicKey))))
     const others = this.#connections().filter((other) => other !== newcomer && !this.#isNamed(hex(other.remotePublicKey)))
     const idle = others.find(({ remotePublicKey }) => !busy.has(hex(remotePublicKey)))
-    const goes = idle ?? (this.#isNamed(hex(newcomer.remotePublicKey)) ? others[0] : undefined)
+    const goes = idle ?? (this.#crowd(others, newcomer) ?? others).at(-NEWCOMERS) ?? others[0]
     goes?.destroy()
     return goes !== undefined
+  }
+
+  /** The connections of the address that has most, if these are twice as many as those of the newcomer's address. */
+  #crowd(others: Connection[], newcomer: Connection): Connection[] | undefined {
+    const addresses = Map.groupBy(others, addressOf)
+    const [crowd] = [...addresses.values()].sort((one, other) => other.length - one.length)
+    return crowd && crowd.length >= 2 * ((addresses.get(addressOf(newcomer))?.length ?? 0) + 1) ? crowd : undefined
   }
 
   #isNamed(peer: string): boolean {
@@ -279,6 +296,10 @@ export class Swarm {
     if (!this.#swarm) return
     if (!(await within(LEAVE_MS, this.#swarm.destroy()))) await within(LEAVE_MS, this.#swarm.destroy({ force: true }))
   }
+}
+
+function addressOf({ rawStream }: Connection): string | undefined {
+  return rawStream?.remoteHost
 }
 
 function allows({ allow }: Place, { remotePublicKey }: Connection): boolean {

@@ -85,6 +85,17 @@ describe('an invalid block of a publisher', () => {
     ['an invalid cause', (next) => blockOf(next, [entry({ cause: [new Uint8Array(32), -1] })]), /cause/],
     ['values nested deeper than the call stack', (next) => nested(next, 100_000), /not CBOR/],
     ['values nested deeper than a handler can post', (next) => nested(next, 1_000), /nested/],
+    [
+      'a longer memo than a wallet may send',
+      (next) => blockOf(next, [entryBytes('a', { payment: { memo: 'm'.repeat(10_001) } })]),
+      /"memo" may have/,
+    ],
+    ['a longer refundTo', (next) => blockOf(next, [entryBytes('a', { payment: { refundTo: 'r'.repeat(101) } })]), /"refundTo" may have/],
+    [
+      'a long field that nobody knows',
+      (next) => blockOf(next, [entry({ payment: { more: 'm'.repeat(70_000) } })]),
+      /fields of a payment have/,
+    ],
     ['a number that JSON does not have', (next) => blockOf(next, [entry({ payment: { merchantData: 2n ** 63n } })]), /bigint/],
   ]
 
@@ -158,6 +169,59 @@ describe('an invalid block of a publisher', () => {
     ).toEqual(seqs.slice(-10))
     const found = await bob.pool.get({ path: publisher.key, hash: bob.events.at(-1)!.hash })
     expect(found.seq).toBe(60)
+  })
+})
+
+describe('a publisher of too much', () => {
+  it('that signs many bytes of invalid blocks halts the subscription, `sub` takes as many again, and others go on', {
+    timeout: 120_000,
+  }, async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const [bad, good] = [await mallory.publish(newKeyPair()), await mallory.publish(newKeyPair())]
+    const bob = peers.machine().listen()
+    await bad.append(blockBytes(0, 'a'))
+    for (let i = 0; i < 6; i++) await bad.append(Buffer.alloc(7_000_000, i))
+    await bob.pool.sub({ path: bad.key })
+    const halt = () =>
+      until(
+        () => statusOf(bob, bad.key),
+        ({ halted }) => halted !== undefined,
+        60_000,
+      )
+    expect((await halt()).halted).toMatch(/signed 21000000 bytes of invalid blocks/)
+    expect(bob.errors.filter(({ report }) => report.kind === 'passed-over')).toHaveLength(3)
+    await bob.pool.sub({ path: bad.key })
+    await until(
+      () => bob.errors.filter(({ report }) => report.kind === 'passed-over').length,
+      (count) => count === 6,
+      60_000,
+    )
+    await halt()
+    await good.append(blockBytes(0, 'x'))
+    await bob.pool.sub({ path: good.key })
+    await until(
+      () => bob.seen(good.key),
+      ({ length }) => length === 1,
+    )
+  })
+
+  it('whose block is too large to cross halts the subscription, and the status says why', { timeout: 120_000 }, async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const publisher = await mallory.publish(newKeyPair())
+    const bob = peers.machine().listen()
+    await publisher.append(blockBytes(0, 'a'), blockBytes(1, 'b'))
+    await publisher.appendLarge(Buffer.alloc(50_000_000))
+    await publisher.append(blockBytes(2, 'c'), blockBytes(3, 'd'))
+    await bob.pool.sub({ path: publisher.key })
+    const { halted } = await until(
+      () => statusOf(bob, publisher.key),
+      (status) => status.halted !== undefined,
+      60_000,
+    )
+    expect(halted).toMatch(/block 2 of its publisher has 50000000 bytes, and at most \d+ can cross the network/)
+    expect(bob.seen(publisher.key)).toEqual([0, 1])
   })
 })
 
@@ -437,6 +501,103 @@ describe('a pool', () => {
     )
   })
 
+  /** A peer that goes straight to a machine and asks for a pool; resolves when the machine has answered. */
+  async function asksAt(machine: Machine, open: string, peer: RawPeer, key: string): Promise<Hypercore> {
+    const core = await peer.ask(key, { look: false })
+    core.get(0).catch(() => {})
+    peer.swarm.joinPeer(Buffer.from(await machine.pool.id(), 'hex'))
+    await roundTrip(machine, 'open', await peer.ask(open, { look: false }))
+    return core
+  }
+
+  it.each([false, true])(
+    'that is allowed to few is not served by their machines to others, but to one another while the publisher is away (encrypted: %s)',
+    {
+      timeout: 180_000,
+    },
+    async (encrypt) => {
+      await using peers = await Peers.start()
+      await using dave = new RawPeer(peers)
+      const alice = peers.machine()
+      const followers = [peers.machine().listen(), peers.machine().listen()]
+      await alice.pool.create({ path: 'consortium', port: false, encrypt })
+      for (let i = 0; i < 10; i++) await alice.pool.post({ path: 'consortium', payment: sampleTransaction(`for few ${i}`) })
+      const allow = [dave.id, ...(await Promise.all(followers.map(({ pool }) => pool.id())))]
+      const capability = await alice.pool.pub({ path: 'consortium', allow })
+      await alice.pool.ready({ path: 'consortium', announced: true })
+      const [key] = capability.split('.') as [string]
+      for (const follower of followers) {
+        await follower.pool.sub({ path: capability })
+        await until(
+          () => follower.seen(key),
+          ({ length }) => length === 10,
+          60_000,
+        )
+        await create(follower, 'open', 1)
+      }
+      const opens = await Promise.all(followers.map((follower) => pub(follower, 'open')))
+      const isRefused = async () => {
+        for (const [i, follower] of followers.entries()) {
+          await using mallory = new RawPeer(peers)
+          const core = await asksAt(follower, opens[i]!, mallory, key)
+          expect(core.peers.length, 'it is connected for this pool').toBe(1)
+          expect([core.length, await core.has(0)]).toEqual([0, false])
+        }
+      }
+      await isRefused()
+      await alice.pool.close()
+      for (const follower of followers) {
+        await follower.restart()
+        follower.listen()
+      }
+      await isRefused()
+      const davids = await asksAt(followers[0]!, opens[0]!, dave, key)
+      await until(
+        () => davids.length,
+        (length) => length > 0,
+        60_000,
+      )
+      for (let n = 0; n < davids.length; n++) expect((await davids.get(n)).length).toBeGreaterThan(0)
+      // The newest list counts, also for those who have dropped off it.
+      await alice.restart()
+      await alice.pool.pub({ path: 'consortium', allow: allow.slice(1) })
+      const newest = async (follower: Machine) => {
+        const eve = new RawPeer(peers, dave.swarm.keyPair)
+        await using _ = eve
+        return (await asksAt(follower, opens[followers.indexOf(follower)]!, eve, key)).length
+      }
+      await dave[Symbol.asyncDispose]()
+      for (const follower of followers)
+        await until(
+          () => newest(follower),
+          (length) => length === 0,
+          60_000,
+        )
+    },
+  )
+
+  it('that is open to all is served by its followers while the publisher is away', { timeout: 120_000 }, async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const [alice, bob] = [peers.machine(), peers.machine().listen()]
+    await create(alice, 'mypool', 3)
+    const key = await pub(alice, 'mypool')
+    await create(bob, 'open', 1)
+    const open = await pub(bob, 'open')
+    await bob.pool.sub({ path: key })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 3,
+    )
+    await alice.pool.close()
+    const core = await asksAt(bob, open, mallory, key)
+    await until(
+      () => core.length,
+      (length) => length === 3,
+    )
+    expect((await core.get(2)).length).toBeGreaterThan(0)
+  })
+
   it('that is the only published one makes the machine refuse connections of machines that `allow` does not name', async () => {
     await using peers = await Peers.start()
     await using bob = new RawPeer(peers)
@@ -537,20 +698,57 @@ describe('a machine', () => {
       () => core.peers.length,
       (count) => count === 256,
     )
-    const [stranger] = await strangers(mallory, machine, 1)
-    core.replicate(stranger!)
-    await until(
-      () => stranger!.destroyed,
-      (destroyed) => destroyed,
-    )
-    expect(core.peers.length).toBe(256)
     await bob.pool.sub({ path: key })
     await until(
       () => bob.seen(key),
       ({ length }) => length === 1,
       60_000,
     )
-    expect(core.peers.length).toBe(255)
+    await until(
+      () => core.peers.length,
+      (count) => count === 255,
+    )
+  })
+
+  it('has room for newcomers when all its connections share a pool with it, and those that came first stay', {
+    timeout: 120_000,
+  }, async () => {
+    await using peers = await Peers.start()
+    await using mallory = new RawPeer(peers)
+    const [alice, bob, carol] = [peers.machine(), peers.machine().listen(), peers.machine().listen()]
+    await create(alice, 'mypool', 1)
+    const key = await pub(alice, 'mypool')
+    await bob.pool.sub({ path: key })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 1,
+    )
+    const core = await mallory.ask(key, { look: false })
+    const connections = await strangers(mallory, await alice.pool.id(), 253)
+    for (const connection of connections) core.replicate(connection)
+    await until(
+      () => core.peers.length,
+      (count) => count >= 250,
+    )
+    await carol.pool.sub({ path: key })
+    await until(
+      () => carol.seen(key),
+      ({ length }) => length === 1,
+      60_000,
+    )
+    // More strangers come, one after the other: each takes the place of another one.
+    for (let i = 0; i < 20; i++) {
+      const [stranger] = await strangers(mallory, await alice.pool.id(), 1)
+      core.replicate(stranger!)
+    }
+    await alice.pool.post({ path: 'mypool', payment: sampleTransaction('goes on') })
+    for (const machine of [bob, carol])
+      await until(
+        () => machine.seen(key),
+        ({ length }) => length === 2,
+        60_000,
+      )
+    expect((await statusOf(bob, key)).network!.peers).toBe(1)
   })
 
   it('closes the connection of a peer that asks for more than a thousand unknown pools', async () => {

@@ -96,6 +96,12 @@ export class RawPublisher {
     await this.core.append(blocks, { keyPair: this.#keyPair })
   }
 
+  /** The same for a block that Hypercore itself would refuse as too large. */
+  async appendLarge(block: Uint8Array): Promise<void> {
+    const state = this.core.state as unknown as { append(blocks: Uint8Array[], options: { keyPair: KeyPair }): Promise<void> }
+    await state.append([block], { keyPair: this.#keyPair })
+  }
+
   /** Removes the blocks after the first `length`. */
   async truncate(length: number): Promise<void> {
     await this.core.truncate(length, { keyPair: this.#keyPair })
