@@ -139,6 +139,8 @@ declare module 'hyperdht' {
     /** fails if the port cannot be bound */
     fullyBootstrapped(): Promise<void>
     connect(publicKey: Uint8Array, options: { keyPair: KeyPair }): Connection
+    /** fails if there is no answer */
+    ping(address: { host: string; port: number }): Promise<unknown>
     /** the nodes that it knows */
     toArray(options: { limit: number }): { host: string; port: number }[]
     address(): { host: string; port: number }
@@ -194,7 +196,7 @@ declare module 'hyperswarm' {
     readonly keyPair: KeyPair
     readonly connections: Set<Connection>
     readonly peers: Map<string, PeerInfo>
-    readonly stats: { connects: { client: { opened: number; closed: number } } }
+    readonly stats: { connects: { client: { attempted: number; opened: number; closed: number } } }
     join(topic: Uint8Array, options: { server: boolean; client: boolean }): Discovery
     joinPeer(publicKey: Uint8Array): void
     leavePeer(publicKey: Uint8Array): void
