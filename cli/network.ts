@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { createMachine } from '../client/folder.ts'
 import { folderLayout, makeFolder, readSeed } from '../local/folder.ts'
 import { systemClock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
@@ -34,6 +35,9 @@ export async function sub(
   flags: { from?: 'start' | 'now' | number; peer?: string },
   { where, out }: CommandContext,
 ): Promise<void> {
+  parseCapability(published) // a wrong key makes no machine
+  if (where.stack === undefined && createMachine(where.dir))
+    out.say(`there was no machine in ${where.dir}: now there is one, and \`overpool start\` runs it`)
   await withMachine(where, async (machine) => {
     const { path, key } = await machine.control.subscribe(published, flags)
     out.show(

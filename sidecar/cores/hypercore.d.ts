@@ -121,8 +121,8 @@ declare module 'hyperdht' {
   export interface DhtOptions {
     /** `host:port` of nodes to begin with */
     bootstrap?: string[]
-    /** UDP port to bind to */
-    port?: number
+    /** UDP port to bind to, or a range of ports to try: from the first, before the second */
+    port?: number | [number, number]
     /** false: fail if `port` cannot be bound */
     anyPort?: boolean
     /** address to bind to */

@@ -118,7 +118,9 @@ export class Subscription implements CoreState {
 
   /** Its state: the publisher's length, as far as we know, and the blocks that were passed over. */
   get state(): Pick<Network, 'remoteLength' | 'skipped' | 'lastSkipped'> {
-    return { remoteLength: this.#core.length, ...(this.#skipped && { skipped: this.#skipped, lastSkipped: this.#lastSkipped }) }
+    // A hypercore that was lost is empty until it has been replicated again; the publisher has signed what is in the mirror.
+    const remoteLength = Math.max(this.#core.length, this.#length)
+    return { remoteLength, ...(this.#skipped && { skipped: this.#skipped, lastSkipped: this.#lastSkipped }) }
   }
 
   async #run(checkpoint: number): Promise<void> {

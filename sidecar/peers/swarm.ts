@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import Hypercore from 'hypercore'
 import type { KeyPair } from 'hypercore-crypto'
-import DHT from 'hyperdht'
+import DHT, { type DhtOptions } from 'hyperdht'
 import Hyperswarm, { type Connection, type Discovery } from 'hyperswarm'
 import type { Clock } from '../../shared/clock.ts'
 import type { NetworkSettings } from '../../shared/config/config.ts'
@@ -22,6 +22,9 @@ const LEAVE_MS = 3_000
 /** A network, publisher or machine that cannot be reached is tried again after this time, ms, doubling up to the most. */
 const TRY_MS = 500
 const TRY_MOST_MS = 30_000
+
+/** An empty range of ports to try first, so that the system chooses a free one. By default a node tries 49737, on which `overpool dht` runs. */
+const ANY_PORT: [number, number] = [0, 0]
 
 /** A pool that this machine shares. */
 export interface Share {
@@ -297,7 +300,7 @@ function withhold(core: Hypercore, connection: Connection): void {
 
 /** A node of the DHT. With an `announce` address it does not probe whether it is reachable. */
 export function createDht({ bootstrap, port, host, announce }: NetworkSettings): DHT {
-  const options = { bootstrap, host, ...(port !== undefined && { port, anyPort: false }) }
+  const options: DhtOptions = { bootstrap, host, ...(port === undefined ? { port: ANY_PORT } : { port, anyPort: false }) }
   return announce === undefined
     ? new DHT(options)
     : DHT.bootstrapper(port!, announce, { ...options, bootstrap: bootstrap ?? DHT.BOOTSTRAP })

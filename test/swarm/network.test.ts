@@ -205,6 +205,17 @@ describe('the settings of the network', () => {
     expect([...alice.errors, ...bob.errors]).toEqual([])
   })
 
+  it('without a port let the system choose one, and leave 49737 to `overpool dht`', async () => {
+    const network = { host: '127.0.0.1', bootstrap: [] }
+    const nodes = [createDht(network), createDht(network)]
+    for (const node of nodes) {
+      await node.fullyBootstrapped()
+      const { port } = node.address()
+      expect(port < 49_737 || port > 49_741, `UDP port ${port} is none of those that a node tries by default`).toBe(true)
+    }
+    for (const node of nodes) await node.destroy()
+  })
+
   it('set the address and port that a machine announces', async () => {
     await using peers = await Peers.start()
     const { port, socket } = await takenPort()
