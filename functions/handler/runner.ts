@@ -1,4 +1,4 @@
-import type { Clock } from '../../shared/clock.ts'
+import { type Clock, timeLeft } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, entriesOf, entryAt } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/kinds.ts'
@@ -16,6 +16,8 @@ import type { RunnerReport } from './report.ts'
 const MAX_ERROR = 1_000
 /** It stops this long before the deadline, ms, so that the cursor can still be written. */
 const MARGIN_MS = 1_000
+/** In a long run the cursor is written at least this often, ms: after a kill, the entries of this time are handled again. */
+const CURSOR_MS = 250
 /** The error of an entry whose every attempt ended with the process. */
 const NO_END = 'the process ended while the handler ran, at each attempt'
 
@@ -70,6 +72,8 @@ class BellRun {
   readonly #deadline: number
   readonly #options: RunnerOptions
   #at: Cursor
+  /** when the cursor was written last, or read */
+  #keptAt: number
   /**
    * A process that dies inside the handler counts no attempt. A bell received more than `maxAttempts` times may be such a case: its next attempt is counted before it
    * is made.
@@ -84,6 +88,7 @@ class BellRun {
     this.#options = options
     this.#at = { seq: start.seq, block: start.block, attempts: start.attempts }
     this.#isSuspect = receives > options.maxAttempts
+    this.#keptAt = options.clock.now()
   }
 
   async answer(bell: Bell): Promise<Answer> {
@@ -159,6 +164,7 @@ class BellRun {
     if (this.#receives > 1 && tried + 1 >= maxAttempts) await stores.progress.deleteDead(handler, this.#pool.path, seq)
     this.#at = { seq, block: next, attempts: 0 }
     if (this.#receives > 1) await this.#keep(this.#at)
+    if (!timeLeft(this.#options.clock, this.#keptAt, CURSOR_MS)) await this.#keep(this.#at)
     return undefined
   }
 
@@ -192,6 +198,7 @@ class BellRun {
   /** Writes the cursor. */
   async #keep(cursor: Cursor): Promise<void> {
     this.#at = cursor
+    this.#keptAt = this.#options.clock.now()
     await this.#options.stores.progress.writeCursor(this.#options.handler, this.#pool.path, cursor)
   }
 }
