@@ -140,10 +140,14 @@ declare module 'hyperdht' {
     fullyBootstrapped(): Promise<void>
     connect(publicKey: Uint8Array, options: { keyPair: KeyPair }): Connection
     /** fails if there is no answer */
-    ping(address: { host: string; port: number }): Promise<unknown>
+    ping(address: { host: string; port: number }, options?: { retry?: boolean }): Promise<unknown>
+    /** the nodes that queries begin with while few others are known */
+    bootstrapNodes: { host: string; port: number }[]
     /** the nodes that it knows */
     toArray(options: { limit: number }): { host: string; port: number }[]
     address(): { host: string; port: number }
+    /** the address of the socket that others reach */
+    localAddress(): { host: string; port: number }
     destroy(options?: { force?: boolean }): Promise<void>
   }
 }

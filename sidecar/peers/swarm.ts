@@ -8,6 +8,7 @@ import type { NetworkSettings } from '../../shared/config/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { hex } from '../../shared/ledger/values.ts'
 import { backoff } from '../../shared/retry.ts'
+import { addressOf, answeringNodes } from './bootstrap.ts'
 
 /** At most this many machines are connected. Further ones are disconnected, unless a connected machine that shares no pool with us can go instead. */
 const MAX_CONNECTIONS = 256
@@ -22,6 +23,9 @@ const LEAVE_MS = 3_000
 /** A network, publisher or machine that cannot be reached is tried again after this time, ms, doubling up to the most. */
 const TRY_MS = 500
 const TRY_MOST_MS = 30_000
+
+/** How often the bootstrap nodes are asked whether they are up, ms. */
+const NODES_MS = 30_000
 
 /** An empty range of ports to try first, so that the system chooses a free one. By default a node tries 49737, on which `overpool dht` runs. */
 const ANY_PORT: [number, number] = [0, 0]
@@ -57,6 +61,7 @@ export class Swarm {
   readonly #closed = new AbortController()
   #dht: DHT | undefined
   #swarm: Hyperswarm | undefined
+  #isBegun = false
   /** why there is no network, if there is none */
   #problem: string | undefined
   /** resolves when there is a network, or at the end */
@@ -74,7 +79,8 @@ export class Swarm {
   share(share: Share): void {
     const place: Place = { ...share, announced: false, left: new AbortController() }
     this.#places.set(hex(share.core.discoveryKey), place)
-    if (!this.#swarm) {
+    if (!this.#isBegun) {
+      this.#isBegun = true
       void this.#open()
       for (const peer of this.#network.peers ?? []) void this.#goTo(peer, this.#closed.signal)
     }
@@ -113,8 +119,8 @@ export class Swarm {
     if (!place) return
     this.#places.delete(name)
     place.left.abort()
-    for (const connection of this.#swarm!.connections) withhold(core, connection)
-    if (place.peer !== undefined && !this.#isNamed(place.peer)) this.#swarm!.leavePeer(Buffer.from(place.peer, 'hex'))
+    for (const connection of this.#swarm?.connections ?? []) withhold(core, connection)
+    if (place.peer !== undefined && !this.#isNamed(place.peer)) this.#swarm?.leavePeer(Buffer.from(place.peer, 'hex'))
     this.#review()
     if (place.discovery) await within(LEAVE_MS, place.discovery.destroy())
   }
@@ -126,7 +132,9 @@ export class Swarm {
   }
 
   async #open(attempt = 1): Promise<void> {
-    const dht = createDht(this.#network)
+    const network = await this.#reachable()
+    if (this.#closed.signal.aborted) return
+    const dht = createDht(network)
     const firewall = (peer: Uint8Array) => this.#refuses(hex(peer))
     // Hyperswarm's own limit, 64, counts incoming connections, and then makes no outgoing ones.
     const swarm = new Hyperswarm({ dht, keyPair: this.#keyPair, firewall, maxPeers: 4 * MAX_CONNECTIONS })
@@ -145,8 +153,34 @@ export class Swarm {
       this.#problem = undefined
       this.#opened.resolve()
       void this.#watch()
+      void this.#watchNodes(dht)
     } catch (cause) {
       await this.#openLater(noNetwork(this.#network, cause as NodeJS.ErrnoException), attempt)
+    }
+  }
+
+  /** The settings, with the bootstrap nodes that answer. */
+  async #reachable(): Promise<NetworkSettings> {
+    const { bootstrap, host } = this.#network
+    if (!bootstrap || bootstrap.length < 2) return this.#network
+    const probe = createDht({ host, bootstrap: [] })
+    try {
+      await probe.fullyBootstrapped()
+      return { ...this.#network, bootstrap: await answeringNodes(bootstrap, probe) }
+    } catch {
+      return this.#network // the address is not ours: the node itself reports that
+    } finally {
+      await probe.destroy()
+    }
+  }
+
+  /** Asks the bootstrap nodes again and again: one that is up now is used, one that is down is not waited for. */
+  async #watchNodes(dht: DHT): Promise<void> {
+    const { bootstrap = [] } = this.#network
+    while (bootstrap.length > 1) {
+      await this.#clock.sleep(NODES_MS, this.#closed.signal)
+      if (this.#closed.signal.aborted) return
+      dht.bootstrapNodes = (await answeringNodes(bootstrap, dht)).map(addressOf)
     }
   }
 
@@ -183,7 +217,7 @@ export class Swarm {
   }
 
   #connections(): Connection[] {
-    return [...this.#swarm!.connections].filter(({ destroying }) => !destroying)
+    return [...(this.#swarm?.connections ?? [])].filter(({ destroying }) => !destroying)
   }
 
   /** Disconnects the oldest machine that shares no pool with us; for a machine that we named, any that we did not name. */

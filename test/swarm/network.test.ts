@@ -205,12 +205,30 @@ describe('the settings of the network', () => {
     expect([...alice.errors, ...bob.errors]).toEqual([])
   })
 
+  it('may name bootstrap nodes that are down: queries do not wait for them', async () => {
+    await using peers = await Peers.start()
+    let asked = 0
+    const silent = await Promise.all([takenPort(), takenPort()])
+    for (const { socket } of silent) socket.on('message', () => asked++)
+    const network = { bootstrap: [...silent.map(({ port }) => `127.0.0.1:${port}`), peers.network.bootstrap![0]!] }
+    const [alice, bob] = [peers.machine(network), peers.machine(network).listen()]
+    const key = await publisher(alice)
+    await bob.pool.sub({ path: key })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 1,
+      60_000,
+    )
+    expect(asked, 'each of the two machines asked each of the two nodes once, whether it is up').toBe(4)
+    for (const { socket } of silent) socket.close()
+  })
+
   it('without a port let the system choose one, and leave 49737 to `overpool dht`', async () => {
     const network = { host: '127.0.0.1', bootstrap: [] }
     const nodes = [createDht(network), createDht(network)]
     for (const node of nodes) {
       await node.fullyBootstrapped()
-      const { port } = node.address()
+      const { port } = node.localAddress()
       expect(port < 49_737 || port > 49_741, `UDP port ${port} is none of those that a node tries by default`).toBe(true)
     }
     for (const node of nodes) await node.destroy()
