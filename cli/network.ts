@@ -95,7 +95,10 @@ function offered({ published, network, halted }: PoolStatus, running: boolean): 
   if (!published) return 'not published'
   if (halted !== undefined) return 'published, but not offered as it is'
   if (!running) return 'published'
-  if (network?.announced) return `published, announced, ${count(network.peers, 'peer', 'peers')}`
+  const verified =
+    network?.verifiedAt === undefined ? '' : ` (verified ${Math.max(0, Math.round((Date.now() - network.verifiedAt) / 1_000))} s ago)`
+  if (network?.announced) return `published, announced${verified}, ${count(network.peers, 'peer', 'peers')}`
+  if (verified && !network?.problem) return `published, but nobody new finds it now${verified}: it is announced again`
   return `published, not announced yet: ${network?.problem ?? 'nobody in the network has answered'}`
 }
 

@@ -143,8 +143,10 @@ declare module 'hyperdht' {
     ping(address: { host: string; port: number }, options?: { retry?: boolean }): Promise<unknown>
     /** the nodes that queries begin with while few others are known */
     bootstrapNodes: { host: string; port: number }[]
-    /** the nodes that it knows */
-    toArray(options: { limit: number }): { host: string; port: number }[]
+    /** what each node of the DHT says of a topic: machines that have announced it */
+    lookup(topic: Uint8Array): AsyncIterable<{ peers: { publicKey: Buffer }[] }>
+    /** what nodes of the DHT say of how to reach a machine */
+    findPeer(publicKey: Uint8Array): AsyncIterable<{ peer: { publicKey: Buffer } }>
     address(): { host: string; port: number }
     /** the address of the socket that others reach */
     localAddress(): { host: string; port: number }
@@ -197,6 +199,8 @@ declare module 'hyperswarm' {
   export default class Hyperswarm extends EventEmitter<{ connection: [Connection, PeerInfo]; ban: [PeerInfo]; update: [] }> {
     constructor(options: { dht: DHT; keyPair: KeyPair; firewall?: (remotePublicKey: Buffer) => boolean; maxPeers?: number })
     readonly dht: DHT
+    /** `refresh` announces again how to reach this machine */
+    readonly server: { refresh(): void }
     readonly keyPair: KeyPair
     readonly connections: Set<Connection>
     readonly peers: Map<string, PeerInfo>

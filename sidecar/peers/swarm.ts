@@ -8,6 +8,8 @@ import type { NetworkSettings } from '../../shared/config/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { hex } from '../../shared/ledger/values.ts'
 import { backoff } from '../../shared/retry.ts'
+import type { Network } from '../../shared/store/control.ts'
+import { Wake } from '../../shared/wake.ts'
 import { addressOf, answeringNodes } from './bootstrap.ts'
 
 /** At most this many machines are connected. Further ones are disconnected, unless a connected machine that shares no pool with us can go instead. */
@@ -24,6 +26,9 @@ const LEAVE_MS = 3_000
 const TRY_MS = 500
 const TRY_MOST_MS = 30_000
 
+/** How often it is verified that others find an announced pool, and that the DHT knows how to reach this machine, ms. */
+const VERIFY_MS = 5 * 60_000
+const REACH_MS = 10_000
 /** How often the bootstrap nodes are asked whether they are up, ms. */
 const NODES_MS = 30_000
 
@@ -45,6 +50,10 @@ interface Place extends Share {
   /** undefined until there is a network */
   discovery?: Discovery
   announced: boolean
+  /** when a search last found the announcement, ms since 1970 */
+  verifiedAt?: number
+  /** the announcement is to be verified now */
+  readonly doubt: Wake
   left: AbortController
 }
 
@@ -77,7 +86,7 @@ export class Swarm {
 
   /** Shares a pool, on current connections and on later ones. The announcement goes on in the background. */
   share(share: Share): void {
-    const place: Place = { ...share, announced: false, left: new AbortController() }
+    const place: Place = { ...share, announced: false, doubt: new Wake(), left: new AbortController() }
     this.#places.set(hex(share.core.discoveryKey), place)
     if (!this.#isBegun) {
       this.#isBegun = true
@@ -126,9 +135,14 @@ export class Swarm {
   }
 
   /** The state of a shared pool. */
-  state(core: Hypercore): { announced: boolean; peers: number; problem?: string } {
-    const announced = this.#places.get(hex(core.discoveryKey))?.announced ?? false
-    return { announced, peers: core.peers.length, ...(this.#problem !== undefined && { problem: this.#problem }) }
+  state(core: Hypercore): Pick<Network, 'announced' | 'verifiedAt' | 'peers' | 'problem'> {
+    const { announced = false, verifiedAt } = this.#places.get(hex(core.discoveryKey)) ?? {}
+    return {
+      announced,
+      ...(verifiedAt !== undefined && { verifiedAt }),
+      peers: core.peers.length,
+      ...(this.#problem !== undefined && { problem: this.#problem }),
+    }
   }
 
   async #open(attempt = 1): Promise<void> {
@@ -154,6 +168,7 @@ export class Swarm {
       this.#opened.resolve()
       void this.#watch()
       void this.#watchNodes(dht)
+      void this.#watchAnnouncements()
     } catch (cause) {
       await this.#openLater(noNetwork(this.#network, cause as NodeJS.ErrnoException), attempt)
     }
@@ -254,14 +269,56 @@ export class Swarm {
     }
   }
 
-  // Without a network the query also ends, although no node was asked. An announcement counts only if some node has accepted it.
+  /**
+   * Announces a pool, and verifies that others find it: at first, every few minutes, and when it is in doubt. An announcement that is not found is made again. (That the
+   * announcement was sent proves nothing: without a network it also ends, and a node of the DHT that restarts has forgotten it.)
+   */
   async #announce(place: Place, discovery: Discovery): Promise<void> {
     const { signal } = place.left
+    signal.addEventListener('abort', () => place.doubt.wake())
+    await discovery.flushed().catch(() => false)
     for (let attempt = 1; !signal.aborted; attempt++) {
-      const answered = await (attempt === 1 ? discovery.flushed() : discovery.refresh()).catch(() => false)
-      place.announced = answered && this.#dht!.toArray({ limit: 1 }).length > 0
-      if (place.announced) return
-      await this.#clock.sleep(backoff(attempt, TRY_MS, TRY_MOST_MS), signal)
+      place.announced = await this.#isFound(place.core.discoveryKey)
+      if (place.announced) {
+        attempt = 0
+        place.verifiedAt = this.#clock.now()
+        await place.doubt.sleep(this.#clock, VERIFY_MS)
+        continue
+      }
+      if (attempt > 1) await this.#clock.sleep(backoff(attempt - 1, TRY_MS, TRY_MOST_MS), signal)
+      if (signal.aborted) return
+      this.#swarm!.server.refresh() // how to reach this machine is an announcement of its own
+      await discovery.refresh().catch(() => false)
+    }
+  }
+
+  /** Searches as a stranger does: some node of the DHT must name this machine for the topic, and some node must know how to reach it. */
+  async #isFound(topic: Uint8Array): Promise<boolean> {
+    try {
+      for await (const { peers } of this.#dht!.lookup(topic))
+        if (peers.some(({ publicKey }) => this.#isOurs(publicKey))) return await this.#isReachable()
+    } catch {} // there is no network
+    return false
+  }
+
+  async #isReachable(): Promise<boolean> {
+    try {
+      for await (const { peer } of this.#dht!.findPeer(this.#keyPair.publicKey)) if (this.#isOurs(peer.publicKey)) return true
+    } catch {}
+    return false
+  }
+
+  #isOurs(publicKey: Uint8Array): boolean {
+    return Buffer.compare(publicKey, this.#keyPair.publicKey) === 0
+  }
+
+  /** If no node knows how to reach this machine any more, the nodes have forgotten its pools as well. One search for all pools costs little. */
+  async #watchAnnouncements(): Promise<void> {
+    const { signal } = this.#closed
+    while (!signal.aborted) {
+      await this.#clock.sleep(REACH_MS, signal)
+      const announced = [...this.#places.values()].filter((place) => place.announced)
+      if (announced.length && !(await this.#isReachable())) for (const { doubt } of announced) doubt.wake()
     }
   }
 

@@ -79,13 +79,13 @@ describe('the commands of the network', { timeout: 120_000 }, () => {
     const published = await outputOf(alice, 'pub', 'coffee')
     expect(published).toMatch(/^[0-9a-f]{64}\ncoffee is published; others follow it with `overpool sub` and the key above\n$/)
     const [key] = published.split('\n') as [string]
-    await untilSays(alice, ['status'], /^coffee {2}2 entries {2}published, announced, 0 peers\n$/)
+    await untilSays(alice, ['status'], /^coffee {2}2 entries {2}published, announced \(verified \d+ s ago\), 0 peers\n$/)
 
     expect(await outputOf(bob, 'sub', key)).toBe(`${key} is followed; \`overpool status\` shows how far it has come\n`)
     await bobs.says(new RegExp(`entry ${key} #1 b`))
     expect(bobs.out.match(/^entry .+$/gm)).toEqual([`entry ${key} #0 a`, `entry ${key} #1 b`])
     await untilSays(bob, ['status'], new RegExp(`^${key} {2}2 entries {2}followed, 1 peer, up to date\n$`))
-    await untilSays(alice, ['status'], /^coffee {2}2 entries {2}published, announced, 1 peer\n$/)
+    await untilSays(alice, ['status'], /^coffee {2}2 entries {2}published, announced \(verified \d+ s ago\), 1 peer\n$/)
     expect(await json(bob, 'status')).toEqual([
       {
         path: key,

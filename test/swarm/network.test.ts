@@ -190,6 +190,45 @@ describe('machines of one host that meet for the first time', () => {
   })
 })
 
+describe('an announcement', () => {
+  it('that the DHT has forgotten is made again, so that a stranger finds the pool; the status says when it was verified', async () => {
+    await using peers = await Peers.start()
+    const { port, socket } = await takenPort()
+    socket.close()
+    await once(socket, 'close')
+    const host = '127.0.0.1'
+    const network = { bootstrap: [`${host}:${port}`] }
+    const startNode = async () => {
+      const node = createDht({ port, host, announce: host, bootstrap: [] })
+      await node.fullyBootstrapped()
+      return node
+    }
+    const before = await startNode()
+    const [alice, bob] = [peers.machine(network), peers.machine(network).listen()]
+    const key = await publisher(alice)
+    await alice.pool.ready({ path: 'mypool', announced: true })
+    await until(
+      () => statusOf(alice, 'mypool'),
+      (status) => status.network?.verifiedAt !== undefined,
+    )
+    await before.destroy()
+    const restarted = Date.now()
+    const after = await startNode()
+    await bob.pool.sub({ path: key })
+    await until(
+      () => bob.seen(key),
+      ({ length }) => length === 1,
+      50_000,
+    )
+    await until(
+      () => statusOf(alice, 'mypool'),
+      ({ network }) => network!.announced && network!.verifiedAt! > restarted,
+    )
+    for (const machine of [alice, bob]) await machine.pool.close()
+    await after.destroy()
+  })
+})
+
 describe('the settings of the network', () => {
   it('can be the same on several machines of one host, each on a free port', async () => {
     await using peers = await Peers.start()
