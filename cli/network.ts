@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { createMachine } from '../client/folder.ts'
 import { folderLayout, makeFolder, readSeed } from '../local/folder.ts'
 import { systemClock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
@@ -36,6 +37,9 @@ export async function sub(
   flags: { from?: 'start' | 'now' | number; peer?: string },
   { where, out }: CommandContext,
 ): Promise<void> {
+  parsePoolAddress(published) // a wrong key makes no machine
+  if (where.stack === undefined && createMachine(where.dir))
+    out.say(`there was no machine in ${where.dir}: now there is one, and \`overpool start\` runs it`)
   await withMachine(where, async (machine) => {
     const { path, key } = await machine.control.subscribe(published, flags)
     out.show(
@@ -95,7 +99,10 @@ function offered({ published, network, halted }: PoolStatus, running: boolean): 
   if (!published) return 'not published'
   if (halted !== undefined) return 'published, but not offered as it is'
   if (!running) return 'published'
-  if (network?.announced) return `published, announced, ${count(network.peers, 'peer', 'peers')}`
+  const verified =
+    network?.verifiedAt === undefined ? '' : ` (verified ${Math.max(0, Math.round((Date.now() - network.verifiedAt) / 1_000))} s ago)`
+  if (network?.announced) return `published, announced${verified}, ${count(network.peers, 'peer', 'peers')}`
+  if (verified && !network?.problem) return `published, but nobody new finds it now${verified}: it is announced again`
   return `published, not announced yet: ${inLine(network?.problem ?? 'nobody in the network has answered')}`
 }
 

@@ -1,10 +1,19 @@
 import { existsSync } from 'node:fs'
-import { folderLayout, hasLedger, isRunning, readRunning, readSeed } from '../local/folder.ts'
+import { folderLayout, hasLedger, isRunning, makeFolder, readRunning, readSeed } from '../local/folder.ts'
 import { openLedgerFile } from '../local/ports.ts'
 import type { CheckedSettings } from '../shared/config/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { CoreStore } from '../sidecar/cores/core.ts'
 import { RemoteMachine } from './remote.ts'
+
+/** Makes a machine in a folder that has none. @returns whether it had none */
+export function createMachine(dir: string): boolean {
+  if (existsSync(folderLayout(dir).ledger)) return false
+  makeFolder(dir)
+  readSeed(dir, true) // before the ledger: a ledger without a seed counts as damaged
+  openLedgerFile(dir).close()
+  return true
+}
 
 /** Opens the machine of a folder, whether a process runs it or not. @throws OverpoolError MACHINE_NOT_FOUND: none has been started in it */
 export function openFolder(dir: string, settings?: CheckedSettings): RemoteMachine {

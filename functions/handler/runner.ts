@@ -1,4 +1,4 @@
-import { type Clock, sleepAwake } from '../../shared/clock.ts'
+import { type Clock, sleepAwake, timeLeft } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, entriesOf, entryAt, isLost } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/kinds.ts'
@@ -17,6 +17,8 @@ import type { RunnerReport } from './report.ts'
 const MAX_ERROR = 1_000
 /** It stops this long before the deadline, ms, so that the cursor can still be written. */
 const MARGIN_MS = 1_000
+/** In a long run the cursor is written at least this often, ms: after a kill, the entries of this time are handled again. */
+const CURSOR_MS = 250
 /** The error of an entry whose every attempt ended with the process. */
 const NO_END = 'the process ended while the handler ran, at each attempt'
 
@@ -75,6 +77,8 @@ class BellRun {
   readonly #deadline: number
   readonly #options: RunnerOptions
   #at: Cursor
+  /** when the cursor was written last, or read (`Clock.elapsed`) */
+  #keptAt: number
 
   constructor(pool: { path: string; key: string }, start: Cursor, receives: number, deadline: number, options: RunnerOptions) {
     this.#pool = pool
@@ -83,6 +87,7 @@ class BellRun {
     this.#deadline = deadline
     this.#options = options
     this.#at = { seq: start.seq, block: start.block, attempts: start.attempts, begun: start.begun }
+    this.#keptAt = options.clock.elapsed()
   }
 
   async answer(bell: Bell): Promise<Answer> {
@@ -188,6 +193,7 @@ class BellRun {
     // an earlier attempt may have stored a dead letter and died before the cursor was written
     if (this.#receives > 1 && tried + 1 >= maxAttempts) await stores.progress.deleteDead(handler, this.#pool.path, seq)
     this.#at = { seq, block: next, attempts: 0 }
+    if (!timeLeft(this.#options.clock, this.#keptAt, CURSOR_MS)) await this.#keep(this.#at)
     return undefined
   }
 
@@ -239,6 +245,7 @@ class BellRun {
   /** Writes the cursor. */
   async #keep(cursor: Cursor): Promise<void> {
     this.#at = cursor
+    this.#keptAt = this.#options.clock.elapsed()
     await this.#options.stores.progress.writeCursor(this.#options.handler, this.#pool.path, cursor)
   }
 }

@@ -1,4 +1,4 @@
-import type { Network } from '../store/control.ts'
+import type { DesiredState, Network, PoolControl } from '../store/control.ts'
 import type { LedgerPools } from './pools.ts'
 
 /** The state of a pool, here and in the network. */
@@ -18,7 +18,7 @@ export interface PoolStatus {
   begins?: { block: number; seq: number }
   /** as last seen by the sidecar, at `at` */
   network?: Network
-  /** blocks that the publisher has signed and that are not here yet, as far as we know */
+  /** blocks of the subscription that the publisher has signed and that are not here yet, as far as we know; missing until the subscription knows where it begins */
   behind?: number
   halted?: string
 }
@@ -28,6 +28,7 @@ export async function statusOf(pools: LedgerPools): Promise<PoolStatus[]> {
     (await pools.list()).map(async ({ path, kind, key, desired = {}, network, begins, halted }) => {
       const { blocks, entries } = await pools.size(path)
       const isPeers = kind === 'peer'
+      const next = nextBlock(blocks, desired, begins)
       return {
         path,
         key,
@@ -37,9 +38,15 @@ export async function statusOf(pools: LedgerPools): Promise<PoolStatus[]> {
         ...(desired.allow && { allow: desired.allow }),
         ...(begins && { begins }),
         ...(network && { network: { ...network, terms: undefined } }), // the signed terms are for machines
-        ...(network?.remoteLength !== undefined && { behind: Math.max(0, network.remoteLength - blocks) }),
+        ...(network?.remoteLength !== undefined && next !== undefined && { behind: Math.max(0, network.remoteLength - next) }),
         ...(halted !== undefined && { halted }),
       }
     }),
   )
+}
+
+/** The block that a subscription waits for; undefined until it knows where it begins. */
+function nextBlock(blocks: number, { from = 'start' }: DesiredState, begins: PoolControl['begins']): number | undefined {
+  if (blocks || from === 'start' || from === 0) return blocks
+  return begins?.block
 }

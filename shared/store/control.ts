@@ -46,8 +46,10 @@ export interface SignedText {
 export interface Network {
   /** when this was written, ms since 1970 */
   at: number
-  /** the DHT has accepted our announcement */
+  /** a search in the DHT, as a stranger makes it, finds our announcement */
   announced: boolean
+  /** when such a search last found it, ms since 1970 */
+  verifiedAt?: number
   /** number of machines connected for this pool */
   peers: number
   /** why the network cannot be joined */

@@ -13,6 +13,15 @@ import { signText, type Tree, TreeHash } from './signed.ts'
 
 /** Bytes that the cores' store buffers in memory before it writes a file, all pools together. Its default of 64 MB makes nothing faster here. */
 const WRITE_BUFFER = 4 * 1024 * 1024
+/**
+ * Hypercore prints a conflict to standard output, with no option to turn that off. There it would stand between a program's own lines, or in the JSON of the command line.
+ * The event `conflict` reports it.
+ */
+const { log } = console
+console.log = (...said: unknown[]) => {
+  if (!String(said[0]).startsWith('[hypercore] conflict detected')) log.apply(console, said)
+}
+
 /** A hypercore for reading. */
 export interface ReadCore {
   /** blocks that the publisher has signed, as far as we know */

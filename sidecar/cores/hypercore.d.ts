@@ -143,8 +143,8 @@ declare module 'hyperdht' {
   export interface DhtOptions {
     /** `host:port` of nodes to begin with */
     bootstrap?: string[]
-    /** UDP port to bind to */
-    port?: number
+    /** UDP port to bind to, or a range of ports to try: from the first, before the second */
+    port?: number | [number, number]
     /** false: fail if `port` cannot be bound */
     anyPort?: boolean
     /** address to bind to */
@@ -161,9 +161,17 @@ declare module 'hyperdht' {
     /** fails if the port cannot be bound */
     fullyBootstrapped(): Promise<void>
     connect(publicKey: Uint8Array, options: { keyPair: KeyPair }): Connection
-    /** the nodes that it knows */
-    toArray(options: { limit: number }): { host: string; port: number }[]
+    /** fails if there is no answer */
+    ping(address: { host: string; port: number }, options?: { retry?: boolean }): Promise<unknown>
+    /** the nodes that queries begin with while few others are known */
+    bootstrapNodes: { host: string; port: number }[]
+    /** what each node of the DHT says of a topic: machines that have announced it */
+    lookup(topic: Uint8Array): AsyncIterable<{ peers: { publicKey: Buffer }[] }>
+    /** what nodes of the DHT say of how to reach a machine */
+    findPeer(publicKey: Uint8Array): AsyncIterable<{ peer: { publicKey: Buffer } }>
     address(): { host: string; port: number }
+    /** the address of the socket that others reach */
+    localAddress(): { host: string; port: number }
     destroy(options?: { force?: boolean }): Promise<void>
   }
 }
@@ -213,10 +221,12 @@ declare module 'hyperswarm' {
   export default class Hyperswarm extends EventEmitter<{ connection: [Connection, PeerInfo]; ban: [PeerInfo]; update: [] }> {
     constructor(options: { dht: DHT; keyPair: KeyPair; firewall?: (remotePublicKey: Buffer) => boolean; maxPeers?: number })
     readonly dht: DHT
+    /** `refresh` announces again how to reach this machine */
+    readonly server: { refresh(): void }
     readonly keyPair: KeyPair
     readonly connections: Set<Connection>
     readonly peers: Map<string, PeerInfo>
-    readonly stats: { connects: { client: { opened: number; closed: number } } }
+    readonly stats: { connects: { client: { attempted: number; opened: number; closed: number } } }
     join(topic: Uint8Array, options: { server: boolean; client: boolean }): Discovery
     joinPeer(publicKey: Uint8Array): void
     leavePeer(publicKey: Uint8Array): void

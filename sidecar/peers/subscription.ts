@@ -137,7 +137,8 @@ export class Subscription implements CoreState {
       skippedBytes: this.#invalid.get(this.key),
       lastSkipped: this.#lastSkipped,
     }
-    return { remoteLength: this.#core.length, ...skipped }
+    // A hypercore that was lost is empty until it has been replicated again; the publisher has signed what is in the mirror.
+    return { remoteLength: Math.max(this.#core.length, this.#length), ...skipped }
   }
 
   async #run(checkpoint: number): Promise<void> {

@@ -1,13 +1,16 @@
 import { once } from 'node:events'
 import Hypercore from 'hypercore'
 import type { KeyPair } from 'hypercore-crypto'
-import DHT from 'hyperdht'
+import DHT, { type DhtOptions } from 'hyperdht'
 import Hyperswarm, { type Connection, type Discovery } from 'hyperswarm'
 import type { Clock } from '../../shared/clock.ts'
 import type { NetworkSettings } from '../../shared/config/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { hex } from '../../shared/ledger/values.ts'
 import { backoff } from '../../shared/retry.ts'
+import type { Network } from '../../shared/store/control.ts'
+import { Wake } from '../../shared/wake.ts'
+import { addressOf, answeringNodes } from './bootstrap.ts'
 
 /** At most this many machines are connected. For a further one, another one is disconnected. */
 const MAX_CONNECTIONS = 256
@@ -25,6 +28,15 @@ const LEAVE_MS = 3_000
 const TRY_MS = 500
 const TRY_MOST_MS = 30_000
 
+/** How often it is verified that others find an announced pool, and that the DHT knows how to reach this machine, ms. */
+const VERIFY_MS = 5 * 60_000
+const REACH_MS = 10_000
+/** How often the bootstrap nodes are asked whether they are up, ms. */
+const NODES_MS = 30_000
+
+/** An empty range of ports to try first, so that the system chooses a free one. By default a node tries 49737, on which `overpool dht` runs. */
+const ANY_PORT: [number, number] = [0, 0]
+
 /** A pool that this machine shares. */
 export interface Share {
   core: Hypercore
@@ -40,6 +52,10 @@ interface Place extends Share {
   /** undefined until the swarm has joined the DHT */
   discovery?: Discovery
   announced: boolean
+  /** when a search last found the announcement, ms since 1970 */
+  verifiedAt?: number
+  /** the announcement is to be verified now */
+  readonly doubt: Wake
   left: AbortController
 }
 
@@ -56,6 +72,7 @@ export class Swarm {
   readonly #closed = new AbortController()
   #dht: DHT | undefined
   #swarm: Hyperswarm | undefined
+  #isBegun = false
   /** why there is no network, if there is none */
   #problem: string | undefined
   /** resolves when there is a network, or at the end */
@@ -76,9 +93,10 @@ export class Swarm {
 
   /** Shares a pool, on current connections and on later ones. The announcement goes on in the background. */
   share(share: Share): void {
-    const place: Place = { ...share, announced: false, left: new AbortController() }
+    const place: Place = { ...share, announced: false, doubt: new Wake(), left: new AbortController() }
     this.#places.set(hex(share.core.discoveryKey), place)
-    if (!this.#swarm) {
+    if (!this.#isBegun) {
+      this.#isBegun = true
       void this.#open()
       for (const peer of this.#network.peers ?? []) void this.#goTo(peer, this.#closed.signal)
     }
@@ -117,20 +135,27 @@ export class Swarm {
     if (!place) return
     this.#places.delete(name)
     place.left.abort()
-    for (const connection of this.#swarm!.connections) withhold(core, connection)
-    if (place.peer !== undefined && !this.#isNamed(place.peer)) this.#swarm!.leavePeer(Buffer.from(place.peer, 'hex'))
+    for (const connection of this.#swarm?.connections ?? []) withhold(core, connection)
+    if (place.peer !== undefined && !this.#isNamed(place.peer)) this.#swarm?.leavePeer(Buffer.from(place.peer, 'hex'))
     this.#review()
     if (place.discovery) await within(LEAVE_MS, place.discovery.destroy())
   }
 
   /** The state of a shared pool. */
-  state(core: Hypercore): { announced: boolean; peers: number; problem?: string } {
-    const announced = this.#places.get(hex(core.discoveryKey))?.announced ?? false
-    return { announced, peers: core.peers.length, ...(this.#problem !== undefined && { problem: this.#problem }) }
+  state(core: Hypercore): Pick<Network, 'announced' | 'verifiedAt' | 'peers' | 'problem'> {
+    const { announced = false, verifiedAt } = this.#places.get(hex(core.discoveryKey)) ?? {}
+    return {
+      announced,
+      ...(verifiedAt !== undefined && { verifiedAt }),
+      peers: core.peers.length,
+      ...(this.#problem !== undefined && { problem: this.#problem }),
+    }
   }
 
   async #open(attempt = 1): Promise<void> {
-    const dht = createDht(this.#network)
+    const network = await this.#reachable()
+    if (this.#closed.signal.aborted) return
+    const dht = createDht(network)
     const firewall = (peer: Uint8Array) => this.#refuses(hex(peer))
     // Hyperswarm's own limit, 64, counts incoming connections, and then makes no outgoing ones.
     const swarm = new Hyperswarm({ dht, keyPair: this.#keyPair, firewall, maxPeers: 4 * MAX_CONNECTIONS })
@@ -149,8 +174,35 @@ export class Swarm {
       this.#problem = undefined
       this.#opened.resolve()
       void this.#watch()
+      void this.#watchNodes(dht)
+      void this.#watchAnnouncements()
     } catch (cause) {
       await this.#openLater(noNetwork(this.#network, cause as NodeJS.ErrnoException), attempt)
+    }
+  }
+
+  /** The settings, with the bootstrap nodes that answer. */
+  async #reachable(): Promise<NetworkSettings> {
+    const { bootstrap, host } = this.#network
+    if (!bootstrap || bootstrap.length < 2) return this.#network
+    const probe = createDht({ host, bootstrap: [] })
+    try {
+      await probe.fullyBootstrapped()
+      return { ...this.#network, bootstrap: await answeringNodes(bootstrap, probe) }
+    } catch {
+      return this.#network // the address is not ours: the node itself reports that
+    } finally {
+      await probe.destroy()
+    }
+  }
+
+  /** Asks the bootstrap nodes again and again: one that is up now is used, one that is down is not waited for. */
+  async #watchNodes(dht: DHT): Promise<void> {
+    const { bootstrap = [] } = this.#network
+    while (bootstrap.length > 1) {
+      await this.#clock.sleep(NODES_MS, this.#closed.signal)
+      if (this.#closed.signal.aborted) return
+      dht.bootstrapNodes = (await answeringNodes(bootstrap, dht)).map(addressOf)
     }
   }
 
@@ -187,7 +239,7 @@ export class Swarm {
   }
 
   #connections(): Connection[] {
-    return [...this.#swarm!.connections].filter(({ destroying }) => !destroying)
+    return [...(this.#swarm?.connections ?? [])].filter(({ destroying }) => !destroying)
   }
 
   /**
@@ -205,9 +257,9 @@ export class Swarm {
 
   /** The connections of the address that has most, if these are twice as many as those of the newcomer's address. */
   #crowd(others: Connection[], newcomer: Connection): Connection[] | undefined {
-    const addresses = Map.groupBy(others, addressOf)
+    const addresses = Map.groupBy(others, hostOf)
     const [crowd] = [...addresses.values()].sort((one, other) => other.length - one.length)
-    return crowd && crowd.length >= 2 * ((addresses.get(addressOf(newcomer))?.length ?? 0) + 1) ? crowd : undefined
+    return crowd && crowd.length >= 2 * ((addresses.get(hostOf(newcomer))?.length ?? 0) + 1) ? crowd : undefined
   }
 
   #isNamed(peer: string): boolean {
@@ -234,14 +286,56 @@ export class Swarm {
     }
   }
 
-  // Without a network the query also ends, although no node was asked. An announcement counts only if some node has accepted it.
+  /**
+   * Announces a pool, and verifies that others find it: at first, every few minutes, and when it is in doubt. An announcement that is not found is made again. (That the
+   * announcement was sent proves nothing: without a network it also ends, and a node of the DHT that restarts has forgotten it.)
+   */
   async #announce(place: Place, discovery: Discovery): Promise<void> {
     const { signal } = place.left
+    signal.addEventListener('abort', () => place.doubt.wake())
+    await discovery.flushed().catch(() => false)
     for (let attempt = 1; !signal.aborted; attempt++) {
-      const answered = await (attempt === 1 ? discovery.flushed() : discovery.refresh()).catch(() => false)
-      place.announced = answered && this.#dht!.toArray({ limit: 1 }).length > 0
-      if (place.announced) return
-      await this.#clock.sleep(backoff(attempt, TRY_MS, TRY_MOST_MS), signal)
+      place.announced = await this.#isFound(place.core.discoveryKey)
+      if (place.announced) {
+        attempt = 0
+        place.verifiedAt = this.#clock.now()
+        await place.doubt.sleep(this.#clock, VERIFY_MS)
+        continue
+      }
+      if (attempt > 1) await this.#clock.sleep(backoff(attempt - 1, TRY_MS, TRY_MOST_MS), signal)
+      if (signal.aborted) return
+      this.#swarm!.server.refresh() // how to reach this machine is an announcement of its own
+      await discovery.refresh().catch(() => false)
+    }
+  }
+
+  /** Searches as a stranger does: some node of the DHT must name this machine for the topic, and some node must know how to reach it. */
+  async #isFound(topic: Uint8Array): Promise<boolean> {
+    try {
+      for await (const { peers } of this.#dht!.lookup(topic))
+        if (peers.some(({ publicKey }) => this.#isOurs(publicKey))) return await this.#isReachable()
+    } catch {} // there is no network
+    return false
+  }
+
+  async #isReachable(): Promise<boolean> {
+    try {
+      for await (const { peer } of this.#dht!.findPeer(this.#keyPair.publicKey)) if (this.#isOurs(peer.publicKey)) return true
+    } catch {}
+    return false
+  }
+
+  #isOurs(publicKey: Uint8Array): boolean {
+    return Buffer.compare(publicKey, this.#keyPair.publicKey) === 0
+  }
+
+  /** If no node knows how to reach this machine any more, the nodes have forgotten its pools as well. One search for all pools costs little. */
+  async #watchAnnouncements(): Promise<void> {
+    const { signal } = this.#closed
+    while (!signal.aborted) {
+      await this.#clock.sleep(REACH_MS, signal)
+      const announced = [...this.#places.values()].filter((place) => place.announced)
+      if (announced.length && !(await this.#isReachable())) for (const { doubt } of announced) doubt.wake()
     }
   }
 
@@ -298,7 +392,7 @@ export class Swarm {
   }
 }
 
-function addressOf({ rawStream }: Connection): string | undefined {
+function hostOf({ rawStream }: Connection): string | undefined {
   return rawStream?.remoteHost
 }
 
@@ -318,7 +412,7 @@ function withhold(core: Hypercore, connection: Connection): void {
 
 /** Makes a node of the DHT. A node with an `announce` address counts as reachable there, and does not probe it. */
 export function createDht({ bootstrap, port, host, announce }: NetworkSettings): DHT {
-  const options = { bootstrap, host, ...(port !== undefined && { port, anyPort: false }) }
+  const options: DhtOptions = { bootstrap, host, ...(port === undefined ? { port: ANY_PORT } : { port, anyPort: false }) }
   return announce === undefined
     ? new DHT(options)
     : DHT.bootstrapper(port!, announce, { ...options, bootstrap: bootstrap ?? DHT.BOOTSTRAP })

@@ -36,7 +36,7 @@ Measures this machine, and says which of its goals it has met; all of them take 
   writer    entries/s of the writer alone, one pool, with a mirror that takes 5 ms a call
   scanner   transactions/s of the strict scanner, compared with @bsv/sdk
   scale     cost of an entry, memory and restart with 10 thousand, 100 thousand and 1 million entries in a pool
-  swarm     pools that are replicated between machines: catch-up, live, restarts, and compared with the original
+  swarm     pools that are replicated between machines: first contact, catch-up, live, restarts, and compared with the original
   aws       requests, bytes and $ per million payments at four rates, and $ a month at rest, in the deployed shape
   functions the bundles of the functions: size, start, memory, and the time of a warm payment
   sidecar   memory of the sidecar's process with a hundred pools

@@ -2,13 +2,14 @@ import { parseArgs } from 'node:util'
 import { type Effort, type Figures, number, textOf } from './report.ts'
 import { besideOriginal } from './swarm/against-original.ts'
 import { catchUp } from './swarm/catch-up.ts'
+import { contact } from './swarm/contact.ts'
 import { live } from './swarm/live.ts'
 import { restart } from './swarm/restart.ts'
 import type { Line } from './swarm/world.ts'
 
-const PARTS = { 'catch-up': catchUp, live, original: besideOriginal, restart }
+const PARTS = { contact, 'catch-up': catchUp, live, original: besideOriginal, restart }
 
-/** Measures pools that are replicated between machines, each a process of its own, over a DHT on loopback: catch-up, latency, bytes, and restarts. */
+/** Measures pools that are replicated between machines, each a process of its own, over a DHT on loopback: first contact, catch-up, latency, bytes, and restarts. */
 export async function swarm(effort: Effort, parts: readonly string[] = Object.keys(PARTS)): Promise<Figures> {
   const found: { lines: Line[]; goals: Figures['goals']; notes?: string[] }[] = []
   for (const part of parts) found.push(await PARTS[part as keyof typeof PARTS](effort))

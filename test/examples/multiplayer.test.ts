@@ -58,7 +58,7 @@ it('three vendors pass two bills round, as the README shows, and all of them sto
         await stands.ended()
         return stands.out
       },
-      (said) => /^ben {2}4 entries {2}published, announced, 2 peers$/m.test(said),
+      (said) => /^ben {2}4 entries {2}published, announced \(verified \d+ s ago\), 2 peers$/m.test(said),
       60_000,
     )
     expect(program.err).toBe('')

@@ -107,6 +107,21 @@ it('an entry whose handler cannot post because the queue is unreachable waits, a
   expect(await ingress.depth()).toEqual({ waiting: 1, inFlight: 0 })
 })
 
+it('a long run writes the cursor as it goes, so that a kill repeats little of it', async () => {
+  await using ledger = await tempLedger()
+  const { stores } = ledger
+  const texts = Array.from({ length: 8 }, (_, i) => `entry ${i}`)
+  await stores.blocks.put('a', blockOf(0, 0, ...texts))
+  const clock = new HandClock()
+  const written: number[] = []
+  const onTx = async () => {
+    written.push((await stores.progress.readCursor('main', 'a')).seq)
+    clock.wind(100) // how long the handler takes
+  }
+  await answerBell({ pool: 'a', n: 0 }, ledger, 1, clock.now() + 60_000, { ...runnerOf(ledger, onTx), clock })
+  expect(written).toEqual([-1, -1, -1, 2, 2, 2, 5, 5])
+})
+
 it('a redrive waits for an unreachable queue too', async () => {
   await using ledger = await tempLedger()
   const { stores } = ledger

@@ -3,7 +3,7 @@ import type { LedgerPools } from '../../shared/machine/pools.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import type { Process, Scheduler } from './scheduler.ts'
 
-/** Longer than the time after which a runner writes its cursor: a slow handler makes progress only by the rule for `receives > 1`. */
+/** Longer than the time after which a runner writes its cursor: a slow handler makes progress only because the runner writes it between entries. */
 const SLOW_MS = 4_000
 /** The number of steps of a loop. */
 const MAX_HOPS = 2

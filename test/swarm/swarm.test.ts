@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { cpSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -89,6 +90,7 @@ describe('a published pool', () => {
       async () => (await bob.pool.status())[0]!.begins,
       (begins) => begins !== undefined,
     )
+    expect((await bob.pool.status())[0]).toMatchObject({ entries: 0, behind: 0 }) // the 20 entries before its beginning are none that it waits for
     await post(alice, 'mypool', ['20', '21', '22'])
     await until(
       () => bob.seen(key),
@@ -158,6 +160,32 @@ describe('a published pool', () => {
     expect(bob.seen(key)).toEqual([0, 1, 2, 3, 4])
   })
 
+  it('is reported with its known length by a subscriber that has lost its hypercore', async () => {
+    await using peers = await Peers.start()
+    const [alice, bob] = [peers.machine(), peers.machine().listen()]
+    await alice.pool.create({ path: 'mypool', port: false })
+    const key = await alice.pool.pub({ path: 'mypool' })
+    await bob.pool.sub({ path: key })
+    await post(alice, 'mypool', upTo(3).map(String))
+    const { network: before } = (
+      await until(
+        () => bob.pool.status(),
+        ([pool]) => pool?.entries === 3 && pool.behind === 0 && pool.network?.remoteLength !== 0,
+      )
+    )[0]!
+    await alice.pool.close()
+    await bob.pool.close()
+    rmSync(join(bob.dir, 'cores'), { recursive: true })
+    const restarted = Date.now()
+    await bob.restart()
+    await bob.pool.status() // it opens with the first call
+    const [status] = await until(
+      () => bob.pool.status(),
+      ([pool]) => pool!.network!.at >= restarted,
+    )
+    expect(status).toMatchObject({ behind: 0, network: { peers: 0, remoteLength: before!.remoteLength } })
+  })
+
   it('whose hypercore was lost is rebuilt completely from the mirror, while subscribers connect at once', async () => {
     await using peers = await Peers.start()
     const bob = peers.machine().listen()
@@ -194,6 +222,9 @@ describe('a published pool', () => {
   })
 
   it('whose mirror was restored from an old backup halts when it signs other blocks in the place of newer ones, and its subscribers halt, too', async () => {
+    const printed: unknown[] = []
+    const record = (said: unknown) => void printed.push(said)
+    subscribe('console.log', record)
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine().listen(), peers.machine().listen()]
     await alice.pool.create({ path: 'mypool', port: false })
@@ -234,6 +265,8 @@ describe('a published pool', () => {
       ).toContain('conflict')
     expect(bob.seen(key)).toEqual([0, 1, 2, 3, 4])
     expect((await alice.pool.tail({ path: 'mypool' })).map(({ seq }) => seq)).toEqual([0, 1, 2, 3, 4, 5])
+    unsubscribe('console.log', record)
+    expect(printed, 'a program that uses the library has its standard output for itself').toEqual([])
   })
 
   it('stops reaching subscribers after unpub, and reaches them again after pub', async () => {

@@ -1,23 +1,38 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import createTestnet from 'hyperdht/testnet.js'
+import { createDht } from '../../../sidecar/peers/swarm.ts'
 import { Program } from '../program.ts'
 
 /** A DHT on loopback, with the programs of a bench. Disposing of it ends them all. */
 export class World implements AsyncDisposable {
   readonly bootstrap: string
-  readonly #testnet: Awaited<ReturnType<typeof createTestnet>>
+  readonly #dht: { destroy(): Promise<void> }
   readonly #dir = mkdtempSync(join(tmpdir(), 'overpool-bench-'))
   readonly #programs: Program[] = []
 
   static async start(): Promise<World> {
-    return new World(await createTestnet(4))
+    const testnet = await createTestnet(4)
+    return new World(testnet, testnet.bootstrap[0]!)
   }
 
-  private constructor(testnet: Awaited<ReturnType<typeof createTestnet>>) {
-    this.#testnet = testnet
-    const { host, port } = testnet.bootstrap[0]!
+  /** With a DHT of one node, as `overpool dht` runs it: there machines learn the least about their own addresses. */
+  static async withOneNode(): Promise<World> {
+    const host = '127.0.0.1'
+    const socket = createSocket('udp4').bind(0, host)
+    await once(socket, 'listening')
+    const { port } = socket.address()
+    await new Promise<void>((resolve) => socket.close(resolve))
+    const node = createDht({ port, host, announce: host, bootstrap: [] })
+    await node.fullyBootstrapped()
+    return new World(node, { host, port })
+  }
+
+  private constructor(dht: { destroy(): Promise<void> }, { host, port }: { host: string; port: number }) {
+    this.#dht = dht
     this.bootstrap = `${host}:${port}`
   }
 
@@ -38,7 +53,7 @@ export class World implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#programs.map((program) => program.kill()))
-    await this.#testnet.destroy()
+    await this.#dht.destroy()
     rmSync(this.#dir, { recursive: true, force: true })
   }
 }
