@@ -7,8 +7,8 @@ export type Where = { dir: string; stack?: undefined } | StackPlace
 
 /** Opens the machine, does `work` on it, and closes it. */
 export async function withMachine<T>(where: Where, work: (machine: RemoteMachine) => Promise<T>): Promise<T> {
-  await using machine = await open(where)
-  return await work(machine)
+  const machine = await open(where)
+  return await work(machine).finally(() => machine.close())
 }
 
 async function open(where: Where): Promise<RemoteMachine> {

@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+import '#node-version' // must stay first: a Node that is too old fails here, with a clear error
+
 import { isIPv4 } from 'node:net'
 import { resolve } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'

@@ -19,7 +19,7 @@ const modules = join(project, 'node_modules')
 const installed = join(modules, 'overpool-cloud')
 const run = promisify(execFile)
 let packed: string[]
-let manifest: { version: string; bin: { overpool: string }; dependencies: Record<string, string> }
+let manifest: { version: string; engines: { node: string }; bin: { overpool: string }; dependencies: Record<string, string> }
 
 beforeAll(async () => {
   const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', project], { cwd: repository })
@@ -121,8 +121,8 @@ describe('the library', () => {
         for await (const e of pool.read({ path: 'x' })) void (e satisfies TxEvent).payment.memo
         await using other = new Overpool({ dir: 'x' })
         void other.post({ path: 'x', payment: { transaction: { toHex: () => '' }, memo: 'm' } })
-        // @ts-expect-error there is no such event
-        pool.on('txs', handler)
+        // @ts-expect-error an event has a name
+        pool.on(5, handler)
         // @ts-expect-error a number is no payment
         void pool.post({ path: 'x', payment: 5 })`,
       'cjs.cts': `
@@ -191,6 +191,10 @@ describe('on a Node that is too old', () => {
       if (how === 'the command') expect(stderr.trim().split('\n')).toHaveLength(1)
       else expect(stderr).toContain("code: 'NODE_TOO_OLD'")
     }
+  })
+
+  it('npm says so too, when it installs the package', () => {
+    expect(manifest.engines.node, 'as package/node-version.cjs has it').toBe('^22.16.0 || >=24.0.0')
   })
 
   const old = oldNode()

@@ -154,8 +154,8 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
   async #syncLog(): Promise<void> {
     this.#syncSoon = undefined
     try {
-      await using log = await open(`${this.#path}-wal`)
-      await log.datasync()
+      const log = await open(`${this.#path}-wal`)
+      await log.datasync().finally(() => log.close())
     } catch {
       // The next synced commit reports what is wrong with the disk.
     }
