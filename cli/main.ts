@@ -9,9 +9,11 @@ import { OverpoolError } from '../shared/errors.ts'
 import { KINDS, type Kind } from '../shared/ledger/kinds.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
 import * as commands from './commands.ts'
+import { init } from './init.ts'
 import * as network from './network.ts'
 import { outOf } from './out.ts'
 import { run } from './start.ts'
+import { VERSION } from './version.ts'
 
 const FAILED = 1
 const USAGE = 2
@@ -45,13 +47,13 @@ const HELP = `
   overpool pools                   shows how far each handler is
   overpool redrive mypool          retries the entries that a handler gave up
 
-All but start and dht work beside a running machine or without one, on its folder;
+All but init, start and dht work beside a running machine or without one, on its folder;
 with --stack on a machine on AWS, with the credentials that the AWS SDK finds.
 Exit codes: 0 all is well, 1 it failed, 2 the command is used wrongly.`
 
 const program = new Command('overpool')
   .description('An append-only ledger of Bitcoin transactions that fires your handler.')
-  .version('0.1.0')
+  .version(VERSION)
   .option('-d, --dir <folder>', 'the machine’s folder (or OVERPOOL_DIR)', env.OVERPOOL_DIR ?? '.overpool')
   .addOption(new Option('--stack <name>', 'a machine on AWS instead, by the name of its stack').conflicts('dir'))
   .option('--region <name>', 'of the stack (or AWS_REGION)')
@@ -60,6 +62,13 @@ const program = new Command('overpool')
   .configureHelp({ showGlobalOptions: true })
   .addHelpText('after', HELP)
   .exitOverride()
+
+program
+  .command('init [folder]')
+  .description('write the files of a new project: a config, a handler, a test, and the scripts of package.json')
+  .option('--aws', 'and what deploys it to AWS: an app for the CDK')
+  .addHelpText('after', '\nA file that is there already stays as it is.')
+  .action((folder, flags) => init(folder ?? '.', flags, inFolder('it writes files into a folder of this host').out))
 
 program
   .command('start')
