@@ -3,13 +3,15 @@ import '#node-version' // must stay first: a Node that is too old fails here, wi
 
 import { isIPv4 } from 'node:net'
 import { resolve } from 'node:path'
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { KINDS, type Kind } from '../shared/ledger/kinds.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
 import * as commands from './commands.ts'
+import { candidates, SCRIPTS, type Shell } from './completion.ts'
 import { init } from './init.ts'
+import { withMachine } from './machine.ts'
 import * as network from './network.ts'
 import { outOf } from './out.ts'
 import { run } from './start.ts'
@@ -163,6 +165,28 @@ A handler gives an entry up after the pool’s \`maxAttempts\`. \`overpool pools
   overpool redrive mypool --skip   a handler that stopped goes on without the entry where it stopped`,
   )
   .action((pool, flags) => commands.redrivePool(pool, flags, context()))
+
+program
+  .command('completion')
+  .addArgument(new Argument('<shell>').choices(Object.keys(SCRIPTS)))
+  .description('print what makes a shell complete this command, and the names of pools')
+  .addHelpText(
+    'after',
+    `
+  bash:  echo 'source <(overpool completion bash)' >> ~/.bashrc
+  zsh:   echo 'source <(overpool completion zsh)' >> ~/.zshrc    (after compinit)
+  fish:  overpool completion fish > ~/.config/fish/completions/overpool.fish`,
+  )
+  .action((shell: Shell) => console.log(SCRIPTS[shell]))
+
+program
+  .command('complete [words...]', { hidden: true }) // the scripts of `completion` run this at each Tab
+  .action(async (words: string[]) => {
+    program.parseOptions(words) // --dir and --stack of the line that is being typed
+    const pools = () =>
+      withMachine(context().where, async (machine) => (await machine.pools.list()).map(({ path }) => path)).catch(() => [])
+    console.log((await candidates(program, words, pools)).join('\n'))
+  })
 
 program.commandsGroup('The network:')
 
