@@ -134,6 +134,11 @@ program
   .action(() => commands.pools(context()))
 
 program
+  .command('prune <pool>')
+  .description('archive the entries of a pool: `tail` begins after them, `get` still finds them')
+  .action((pool) => commands.prune(pool, context()))
+
+program
   .command('verify <pool>')
   .description('read a pool from end to end: do mirror, hypercore and receipts agree? Exits with 1 if not')
   .action(async (pool) => {

@@ -313,6 +313,28 @@ describe('the programs of 2019', () => {
     expect(said.filter((line) => line.startsWith('error = '))).toHaveLength(1)
   })
 
+  it('the demos’ clients work beside the running server, and end by themselves', { timeout: 120_000 }, async () => {
+    await using server = new Program('counter.cjs')
+    await server.url('loop')
+    await server.also('client.cjs')
+    await until(
+      () => server.said,
+      (said) => said.includes('LOOP #100 '),
+      100_000,
+    )
+    await using filtering = new Program('filter.cjs')
+    await filtering.url('localhost')
+    const library = join(installed, 'package', 'overpool.cjs')
+    const overpool = async (...args: string[]) => (await run(process.execPath, [library, ...args], { cwd: filtering.folder })).stdout
+    await overpool('post', 'localhost', '--sample')
+    await until(
+      () => overpool('tail', 'localhost', '--json'),
+      (entries) => entries !== '',
+    )
+    await filtering.also('prune.cjs')
+    expect(await overpool('tail', 'localhost')).toBe('no entries in localhost\n')
+  })
+
   it('the README’s filter refuses payments through its callback', async () => {
     await using program = new Program('filter.cjs')
     const url = await program.url('localhost')
@@ -343,6 +365,12 @@ class Program {
       env: { ...process.env, NO_COLOR: '1' },
     })
     for (const stream of [this.#child.stdout!, this.#child.stderr!]) stream.setEncoding('utf8').on('data', (text) => (this.said += text))
+  }
+
+  /** Runs another program in its folder until that ends by itself. */
+  async also(name: string): Promise<void> {
+    cpSync(join(programs, name), join(this.folder, name))
+    expect(await run(process.execPath, [name], { cwd: this.folder, timeout: 60_000 })).toEqual({ stdout: '', stderr: '' })
   }
 
   lines(file: string): string[] {

@@ -32,6 +32,8 @@ interface Waiting {
  * process has written.
  */
 export class SqliteFile extends EventEmitter<Record<string, []>> {
+  /** whether Node waits for those who wait for a change */
+  keepsAlive = true
   readonly #path: string
   readonly #db: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()
@@ -173,10 +175,12 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
         resolve()
       }
       const timer = setTimeout(done, Math.min(ms, 2 ** 31 - 1))
+      if (!this.keepsAlive) timer.unref()
       this.on(topic, done)
       signal?.addEventListener('abort', done)
       // The first check reports writes of other processes since the last one: the new waiter may just have missed them.
       if (this.#watchers++ === 0) this.#watch = setInterval(() => this.#look(), WATCH_MS)
+      if (!this.keepsAlive) this.#watch?.unref()
     })
   }
 
