@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 import '#node-version' // must stay first: a Node that is too old fails here, with a clear error
 
 export {

@@ -1,17 +1,16 @@
 import { hash } from 'node:crypto'
 import { rmSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join, resolve } from 'node:path'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
 import { BUNDLING, buildError } from '../shared/config/bundling.ts'
 import { checkExports } from '../shared/machine/handlers.ts'
+import { fileOf, ROOT } from './source.ts'
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /**
- * The folder of the bundles while this process lives. Each process has its own, since another one may bundle the same code at the same time. Its depth is the same on every
- * machine: a bundle contains the relative paths of its sources, and its hash must not depend on the machine.
+ * The folder of the bundles while this process lives. Each process has its own, since another one may bundle the same code at the same time. Its depth in the project is the
+ * same on every machine: a bundle contains the relative paths of its sources, and its hash must not depend on the machine.
  */
-export const OUT = join(ROOT, 'node_modules', '.cache', 'overpool-cloud', String(process.pid))
+export const OUT = resolve('node_modules', '.cache', 'overpool-cloud', String(process.pid))
 process.once('exit', () => rmSync(OUT, { recursive: true, force: true }))
 
 /** A function's code, ready to be uploaded: `index.mjs`, and the chunks that it loads on demand. */
@@ -23,13 +22,13 @@ export interface Bundle {
 
 /** The HTTP door, with the config in it. */
 export function bundlePayments(config: string): Promise<Bundle> {
-  return bundle('payments', { index: 'functions/payments/index.ts' }, { '#config': config })
+  return bundle('payments', { index: fileOf('functions/payments/index') }, { '#config': config })
 }
 
 /** The runner of one handler file. */
 export async function bundleHandler(name: string, { file, named }: { file: string; named: string }, config: string): Promise<Bundle> {
   await checkHandler(file, named)
-  const entries = { index: 'functions/handler/index.ts', 'watchdog-thread': 'functions/handler/watchdog-thread.ts' }
+  const entries = { index: fileOf('functions/handler/index'), 'watchdog-thread': fileOf('functions/handler/watchdog-thread') }
   return bundle(`handler-${name}`, entries, { '#config': config, '#handler': file })
 }
 
@@ -51,7 +50,7 @@ async function bundle(name: string, entries: { index: string }, places: Record<s
     mainFields: ['module', 'main'],
     banner: { js: `${BUNDLING.banner.js}const overpoolFilename=import.meta.filename,overpoolDirname=import.meta.dirname;` },
     plugins: [
-      placesOf(join(ROOT, entries.index), { ...places, 'overpool-cloud': join(ROOT, 'functions/package-root.ts') }),
+      placesOf(join(ROOT, entries.index), { ...places, 'overpool-cloud': join(ROOT, fileOf('functions/package-root')) }),
       credentialsOfLambda,
     ],
   })

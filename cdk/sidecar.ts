@@ -1,4 +1,4 @@
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { Duration, RemovalPolicy } from 'aws-cdk-lib'
 import {
   GatewayVpcEndpointAwsService,
@@ -36,8 +36,8 @@ import { LOGS_KEPT } from './function.ts'
 import type { Handler } from './handlers.ts'
 import type { Ingress } from './ingress.ts'
 import type { Ledger } from './ledger.ts'
+import { fileOf, PACKAGE, SOURCE } from './source.ts'
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** UDP port of the swarm unless the config names one. It stays the same, so that peers find the sidecar again. */
 const DEFAULT_PORT = 49_737
 /** ECS kills the container after this time: longer than `STOP_MS` in sidecar/main.ts. */
@@ -148,11 +148,13 @@ export class Sidecars extends Construct {
     const container = taskDefinition.addContainer('sidecar', {
       image: local
         ? ContainerImage.fromRegistry('overpool-sidecar')
-        : ContainerImage.fromAsset(ROOT, {
-            file: 'sidecar/Dockerfile',
+        : ContainerImage.fromAsset(PACKAGE, {
+            file: join(SOURCE, 'sidecar/Dockerfile'),
             platform: Platform.LINUX_ARM64,
-            exclude: ['**', '!package.json', '!package-lock.json', '!shared', '!sidecar'],
+            exclude: ['**', '!package.json', ...['package-lock.json', 'shared', 'sidecar'].map((file) => `!${join(SOURCE, file)}`)],
+            buildArgs: { SOURCE },
           }),
+      command: ['node', fileOf('sidecar/main')],
       environment,
       user: 'node',
       readonlyRootFilesystem: true,
@@ -162,7 +164,7 @@ export class Sidecars extends Construct {
       portMappings: [{ containerPort: port, protocol: Protocol.UDP }],
       stopTimeout: STOP,
       healthCheck: {
-        command: ['CMD', 'node', 'sidecar/health.ts'],
+        command: ['CMD', 'node', fileOf('sidecar/health')],
         interval: Duration.seconds(30),
         timeout: Duration.seconds(10),
         retries: 3,

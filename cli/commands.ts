@@ -156,6 +156,17 @@ export function linesOfHandler({ handler, waiting, stopped, stoppedAt, dead }: H
   ].join('\n')
 }
 
+export async function prune(pool: string, { where, out }: CommandContext): Promise<void> {
+  await withMachine(where, async ({ pools }) => {
+    await pools.prune(pool)
+    const { prunedBefore } = await pools.control(pool)
+    out.show(
+      { pool, prunedBefore },
+      `${count(prunedBefore, 'entry is', 'entries are')} archived in ${pool}; \`overpool get\` finds what is archived`,
+    )
+  })
+}
+
 /** @returns whether all is well */
 export async function verify(path: string, { where, out }: CommandContext): Promise<boolean> {
   return withMachine(where, async (machine) => {

@@ -8,8 +8,8 @@ export type Where = { dir: string; stack?: undefined } | StackPlace
 
 /** Opens the machine, does `work` on it, and closes it. @param settings for posts; default: no filter is asked */
 export async function withMachine<T>(where: Where, work: (machine: RemoteMachine) => Promise<T>, settings?: CheckedSettings): Promise<T> {
-  await using machine = await open(where, settings)
-  return await work(machine)
+  const machine = await open(where, settings)
+  return await work(machine).finally(() => machine.close())
 }
 
 async function open(where: Where, settings?: CheckedSettings): Promise<RemoteMachine> {

@@ -1,7 +1,9 @@
 #!/usr/bin/env node
+import '#node-version' // must stay first: a Node that is too old fails here, with a clear error
+
 import { isIPv4 } from 'node:net'
 import { resolve } from 'node:path'
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { explained } from '../local/explain.ts'
 import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError, stackOf } from '../shared/errors.ts'
@@ -11,9 +13,13 @@ import { logged, printed } from '../shared/printed.ts'
 import { backup, restoreBackup } from './backup.ts'
 import { check } from './check.ts'
 import * as commands from './commands.ts'
+import { candidates, SCRIPTS, type Shell } from './completion.ts'
+import { init } from './init.ts'
+import { withMachine } from './machine.ts'
 import * as network from './network.ts'
 import { outOf } from './out.ts'
 import { run } from './start.ts'
+import { VERSION } from './version.ts'
 
 const FAILED = 1
 const USAGE = 2
@@ -48,13 +54,13 @@ const HELP = `
   overpool check                   says what is wrong, if anything is
   overpool redrive mypool          retries the entries that a handler gave up
 
-All but start, dht and restore work beside a running machine or without one, on its folder;
+All but init, start, dht and restore work beside a running machine or without one, on its folder;
 with --stack on a machine on AWS, with the credentials that the AWS SDK finds.
 Exit codes: 0 all is well, 1 it failed or shows that something is wrong, 2 the command is used wrongly.`
 
 const program = new Command('overpool')
   .description('An append-only ledger of Bitcoin transactions that fires your handler.')
-  .version('0.1.0')
+  .version(VERSION)
   .option('-d, --dir <folder>', 'the machine’s folder (or OVERPOOL_DIR)', env.OVERPOOL_DIR ?? '.overpool')
   .addOption(new Option('--stack <name>', 'a machine on AWS instead, by the name of its stack').conflicts('dir'))
   .option('--region <name>', 'of the stack (or AWS_REGION)')
@@ -64,6 +70,13 @@ const program = new Command('overpool')
   .addHelpText('after', HELP)
   .exitOverride()
   .configureOutput({ writeErr: (text) => isJson() || process.stderr.write(printed(text)) })
+
+program
+  .command('init [folder]')
+  .description('write the files of a new project: a config, a handler, a test, and the scripts of package.json')
+  .option('--aws', 'and what deploys it to AWS: an app for the CDK')
+  .addHelpText('after', '\nA file that is there already stays as it is.')
+  .action((folder, flags) => init(folder ?? '.', flags, inFolder('it writes files into a folder of this host').out))
 
 program
   .command('start')
@@ -134,6 +147,11 @@ program
   .action(async () => exitWith(await check(context())))
 
 program
+  .command('prune <pool>')
+  .description('archive the entries of a pool: `tail` begins after them, `get` still finds them')
+  .action((pool) => commands.prune(pool, context()))
+
+program
   .command('verify <pool>')
   .description('read a pool from end to end: do mirror, hypercore and receipts agree? Exits with 1 if not')
   .action(async (pool) => exitWith(await commands.verify(pool, context())))
@@ -202,6 +220,28 @@ Entries that are newer than the backup are taken from the hypercores in the fold
 The ledger that was in the folder is kept beside the new one.`,
   )
   .action((file) => restoreBackup(file, inFolder('its table has point-in-time recovery, see docs/deploy.md')))
+
+program
+  .command('completion')
+  .addArgument(new Argument('<shell>').choices(Object.keys(SCRIPTS)))
+  .description('print what makes a shell complete this command, and the names of pools')
+  .addHelpText(
+    'after',
+    `
+  bash:  echo 'source <(overpool completion bash)' >> ~/.bashrc
+  zsh:   echo 'source <(overpool completion zsh)' >> ~/.zshrc    (after compinit)
+  fish:  overpool completion fish > ~/.config/fish/completions/overpool.fish`,
+  )
+  .action((shell: Shell) => console.log(SCRIPTS[shell]))
+
+program
+  .command('complete [words...]', { hidden: true }) // the scripts of `completion` run this at each Tab
+  .action(async (words: string[]) => {
+    program.parseOptions(words) // --dir and --stack of the line that is being typed
+    const pools = () =>
+      withMachine(context().where, async (machine) => (await machine.pools.list()).map(({ path }) => path)).catch(() => [])
+    console.log((await candidates(program, words, pools)).join('\n'))
+  })
 
 program.commandsGroup('The network:')
 

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { EmbeddedMachine, type Handler } from '../local/machine.ts'
+import { idlePorts } from '../local/ports.ts'
 import { lineOf, type MachineReport } from '../local/report.ts'
 import { checkNetwork, isPath, type NetworkSettings, type PoolSettings } from '../shared/config/config.ts'
 import { readEnv } from '../shared/config/env.ts'
@@ -11,22 +12,28 @@ import type { LedgerEvent, TxEvent } from '../shared/machine/event.ts'
 import { EXPORTS, type HandledKind, type OnBlock, type OnReorg, type OnStatus, type OnTx } from '../shared/machine/handlers.ts'
 import type { Machine, Pools, PubOptions, SubOptions } from '../shared/machine/machine.ts'
 import { optionsOf } from '../shared/machine/options.ts'
-import type { EventOfKinds, Kinds, LedgerPools, PruneOptions, ReadOptions, TailOptions } from '../shared/machine/pools.ts'
+import type { EventOfKinds, Kinds, PruneOptions, ReadOptions, TailOptions } from '../shared/machine/pools.ts'
 import { asPoster, checkPost, type Posted, type PostOptions } from '../shared/machine/post.ts'
 import { type PoolStatus, statusOf } from '../shared/machine/status.ts'
 import { logged, printed } from '../shared/printed.ts'
 import { Repeats } from '../shared/repeats.ts'
+import { retriesWithin } from '../shared/retry.ts'
+import { openFolder } from './folder.ts'
+import { closeBeforeExit, KeepAlive } from './keep-alive.ts'
+import type { RemoteMachine } from './remote.ts'
 import type { StackPlace } from './stack.ts'
 
 const DEFAULT_DIR = '.overpool'
 const DEFAULT_PORT = 3000
 const DEFAULT_HOST = '127.0.0.1'
 const DEFAULT_POOL = 'localhost'
+/** A machine that another process has just begun has its ledger within this time, ms. */
+const JOIN_MS = 5_000
 
 export interface OverpoolOptions {
-  /** the machine's folder, default `.overpool`, or OVERPOOL_DIR */
+  /** the machine's folder; default: the environment's OVERPOOL_DIR, then `.overpool` */
   dir?: string
-  /** as in the original: the parent folder of the machine's folder */
+  /** as in the original, the parent folder: the machine's folder is `.overpool` in it. `dir` comes first */
   path?: string
   /** settings of the peer-to-peer network, used once a pool is published or subscribed to; default: the public DHT */
   network?: NetworkSettings
@@ -83,16 +90,23 @@ interface Registered extends Handler {
 
 /**
  * A machine as one object with the methods of the original Overpool. A machine in a folder runs in this process: it opens at the first call, calls wait for pools that are
- * being created, and handlers and pools may be registered in any order. A machine on AWS (`stack`) is reached from here: it has the pools and handlers that were deployed, and
- * filters do not run for posts from here.
+ * being created, and handlers and pools may be registered in any order. If another process runs the machine of the folder, this program joins it, as the command line does:
+ * `create` and handlers are refused with FOLDER_IN_USE, everything else works, and filters do not run for posts from here. A machine on AWS (`stack`) is reached from here:
+ * it has the pools and handlers that were deployed, and filters do not run for posts from here either.
+ *
+ * A program ends by itself when it waits for no call, and its machine has no door, no handler, and no pool that is published or subscribed to.
  */
 export class Overpool implements Pools {
   readonly #stack: StackPlace | undefined
   readonly #dir: string
   readonly #network: NetworkSettings
+  readonly #keepAlive = new KeepAlive()
   #machine: Promise<EmbeddedMachine> | undefined
+  /** the machine of a stack, or of a folder where another process runs it */
   #remote: Promise<Machine> | undefined
   #closing: Promise<void> | undefined
+  /** takes back that it is closed before the process ends */
+  #exits: (() => void) | undefined
   #closed = false
   readonly #creating = new Set<Promise<unknown>>()
   /** the registered handlers, and those at work */
@@ -117,7 +131,7 @@ export class Overpool implements Pools {
 
   /** Creates a pool, or changes the settings of an existing one, and opens its HTTP door. Resolves when wallets can post. DEPLOYED on AWS: the config does it there. */
   create(options?: CreateOptions): Promise<Created> {
-    const creating = this.#create(options)
+    const creating = this.#keepAlive.until(this.#create(options))
     this.#creating.add(creating)
     const over = () => this.#creating.delete(creating)
     creating.then(over, over)
@@ -129,7 +143,9 @@ export class Overpool implements Pools {
     if (this.#stack)
       throw deployed(`the pools of a stack are those of its config: add "${String(path).slice(0, 80)}" to \`pools\` in overpool.config.ts`)
     const door = port === false ? undefined : { port: portOf(port), host: hostOf(host) }
-    const machine = await this.#open()
+    const machine = await this.#open().catch((error) => {
+      throw inUse(error, `"${String(path).slice(0, 80)}" cannot be created here`)
+    })
     const { key } = await machine.create(path, settings)
     if (!door) return { path, key }
     const { url } = await outside(() => machine.listen([path], door.port, door.host))
@@ -145,39 +161,39 @@ export class Overpool implements Pools {
       options,
       async (poster) => {
         const post = checkPost(options) // at once: the program may reuse the object for its next post
-        return (await this.#pools()).postAs(poster, post)
+        return this.#use(({ pools }) => pools.postAs(poster, post))
       },
       (error) => this.#report({ kind: 'post-failed', error }),
     )
   }
 
-  /** The oldest entry of a transaction. */
+  /** The oldest entry of a transaction, or ENTRY_NOT_FOUND. */
   async get(options: { path: string; hash: string }): Promise<TxEvent> {
-    return (await this.#pools()).get(options)
+    return this.#use(({ pools }) => pools.get(options))
   }
 
   /** The newest transactions, oldest first; ten unless `size` says otherwise. With `kinds`, entries of these kinds. */
   tail(options: TailOptions): Promise<TxEvent[]>
   tail<K extends Kinds>(options: TailOptions & { kinds: K }): Promise<EventOfKinds<K>[]>
   async tail(options: TailOptions): Promise<LedgerEvent[]> {
-    return (await this.#pools()).tail(options)
+    return this.#use(({ pools }) => pools.tail(options))
   }
 
   /** The transactions from `from` up to, and without, `to`. With `kinds`, entries of these kinds. */
   read(options: ReadOptions): AsyncGenerator<TxEvent, void>
   read<K extends Kinds>(options: ReadOptions & { kinds: K }): AsyncGenerator<EventOfKinds<K>, void>
   async *read(options: ReadOptions): AsyncGenerator<LedgerEvent, void> {
-    yield* (await this.#pools()).read(options)
+    yield* this.#each(({ pools }) => pools.read(options))
   }
 
   /** The entry of a transaction, then its cause, and so on back to where the loop began, or as far as this machine has the entries. */
   async *trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void> {
-    yield* (await this.#pools()).trail(options)
+    yield* this.#each(({ pools }) => pools.trail(options))
   }
 
   /** Archives the entries of a pool: `tail` and `read` begin after them, `get` still finds them. */
   async prune(pool: string | { path: string }, options?: PruneOptions): Promise<void> {
-    return (await this.#pools()).prune(pool, options)
+    return this.#use(({ pools }) => pools.prune(pool, options))
   }
 
   /**
@@ -186,42 +202,45 @@ export class Overpool implements Pools {
    */
   async pub(options: PubOptions): Promise<string> {
     const { path, ...publish } = optionsOf(options, 'pub')
-    return (await this.#created()).control.publish(path, publish)
+    return this.#use(({ control }) => control.publish(path, publish))
   }
 
   /** Stops publishing a pool. Machines that have entries of it keep them. */
   async unpub(options: { path: string }): Promise<void> {
-    return (await this.#created()).control.unpublish(optionsOf(options, 'unpub').path)
+    const { path } = optionsOf(options, 'unpub')
+    return this.#use(({ control }) => control.unpublish(path))
   }
 
   /** Subscribes to a peer's pool: handlers run on its entries; `get`, `tail` and `read` find it by its public key. Resolves when the subscription is stored. */
   async sub(options: SubOptions): Promise<Created> {
     const { path, ...subscribe } = optionsOf(options, 'sub')
-    const pool = await (await this.#created()).control.subscribe(path, subscribe)
+    const pool = await this.#use(({ control }) => control.subscribe(path, subscribe))
     return { path: pool.path, key: pool.key }
   }
 
   /** Ends a subscription. Its entries stay; a later `sub` goes on from there. */
   async unsub(options: { path: string }): Promise<void> {
-    return (await this.#created()).control.unsubscribe(optionsOf(options, 'unsub').path)
+    const { path } = optionsOf(options, 'unsub')
+    return this.#use(({ control }) => control.unsubscribe(path))
   }
 
-  /** Resolves when a pool exists; with `announced`, when others can find it. */
+  /** Resolves when the pools that are being created exist, POOL_NOT_FOUND if this one is not among the machine's; with `announced`, when others can find it. */
   async ready(options: ReadyOptions): Promise<void> {
     const { path, announced } = optionsOf(options, 'ready')
-    const machine = await this.#created()
-    await machine.pools.control(path)
-    if (announced) await machine.announced(path)
+    await this.#use(async (machine) => {
+      await machine.pools.control(path)
+      if (announced) await machine.announced(path)
+    })
   }
 
   /** The machine's pools and subscriptions, and their state in the network. */
   async status(): Promise<PoolStatus[]> {
-    return statusOf((await this.#created()).pools)
+    return this.#use(({ pools }) => statusOf(pools))
   }
 
   /** The public key of this machine, 64 hex: others use it in `allow`, `peer` and `peers`. */
   async id(): Promise<string> {
-    return (await this.#created()).id()
+    return this.#use((machine) => machine.id())
   }
 
   /**
@@ -295,21 +314,26 @@ export class Overpool implements Pools {
   /** Starts registered handlers and stops removed ones, one change after the other. */
   #setHandlers(): void {
     const set = async () => {
-      const machine = await this.#open()
+      const machine = await this.#open().catch((error) => {
+        throw inUse(error, `the ${this.#handlers.length === 1 ? 'handler' : 'handlers'} of this program cannot run`)
+      })
       for (const handler of this.#working) {
         if (this.#handlers.includes(handler)) continue
         this.#working.delete(handler)
+        this.#keepAlive.release()
         void machine.unhandle(handler.name)
       }
       for (const handler of this.#handlers.filter((each) => !this.#working.has(each))) {
         await outside(() => machine.handle(handler))
         this.#working.add(handler)
+        this.#keepAlive.hold()
         if (isPoolName(handler.event)) void this.#noteMissing(handler.event, machine)
       }
     }
-    this.#setting = this.#setting.then(set).catch((error) => {
+    const setting = this.#setting.then(set).catch((error) => {
       if (!this.#closing) this.#report({ kind: 'not-open', error })
     })
+    this.#setting = this.#keepAlive.until(setting)
   }
 
   /** Says that a handler waits for a pool that does not exist, perhaps because its name is a misspelt event. */
@@ -324,17 +348,19 @@ export class Overpool implements Pools {
    * waits for that handler.
    */
   async close(): Promise<void> {
-    this.#closing ??= this.#close()
+    this.#closing ??= this.#keepAlive.until(this.#close())
     const run = handlerContext.getStore()
     if (!run || run.ended || !this.#runs.has(run)) await this.#closing
   }
 
   async #close(): Promise<void> {
     await Promise.allSettled(this.#creating)
-    await (this.#machine ?? this.#remote)?.then(
-      (machine: Machine) => machine.close(),
-      () => {},
-    )
+    for (const opened of [this.#remote, this.#machine]) {
+      const machine: Machine | undefined = await opened?.catch(() => undefined)
+      await machine?.close()
+    }
+    for (const handler of this.#working) if (this.#working.delete(handler)) this.#keepAlive.release()
+    this.#exits?.()
     this.#closed = true
     this.#printed.end()
   }
@@ -343,21 +369,40 @@ export class Overpool implements Pools {
     return this.close()
   }
 
-  /** The pools, after those that are being created. */
-  async #pools(): Promise<LedgerPools> {
-    return (await this.#created()).pools
+  /** Does work on the machine, after the pools that are being created. */
+  #use<T>(work: (machine: Machine) => Promise<T>): Promise<T> {
+    return this.#keepAlive.until(this.#created().then(work))
+  }
+
+  async *#each<T>(list: (machine: Machine) => AsyncGenerator<T, void>): AsyncGenerator<T, void> {
+    const events = list(await this.#use(async (machine) => machine))
+    try {
+      while (true) {
+        const { value, done } = await this.#keepAlive.until(events.next())
+        if (done) return
+        yield value
+      }
+    } finally {
+      await events.return()
+    }
   }
 
   async #created(): Promise<Machine> {
     if (this.#creating.size) await Promise.allSettled(this.#creating)
-    return this.#stack ? this.#reach(this.#stack) : this.#open()
+    const place = this.#stack
+    if (place) return this.#reach(async () => (await import('./stack.ts')).openStack(place))
+    if (this.#remote && !this.#machine) return this.#remote
+    return this.#open().catch((error) => {
+      if (!isInUse(error)) throw error
+      return this.#reach(() => joinFolder(this.#dir))
+    })
   }
 
-  /** The machine of a stack. */
-  #reach(place: StackPlace): Promise<Machine> {
+  /** The machine that another process runs. */
+  #reach(open: () => Promise<RemoteMachine>): Promise<Machine> {
     if (this.#closing) return Promise.reject(closed())
     if (!this.#remote) {
-      const remote = outside(async () => (await import('./stack.ts')).openStack(place))
+      const remote = outside(open)
       this.#remote = remote
       remote.catch(() => (this.#remote = undefined)) // the caller gets the error; the next call tries again
     }
@@ -368,9 +413,10 @@ export class Overpool implements Pools {
     if (this.#closing) return Promise.reject(closed())
     if (!this.#machine) {
       const machine = outside(() =>
-        EmbeddedMachine.open({ dir: this.#dir, network: this.#network, report: (report) => this.#report(report) }),
+        EmbeddedMachine.open({ dir: this.#dir, network: this.#network, report: (report) => this.#report(report), ports: idlePorts }),
       )
       this.#machine = machine
+      this.#exits ??= closeBeforeExit(this)
       machine.then(
         () => this.#setHandlers(), // handlers that a failed opening left without work
         () => (this.#machine = undefined), // the caller gets the error; the next call tries again
@@ -392,6 +438,33 @@ export class Overpool implements Pools {
 /** Runs work of the machine outside the current handler's context: it is no consequence of that handler's entry. */
 function outside<T>(work: () => T): T {
   return handlerContext.exit(work)
+}
+
+/** The machine of a folder, which another process runs, or has just begun to run. */
+async function joinFolder(dir: string): Promise<RemoteMachine> {
+  const again = retriesWithin(JOIN_MS, 20, 200)
+  while (true) {
+    try {
+      return openFolder(dir)
+    } catch (error) {
+      const isStarting = error instanceof OverpoolError && error.code === 'MACHINE_NOT_FOUND'
+      if (!isStarting || !(await again())) throw error
+    }
+  }
+}
+
+function isInUse(error: unknown): error is OverpoolError {
+  return error instanceof OverpoolError && error.code === 'FOLDER_IN_USE'
+}
+
+/** What a program cannot do that has joined a machine; any other error as it is. */
+function inUse(error: unknown, what: string): unknown {
+  if (!isInUse(error)) return error
+  return new OverpoolError(
+    'FOLDER_IN_USE',
+    `${what}: ${error.message}. Meanwhile this program can post, read, prune, publish and subscribe there`,
+    { cause: error },
+  )
 }
 
 function closed(): OverpoolError {

@@ -44,9 +44,9 @@ export interface Running {
 /**
  * Locks the folder for a machine until `release`; FOLDER_IN_USE if another has it. It is SQLite's lock on a file beside the ledger: the system releases it when the process
  * dies, so nothing has to be cleaned up after a kill -9.
- * @param giveUpMs how long to wait for the lock: a check whether a machine runs holds it for a moment, too
+ * @param giveUpMs how long to wait for the lock: a check whether a machine runs holds it for a moment, too. Default: not long if a living process says that it has it
  */
-export function lockFolder(dir: string, giveUpMs = 1_000): { release: () => void } {
+export function lockFolder(dir: string, giveUpMs = isAlive(readRunning(dir)) ? 50 : 1_000): { release: () => void } {
   makeFolder(dir)
   let lock: DatabaseSync
   try {
@@ -135,6 +135,14 @@ export function isRunning(dir: string): boolean {
     return false
   } catch (error) {
     return error instanceof OverpoolError && error.code === 'FOLDER_IN_USE'
+  }
+}
+
+function isAlive(running: Running | undefined): boolean {
+  try {
+    return running !== undefined && process.kill(running.pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM' // another user's process
   }
 }
 

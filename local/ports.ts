@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '../shared/clock.ts'
+import { type Clock, idleClock, systemClock } from '../shared/clock.ts'
 import { MAX_TIMEOUT_MS } from '../shared/config/config.ts'
 import type { Queue } from '../shared/queue/port.ts'
 import { SqliteQueue } from '../shared/queue/sqlite.ts'
@@ -37,11 +37,12 @@ export interface LedgerFile {
   close: () => void
 }
 
-/** Opens the ledger's file, whether a machine runs or not. */
-export function openLedgerFile(dir: string): LedgerFile {
+/** Opens the ledger's file, whether a machine runs or not. @param keepsAlive whether Node waits for those who wait for a change */
+export function openLedgerFile(dir: string, keepsAlive = true): LedgerFile {
   const { ledger } = folderLayout(dir)
   makePrivateFile(ledger)
   const store = new SqliteFile(ledger)
+  store.keepsAlive = keepsAlive
   return {
     stores: sqliteStores(store),
     ingress: new SqliteQueue(store, 'ingress', { visibilityMs: INGRESS_VISIBILITY_MS }),
@@ -52,8 +53,16 @@ export function openLedgerFile(dir: string): LedgerFile {
 }
 
 /** The ports of an embedded machine, whose folder is locked: messages in flight of an earlier one are due at once. */
-export async function sqlitePorts(dir: string): Promise<Ports> {
-  const { stores, ingress, queue, close } = openLedgerFile(dir)
+export function sqlitePorts(dir: string): Promise<Ports> {
+  return portsOf(openLedgerFile(dir), systemClock)
+}
+
+/** The same, for a program that has more to do than to run the machine: Node does not wait for the machine's loops. */
+export function idlePorts(dir: string): Promise<Ports> {
+  return portsOf(openLedgerFile(dir, false), idleClock)
+}
+
+async function portsOf({ stores, ingress, queue, close }: LedgerFile, clock: Clock): Promise<Ports> {
   await ingress.reclaim()
   return {
     stores,
@@ -65,7 +74,7 @@ export async function sqlitePorts(dir: string): Promise<Ports> {
     },
     carryBytes: 0,
     direct: true,
-    clock: systemClock,
+    clock,
     close: async () => close(),
   }
 }

@@ -23,17 +23,24 @@ export const systemClock: Clock = {
   now: Date.now,
   elapsed,
   // `node:timers/promises` makes an error object for each aborted sleep, and under load most sleeps are aborted.
-  sleep: (ms, signal) =>
-    new Promise((resolve) => {
-      if (signal?.aborted) return resolve()
-      const done = () => {
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', done)
-        resolve()
-      }
-      const timer = setTimeout(done, Math.min(ms, LONGEST_TIMER_MS))
-      signal?.addEventListener('abort', done)
-    }),
+  sleep: (ms, signal) => sleep(ms, signal, true),
+}
+
+/** The same, but Node does not wait for its sleeps: a program whose machine has nothing to do ends by itself. */
+export const idleClock: Clock = { ...systemClock, sleep: (ms, signal) => sleep(ms, signal, false) }
+
+function sleep(ms: number, signal: AbortSignal | undefined, keepsAlive: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve()
+    const done = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, Math.min(ms, LONGEST_TIMER_MS))
+    if (!keepsAlive) timer.unref()
+    signal?.addEventListener('abort', done)
+  })
 }
 
 /**

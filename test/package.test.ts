@@ -19,7 +19,13 @@ const modules = join(project, 'node_modules')
 const installed = join(modules, 'overpool-cloud')
 const run = promisify(execFile)
 let packed: string[]
-let manifest: { version: string; bin: { overpool: string }; dependencies: Record<string, string> }
+let manifest: {
+  version: string
+  engines: { node: string }
+  bin: { overpool: string }
+  dependencies: Record<string, string>
+  peerDependencies: Record<string, string>
+}
 
 beforeAll(async () => {
   const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', project], { cwd: repository })
@@ -28,7 +34,7 @@ beforeAll(async () => {
   mkdirSync(installed, { recursive: true })
   await run('tar', ['-xzf', join(project, filename), '-C', installed, '--strip-components=1'])
   manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'))
-  for (const name of [...Object.keys(manifest.dependencies), '@types/node'])
+  for (const name of Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies }))
     link(join(repository, 'node_modules', name), join(modules, name))
   link(join(installed, manifest.bin.overpool), join(modules, '.bin/overpool'))
   mkdirSync(join(modules, 'datapay'))
@@ -52,9 +58,9 @@ describe('npm pack', () => {
   it('packs JavaScript, types and the files that its package.json names, and none contains a path of this machine', () => {
     for (const path of packed)
       expect(path).toMatch(
-        /^(dist\/.+\.(js|d\.ts)|package\/(import\.mjs|node-version\.cjs|overpool\.cjs|require\.(cjs|d\.cts))|package\.json|README\.md|docs\/.+)$/,
+        /^(dist\/.+\.(js|d\.ts)|dist\/(package-lock\.json|sidecar\/Dockerfile)|package\/(import\.mjs|node-version\.cjs|overpool\.cjs|require\.(cjs|d\.cts))|package\.json|(README|CHANGELOG)\.md|LICENSE|docs\/.+)$/,
       )
-    expect(packed.filter((path) => /test|template|functions\/handlers/.test(path))).toEqual([])
+    expect(packed.filter((path) => /test|template|functions\/handlers|overpool\.config/.test(path))).toEqual([])
     const named = JSON.stringify(JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')), [
       'exports',
       '.',
@@ -66,8 +72,9 @@ describe('npm pack', () => {
       '#node-version',
       'bin',
       'overpool',
+      './cdk',
     ])
-    for (const [, path] of named.matchAll(/"\.\/([^"]+)"/g)) if (path !== 'index.ts') expect(packed).toContain(path)
+    for (const [, path] of named.matchAll(/"\.\/([^"]+\.\w+)"/g)) expect(packed).toContain(path)
     const text = packed.map((path) => readFileSync(join(installed, path), 'utf8')).join('\n')
     expect([text.includes(repository), text.includes(project)]).toEqual([false, false])
   })
@@ -121,8 +128,8 @@ describe('the library', () => {
         for await (const e of pool.read({ path: 'x' })) void (e satisfies TxEvent).payment.memo
         await using other = new Overpool({ dir: 'x' })
         void other.post({ path: 'x', payment: { transaction: { toHex: () => '' }, memo: 'm' } })
-        // @ts-expect-error there is no such event
-        pool.on('txs', handler)
+        // @ts-expect-error an event has a name
+        pool.on(5, handler)
         // @ts-expect-error a number is no payment
         void pool.post({ path: 'x', payment: 5 })`,
       'cjs.cts': `
@@ -135,18 +142,25 @@ describe('the library', () => {
         })
         // @ts-expect-error there is no such method
         pool.nothing()`,
+      'cdk.mts': `
+        import { App } from 'aws-cdk-lib'
+        import { overpoolApp, OverpoolStack, readProgram } from 'overpool-cloud/cdk'
+        const { stack }: { stack: OverpoolStack } = await overpoolApp()
+        void new OverpoolStack(new App(), 'Mine', { program: await readProgram('overpool.config.ts') }).handlers.main?.function
+        void stack.payments.url`,
     }
     const tsc = join(repository, 'node_modules/typescript/bin/tsc')
-    for (const [module, moduleResolution, include] of [
-      ['nodenext', 'nodenext', ['esm.mts', 'cjs.cts']],
-      ['esnext', 'bundler', ['esm.mts']],
+    for (const [module, moduleResolution, include, types] of [
+      ['nodenext', 'nodenext', ['esm.mts', 'cjs.cts'], ['node']],
+      ['esnext', 'bundler', ['esm.mts'], ['node']],
+      ['nodenext', 'nodenext', ['esm.mts', 'cdk.mts'], []], // what TypeScript does by default
     ]) {
       const compilerOptions = {
         module,
         moduleResolution,
         target: 'es2022',
-        lib: ['es2022', 'esnext.disposable'],
-        types: ['node'],
+        lib: ['es2022'],
+        types,
         strict: true,
         skipLibCheck: false,
         noEmit: true,
@@ -191,6 +205,10 @@ describe('on a Node that is too old', () => {
       if (how === 'the command') expect(stderr.trim().split('\n')).toHaveLength(1)
       else expect(stderr).toContain("code: 'NODE_TOO_OLD'")
     }
+  })
+
+  it('npm says so too, when it installs the package', () => {
+    expect(manifest.engines.node, 'as package/node-version.cjs has it').toBe('^22.16.0 || >=24.0.0')
   })
 
   const old = oldNode()
@@ -295,6 +313,28 @@ describe('the programs of 2019', () => {
     expect(said.filter((line) => line.startsWith('error = '))).toHaveLength(1)
   })
 
+  it('the demos’ clients work beside the running server, and end by themselves', { timeout: 120_000 }, async () => {
+    await using server = new Program('counter.cjs')
+    await server.url('loop')
+    await server.also('client.cjs')
+    await until(
+      () => server.said,
+      (said) => said.includes('LOOP #100 '),
+      100_000,
+    )
+    await using filtering = new Program('filter.cjs')
+    await filtering.url('localhost')
+    const library = join(installed, 'package', 'overpool.cjs')
+    const overpool = async (...args: string[]) => (await run(process.execPath, [library, ...args], { cwd: filtering.folder })).stdout
+    await overpool('post', 'localhost', '--sample')
+    await until(
+      () => overpool('tail', 'localhost', '--json'),
+      (entries) => entries !== '',
+    )
+    await filtering.also('prune.cjs')
+    expect(await overpool('tail', 'localhost')).toBe('no entries in localhost\n')
+  })
+
   it('the README’s filter refuses payments through its callback', async () => {
     await using program = new Program('filter.cjs')
     const url = await program.url('localhost')
@@ -325,6 +365,12 @@ class Program {
       env: { ...process.env, NO_COLOR: '1' },
     })
     for (const stream of [this.#child.stdout!, this.#child.stderr!]) stream.setEncoding('utf8').on('data', (text) => (this.said += text))
+  }
+
+  /** Runs another program in its folder until that ends by itself. */
+  async also(name: string): Promise<void> {
+    cpSync(join(programs, name), join(this.folder, name))
+    expect(await run(process.execPath, [name], { cwd: this.folder, timeout: 60_000 })).toEqual({ stdout: '', stderr: '' })
   }
 
   lines(file: string): string[] {
@@ -410,6 +456,75 @@ describe('the command', () => {
     await expect(told).rejects.toMatchObject({
       code: 1,
       stderr: expect.stringMatching(/^overpool: there are no AWS credentials to reach the stack "Overpool"/),
+    })
+  })
+})
+
+describe('a project of `overpool init --aws`', () => {
+  const folder = mkdtempSync(join(project, 'app-'))
+  const overpool = (...args: string[]) => run(process.execPath, [join(modules, '.bin/overpool'), ...args], { cwd: folder })
+
+  it('has its files and scripts, and what is there already stays', async () => {
+    writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'shop', scripts: { test: 'mine' } }))
+    expect((await overpool('init')).stdout).toMatch(
+      /^written: package.json, overpool.config.ts, handler.ts, handler.test.mjs, .gitignore\n/,
+    )
+    writeFileSync(join(folder, '.gitignore'), 'mine')
+    expect((await overpool('init', '--aws', '--json')).stdout).toBe(
+      `${JSON.stringify({ dir: folder, written: ['package.json', 'app.mjs', 'cdk.json'] })}\n`,
+    )
+    expect((await overpool('init', '--aws')).stdout).toMatch(/^all files are there already\n/)
+    expect(readFileSync(join(folder, '.gitignore'), 'utf8')).toBe('mine')
+    expect(JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))).toMatchObject({
+      name: 'shop',
+      scripts: { start: 'overpool start', test: 'mine', deploy: 'cdk deploy' },
+      dependencies: { 'overpool-cloud': `^${manifest.version}` },
+      devDependencies: manifest.peerDependencies,
+    })
+    const { context } = JSON.parse(readFileSync(join(folder, 'cdk.json'), 'utf8'))
+    expect(context, 'as in a clone').toEqual(JSON.parse(readFileSync(join(repository, 'cdk.json'), 'utf8')).context)
+  })
+
+  it('passes its own test', async () => {
+    const { stdout } = await run(process.execPath, ['--experimental-strip-types', '--test'], {
+      cwd: folder,
+      env: { PATH: process.env.PATH },
+    })
+    expect(stdout).toMatch(/pass 1\n.*fail 0\n/s)
+  })
+
+  it('deploys without a clone: functions, and an image with the built sidecar', { timeout: 120_000 }, async () => {
+    const out = join(folder, 'cdk.out')
+    await run(process.execPath, ['app.mjs'], { cwd: folder, env: { PATH: process.env.PATH, CDK_OUTDIR: out } })
+    const assets = readdirSync(out).filter((name) => name.startsWith('asset.'))
+    const withFile = (name: string) => assets.filter((asset) => existsSync(join(out, asset, name))).map((asset) => join(out, asset))
+    expect(withFile('index.mjs')).toHaveLength(2)
+    const [image] = withFile('dist/sidecar/Dockerfile')
+    const { dockerImages } = JSON.parse(readFileSync(join(out, 'Overpool.assets.json'), 'utf8'))
+    const [{ source }] = Object.values(dockerImages) as [{ source: object }]
+    expect(source).toMatchObject({ dockerFile: 'dist/sidecar/Dockerfile', dockerBuildArgs: { SOURCE: 'dist' } })
+    const template = readFileSync(join(out, 'Overpool.template.json'), 'utf8')
+    expect(template).toContain('"sidecar/main.js"')
+
+    // What the Dockerfile does, without Docker.
+    const work = join(folder, 'image')
+    for (const name of ['shared', 'sidecar']) cpSync(join(image!, 'dist', name), join(work, name), { recursive: true })
+    cpSync(join(image!, 'package.json'), join(work, 'package.json'))
+    const lock = JSON.parse(readFileSync(join(image!, 'dist/package-lock.json'), 'utf8'))
+    expect(lock.packages[''].dependencies).toEqual(manifest.dependencies)
+    const started = (file: string) => run(process.execPath, [file], { cwd: work, env: {} })
+    await expect(started('sidecar/main.js')).rejects.toMatchObject({ stderr: expect.stringContaining("code: 'BAD_CONFIG'") })
+    await expect(started('sidecar/health.js'), 'there is no heartbeat').rejects.toMatchObject({ code: 1, stderr: '' })
+  })
+
+  it('says what is wrong with the config', async () => {
+    writeFileSync(
+      join(folder, 'overpool.config.ts'),
+      "import { defineConfig } from 'overpool-cloud'\nexport default defineConfig({ pools: { A: {} } })\n",
+    )
+    await expect(run(process.execPath, ['app.mjs'], { cwd: folder })).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^overpool: the config is wrong: "A" cannot name a pool/),
     })
   })
 })

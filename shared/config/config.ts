@@ -13,7 +13,8 @@ export interface FilterPayment extends PaymentFields {
 
 /**
  * Decides which payments a pool takes. To refuse, it throws or returns false; it may be async. The original's form, with two parameters, calls back with an error. The
- * reason reaches the wallet in `memo`. After 10 s without an answer the wallet gets 503.
+ * reason reaches the wallet in `memo`. After 10 s without an answer the wallet gets 503. It is not asked about a payment that is recorded already, and not about posts of
+ * programs that have joined the machine.
  */
 export type Filter = (payment: FilterPayment, callback: (error?: unknown, valid?: unknown) => void) => unknown
 

@@ -223,6 +223,28 @@ describe('overpool post, tail and get', () => {
   })
 })
 
+describe('overpool prune', () => {
+  it('archives the entries of a pool, beside a running machine and without one', async () => {
+    await using project = Project.of({ mypool: {} }, PRINTING)
+    const machine = await project.start()
+    await project.result('post', 'mypool', '--sample')
+    const [, seq] = await machine.says(/got mypool#(\d)/)
+    expect(seq).toBe('0')
+    expect(await project.result('prune', 'mypool')).toEqual({
+      code: 0,
+      err: '',
+      out: '1 entry is archived in mypool; `overpool get` finds what is archived\n',
+    })
+    await project.result('post', 'mypool', '--sample')
+    await machine.says(/got mypool#1/)
+    await machine.stop()
+    expect(values((await project.result('tail', 'mypool', '--json')).out)).toMatchObject([{ seq: 1 }])
+    expect(values((await project.result('prune', 'mypool', '--json')).out)).toEqual([{ pool: 'mypool', prunedBefore: 2 }])
+    expect((await project.result('tail', 'mypool')).out).toBe('no entries in mypool\n')
+    expect(await project.result('prune', 'nopool')).toMatchObject({ code: 1, err: expect.stringContaining('no pool named "nopool"') })
+  })
+})
+
 describe('overpool pools and redrive', () => {
   it('show dead letters with their errors, and let the handler retry them, beside the machine', async () => {
     await using project = Project.of({ mypool: { maxAttempts: 1 } }, STUMBLING)

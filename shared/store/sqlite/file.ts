@@ -34,6 +34,8 @@ interface Waiting {
  * process has written.
  */
 export class SqliteFile extends EventEmitter<Record<string, []>> {
+  /** whether Node waits for those who wait for a change */
+  keepsAlive = true
   readonly #path: string
   /** the file and its log by their inodes, as they were when they were opened */
   readonly #inodes = new Map<string, number>()
@@ -164,8 +166,8 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
   async #syncLog(): Promise<void> {
     this.#syncSoon = undefined
     try {
-      await using log = await open(`${this.#path}-wal`)
-      await log.datasync()
+      const log = await open(`${this.#path}-wal`)
+      await log.datasync().finally(() => log.close())
     } catch {
       // The next synced commit reports what is wrong with the disk.
     }
@@ -183,10 +185,12 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
         resolve()
       }
       const timer = setTimeout(done, Math.min(ms, 2 ** 31 - 1))
+      if (!this.keepsAlive) timer.unref()
       this.on(topic, done)
       signal?.addEventListener('abort', done)
       // The first check reports writes of other processes since the last one: the new waiter may just have missed them.
       if (this.#watchers++ === 0) this.#watch = setInterval(() => this.#look(), WATCH_MS)
+      if (!this.keepsAlive) this.#watch?.unref()
     })
   }
 
