@@ -102,6 +102,7 @@ export class EmbeddedMachine implements Machine {
         seedPlace: folderLayout(dir).seed,
         cores: folderLayout(dir).cores,
         network: options.network ?? {},
+        unique: (pool) => settings.get(pool)?.unique === 'transaction',
         batchMs: (pool) => (settings.get(pool) ?? DEFAULT_SETTINGS).batchMs,
         report: options.report,
         ringers: (pool) =>

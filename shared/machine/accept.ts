@@ -68,7 +68,7 @@ export async function accept(
     hops,
     ...(poster.source === 'handler' && { cause: poster.cause }),
   }
-  const named = poster.source === 'handler' || (poster.source === 'api' && poster.name !== undefined)
+  const named = isNamed(poster)
   const key = named ? id : scanned.txid
   const post = { pool: pool.path, id, txid: scanned.txid, named, entry: encodeEntry(entry) }
   const { filter } = pool
@@ -76,12 +76,20 @@ export async function accept(
     if (filter && !isCopy) await runFilter(filter, { transaction: hex(scanned.bytes), ...fields, parsed: parseTransaction(scanned) })
     await (ingress.post ? ingress.post(post) : ingress.send([{ body: encodeIngress(post), group: pool.path }]))
   }
-  await (filter && copies ? copies.takeOnce(pool.path, { key, id }, take) : take(false))
+  await (filter && copies
+    ? copies.takeOnce(pool.path, { key, id }, pool.unique === 'transaction' ? scanned.txid : undefined, take)
+    : take(false))
   return { id, hash: scanned.txid, key }
 }
 
+/** Whether the id of a post is not made from its payment. */
+function isNamed(poster: Poster): boolean {
+  return poster.source === 'handler' || (poster.source === 'api' && poster.name !== undefined)
+}
+
 function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFields, poster: Poster): EntryId {
-  if (poster.source === 'http') return pool.unique === 'transaction' ? idOfTransaction(pool.path, txid) : idOfPayment(pool.path, tx, fields)
+  if (pool.unique === 'transaction' && !isNamed(poster)) return idOfTransaction(pool.path, txid)
+  if (poster.source === 'http') return idOfPayment(pool.path, tx, fields)
   if (poster.name !== undefined) return idOfName(pool.path, poster.name)
   if (poster.source === 'handler') return idOfHandlerPost(poster.handler, poster.cause, poster.ordinal)
   return randomBytes(32).toString('hex') as EntryId // each call is a new entry
