@@ -50,8 +50,10 @@ export function asPoster<T>(
 ): Promise<T> {
   const name = options?.id
   const context = handlerContext.getStore()
-  if (name !== undefined && (typeof name !== 'string' || !name))
-    return Promise.reject(new OverpoolError('BAD_ARGUMENT', 'the id of a post is a string of at least one character'))
+  if (name !== undefined && (typeof name !== 'string' || !name || !name.isWellFormed()))
+    return Promise.reject(
+      new OverpoolError('BAD_ARGUMENT', 'the id of a post is a string of at least one character, without halves of surrogate pairs'),
+    )
   if (!context) return post({ source: 'api', name })
   const { handler, cause, hops } = context
   const posting = post({ source: 'handler', handler, cause, hops, ordinal: context.ordinal++, name })
