@@ -102,16 +102,22 @@ describe('a pool', () => {
     )
   })
 
-  it('takes a transaction as hex, as an object of @bsv/sdk or of bsv 1, or in a Payment, and returns what it took', async () => {
+  it('takes a transaction as hex, as bytes, as an object of @bsv/sdk or of bsv 1, or in a Payment, and returns what it took', async () => {
     await using pool = await machine()
     const transaction = new Transaction(1, [], [{ lockingScript: Script.fromASM('OP_FALSE OP_RETURN aa') as never, satoshis: 0 }])
     const hex = transaction.toHex()
     const old = { toBuffer: () => Buffer.from(hex, 'hex'), toString: () => hex, toJSON: () => ({}) }
     for (const payment of [
       hex,
+      Buffer.from(hex, 'hex'),
+      new Uint8Array(Buffer.from(hex, 'hex')),
+      [...Buffer.from(hex, 'hex')],
+      Buffer.from(`${hex}\n`), // a file of hex
       transaction,
       old,
       { transaction: hex },
+      { transaction: Buffer.from(hex, 'hex') },
+      { transaction: [...Buffer.from(hex, 'hex')] },
       { transaction, memo: 'm' },
       { transaction: old, merchantData: { n: 1 } },
     ]) {
@@ -750,6 +756,9 @@ describe('an Overpool', () => {
           }),
       ],
       ['BAD_PAYMENT', () => pool.post({ path: 'mypool', payment: { toHex: () => 5 as never } })],
+      ['BAD_PAYMENT', () => pool.post({ path: 'mypool', payment: { transaction: [1, 256] } })],
+      ['MALFORMED_PAYMENT', () => pool.post({ path: 'mypool', payment: [] })],
+      ['BAD_TRANSACTION', () => pool.post({ path: 'mypool', payment: [1, 1, 1, 1] })],
       ['PAYMENT_TOO_LARGE', () => pool.post({ path: 'mypool', payment: '00'.repeat(5_000_001) })],
       ['BAD_TRANSACTION', () => pool.post({ path: 'mypool', payment: '01000000feffffffff' })],
       ['BAD_ARGUMENT', () => pool.on('tx', () => {}, { name: 'Not A Name' })],

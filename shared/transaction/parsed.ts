@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto'
+import { ECDH, hash } from 'node:crypto'
 import type { ScannedTransaction } from './scan.ts'
 
 /** A transaction in the BPU/TXO shape, which the original Overpool gave to its handlers. Plain data, fit for JSON. */
@@ -52,6 +52,8 @@ const MAX_SHORT_PUSH = 512
 const MAX_P2SH_INPUT = 10_000
 /** At most this many opcodes of a transaction are shown. An opcode takes 1 byte, its cell up to 300: a few megabytes of script would take a gigabyte. */
 const MAX_CELLS = 100_000
+/** At most this many public keys of a transaction's P2SH inputs are checked, each a tenth of a millisecond. The original checked all. */
+const MAX_CHECKED_KEYS = 100
 /** Longer pushes are not shown: no string could hold the base64 of half a gigabyte. */
 const MAX_PUSH = 64 * 1024 * 1024
 
@@ -94,12 +96,12 @@ const OPS: readonly string[] = Array.from({ length: 256 }, (_, op) => `OP_${NAME
  * and an opcode that nobody defined is OP_UNKNOWN. Never throws; time and memory are linear in the transaction's size.
  */
 export function parseTransaction(scanned: ScannedTransaction): Parsed {
-  const budget: Budget = { cells: MAX_CELLS }
+  const budget: Budget = { cells: MAX_CELLS, keys: MAX_CHECKED_KEYS }
   const parsed: Parsed = { tx: { h: scanned.txid }, in: [], out: [] }
   let i = 0
   for (const { txid, vout, script } of scanned.readInputs()) {
     const spendsNothing = vout === 0xffffffff && txid === NO_TXID
-    if (!spendsNothing) parsed.in.push({ i, tape: tapeOf(script, budget), e: { h: txid, i: vout, a: addressOfInput(script) } })
+    if (!spendsNothing) parsed.in.push({ i, tape: tapeOf(script, budget), e: { h: txid, i: vout, a: addressOfInput(script, budget) } })
     i++
   }
   i = 0
@@ -113,6 +115,7 @@ export function parseTransaction(scanned: ScannedTransaction): Parsed {
 /** How much may still be shown of one transaction. */
 interface Budget {
   cells: number
+  keys: number
 }
 
 function tapeOf(script: Uint8Array, budget: Budget): Tape[] {
@@ -162,7 +165,7 @@ function addressOfOutput(script: Uint8Array): string {
 }
 
 /** A script that pushes a signature and a public key, and nothing else; or one that ends with the script of a P2SH output. */
-function addressOfInput(script: Uint8Array): string {
+function addressOfInput(script: Uint8Array, budget: Budget): string {
   const steps = new Steps(script)
   if (!steps.next()) return NO_ADDRESS
   const isSignature = steps.from < steps.to && script[steps.from] === 0x30
@@ -172,7 +175,7 @@ function addressOfInput(script: Uint8Array): string {
   if (script.length > MAX_P2SH_INPUT) return NO_ADDRESS
   while (steps.to < script.length) steps.next()
   const last = script.subarray(steps.from, steps.to)
-  return steps.pushes && isStandard(last) ? address(P2SH, hash160(last)) : NO_ADDRESS
+  return steps.pushes && isStandard(last, budget) ? address(P2SH, hash160(last)) : NO_ADDRESS
 }
 
 function isPublicKey(bytes: Uint8Array): boolean {
@@ -180,13 +183,24 @@ function isPublicKey(bytes: Uint8Array): boolean {
   return bytes.length === 33 ? form === 2 || form === 3 : bytes.length === 65 && (form === 4 || form === 6 || form === 7)
 }
 
+/** Whether bytes are a public key that exists, in a form that the original took. */
+function isOnCurve(bytes: Uint8Array, budget: Budget): boolean {
+  if (!isPublicKey(bytes) || bytes[0]! > 4 || budget.keys-- <= 0) return false
+  try {
+    ECDH.convertKey(bytes, 'secp256k1')
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** An output script of a kind that P2SH outputs stood for: to a key, to a key's or a script's hash, or to some of many keys. */
-function isStandard(script: Uint8Array): boolean {
+function isStandard(script: Uint8Array, budget: Budget): boolean {
   if (addressOfOutput(script) !== NO_ADDRESS) return true
   const steps = new Steps(script)
   if (!steps.next()) return false
   if (steps.pushes)
-    return script[steps.to] === OP_CHECKSIG && script.length === steps.to + 1 && isPublicKey(script.subarray(steps.from, steps.to))
+    return script[steps.to] === OP_CHECKSIG && script.length === steps.to + 1 && isOnCurve(script.subarray(steps.from, steps.to), budget)
   if (!isSmallNumber(steps.op)) return false
   let keys = 0
   while (steps.next() && steps.pushes) keys++
