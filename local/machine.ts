@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { HandlerLoop } from '../functions/handler/loop.ts'
 import { answerBell } from '../functions/handler/runner.ts'
+import { isLoopback } from '../functions/payments/loopback.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
 import { atMost } from '../shared/clock.ts'
 import {
@@ -27,7 +28,7 @@ import { Sidecar } from '../sidecar/sidecar.ts'
 import { folderLayout, lockFolder, readSeed, writeRunning } from './folder.ts'
 import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
 import type { MachineReport } from './report.ts'
-import { isLoopback, type LocalDoor, type LocalServer, listen } from './server.ts'
+import { type LocalDoor, type LocalServer, listen } from './server.ts'
 
 /** Wait after a failed attempt, ms, doubling up to the most. */
 const RETRY_MS = 200
@@ -58,6 +59,9 @@ export interface MachineOptions {
   /** the ports to use, default: the SQLite file in the folder */
   ports?: (dir: string) => Promise<Ports>
 }
+
+/** How many entries the page of a pool shows. */
+const PAGE_ENTRIES = 10
 
 const DEFAULT_SETTINGS = checkSettings({}, '')
 
@@ -218,6 +222,7 @@ export class EmbeddedMachine implements Machine {
       now: this.#ports.clock.now,
       maxBytes: MAX_PAYMENT_BYTES,
       isLoopback: isLoopback(host),
+      newest: isLoopback(host) ? (path) => this.pools.tail({ path, size: PAGE_ENTRIES }) : undefined,
       log: (error) => this.#options.report({ kind: 'door', error }),
     }
   }

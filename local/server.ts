@@ -32,11 +32,6 @@ export interface LocalDoor extends DoorDeps {
   maxBytes: number
 }
 
-/** Whether this host name, or the address that a server listens on, is this machine for itself alone. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
-}
-
 /** Serves the HTTP door on this machine. Port 0 takes a free one; PORT_IN_USE if another program has it. */
 export async function listen(door: LocalDoor, port: number, host: string): Promise<LocalServer> {
   const bodies = new BodyReader(door.maxBytes)

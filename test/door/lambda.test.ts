@@ -154,6 +154,16 @@ describe('the door behind a function URL', () => {
     expect(asked).toBe(2)
   })
 
+  it('shows a browser a page without entries', async () => {
+    const answer = await door().request('https://pay.example/mypool', {
+      headers: { accept: 'text/html', 'x-forwarded-proto': 'https', host: 'pay.example' },
+    })
+    const text = await answer.text()
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8'])
+    expect(text).toContain('curl https://pay.example/mypool ')
+    expect(text).not.toContain('Newest entries')
+  })
+
   it('answers a preflight', async () => {
     expect(await invoke(undefined, { method: 'OPTIONS', headers: { origin: 'https://wallet.example' } })).toMatchObject({
       status: 204,
