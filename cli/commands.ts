@@ -4,6 +4,7 @@ import { OverpoolError } from '../shared/errors.ts'
 import type { LedgerEvent } from '../shared/machine/event.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
 import { nextEntry, type Redriven } from '../shared/machine/progress.ts'
+import { dataTransaction } from '../shared/transaction/index.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { Verified } from '../sidecar/cores/verify.ts'
 import { type Where, withMachine } from './machine.ts'
@@ -25,11 +26,12 @@ export interface PostFlags {
   refundTo?: string
   id?: string
   sample?: boolean
+  data?: string[]
 }
 
 export async function post(pool: string, transaction: string | undefined, flags: PostFlags, { where, out }: CommandContext): Promise<void> {
   const { memo, merchantData, refundTo, id } = flags
-  const hex = flags.sample ? sampleTransaction(`overpool sample ${new Date().toISOString()}`) : readTransaction(transaction)
+  const hex = transactionOf(transaction, flags)
   await withMachine(where, async (machine) => {
     const posted = await machine.pools.post({ path: pool, id, payment: { transaction: hex, memo, merchantData, refundTo } })
     const taken = machine.isRunning
@@ -40,11 +42,18 @@ export async function post(pool: string, transaction: string | undefined, flags:
   })
 }
 
+function transactionOf(from: string | undefined, { sample, data }: PostFlags): string {
+  if ([from !== undefined, sample, data].filter(Boolean).length > 1)
+    throw new OverpoolError('BAD_ARGUMENT', 'say one thing to post: a transaction, --sample, or --data')
+  if (data) return dataTransaction(...data)
+  return sample ? sampleTransaction(`overpool sample ${new Date().toISOString()}`) : readTransaction(from)
+}
+
 function readTransaction(from: string | undefined): string {
   if (from === undefined)
     throw new OverpoolError(
       'BAD_ARGUMENT',
-      'say what to post: a transaction in hex, a file that holds it, - for standard input, or --sample',
+      'say what to post: a transaction in hex, a file that holds it, - for standard input, --data with texts, or --sample',
     )
   if (from !== '-' && !existsSync(from)) {
     if (/^[0-9a-f]*$/i.test(from)) return from

@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { Script, Transaction } from '@bsv/sdk'
 import { afterAll, describe, expect, it } from 'vitest'
-import { type Filter, type MachineError, type OnTx, Overpool, OverpoolError, type TxEvent } from '../index.ts'
+import { dataTransaction, type Filter, type MachineError, type OnTx, Overpool, OverpoolError, type TxEvent } from '../index.ts'
 import { folderLayout } from '../local/folder.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import { type Ack, until } from './machine/machine.ts'
@@ -421,6 +421,20 @@ describe('handlers', () => {
     })
     await Promise.all([post(pool, 'first'), post(pool, 'second')])
     expect(await atSecond.promise).toEqual(['0', '1', '2', '3', '4', '5'])
+  })
+
+  it('get the data of a transaction as text and as bytes, which are not printed', async () => {
+    await using pool = await machine()
+    const { hash } = await pool.post({ path: 'mypool', payment: dataTransaction('app', Uint8Array.of(1, 2), 'move') })
+    const e = await pool.get({ path: 'mypool', hash })
+    expect(e.data).toEqual([
+      { text: 'app', bytes: Buffer.from('app') },
+      { text: '\u0001\u0002', bytes: Buffer.of(1, 2) },
+      { text: 'move', bytes: Buffer.from('move') },
+    ])
+    expect(Object.keys(e)).not.toContain('data')
+    e.data = []
+    expect(e.data).toEqual([])
   })
 
   it('may change their event like any object, and print it whole', async () => {

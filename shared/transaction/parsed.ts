@@ -51,7 +51,7 @@ const MAX_SHORT_PUSH = 512
 /** The longest script of a P2SH output, while those existed. */
 const MAX_P2SH_INPUT = 10_000
 /** At most this many opcodes of a transaction are shown. An opcode takes 1 byte, its cell up to 300: a few megabytes of script would take a gigabyte. */
-const MAX_CELLS = 100_000
+export const MAX_CELLS = 100_000
 /** At most this many public keys of a transaction's P2SH inputs are checked, each a tenth of a millisecond. The original checked all. */
 const MAX_CHECKED_KEYS = 100
 /** Longer pushes are not shown: no string could hold the base64 of half a gigabyte. */
@@ -62,11 +62,11 @@ const NO_TXID = '0'.repeat(64)
 const P2PKH = 0x00
 const P2SH = 0x05
 
-const OP_PUSHDATA1 = 0x4c
+export const OP_PUSHDATA1 = 0x4c
 const OP_PUSHDATA4 = 0x4e
-const OP_1 = 0x51
-const OP_16 = 0x60
-const OP_RETURN = 0x6a
+export const OP_1 = 0x51
+export const OP_16 = 0x60
+export const OP_RETURN = 0x6a
 const OP_DUP = 0x76
 const OP_EQUAL = 0x87
 const OP_EQUALVERIFY = 0x88
@@ -216,7 +216,7 @@ function hash160(bytes: Uint8Array): Uint8Array {
 }
 
 /** Goes through a script, an opcode a step. What the opcode pushes stands from `from` to `to`. */
-class Steps {
+export class Steps {
   op = 0
   start = 0
   from = 0
