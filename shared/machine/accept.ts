@@ -71,14 +71,16 @@ export async function accept(
   const named = isNamed(poster)
   const key = named ? id : scanned.txid
   const post = { pool: pool.path, id, txid: scanned.txid, named, entry: encodeEntry(entry) }
-  const { filter } = pool
-  const take = async (isCopy: boolean) => {
-    if (filter && !isCopy) await runFilter(filter, { transaction: hex(scanned.bytes), ...fields, parsed: parseTransaction(scanned) })
-    await (ingress.post ? ingress.post(post) : ingress.send([{ body: encodeIngress(post), group: pool.path }]))
+  const send = () => (ingress.post ? ingress.post(post) : ingress.send([{ body: encodeIngress(post), group: pool.path }]))
+  if (pool.filter) {
+    const asked = pool.filter
+    const filter = () => runFilter(asked, { transaction: hex(scanned.bytes), ...fields, parsed: parseTransaction(scanned) })
+    const txid = pool.unique === 'transaction' ? scanned.txid : undefined
+    if (copies) await copies.takeOnce(pool.path, { key, id }, txid, { filter, send })
+    else await filter().then(send)
+  } else {
+    await send()
   }
-  await (filter && copies
-    ? copies.takeOnce(pool.path, { key, id }, pool.unique === 'transaction' ? scanned.txid : undefined, take)
-    : take(false))
   return { id, hash: scanned.txid, key }
 }
 

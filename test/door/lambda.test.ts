@@ -184,6 +184,21 @@ describe('the door does not explain its own failures to wallets:', () => {
     expect(String(log[0])).toContain('arn:aws:dynamodb')
   })
 
+  it('a payment that passed the filter and could not be kept is not put to the filter again', async () => {
+    let asked = 0
+    pools.set('ill', { path: 'ill', ...checkSettings({ filter: () => ++asked === 1 }, '') })
+    const app = door()
+    const post = () => app.request('/ill', { method: 'POST', body: sent, headers: { 'content-type': 'application/json' } })
+    const file = folderLayout(dir).ledger
+    const other = new DatabaseSync(file)
+    other.exec('ALTER TABLE "queue ingress" RENAME TO "elsewhere"')
+    expect((await post()).status).toBe(503)
+    other.exec('ALTER TABLE "elsewhere" RENAME TO "queue ingress"')
+    other.close()
+    expect((await post()).status).toBe(200)
+    expect(await taken()).toHaveLength(1)
+  })
+
   it('a failing ingress queue is a 503, which tells the wallet to retry', async () => {
     const other = new DatabaseSync(folderLayout(dir).ledger)
     other.exec('DROP TABLE "queue ingress"')
