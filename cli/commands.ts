@@ -10,6 +10,7 @@ import { type HandlerState, handlersOf, problemsOf } from '../shared/machine/hea
 import type { Kinds } from '../shared/machine/pools.ts'
 import type { Redriven } from '../shared/machine/progress.ts'
 import { inLine } from '../shared/printed.ts'
+import { dataTransaction } from '../shared/transaction/index.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { Verified } from '../sidecar/cores/verify.ts'
 import { type Where, withMachine } from './machine.ts'
@@ -33,11 +34,12 @@ export interface PostFlags {
   sample?: boolean
   filter?: boolean
   config: string
+  data?: string[]
 }
 
 export async function post(pool: string, transaction: string | undefined, flags: PostFlags, { where, out }: CommandContext): Promise<void> {
   const { memo, merchantData, refundTo, id } = flags
-  const hex = flags.sample ? sampleTransaction(`overpool sample ${new Date().toISOString()}`) : readTransaction(transaction)
+  const hex = transactionOf(transaction, flags)
   const settings = flags.filter ? await settingsOf(pool, flags.config) : undefined
   await withMachine(
     where,
@@ -66,11 +68,18 @@ async function settingsOf(pool: string, file: string): Promise<CheckedSettings> 
   }
 }
 
+function transactionOf(from: string | undefined, { sample, data }: PostFlags): string {
+  if ([from !== undefined, sample, data].filter(Boolean).length > 1)
+    throw new OverpoolError('BAD_ARGUMENT', 'say one thing to post: a transaction, --sample, or --data')
+  if (data) return dataTransaction(...data)
+  return sample ? sampleTransaction(`overpool sample ${new Date().toISOString()}`) : readTransaction(from)
+}
+
 function readTransaction(from: string | undefined): string {
   if (from === undefined)
     throw new OverpoolError(
       'BAD_ARGUMENT',
-      'say what to post: a transaction in hex, a file that holds it, - for standard input, or --sample',
+      'say what to post: a transaction in hex, a file that holds it, - for standard input, --data with texts, or --sample',
     )
   if (from !== '-' && !existsSync(from)) {
     if (/^[0-9a-f]*$/i.test(from)) return from

@@ -102,6 +102,7 @@ program
   .command('post <pool> [transaction]')
   .description('post a transaction: hex, a file that holds hex, or - for standard input')
   .option('--sample', 'a new sample transaction instead')
+  .option('--data <texts...>', 'a new transaction instead that carries these texts, each as a push after OP_FALSE OP_RETURN')
   .option('--memo <text>', 'BIP270 memo')
   .option('--merchant-data <text>', 'BIP270 merchantData')
   .option('--refund-to <paymail>', 'BIP270 refundTo')
@@ -114,6 +115,7 @@ program
 The pool’s filter is not asked without --filter: whoever can write to the folder, or to the queue of a stack, may post anything.
 
   overpool post mypool --sample --memo 'a coffee'
+  overpool post mypool --data app move e2e4
   overpool post mypool transaction.hex --id 'order 7'
   bitcoin-cli getrawtransaction $TXID | overpool post mypool -`,
   )

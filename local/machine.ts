@@ -4,7 +4,7 @@ import { answerBell } from '../functions/handler/runner.ts'
 import { watchForBlocking } from '../functions/handler/watchdog.ts'
 import { catchLateErrors } from '../functions/late.ts'
 import type { Refusal } from '../functions/payments/door.ts'
-import { isLoopback } from '../functions/payments/quotas.ts'
+import { isLoopback } from '../functions/payments/loopback.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
 import { atMost } from '../shared/clock.ts'
 import {
@@ -67,6 +67,9 @@ export interface MachineOptions {
   ports?: (dir: string) => Promise<Ports>
 }
 
+/** How many entries the page of a pool shows. */
+const PAGE_ENTRIES = 10
+
 const DEFAULT_SETTINGS = checkSettings({}, '')
 
 /** The embedded machine: door, sidecar and handlers in one process, over one folder. The caller that opens it closes it. */
@@ -114,6 +117,7 @@ export class EmbeddedMachine implements Machine {
         seedPlace: folderLayout(dir).seed,
         cores,
         network: options.network ?? {},
+        unique: (pool) => settings.get(pool)?.unique === 'transaction',
         batchMs: (pool) => (settings.get(pool) ?? DEFAULT_SETTINGS).batchMs,
         report: options.report,
         ringers: (pool) =>
@@ -233,6 +237,7 @@ export class EmbeddedMachine implements Machine {
       now: this.#ports.clock.now,
       maxBytes: MAX_PAYMENT_BYTES,
       isLoopback: isLoopback(host),
+      newest: isLoopback(host) ? (path) => this.pools.tail({ path, size: PAGE_ENTRIES }) : undefined,
       log: (error) => this.#options.report({ kind: 'door', error }),
       refused: this.#options.refused,
     }

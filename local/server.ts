@@ -17,10 +17,12 @@ const MAX_HEADERS = 100
 /** Others have their turn before an answer of this many characters is sent. */
 const LARGE = 64 * 1024
 /** The answer to a request that the door cannot make sense of. */
+const NOT_UNDERSTOOD = 'this is no request that can be understood; look at its path and its Host header'
 const UNREADABLE: DoorAnswer = {
   status: 400,
+  reason: NOT_UNDERSTOOD,
   headers: { 'content-type': 'application/json' },
-  body: JSON.stringify({ memo: 'this is no request that can be understood; look at its path and its Host header', error: 1 }),
+  body: JSON.stringify({ memo: NOT_UNDERSTOOD, error: 1 }),
 }
 /** What no host has in its name. */
 const NOT_IN_HOST = /[\s/?#@\\<>^`{|}]/

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, relative } from 'node:path'
 import type { Refusal } from '../functions/payments/door.ts'
-import { isLoopback } from '../functions/payments/quotas.ts'
+import { isLoopback } from '../functions/payments/loopback.ts'
 import { checkConfig, type Filter, type OverpoolConfig } from '../shared/config/config.ts'
 import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load.ts'

@@ -6,6 +6,7 @@ type Overpool = library.Overpool
 declare namespace Overpool {
   type Created = library.Created
   type CreateOptions = library.CreateOptions
+  type DataPush = library.DataPush
   type ErrorCode = library.ErrorCode
   type Filter = library.Filter
   type FilterPayment = library.FilterPayment

@@ -112,6 +112,7 @@ if (lease) {
       handlers
         .filter(({ handler }) => takes(handler, pool))
         .map(({ handler, queue }) => ({ handler: handler.name, queue, carryBytes: CARRY_BYTES })),
+    unique: (pool) => plan.pools[pool]?.unique === 'transaction',
     batchMs: (pool) => plan.pools[pool]?.batchMs ?? 0,
     report,
     shard: { index, owns },

@@ -6,7 +6,7 @@ export type SidecarReport =
   | { kind: 'retrying'; pool: string; step: string; error: unknown }
   /** the pool is halted: nothing is appended until an operator acts */
   | { kind: 'halted'; pool: string; error: OverpoolError }
-  /** a handler that ran twice posted another transaction the second time: the first post is kept */
+  /** a handler that ran twice posted another transaction the second time, or the same one with other fields: the first post is kept */
   | { kind: 'post-differs'; pool: string; id: string; kept: string; dropped: string }
   /** a message in the ingress queue that this program did not write, or for a pool that does not exist */
   | { kind: 'bad-message'; error: unknown }
@@ -40,7 +40,7 @@ export function lineOf(report: SidecarReport): string | undefined {
     case 'no-network':
       return `no network: ${reasonOf(report.error)}`
     case 'post-differs':
-      return `pool ${report.pool}: a handler that ran twice posted ${report.dropped} where it had posted ${report.kept}; the first stands. Make the handler deterministic, or name the post: post({ …, id })`
+      return `pool ${report.pool}: a handler that ran twice posted ${report.dropped} ${report.kept === report.dropped ? 'with other fields, such as its memo, than before' : `where it had posted ${report.kept}`}; the first stands. Make the handler deterministic, or name the post: post({ …, id })`
     case 'bad-message':
       return `a post is set aside: ${reasonOf(report.error)}`
   }

@@ -32,6 +32,7 @@ export interface SidecarOptions {
   /** pools to create before the first post is received: a post for a missing pool would be set aside */
   pools?: string[]
   ringers: (pool: PoolName) => Ringer[]
+  unique: (pool: string) => boolean
   batchMs: (pool: string) => number
   report: Report
   /** this shard, and the pools that it owns; default: one shard owns all */
@@ -188,9 +189,9 @@ export class Sidecar {
 
 /** Starts the ingress consumer and the network. */
 function startParts({ seed, network: settings, shard, ...options }: SidecarOptions, cores: CoreStore): SidecarParts {
-  const { stores, ingress, ringers, clock, report, batchMs, busy, sweepMs, lookMs } = options
+  const { stores, ingress, ringers, clock, report, unique, batchMs, busy, sweepMs, lookMs } = options
   const owns = shard?.owns
-  const consumer = IngressConsumer.start({ stores, ingress, cores, clock, report, ringers, batchMs, busy, sweepMs, owns })
+  const consumer = IngressConsumer.start({ stores, ingress, cores, clock, report, ringers, unique, batchMs, busy, sweepMs, owns })
   const swarm = new Swarm(machineKeyPair(seed, shard?.index), settings, clock, (error) => report({ kind: 'no-network', error }))
   const network = PoolNetwork.start({ stores, cores, swarm, consumer, ringers, clock, report, owns, lookMs })
   return { cores, consumer, network }

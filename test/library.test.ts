@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { Script, Transaction } from '@bsv/sdk'
 import { afterAll, describe, expect, it } from 'vitest'
-import { type Filter, type MachineError, type OnTx, Overpool, OverpoolError, type TxEvent } from '../index.ts'
+import { dataTransaction, type Filter, type MachineError, type OnTx, Overpool, OverpoolError, type TxEvent } from '../index.ts'
 import { folderLayout } from '../local/folder.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import { type Ack, until } from './machine/machine.ts'
@@ -102,16 +102,22 @@ describe('a pool', () => {
     )
   })
 
-  it('takes a transaction as hex, as an object of @bsv/sdk or of bsv 1, or in a Payment, and returns what it took', async () => {
+  it('takes a transaction as hex, as bytes, as an object of @bsv/sdk or of bsv 1, or in a Payment, and returns what it took', async () => {
     await using pool = await machine()
     const transaction = new Transaction(1, [], [{ lockingScript: Script.fromASM('OP_FALSE OP_RETURN aa') as never, satoshis: 0 }])
     const hex = transaction.toHex()
     const old = { toBuffer: () => Buffer.from(hex, 'hex'), toString: () => hex, toJSON: () => ({}) }
     for (const payment of [
       hex,
+      Buffer.from(hex, 'hex'),
+      new Uint8Array(Buffer.from(hex, 'hex')),
+      [...Buffer.from(hex, 'hex')],
+      Buffer.from(`${hex}\n`), // a file of hex
       transaction,
       old,
       { transaction: hex },
+      { transaction: Buffer.from(hex, 'hex') },
+      { transaction: [...Buffer.from(hex, 'hex')] },
       { transaction, memo: 'm' },
       { transaction: old, merchantData: { n: 1 } },
     ]) {
@@ -470,6 +476,20 @@ describe('handlers', () => {
     expect(await atSecond.promise).toEqual(['0', '1', '2', '3', '4', '5'])
   })
 
+  it('get the data of a transaction as text and as bytes, which are not printed', async () => {
+    await using pool = await machine()
+    const { hash } = await pool.post({ path: 'mypool', payment: dataTransaction('app', Uint8Array.of(1, 2), 'move') })
+    const e = await pool.get({ path: 'mypool', hash })
+    expect(e.data).toEqual([
+      { text: 'app', bytes: Buffer.from('app') },
+      { text: '\u0001\u0002', bytes: Buffer.of(1, 2) },
+      { text: 'move', bytes: Buffer.from('move') },
+    ])
+    expect(Object.keys(e)).not.toContain('data')
+    e.data = []
+    expect(e.data).toEqual([])
+  })
+
   it('may change their event like any object, and print it whole', async () => {
     await using pool = await machine()
     const events: TxEvent[] = []
@@ -804,6 +824,9 @@ describe('an Overpool', () => {
           }),
       ],
       ['BAD_PAYMENT', () => pool.post({ path: 'mypool', payment: { toHex: () => 5 as never } })],
+      ['BAD_PAYMENT', () => pool.post({ path: 'mypool', payment: { transaction: [1, 256] } })],
+      ['MALFORMED_PAYMENT', () => pool.post({ path: 'mypool', payment: [] })],
+      ['BAD_TRANSACTION', () => pool.post({ path: 'mypool', payment: [1, 1, 1, 1] })],
       ['PAYMENT_TOO_LARGE', () => pool.post({ path: 'mypool', payment: '00'.repeat(5_000_001) })],
       ['BAD_TRANSACTION', () => pool.post({ path: 'mypool', payment: '01000000feffffffff' })],
       ['BAD_ARGUMENT', () => pool.on('tx', () => {}, { name: 'Not A Name' })],

@@ -210,6 +210,14 @@ describe('parseTransaction', () => {
     expect(Object.fromEntries(found.filter(([, inputs]) => Object.keys(inputs).length))).toEqual(known)
   })
 
+  it('gives no address of a P2SH input whose key is no point of the curve, as the original did', () => {
+    const { hex, original } = JSON.parse(readFileSync(new URL('data/field/07-parsed-p2sh-key-off-curve.json', import.meta.url), 'utf8'))
+    expect(parseTransaction(transactionFromHex(hex))).toEqual(original)
+    const key = '034f355bdcb7cc0af728ef3cceb9615d90684bb5b2ca5f859ab0f0b704075871aa'
+    const [input] = parseTransaction(transactionFromHex(hex.replace(/02(00){31}05/, key))).in
+    expect(input!.e.a).toMatch(/^3/)
+  })
+
   it('numbers inputs by their place, and leaves out a coinbase', () => {
     const nothing = { txid: new Uint8Array(32), vout: 0xffff_ffff, script: new Uint8Array(), sequence: 0 }
     const { in: inputs } = parseTransaction(scanTransaction(bytesOf({ ...EMPTY, inputs: [nothing, { ...nothing, vout: 5 }] })))

@@ -2,7 +2,10 @@ import { type CheckedPayment, dialectOf, readPayment } from '../../shared/bip270
 import { type ErrorCode, OverpoolError } from '../../shared/errors.ts'
 import { hex } from '../../shared/ledger/values.ts'
 import { type AcceptDeps, accept, type PoolDoor } from '../../shared/machine/accept.ts'
+import type { TxEvent } from '../../shared/machine/event.ts'
 import { turn } from '../../shared/turn.ts'
+import { isLoopback } from './loopback.ts'
+import { poolPage } from './page.ts'
 import type { Quotas } from './quotas.ts'
 
 export interface DoorDeps extends AcceptDeps {
@@ -11,6 +14,8 @@ export interface DoorDeps extends AcceptDeps {
   pools: () => PoolDoor[]
   /** whether only programs of this host reach the door */
   isLoopback?: boolean
+  /** the newest entries of a pool, for the page that a browser of this host gets */
+  newest?: (path: string) => Promise<TxEvent[]>
   /** called with failures of ours, whose details the wallet does not get */
   log: (error: unknown) => void
   /** called with refused payments */
@@ -54,6 +59,8 @@ const CORS = {
   'access-control-max-age': '86400',
 }
 const JSON_HEADERS = { 'content-type': 'application/json', ...CORS }
+/** A host and perhaps a port. */
+const HOST = /^([\w.-]+|\[[\da-f:.]+\])(:\d+)?$/i
 /** Characters of a reason phrase. */
 const MAX_REASON = 200
 /** Names of headers, separated by commas (RFC 9110, tokens). */
@@ -108,8 +115,10 @@ async function answer(request: DoorRequest, name: string | undefined, pool: Pool
   if (method === 'OPTIONS') return { status: 204, headers: preflight(request, deps) }
   if (path === '/_/health' && (method === 'GET' || method === 'HEAD')) return healthOf(deps)
   if (name === undefined) throw new OverpoolError('POOL_NOT_FOUND', 'payments are posted to /{pool}')
-  if (method !== 'POST') throw new OverpoolError('METHOD_NOT_ALLOWED', 'a pool takes a POST with a BIP270 Payment')
+  const isPage = (method === 'GET' || method === 'HEAD') && (header('accept') ?? '').includes('text/html')
+  if (method !== 'POST' && !isPage) throw new OverpoolError('METHOD_NOT_ALLOWED', 'a pool takes a POST with a BIP270 Payment')
   if (!pool) throw new OverpoolError('POOL_NOT_FOUND', 'no pool of this name takes payments here')
+  if (isPage) return page(pool.path, request, deps)
   const origin = header('origin')
   if (origin !== undefined && pool.origins && !pool.origins.includes(origin))
     throw new OverpoolError('ORIGIN_REFUSED', 'this pool takes no payments from this web page')
@@ -144,6 +153,27 @@ async function healthOf({ pools, ingress }: DoorDeps): Promise<DoorAnswer> {
     ...halted.map(({ path }) => `pool ${path} takes no payments at this moment`),
   ]
   return { status: ok ? 200 : 503, headers: JSON_HEADERS, body: JSON.stringify({ ok, ...(problems.length && { problems }) }) }
+}
+
+/** Without a header for other origins: a page of the web cannot read it. */
+const PAGE_HEADERS = {
+  'content-type': 'text/html; charset=utf-8',
+  'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+  'x-content-type-options': 'nosniff',
+  'cache-control': 'no-store',
+  vary: 'Accept',
+}
+/** Headers of proxies: behind one, a stranger may look at the page. */
+const FORWARDED = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip']
+
+async function page(path: string, { header }: DoorRequest, { newest }: DoorDeps): Promise<DoorAnswer> {
+  const host = header('host') ?? ''
+  const scheme = header('x-forwarded-proto') === 'https' ? 'https' : 'http'
+  // A name that is not of this host may have been made to lead here, so that a page of the web can read the answer.
+  const isHere = isLoopback(HOST.exec(host)?.[1] ?? '') && !FORWARDED.some((name) => header(name) !== undefined)
+  const entries = isHere ? await newest?.(path) : undefined
+  const url = `${scheme}://${HOST.test(host) ? host : '<host>'}/${path}`
+  return { status: 200, headers: PAGE_HEADERS, body: poolPage({ path, url, entries }) }
 }
 
 /** A page may send any header that it asks for: the door reads no credentials. A browser asks too whether a page may reach the machine that it runs on. */

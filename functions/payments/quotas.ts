@@ -1,5 +1,6 @@
 import type { Limits, Quota } from '../../shared/config/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
+import { isLoopback } from './loopback.ts'
 
 const MINUTE_MS = 60_000
 /** Addresses and pools whose quotas are remembered at one time. The one that was used least recently is forgotten first, as if it had posted nothing. */
@@ -25,7 +26,8 @@ export class Quotas {
    */
   spend(pool: { path: string; limits?: Limits | false }, address: string, posts: number, bytes: number): void {
     if (pool.limits === false) return
-    const defaults = isLoopback(address) ? NONE : DEFAULTS
+    const isHere = address === '' || isLoopback(plain(address)) // '': not known, as in a test
+    const defaults = isHere ? NONE : DEFAULTS
     this.#spend(`${pool.path} ${networkOf(address)}`, { ...defaults, ...pool.limits }, posts, bytes, 'your address has sent this pool')
     this.#spend(pool.path, { ...defaults.total, ...pool.limits?.total }, posts, bytes, 'this pool has been sent')
   }
@@ -51,11 +53,6 @@ export class Quotas {
     this.#used.set(key, { amount: used + amount, at: now })
     if (this.#used.size > MAX_COUNTED) this.#used.delete(this.#used.keys().next().value!)
   }
-}
-
-/** Whether an address, or a name to listen on, is this host's own: other hosts cannot use it. */
-export function isLoopback(address: string): boolean {
-  return address === '' || address === 'localhost' || address === '::1' || plain(address).startsWith('127.')
 }
 
 /** An IPv4 address; of an IPv6 address its first 64 bits, since whoever has one has all that begin so. */

@@ -1,8 +1,10 @@
+import { isUtf8 } from 'node:buffer'
 import { OverpoolError } from '../errors.ts'
 import type { PaymentFields } from '../ledger/kinds.ts'
 import { toStorable } from '../ledger/values.ts'
 import { formatOf, type ScannedTransaction, transactionFromHex } from '../transaction/index.ts'
 import { turn } from '../turn.ts'
+import { checkExact, parseExactly } from './exact.ts'
 
 /** Longest transaction, hex characters. BIP270 lets a host refuse a Payment over 10,000,000 bytes; here the transaction alone may have as many. */
 export const MAX_TRANSACTION_HEX = 10_000_000
@@ -60,12 +62,14 @@ export function dialectOf(contentType: string | undefined, contentEncoding = 'id
 /** A form cannot begin with it: there it is escaped. */
 const OPENING_BRACE = 0x7b
 
+const NOT_UTF8 = 'the message is not valid UTF-8'
 const BYTE_ORDER_MARK = Buffer.from('\ufeff')
 
 /** Reads a Payment message, or throws MALFORMED_PAYMENT, BAD_PAYMENT or BAD_TRANSACTION. Others have their turn between the steps of a large one. */
 export async function readPayment(body: Uint8Array, dialect: Dialect): Promise<CheckedPayment> {
   const whole = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
   if (isUtf16(whole)) throw malformed('the message is in UTF-16; send it in UTF-8')
+  if (!isUtf8(whole)) throw malformed(NOT_UTF8)
   const text = BYTE_ORDER_MARK.equals(whole.subarray(0, BYTE_ORDER_MARK.length)) ? whole.subarray(BYTE_ORDER_MARK.length) : whole // RFC 8259, section 8.1
   const isJson = dialect === 'json' || text[0] === OPENING_BRACE // `curl -d '{…}'` sends the type of a form
   const value = await (isJson ? parseJson(text) : parseForm(text))
@@ -83,18 +87,41 @@ function isUtf16([first, second]: Uint8Array): boolean {
 
 async function parseJson(text: Buffer): Promise<unknown> {
   if (text.length > SMALL && marks(text, '[{,') > MAX_STRUCTURE) throw malformed('the message is nested too deeply or has too many fields')
-  const json = text.toString('utf8')
+  const message = text.toString('utf8')
   if (text.length > SMALL) await turn()
+  const value = parsed(message, JSON.parse, 'the message is not JSON')
+  // Only an older wallet's payment holds numbers; others are parsed once, which is faster.
+  const { merchantData, refundTo } = Object(value) as Record<string, unknown>
+  if (typeof (merchantData ?? '') === 'string' && typeof (refundTo ?? '') === 'string') return value
+  if (text.length > SMALL) await turn()
+  toStorable([merchantData, refundTo]) // refuses what is nested too deeply, by name
+  return parsed(message, parseExactly, 'the message is nested too deeply')
+}
+
+function parsed(message: string, parse: (message: string) => unknown, fault: string): unknown {
   try {
-    return JSON.parse(json)
+    return parse(message)
   } catch (cause) {
-    throw malformed('the message is not JSON', cause)
+    throw malformed(fault, cause)
   }
 }
 
 function parseForm(text: Buffer): unknown {
   if (text.length > SMALL && marks(text, '&+') > MAX_STRUCTURE) throw malformed('the message has too many fields')
-  return Object.fromEntries(new URLSearchParams(text.toString('utf8')))
+  const form = text.toString('utf8')
+  const fields = [...new URLSearchParams(form)]
+  // What is no UTF-8 becomes U+FFFD, which may also stand there itself.
+  if (fields.some((field) => field.join().includes('\ufffd')) && !isEscapedUtf8(form)) throw malformed(NOT_UTF8)
+  return Object.fromEntries(fields)
+}
+
+function isEscapedUtf8(form: string): boolean {
+  try {
+    decodeURIComponent(form.replace(/%(?![\da-f]{2})/gi, '%25')) // a percent sign that escapes nothing stands for itself
+    return true
+  } catch {
+    return false
+  }
 }
 
 function marks(text: Buffer, which: string): number {
@@ -172,6 +199,7 @@ function present(value: unknown): boolean {
 function within(value: unknown, field: string, limit: number): unknown {
   const length = (typeof value === 'string' ? value : JSON.stringify(toStorable(value))).length // an older wallet's object: no deeper than can be kept
   if (length > limit) throw bad(`"${field}" may have ${limit} characters, not ${length}`)
+  checkExact(value, field)
   return value
 }
 

@@ -10,14 +10,16 @@ export interface RungHandler extends Takes {
 
 /** What a sidecar on AWS needs from the config. It is plain data, the same for all shards. */
 export interface MachinePlan {
-  pools: Record<string, Pick<PoolConfig, 'batchMs' | 'encrypt' | 'publish'>>
+  pools: Record<string, Pick<PoolConfig, 'batchMs' | 'encrypt' | 'publish' | 'unique'>>
   subscribe: Omit<SubscriptionConfig, 'handler'>[]
   network: NetworkSettings
   handlers: RungHandler[]
 }
 
 export function planMachine(config: OverpoolConfig, handlers: RungHandler[]): MachinePlan {
-  const pools = Object.entries(config.pools).map(([path, { batchMs, encrypt, publish }]) => [path, { batchMs, encrypt, publish }] as const)
+  const pools = Object.entries(config.pools).map(
+    ([path, { batchMs, encrypt, publish, unique }]) => [path, { batchMs, encrypt, publish, unique }] as const,
+  )
   return {
     pools: Object.fromEntries(pools),
     subscribe: subscriptionsOf(config).map(({ key, from, peer }) => ({ key, from, peer })),

@@ -60,7 +60,7 @@ export async function accept(
   const takesTurns = poster.source === 'http' && scanned.bytes.length > LARGE
   if (takesTurns) await turn()
   const id = entryId(pool, scanned.bytes, scanned.txid, fields, poster)
-  const named = poster.source === 'handler' || (poster.source === 'api' && poster.name !== undefined)
+  const named = isNamed(poster)
   const key = named ? id : scanned.txid
   if (takesTurns) await turn()
   const entry: Entry = {
@@ -74,16 +74,26 @@ export async function accept(
     ...(poster.source === 'handler' && { cause: poster.cause }),
   }
   const post = { pool: pool.path, id, txid: scanned.txid, named, entry: encodeEntry(entry) }
-  const take = async (isCopy: boolean) => {
-    if (!isCopy) await askFilter(pool, payment, takesTurns)
-    await (ingress.post ? ingress.post(post) : ingress.send([{ body: encodeIngress(post), group: pool.path }]))
+  const send = () => (ingress.post ? ingress.post(post) : ingress.send([{ body: encodeIngress(post), group: pool.path }]))
+  if (pool.filter) {
+    const filter = () => askFilter(pool, payment, takesTurns)
+    const txid = pool.unique === 'transaction' ? scanned.txid : undefined
+    if (copies) await copies.takeOnce(pool.path, { key, id }, txid, { filter, send })
+    else await filter().then(send)
+  } else {
+    await send()
   }
-  await (pool.filter && copies ? copies.takeOnce(pool.path, { key, id }, take) : take(false))
   return { id, hash: scanned.txid, key }
 }
 
+/** Whether the id of a post is not made from its payment. */
+function isNamed(poster: Poster): boolean {
+  return poster.source === 'handler' || (poster.source === 'api' && poster.name !== undefined)
+}
+
 function entryId(pool: PoolDoor, tx: Uint8Array, txid: string, fields: PaymentFields, poster: Poster): EntryId {
-  if (poster.source === 'http') return pool.unique === 'transaction' ? idOfTransaction(pool.path, txid) : idOfPayment(pool.path, tx, fields)
+  if (pool.unique === 'transaction' && !isNamed(poster)) return idOfTransaction(pool.path, txid)
+  if (poster.source === 'http') return idOfPayment(pool.path, tx, fields)
   if (poster.name !== undefined) return idOfName(pool.path, poster.name)
   if (poster.source === 'handler') return idOfHandlerPost(poster.handler, poster.cause, poster.ordinal)
   return randomBytes(32).toString('hex') as EntryId // each call is a new entry

@@ -2,37 +2,63 @@ import type { EntryId } from '../ledger/kinds.ts'
 import type { Ingress } from '../queue/port.ts'
 import type { ReceiptKey, Receipts } from '../store/receipts.ts'
 
+/** How many posts are remembered that passed the filter and could not be sent. */
+const MAX_PASSED = 10_000
+
 /**
  * Finds earlier copies of a post, for pools with a filter. A filter may take each order once, so it is asked once for each post: a copy gets the answer of the first
  * (Promise 3). On AWS a copy that comes before the first one has its receipt is not found.
  */
 export class Copies {
-  readonly #receipts: Pick<Receipts, 'find'>
+  readonly #receipts: Pick<Receipts, 'find' | 'ofTransaction'>
   readonly #ingress: Ingress
   /** posts under way */
   readonly #underway = new Map<EntryId, Promise<void>>()
+  /** posts that passed the filter and could not be sent: their copies pass */
+  readonly #passed = new Set<EntryId>()
 
-  constructor(receipts: Pick<Receipts, 'find'>, ingress: Ingress) {
+  constructor(receipts: Pick<Receipts, 'find' | 'ofTransaction'>, ingress: Ingress) {
     this.#receipts = receipts
     this.#ingress = ingress
   }
 
-  /** Runs `take`, and says whether the post is in the ledger or on its way there. A copy that comes meanwhile waits, and ends as the first one does. */
-  async takeOnce(pool: string, post: ReceiptKey, take: (isCopy: boolean) => Promise<void>): Promise<void> {
-    const first = this.#underway.get(post.id)
+  /**
+   * Asks the filter, unless the post is in the ledger or on its way there, and sends the post. A copy that comes meanwhile waits, and ends as the first one does.
+   * @param txid where the pool takes each transaction once: then any entry of it counts
+   */
+  async takeOnce(
+    pool: string,
+    post: ReceiptKey,
+    txid: string | undefined,
+    { filter, send }: { filter: () => Promise<void>; send: () => Promise<void> },
+  ): Promise<void> {
+    const { id } = post
+    const first = this.#underway.get(id)
     if (first) return first
-    const taking = this.#isKnown(pool, post).then(take)
-    this.#underway.set(post.id, taking)
+    const take = async () => {
+      if (!this.#passed.has(id) && !(await this.#isKnown(pool, post, txid))) await filter()
+      this.#remember(id)
+      await send()
+      this.#passed.delete(id)
+    }
+    const taking = take()
+    this.#underway.set(id, taking)
     try {
       await taking
     } finally {
-      this.#underway.delete(post.id)
+      this.#underway.delete(id)
     }
   }
 
-  async #isKnown(pool: string, post: ReceiptKey): Promise<boolean> {
+  #remember(id: EntryId): void {
+    this.#passed.add(id)
+    if (this.#passed.size > MAX_PASSED) this.#passed.delete(this.#passed.values().next().value!)
+  }
+
+  async #isKnown(pool: string, post: ReceiptKey, txid: string | undefined): Promise<boolean> {
     if (this.#ingress.holds?.(pool, post.id)) return true
     const [receipt] = await this.#receipts.find(pool, [post])
-    return receipt !== undefined
+    if (receipt !== undefined || txid === undefined) return receipt !== undefined
+    return (await this.#receipts.ofTransaction(pool, txid)).length > 0
   }
 }

@@ -14,7 +14,7 @@ import type {
   UnknownEntry,
 } from '../ledger/kinds.ts'
 import { hex } from '../ledger/values.ts'
-import { type Parsed, parseTransaction, type ScannedTransaction, scanTransaction } from '../transaction/index.ts'
+import { type DataPush, dataOf, type Parsed, parseTransaction, type ScannedTransaction, scanTransaction } from '../transaction/index.ts'
 
 /** The BIP270 Payment, `transaction` in hex. */
 export interface Payment extends PaymentFields {
@@ -41,6 +41,8 @@ export interface TxEvent extends CommonEvent, Pick<TxEntry, 'height' | 'blockHas
   payment: Payment
   /** the transaction in BPU/TXO shape, computed when first read */
   parsed: Parsed
+  /** the pushes of the first data output (OP_RETURN), none if there is no such output; computed when first read, and not shown by console.log and JSON.stringify */
+  data: DataPush[]
 }
 
 type EventOf<Of extends Entry> = CommonEvent & Omit<Of, 'unknown'>
@@ -94,7 +96,8 @@ export function txEventOf(pool: PoolName, seq: number, entry: TxEntry): TxEvent 
   let payment: Payment | undefined
   let parsed: Parsed | undefined
   const scan = () => (scanned ??= scanTransaction(entry.tx))
-  const event: TxEvent = {
+  let data: DataPush[] | undefined
+  const event: Omit<TxEvent, 'data'> = {
     path: pool.path,
     key: pool.key,
     kind,
@@ -124,7 +127,14 @@ export function txEventOf(pool: PoolName, seq: number, entry: TxEntry): TxEvent 
       parsed = value
     },
   }
-  return showGetters(event)
+  const whole = Object.defineProperty(event as TxEvent, 'data', {
+    configurable: true,
+    get: () => (data ??= dataOf(scan())),
+    set(value: DataPush[]) {
+      data = value
+    },
+  })
+  return showGetters(whole)
 }
 
 /** Has console.log show the values of an object's getters; otherwise it shows `[Getter/Setter]`. */

@@ -8,9 +8,8 @@ import type { Ingress } from '../queue/port.ts'
 import { lengthOf } from '../store/blocks.ts'
 import type { PoolControl } from '../store/control.ts'
 import type { Stores } from '../store/port.ts'
-import type { Receipt } from '../store/receipts.ts'
 import { scanTransaction } from '../transaction/index.ts'
-import { accept, type Poster } from './accept.ts'
+import { type Accepted, accept, type Poster } from './accept.ts'
 import { Copies } from './copies.ts'
 import { type EventOfKind, eventOf, type LedgerEvent, type TxEvent } from './event.ts'
 import { findPool } from './find-pool.ts'
@@ -75,7 +74,7 @@ export class LedgerPools {
   readonly #deps: LedgerPoolsDeps
   readonly #copies: Copies
   /** this program's newest posts, by pool, until they are seen in the ledger */
-  readonly #ownPosts = new Map<string, Set<Pick<Receipt, 'key' | 'id'>>>()
+  readonly #ownPosts = new Map<string, Set<Accepted>>()
 
   constructor(deps: LedgerPoolsDeps) {
     this.#deps = deps
@@ -102,7 +101,7 @@ export class LedgerPools {
     }
     const door = { path: pool.path, ...settings(pool.path), halted: pool.halted }
     const { id, hash, key } = await accept(door, payment, poster, { ingress, now: clock.now, copies: this.#copies })
-    this.#note(pool.path, { key, id })
+    this.#note(pool.path, { key, id, hash })
     return { payment: { transaction: hex(payment.scanned.bytes), ...payment.fields }, hash, id }
   }
 
@@ -282,19 +281,22 @@ export class LedgerPools {
 
   /** Waits, for a while, until this program's own posts are in the ledger: it reads its own writes. */
   async #awaitOwnPosts(path: string): Promise<void> {
-    const { stores, clock } = this.#deps
+    const { stores, clock, settings } = this.#deps
     const posts = this.#ownPosts.get(path)
     if (!posts) return
+    // Where a transaction is one entry, that of another poster may stand for ours.
+    const isUnique = settings(path).unique === 'transaction'
+    const ofTransaction = async ({ hash }: Accepted) => (await stores.receipts.ofTransaction(path, hash))[0]
     const begin = clock.elapsed()
     for (let asked = [...posts]; asked.length; asked = asked.filter((post) => posts.has(post))) {
-      const found = await stores.receipts.find(path, asked)
+      const found = isUnique ? await Promise.all(asked.map(ofTransaction)) : await stores.receipts.find(path, asked)
       const late = !timeLeft(clock, begin, OWN_POSTS_MS)
       for (const [i, post] of asked.entries()) if (found[i] || late) posts.delete(post)
       if (found.includes(undefined) && !late) await clock.sleep(LOOK_MS)
     }
   }
 
-  #note(path: string, post: Pick<Receipt, 'key' | 'id'>): void {
+  #note(path: string, post: Accepted): void {
     const posts = this.#ownPosts.get(path) ?? new Set()
     this.#ownPosts.set(path, posts.add(post))
     for (const oldest of posts) if (posts.size > MAX_OWN_POSTS) posts.delete(oldest)

@@ -1,14 +1,14 @@
 import { type CheckedPayment, checkPayment } from '../bip270/payment.ts'
 import { OverpoolError } from '../errors.ts'
 import type { EntryId, PaymentFields } from '../ledger/kinds.ts'
-import { toStorable } from '../ledger/values.ts'
+import { hex, toStorable } from '../ledger/values.ts'
 import type { Poster } from './accept.ts'
 import { handlerContext } from './context.ts'
 import type { Payment } from './event.ts'
 import { optionsOf } from './options.ts'
 
-/** A transaction: its hex, or an object that gives it, such as a Transaction of @bsv/sdk (`toHex`) or of bsv 1 (`toString`). */
-export type TransactionLike = string | { toHex(): string } | { toString(): string; toBuffer(): Uint8Array }
+/** A transaction: its hex, its bytes, or an object that gives its hex, such as a Transaction of @bsv/sdk (`toHex`) or of bsv 1 (`toString`). */
+export type TransactionLike = string | Uint8Array | readonly number[] | { toHex(): string } | { toString(): string; toBuffer(): Uint8Array }
 /** A payment: a BIP270 Payment, or its transaction alone. */
 export type PaymentLike = TransactionLike | ({ transaction: TransactionLike } & PaymentFields)
 
@@ -50,8 +50,10 @@ export function asPoster<T>(
 ): Promise<T> {
   const name = options?.id
   const context = handlerContext.getStore()
-  if (name !== undefined && (typeof name !== 'string' || !name))
-    return Promise.reject(new OverpoolError('BAD_ARGUMENT', 'the id of a post is a string of at least one character'))
+  if (name !== undefined && (typeof name !== 'string' || !name || !name.isWellFormed()))
+    return Promise.reject(
+      new OverpoolError('BAD_ARGUMENT', 'the id of a post is a string of at least one character, without halves of surrogate pairs'),
+    )
   if (!context) return post({ source: 'api', name })
   const { handler, pool, cause, hops } = context
   if (context.failed) {
@@ -73,13 +75,15 @@ function paymentOf(payment: unknown): unknown {
   if (typeof payment !== 'object' || payment === null) return { transaction: payment }
   const { transaction } = payment as { transaction?: unknown }
   if (typeof transaction === 'object') return { ...payment, transaction: hexOf(transaction) }
-  const hex = transaction === undefined ? hexOf(payment) : payment
-  return hex === payment ? payment : { transaction: hex }
+  const read = transaction === undefined ? hexOf(payment) : payment
+  return read === payment ? payment : { transaction: read }
 }
 
-/** The hex of a transaction object; anything else as it is. The bsv library of 2019 gives it by `toString`. */
+/** The hex of bytes, or of a transaction object; anything else as it is. The bsv library of 2019 gives it by `toString`. */
 function hexOf(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  if (typeof value !== 'object' || value === null) return value
+  if (value instanceof Uint8Array) return hexOfBytes(value)
+  if (Array.isArray(value)) return value.length && value.every(isByte) ? hexOfBytes(Uint8Array.from(value)) : value
   const object = value as { toHex?: unknown; toString(): string }
   try {
     if (typeof object.toHex === 'function') return object.toHex()
@@ -87,4 +91,14 @@ function hexOf(value: unknown): unknown {
   } catch (cause) {
     throw new OverpoolError('BAD_PAYMENT', 'the transaction object could not be turned into hex', { cause })
   }
+}
+
+function isByte(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < 256
+}
+
+/** Bytes of a transaction as hex. A file of hex that was read as bytes is taken, too: no transaction consists of hex digits. */
+function hexOfBytes(bytes: Uint8Array): string {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+  return /^[\da-fA-F]+\s*$/.test(text) ? text : hex(bytes)
 }

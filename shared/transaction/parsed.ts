@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto'
+import { ECDH, hash } from 'node:crypto'
 import { turn } from '../turn.ts'
 import type { ScannedTransaction } from './scan.ts'
 
@@ -52,7 +52,9 @@ const MAX_SHORT_PUSH = 512
 /** The longest script of a P2SH output, while those existed. */
 const MAX_P2SH_INPUT = 10_000
 /** At most this many opcodes of a transaction are shown. An opcode takes 1 byte, its cell up to 300: a few megabytes of script would take a gigabyte. */
-const MAX_CELLS = 100_000
+export const MAX_CELLS = 100_000
+/** At most this many public keys of a transaction's P2SH inputs are checked, each a tenth of a millisecond. The original checked all. */
+const MAX_CHECKED_KEYS = 100
 /** Longer pushes are not shown: no string could hold the base64 of half a gigabyte. */
 const MAX_PUSH = 64 * 1024 * 1024
 
@@ -68,11 +70,11 @@ const NO_TXID = '0'.repeat(64)
 const P2PKH = 0x00
 const P2SH = 0x05
 
-const OP_PUSHDATA1 = 0x4c
+export const OP_PUSHDATA1 = 0x4c
 const OP_PUSHDATA4 = 0x4e
-const OP_1 = 0x51
-const OP_16 = 0x60
-const OP_RETURN = 0x6a
+export const OP_1 = 0x51
+export const OP_16 = 0x60
+export const OP_RETURN = 0x6a
 const OP_DUP = 0x76
 const OP_EQUAL = 0x87
 const OP_EQUALVERIFY = 0x88
@@ -120,7 +122,7 @@ export async function parseInSteps(scanned: ScannedTransaction): Promise<Parsed>
 }
 
 function* parsing(scanned: ScannedTransaction): Generator<void, Parsed, void> {
-  const budget: Budget = { cells: MAX_CELLS, step: STEP }
+  const budget: Budget = { cells: MAX_CELLS, keys: MAX_CHECKED_KEYS, step: STEP }
   const parsed: Parsed = { tx: { h: scanned.txid }, in: [], out: [] }
   let i = 0
   for (const { txid, vout, script } of scanned.readInputs()) {
@@ -128,7 +130,7 @@ function* parsing(scanned: ScannedTransaction): Generator<void, Parsed, void> {
     if (!spendsNothing) {
       const tape: Tape[] = []
       yield* readTape(script, tape, budget)
-      parsed.in.push({ i, tape, e: { h: txid, i: vout, a: addressOfInput(script) } })
+      parsed.in.push({ i, tape, e: { h: txid, i: vout, a: addressOfInput(script, budget) } })
     }
     i++
   }
@@ -145,6 +147,7 @@ function* parsing(scanned: ScannedTransaction): Generator<void, Parsed, void> {
 interface Budget {
   /** how many cells may still be shown of the transaction */
   cells: number
+  keys: number
   /** how much may still be done in this step */
   step: number
 }
@@ -212,7 +215,7 @@ function addressOfOutput(script: Uint8Array): string {
 }
 
 /** A script that pushes a signature and a public key, and nothing else; or one that ends with the script of a P2SH output. */
-function addressOfInput(script: Uint8Array): string {
+function addressOfInput(script: Uint8Array, budget: Budget): string {
   const steps = new Steps(script)
   if (!steps.next()) return NO_ADDRESS
   const isSignature = steps.from < steps.to && script[steps.from] === 0x30
@@ -222,7 +225,7 @@ function addressOfInput(script: Uint8Array): string {
   if (script.length > MAX_P2SH_INPUT) return NO_ADDRESS
   while (steps.to < script.length) steps.next()
   const last = script.subarray(steps.from, steps.to)
-  return steps.pushes && isStandard(last) ? address(P2SH, hash160(last)) : NO_ADDRESS
+  return steps.pushes && isStandard(last, budget) ? address(P2SH, hash160(last)) : NO_ADDRESS
 }
 
 function isPublicKey(bytes: Uint8Array): boolean {
@@ -230,13 +233,24 @@ function isPublicKey(bytes: Uint8Array): boolean {
   return bytes.length === 33 ? form === 2 || form === 3 : bytes.length === 65 && (form === 4 || form === 6 || form === 7)
 }
 
+/** Whether bytes are a public key that exists, in a form that the original took. */
+function isOnCurve(bytes: Uint8Array, budget: Budget): boolean {
+  if (!isPublicKey(bytes) || bytes[0]! > 4 || budget.keys-- <= 0) return false
+  try {
+    ECDH.convertKey(bytes, 'secp256k1')
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** An output script of a kind that P2SH outputs stood for: to a key, to a key's or a script's hash, or to some of many keys. */
-function isStandard(script: Uint8Array): boolean {
+function isStandard(script: Uint8Array, budget: Budget): boolean {
   if (addressOfOutput(script) !== NO_ADDRESS) return true
   const steps = new Steps(script)
   if (!steps.next()) return false
   if (steps.pushes)
-    return script[steps.to] === OP_CHECKSIG && script.length === steps.to + 1 && isPublicKey(script.subarray(steps.from, steps.to))
+    return script[steps.to] === OP_CHECKSIG && script.length === steps.to + 1 && isOnCurve(script.subarray(steps.from, steps.to), budget)
   if (!isSmallNumber(steps.op)) return false
   let keys = 0
   while (steps.next() && steps.pushes) keys++
@@ -252,7 +266,7 @@ function hash160(bytes: Uint8Array): Uint8Array {
 }
 
 /** Goes through a script, an opcode a step. What the opcode pushes stands from `from` to `to`. */
-class Steps {
+export class Steps {
   op = 0
   start = 0
   from = 0

@@ -38,6 +38,8 @@ export interface IngressConsumerOptions {
   ringers: (pool: PoolName) => Ringer[]
   clock: Clock
   report: Report
+  /** whether a pool takes each transaction once */
+  unique?: (pool: string) => boolean
   batchMs?: (pool: string) => number
   busy?: WriterOptions['busy']
   sweepMs?: number
@@ -111,7 +113,7 @@ export class IngressConsumer {
   }
 
   async #openWriter(path: string): Promise<PoolWriter> {
-    const { stores, ingress, cores, ringers, clock, report, batchMs, busy, sweepMs } = this.#options
+    const { stores, ingress, cores, ringers, clock, report, unique, batchMs, busy, sweepMs } = this.#options
     const stopping = this.#stopped.signal
     const retry = retrying(path, this.#options, () => stopping.aborted)
     const pool = await retry('open', () => this.#readPool(path))
@@ -136,6 +138,7 @@ export class IngressConsumer {
       clock,
       report,
       ringers: () => ringers(pool),
+      unique: () => unique?.(path) ?? false,
       batchMs: batchMs?.(path),
       busy,
       sweepMs,

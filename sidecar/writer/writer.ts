@@ -1,7 +1,10 @@
+import { isDeepStrictEqual } from 'node:util'
+import { parallel } from '../../shared/aws/call.ts'
 import { type Clock, timeLeft } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { type Block, encodeBlock, entriesOf, isLost, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
-import type { EntryId } from '../../shared/ledger/kinds.ts'
+import { type Block, encodeBlock, entriesOf, entryAt, isLost, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
+import { decodeEntry } from '../../shared/ledger/entry.ts'
+import type { Entry, EntryId, PaymentFields } from '../../shared/ledger/kinds.ts'
 import type { IngressMessage } from '../../shared/ledger/messages.ts'
 import { type ScannedEntry, scanEntries } from '../../shared/ledger/scanned.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
@@ -9,6 +12,7 @@ import { lengthOf } from '../../shared/store/blocks.ts'
 import { isDamage } from '../../shared/store/checksum.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
+import type { Receipt } from '../../shared/store/receipts.ts'
 import { Wake } from '../../shared/wake.ts'
 import type { PoolCore } from '../cores/core.ts'
 import { CoreFollower } from '../cores/follower.ts'
@@ -28,6 +32,9 @@ export interface Busy {
   ms: number
 }
 
+/** How many look-ups by transaction are under way at most. */
+const LOOKED_TOGETHER = 16
+
 const BUSY: Busy = { entries: 8, ms: 20 }
 
 export interface WriterOptions {
@@ -39,6 +46,8 @@ export interface WriterOptions {
   ringers: () => Ringer[]
   clock: Clock
   report: Report
+  /** whether the pool takes each transaction once, as of now (default: it takes each post once) */
+  unique?: () => boolean
   /** how long to wait for a fuller, cheaper block, ms (default 0) */
   batchMs?: number
   /** default: 8 entries, 20 ms */
@@ -61,6 +70,8 @@ interface Held {
   messages: Message[]
   /** the callers of direct posts that wait for it */
   waiting: Settled[]
+  /** posts of the same transaction, in a pool that takes each once: they are looked up when this one is settled */
+  followers: Held[]
 }
 
 /** A post with no receipt: it is new. Its look-up began when the effects of all blocks before `since` were done. */
@@ -81,6 +92,8 @@ export class PoolWriter {
   readonly #effects: Effects
   readonly #follower: CoreFollower
   readonly #held = new Map<string, Held>()
+  /** in a pool that takes each transaction once: by txid, the first post in hand */
+  readonly #leaders = new Map<string, Held>()
   #bytes = 0
   /** direct posts in hand */
   #direct = 0
@@ -216,16 +229,30 @@ export class PoolWriter {
   #hold(post: IngressMessage): Held {
     const earlier = this.#held.get(post.id)
     if (earlier) {
-      this.#noteDifference(post, earlier.post.txid)
+      this.#noteDifference(post, earlier.post, () => decodeEntry(earlier.post.entry))
       return earlier
     }
-    const held = { post, messages: [], waiting: [] }
+    const held: Held = { post, messages: [], waiting: [], followers: [] }
     if (!this.#held.size) this.#moved = this.#options.clock.elapsed()
     this.#held.set(post.id, held)
     this.#bytes += post.entry.length
+    const unique = this.#uniqueTxid(post)
+    const leader = unique === undefined ? undefined : this.#leaders.get(unique)
+    if (leader) leader.followers.push(held)
+    else this.#lookUp(held)
+    return held
+  }
+
+  #lookUp(held: Held): void {
+    const unique = this.#uniqueTxid(held.post)
+    if (unique !== undefined) this.#leaders.set(unique, held)
     this.#waiting.push(held)
     this.#lookWake.wake()
-    return held
+  }
+
+  /** The txid of a post, if the pool takes each transaction once. */
+  #uniqueTxid({ txid }: IngressMessage): string | undefined {
+    return this.#options.unique?.() ? txid : undefined
   }
 
   // ---- look: which of the posts are new
@@ -243,9 +270,8 @@ export class PoolWriter {
       this.#lookingSince = since
       let batch = this.#stillNew(this.#waiting.splice(0, room).map((held) => ({ held, since })))
       const receipts = await this.#untilDone('look-up', async () => {
-        const keys = batch.map(({ held: { post } }) => ({ key: post.named || post.txid === undefined ? post.id : post.txid, id: post.id }))
         try {
-          return keys.length ? await stores.receipts.find(path, keys) : []
+          return batch.length ? await this.#findReceipts(batch.map(({ held }) => held.post)) : []
         } catch (error) {
           batch = this.#storeFailed(batch)
           throw error
@@ -258,7 +284,10 @@ export class PoolWriter {
           this.#looked.push(looked)
           return
         }
-        this.#noteDifference(looked.held.post, receipt.txid)
+        this.#noteDifference(looked.held.post, receipt, async () => {
+          const [block] = await stores.blocks.read(path, receipt.block, 1)
+          return block && entryAt(block, receipt.seq - block.first)
+        })
         this.#release([looked.held])
       })
       this.#lookingSince = undefined
@@ -266,12 +295,32 @@ export class PoolWriter {
     }
   }
 
+  /** The receipts of these posts, or of their transactions, if the pool takes each once: posted in another way, or before the pool did so, they have other ids. */
+  async #findReceipts(posts: IngressMessage[]): Promise<(Receipt | undefined)[]> {
+    const { stores, path, unique } = this.#options
+    const keys = posts.map(({ named, txid, id }) => ({ key: named || txid === undefined ? id : txid, id }))
+    const found = await stores.receipts.find(path, keys)
+    if (!unique?.()) return found
+    const ofTransaction = async (txid: string) => (await stores.receipts.ofTransaction(path, txid))[0]
+    return parallel(
+      [...posts.entries()],
+      LOOKED_TOGETHER,
+      async ([i, { txid }]) => found[i] ?? (txid === undefined ? undefined : ofTransaction(txid)),
+    )
+  }
+
   /** Leaves out posts that are in a recent block, and releases them. */
   #stillNew(batch: Looked[]): Looked[] {
     return batch.filter(({ held }) => {
-      const recent = this.#recent.get(held.post.id)
+      const unique = this.#uniqueTxid(held.post)
+      const recent = this.#recent.get(held.post.id) ?? (unique === undefined ? undefined : this.#recent.ofTransaction(unique))
       if (!recent) return true
-      this.#noteDifference(held.post, recent.txid)
+      const place = this.#recent.placeOf(recent)
+      this.#noteDifference(held.post, recent, async () => {
+        const { stores, path } = this.#options
+        const [block] = place ? await stores.blocks.read(path, place.n, 1) : []
+        return block && entryAt(block, place!.i)
+      })
       this.#release([held])
       return false
     })
@@ -410,7 +459,7 @@ export class PoolWriter {
     this.#moved = this.#options.clock.elapsed()
     const messages: Message[] = []
     for (const held of released) {
-      if (this.#isHeld(held) && this.#held.delete(held.post.id)) this.#bytes -= held.post.entry.length
+      this.#drop(held)
       this.#tell(held, true)
       if (held.messages.length) messages.push(...held.messages)
     }
@@ -433,12 +482,24 @@ export class PoolWriter {
   #storeFailed(batch: Looked[]): Looked[] {
     this.#storesWork = false
     for (const held of this.#held.values()) {
-      if (!held.messages.length && this.#held.delete(held.post.id)) this.#bytes -= held.post.entry.length
+      if (!held.messages.length) this.#drop(held)
       this.#tell(held, false)
     }
     this.#waiting = this.#waiting.filter((held) => this.#isHeld(held))
     this.#looked = this.#looked.filter(({ held }) => this.#isHeld(held))
     return batch.filter(({ held }) => this.#isHeld(held))
+  }
+
+  #drop(held: Held): void {
+    if (!this.#isHeld(held)) return
+    const { id, txid = '', entry } = held.post
+    this.#held.delete(id)
+    this.#bytes -= entry.length
+    if (this.#leaders.get(txid) === held) this.#leaders.delete(txid)
+    const [next, ...others] = held.followers.filter((follower) => this.#isHeld(follower))
+    if (!next) return
+    next.followers = others
+    this.#lookUp(next)
   }
 
   #isHeld(held: Held): boolean {
@@ -448,13 +509,27 @@ export class PoolWriter {
   /** Nothing more is put: callers of direct posts send them to the queue. */
   #letAllGo(): void {
     for (const held of this.#held.values()) this.#tell(held, false)
+    this.#leaders.clear()
     this.#held.clear() // their messages come again when their visibility time is over
     this.#bytes = 0
   }
 
-  #noteDifference({ id, txid }: IngressMessage, kept: string | undefined): void {
-    if (txid !== undefined && kept !== undefined && txid !== kept)
-      this.#options.report({ kind: 'post-differs', pool: this.path, id, kept, dropped: txid })
+  /** Reports a post that is not the one that stands under its id: a handler that ran twice posted something else. `read` gives the entry that stands, for its payment. */
+  #noteDifference(
+    { id, txid, named, entry }: IngressMessage,
+    kept: Pick<ScannedEntry, 'id' | 'txid'>,
+    read: () => Entry | undefined | Promise<Entry | undefined>,
+  ): void {
+    const { report } = this.#options
+    const keptTxid = kept.txid
+    if (id !== kept.id || txid === undefined || keptTxid === undefined) return // the same transaction, posted in another way
+    const differs = () => report({ kind: 'post-differs', pool: this.path, id, kept: keptTxid, dropped: txid })
+    if (txid !== keptTxid) differs()
+    else if (named)
+      void Promise.resolve()
+        .then(read)
+        .then((stands) => stands && !isDeepStrictEqual(paymentOf(stands), paymentOf(decodeEntry(entry))) && differs())
+        .catch(() => {}) // the mirror is away: only the report is lost
   }
 
   // ---- ends
@@ -495,6 +570,10 @@ function stateOf(core: PoolCore): CoreState {
       return { coreLength, treeHash: await core.treeHash(coreLength) }
     },
   }
+}
+
+function paymentOf(entry: Entry): PaymentFields | undefined {
+  return entry.kind === 'tx' ? entry.payment : undefined
 }
 
 /** Why appending to the core would fork it: it is not a prefix of the mirror, or the rebuilt core would differ from the one that was signed. */

@@ -9,7 +9,7 @@ import { encodeEntry } from '../../shared/ledger/entry.ts'
 import { idOfChainBlock, idOfStatus } from '../../shared/ledger/ids.ts'
 import type { Entry } from '../../shared/ledger/kinds.ts'
 import { encodeIngress } from '../../shared/ledger/messages.ts'
-import { scanTransaction } from '../../shared/transaction/index.ts'
+import { dataTransaction, scanTransaction } from '../../shared/transaction/index.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { until } from '../machine/machine.ts'
 import { Project, pay, REPOSITORY } from './project.ts'
@@ -166,6 +166,18 @@ describe('overpool post, tail and get', () => {
     const events = values((await project.result('tail', 'mypool', '--json')).out)
     expect(events.map(({ payment }) => payment.merchantData)).toEqual([undefined, undefined, '{"order":7}', '{"order":7}'])
     expect(events[2].payment).toEqual({ transaction: hex, merchantData: '{"order":7}', refundTo: 'a@b.c' })
+  })
+
+  it('post texts as the data of a transaction, and nothing else beside them', async () => {
+    await using project = Project.of({ mypool: {} }, PRINTING)
+    const machine = await project.start()
+    await project.result('post', 'mypool', '--data', 'app', 'move', 'e2e4')
+    await machine.says(/got mypool#0/)
+    await machine.stop()
+    const [event] = values((await project.result('tail', 'mypool', '--json')).out)
+    expect(event.payment.transaction).toBe(dataTransaction('app', 'move', 'e2e4'))
+    const twice = await project.result('post', 'mypool', '--sample', '--data', 'a')
+    expect([twice.code, twice.err]).toEqual([2, expect.stringContaining('say one thing to post')])
   })
 
   it('show large entries one after the other with tail, in a heap that does not hold all of them', async () => {

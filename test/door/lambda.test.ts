@@ -155,6 +155,16 @@ describe('the door behind a function URL', () => {
     expect(asked).toBe(2)
   })
 
+  it('shows a browser a page without entries', async () => {
+    const answer = await door().request('https://pay.example/mypool', {
+      headers: { accept: 'text/html', 'x-forwarded-proto': 'https', host: 'pay.example' },
+    })
+    const text = await answer.text()
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8'])
+    expect(text).toContain('curl https://pay.example/mypool ')
+    expect(text).not.toContain('Newest entries')
+  })
+
   it('answers a preflight', async () => {
     expect(await invoke(undefined, { method: 'OPTIONS', headers: { origin: 'https://wallet.example' } })).toMatchObject({
       status: 204,
@@ -173,6 +183,21 @@ describe('the door does not explain its own failures to wallets:', () => {
     expect(answer).toMatchObject({ status: 500, body: { memo: SENTENCE, error: 1 } })
     expect(answer.text).not.toMatch(/arn|Error|at /)
     expect(String(log[0])).toContain('arn:aws:dynamodb')
+  })
+
+  it('a payment that passed the filter and could not be kept is not put to the filter again', async () => {
+    let asked = 0
+    pools.set('ill', { path: 'ill', ...checkSettings({ filter: () => ++asked === 1 }, '') })
+    const app = door()
+    const post = () => app.request('/ill', { method: 'POST', body: sent, headers: { 'content-type': 'application/json' } })
+    const file = folderLayout(dir).ledger
+    const other = new DatabaseSync(file)
+    other.exec('ALTER TABLE "queue ingress" RENAME TO "elsewhere"')
+    expect((await post()).status).toBe(503)
+    other.exec('ALTER TABLE "elsewhere" RENAME TO "queue ingress"')
+    other.close()
+    expect((await post()).status).toBe(200)
+    expect(await taken()).toHaveLength(1)
   })
 
   it('a failing ingress queue is a 503, which tells the wallet to retry', async () => {

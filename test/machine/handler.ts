@@ -15,8 +15,8 @@ export interface Wish {
   relay?: { pools: string[]; text: string }
   /** post this many times, without awaiting the posts */
   forget?: number
-  /** post another transaction in each run, and throw in the first */
-  fickle?: boolean
+  /** in each run post another transaction, or the same one with another memo, and throw in the first */
+  fickle?: true | 'memo'
 }
 
 /** One run of the handler. */
@@ -83,7 +83,8 @@ export function handlerOf(runs: Runs): (e: TxEvent, pool: Pools) => Promise<void
       })
     }
     for (let i = 0; i < (wish.forget ?? 0); i++) void pool.post({ path: e.path, payment: sampleTransaction(`forgotten ${i}`) })
-    if (wish.fickle) await pool.post({ path: e.path, payment: sampleTransaction(`fickle ${run}`) })
+    if (wish.fickle === 'memo') await pool.post({ path: e.path, payment: { transaction: sampleTransaction('fickle'), memo: `run ${run}` } })
+    else if (wish.fickle) await pool.post({ path: e.path, payment: sampleTransaction(`fickle ${run}`) })
     if (run <= (wish.throw ?? (wish.fickle ? 1 : 0))) throw new Error(`the handler failed, as it was asked to (run ${run})`)
     if (run <= (wish.hang ?? 0)) await new Promise(() => {})
     await runs.ended({ ...noted, ended: true })

@@ -8,13 +8,13 @@ const RUNS = 2
 
 /** The settings that scenarios need, with the number of such pools in one run of the suite. */
 const KINDS: [settings: Omit<PoolSettings, 'filter'> & { filter?: string }, pools: number][] = [
-  [{}, 55],
+  [{}, 56],
   [{ maxAttempts: 2 }, 1],
   [{ maxAttempts: 2, onPoison: 'stop' }, 2],
   [{ timeoutMs: 300 }, 1],
   [{ maxHops: 5, maxAttempts: 1 }, 1],
   [{ maxHops: 0, maxAttempts: 1 }, 1],
-  [{ unique: 'transaction' }, 1],
+  [{ unique: 'transaction' }, 2],
   [{ filter: 'no-memo' }, 1],
   [{ filter: 'only-data' }, 1],
 ]

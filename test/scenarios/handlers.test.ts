@@ -139,6 +139,26 @@ describe('a handler', () => {
     expect(await machine.call('length', 'mypool')).toBe(2)
   })
 
+  it('whose second run posts the same transaction with another memo keeps the post of the first, and that is reported', async () => {
+    await using machine = await TestMachine.start({ mypool: {} })
+    await machine.post('mypool', payment('fickle', { fickle: 'memo' }))
+    await until(
+      () => machine.ended('mypool'),
+      (seqs) => seqs.length >= 2,
+    )
+    const reports = await until(
+      () => machine.call('reports'),
+      (lines) => lines.some((line) => line.startsWith('post-differs:')),
+    )
+    expect(reports.filter((line) => line.startsWith('post-differs:'))).toEqual([
+      expect.stringContaining('with other fields, such as its memo'),
+    ])
+    expect((await machine.call('tail', { path: 'mypool' })).map((e) => e.payment.memo)).toEqual([
+      JSON.stringify({ fickle: 'memo' }),
+      'run 1',
+    ])
+  })
+
   it('has finished an entry only when its posts are held, also posts that it does not await', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     await machine.post('mypool', payment('forgets', { forget: 3 }))

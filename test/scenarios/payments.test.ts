@@ -68,6 +68,39 @@ describe('a payment', () => {
     expect(await machine.call('length', 'unique')).toBe(1)
   })
 
+  it('is one entry in a pool that takes each transaction once, however it is posted', async () => {
+    await using machine = await TestMachine.start({ unique: { unique: 'transaction' } })
+    const { transaction } = payment('same')
+    const post = (memo: string, id?: string) => machine.call('post', { path: 'unique', payment: { transaction, memo }, id })
+    for (let round = 0; round < 2; round++) {
+      await Promise.all([
+        machine.post('unique', { transaction, memo: `http ${round}` }),
+        machine.post('unique', { transaction, memo: 'http' }),
+        post('api'),
+        post('named', 'order 7'),
+        post('named otherwise', `order ${round}`),
+      ])
+      await until(
+        () => machine.call('ingress'),
+        ({ waiting, inFlight }) => waiting + inFlight === 0,
+      )
+    }
+    expect(await machine.call('length', 'unique')).toBe(1)
+    // A handler's post of it, in either run
+    await machine.post('unique', payment('begin', { throw: 1, loop: { pool: 'unique', left: 1, text: 'step' } }))
+    await until(
+      () => machine.ended('unique'),
+      (seqs) => seqs.includes(2),
+    )
+    expect((await machine.post('unique', payment('step 0'))).status).toBe(200)
+    await machine.post('unique', payment('the last'))
+    await until(
+      () => machine.ended('unique'),
+      (seqs) => seqs.includes(3),
+    )
+    expect(await machine.call('length', 'unique')).toBe(4)
+  })
+
   it('through the API is a new entry each time, unless it has an id', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     const same = { path: 'mypool', payment: payment('same') }

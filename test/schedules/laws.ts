@@ -1,4 +1,5 @@
 import type { TxEntry } from '../../shared/ledger/kinds.ts'
+import { scanTransaction } from '../../shared/transaction/index.ts'
 import { treeHashOf } from './ports.ts'
 import type { World } from './world.ts'
 
@@ -10,11 +11,13 @@ export function brokenLaw(world: World): string | undefined {
   const all = world.paths.flatMap((path) =>
     stores.pool(path).entries.map((entry, seq) => ({ path, seq, entry, key: stores.pool(path).control.key })),
   )
-  for (const [id, path] of world.users.acknowledged)
-    if (!all.some(({ path: where, entry }) => where === path && entry.id === id)) return `lost: ${id} of ${path} was acknowledged`
+  for (const { pool, ...post } of world.users.acknowledged.values())
+    if (!world.isIn(pool, post)) return `lost: ${post.id} of ${pool} was acknowledged`
 
   for (const path of world.paths) {
     const { control, blocks, entries, receipts } = stores.pool(path)
+    const txids = entries.map((entry) => scanTransaction((entry as TxEntry).tx).txid)
+    if (world.settings(path).unique === 'transaction' && new Set(txids).size < txids.length) return `a transaction is in ${path} twice`
     for (const [seq, { id, source }] of entries.entries()) {
       const found = [...receipts.values()].filter((receipt) => receipt.id === id)
       if (found.some((receipt) => receipt.seq !== seq)) return `a receipt of ${path} #${seq} points to another entry`

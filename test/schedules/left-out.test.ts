@@ -98,6 +98,20 @@ const RULES: LeftOut[] = [
     law: /^an id is in the ledger twice/,
   },
   {
+    rule: 'in a pool that takes each transaction once, posts of one transaction are settled one after the other',
+    file: 'sidecar/writer/writer.ts',
+    from: '    if (leader) leader.followers.push(held)\n    else this.#lookUp(held)\n',
+    to: '    this.#lookUp(held)\n',
+    law: /^a transaction is in \w+ twice/,
+  },
+  {
+    rule: 'in a pool that takes each transaction once, a transaction is looked for, whatever the ids',
+    file: 'sidecar/writer/writer.ts',
+    from: '    if (!unique?.()) return found\n',
+    to: '    if (found) return found\n',
+    law: /^a transaction is in \w+ twice/,
+  },
+  {
     rule: 'the core follows the mirror',
     file: 'sidecar/writer/writer.ts',
     from: '          return block && (await stores.blocks.put(path, block))',

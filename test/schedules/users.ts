@@ -11,10 +11,18 @@ interface Post {
   source: 'http' | 'api' | 'named'
 }
 
+const SOURCES = ['http', 'http', 'api', 'named'] as const
+
+/** A post that was acknowledged. */
+export interface Acknowledged {
+  id: string
+  txid: string
+}
+
 /** The users of the machine: wallets and programs that post, and the operator. */
 export class Users {
-  /** the ids of acknowledged posts, with their pools */
-  readonly acknowledged = new Map<string, string>()
+  /** acknowledged posts by their ids, with their pools */
+  readonly acknowledged = new Map<string, Acknowledged & { pool: string }>()
   readonly #world: World
   readonly #posts: Post[] = []
   readonly #maxPosts: number
@@ -34,8 +42,15 @@ export class Users {
   /** Makes a new post, or repeats an old one, as a wallet does after a time-out. */
   post(): void {
     const { scheduler } = this.#world
-    if (this.#posts.length && scheduler.fault(0.3)) this.#send(scheduler.pick(this.#posts))
+    if (this.#posts.length && scheduler.fault(0.3)) this.#sendAgain(scheduler.pick(this.#posts))
     else if (this.postsLeft) this.#postNew()
+  }
+
+  /** In a pool that takes each transaction once, it may be posted in another way. */
+  #sendAgain(post: Post): void {
+    const { scheduler } = this.#world
+    const isUnique = this.#world.settings(post.pool).unique === 'transaction'
+    this.#send(isUnique ? { ...post, source: scheduler.pick(SOURCES) } : post)
   }
 
   #postNew(): void {
@@ -49,7 +64,7 @@ export class Users {
       ...(scheduler.chance(0.1) && { slow: true }),
       sync: scheduler.chance(0.3),
     }
-    const post: Post = { pool: scheduler.pick(paths), wish, source: scheduler.pick(['http', 'http', 'api', 'named'] as const) }
+    const post: Post = { pool: scheduler.pick(paths), wish, source: scheduler.pick(SOURCES) }
     this.#posts.push(post)
     this.#send(post)
   }
@@ -65,9 +80,9 @@ export class Users {
         ? accept(door, checkPayment(payment), { source }, { ingress, now: process.clock.now })
         : this.#world.poolsOf(process, ingress).post({ path: pool, payment, id: source === 'named' ? `named ${wish.n}` : undefined })
     posting.then(
-      ({ id }) => {
-        this.#world.checkAcknowledged(pool, id)
-        this.acknowledged.set(id, pool)
+      ({ id, hash: txid }) => {
+        this.#world.checkAcknowledged(pool, { id, txid })
+        this.acknowledged.set(id, { id, txid, pool })
       },
       () => {},
     )

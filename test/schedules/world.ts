@@ -3,11 +3,13 @@ import { HandlerLoop } from '../../functions/handler/loop.ts'
 import type { RunnerReport } from '../../functions/handler/report.ts'
 import { type Answer, answerBell } from '../../functions/handler/runner.ts'
 import { type CheckedSettings, checkSettings } from '../../shared/config/config.ts'
+import type { TxEntry } from '../../shared/ledger/kinds.ts'
 import { type Bell, decodeBell, decodeIngress } from '../../shared/ledger/messages.ts'
 import { LedgerPools } from '../../shared/machine/pools.ts'
 import type { Ingress, Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
 import { oneAfterTheOther } from '../../shared/retry.ts'
 import type { Stores } from '../../shared/store/port.ts'
+import { scanTransaction } from '../../shared/transaction/index.ts'
 import type { PoolCore } from '../../sidecar/cores/core.ts'
 import type { SidecarReport } from '../../sidecar/report.ts'
 import { DirectIngress } from '../../sidecar/writer/direct-ingress.ts'
@@ -15,7 +17,7 @@ import { IngressConsumer } from '../../sidecar/writer/ingress-consumer.ts'
 import { Handlers } from './handler.ts'
 import { Disk, MemoryCore, MemoryQueue, MemoryStores, type Restore } from './ports.ts'
 import { Process, Scheduler, type Sync } from './scheduler.ts'
-import { Users } from './users.ts'
+import { type Acknowledged, Users } from './users.ts'
 
 const SWEEP_MS = 2_000
 const INGRESS_VISIBILITY_MS = 3_000
@@ -113,7 +115,8 @@ export class World {
       const key = createHash('sha256').update(path).digest('hex')
       this.stores.control.create({ kind: 'own', path, key, discoveryKey: key, createdAt: scheduler.now })
       const onPoison = scheduler.chance(0.7) ? 'skip' : 'stop'
-      this.#settings.set(path, checkSettings({ maxAttempts, timeoutMs: TIMEOUT_MS, onPoison }, path))
+      const unique = scheduler.chance(0.3) ? 'transaction' : 'payment'
+      this.#settings.set(path, checkSettings({ maxAttempts, timeoutMs: TIMEOUT_MS, onPoison, unique }, path))
     }
     this.users = new Users(this)
     this.userHandlers = new Handlers({
@@ -139,16 +142,26 @@ export class World {
   }
 
   /** An acknowledged post must be in the mirror or the queue. */
-  checkAcknowledged(pool: string, id: string): void {
-    const isInMirror = this.stores.pool(pool).entries.some((entry) => entry.id === id)
-    if (!isInMirror && !this.ingress.rows.some(({ body }) => decodeIngress(body).id === id))
-      this.break(`${id} of ${pool} was acknowledged before it was in the mirror or the queue`)
+  checkAcknowledged(pool: string, post: Acknowledged): void {
+    if (!this.isIn(pool, post) && !this.ingress.rows.some(({ body }) => this.#standsFor(pool, decodeIngress(body), post)))
+      this.break(`${post.id} of ${pool} was acknowledged before it was in the mirror or the queue`)
+  }
+
+  /** Whether a post is in the mirror, or an entry that stands for it. */
+  isIn(pool: string, post: Acknowledged): boolean {
+    return this.stores
+      .pool(pool)
+      .entries.some((entry) => this.#standsFor(pool, { id: entry.id, txid: scanTransaction((entry as TxEntry).tx).txid }, post))
+  }
+
+  /** In a pool that takes each transaction once, another post of the transaction stands for it. */
+  #standsFor(pool: string, { id, txid }: { id: string; txid?: string }, post: Acknowledged): boolean {
+    return id === post.id || (this.settings(pool).unique === 'transaction' && txid === post.txid)
   }
 
   #checkDeleted(body: Uint8Array): void {
-    const { pool, id } = decodeIngress(body)
-    if (!this.stores.pool(pool).entries.some((entry) => entry.id === id))
-      this.break(`a message left the ingress queue before its entry was in ${pool}`)
+    const { pool, id, txid = '' } = decodeIngress(body)
+    if (!this.isIn(pool, { id, txid })) this.break(`a message left the ingress queue before its entry was in ${pool}`)
   }
 
   /** A handler may begin an entry only when it has finished all earlier ones or given up on them. */
@@ -263,6 +276,7 @@ export class World {
       clock: process.clock,
       ringers: () => this.handlers.map((handler) => ({ handler, queue: bells.get(handler)!, carryBytes: this.#carryBytes })),
       report: (report) => this.#onReport(report),
+      unique: (path) => this.settings(path).unique === 'transaction',
       batchMs: () => this.#batchMs,
       sweepMs: SWEEP_MS,
     })
