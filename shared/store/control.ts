@@ -50,7 +50,7 @@ export interface Network {
   announced: boolean
   /** number of machines connected for this pool */
   peers: number
-  /** why the network cannot be joined */
+  /** why the network cannot be joined, or why a block does not arrive */
   problem?: string
   /** blocks that the publisher has signed, as far as we know */
   remoteLength?: number
