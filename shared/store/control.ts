@@ -52,7 +52,7 @@ export interface Network {
   verifiedAt?: number
   /** number of machines connected for this pool */
   peers: number
-  /** why the network cannot be joined */
+  /** why the network cannot be joined, or why a block does not arrive */
   problem?: string
   /** blocks that the publisher has signed, as far as we know */
   remoteLength?: number

@@ -49,6 +49,8 @@ export interface PoolCore extends Pick<ReadCore, 'length' | 'has' | 'get' | 'tre
 export interface PeerCore extends ReadCore {
   /** how often the publisher has taken blocks back; 0 for an honest one */
   readonly fork: number
+  /** how many connections to machines that have it were lost */
+  readonly losses: number
   /** The sizes of `count` blocks that are here, from number n on. */
   sizes(n: number, count: number): Promise<number[]>
   /** Resolves to true when a peer has told us the length; to false if the core was closed before. */
@@ -388,11 +390,13 @@ class OurCore extends OpenCore implements PoolCore {
 
 class TheirCore extends OpenCore implements PeerCore {
   closing = false
+  losses = 0
   readonly #fetcher: Fetcher
 
   constructor(core: Hypercore) {
     super(core)
     this.#fetcher = new Fetcher(core)
+    core.on('peer-remove', () => this.losses++)
   }
 
   get fork(): number {

@@ -23,6 +23,8 @@ const READ_BLOCKS = 16
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024 - 64 * 1024
 /** How often it looks whether a block that does not arrive is too large, ms. */
 const LOOK_MS = 1_000
+/** After so many lost connections during one block the status says so. */
+const MANY_LOSSES = 3
 /**
  * At most this many bytes of invalid blocks are taken from one publisher, and from all together: they are stored like valid ones, since the publisher's signature covers them.
  * Each counts as at least so many bytes.
@@ -68,6 +70,8 @@ export class Subscription implements CoreState {
   #gap = false
   #skipped: number
   #lastSkipped: string | undefined
+  /** why the next block does not arrive */
+  #problem: string | undefined
   readonly #stopped = new AbortController()
   #halted: OverpoolError | undefined
   /** resolves when the halt is stored */
@@ -131,14 +135,15 @@ export class Subscription implements CoreState {
   }
 
   /** The publisher's length as last seen, and how many of its invalid blocks, and of their bytes, were passed over. */
-  get state(): Pick<Network, 'remoteLength' | 'skipped' | 'skippedBytes' | 'lastSkipped'> {
+  get state(): Pick<Network, 'problem' | 'remoteLength' | 'skipped' | 'skippedBytes' | 'lastSkipped'> {
     const skipped = this.#skipped && {
       skipped: this.#skipped,
       skippedBytes: this.#invalid.get(this.key),
       lastSkipped: this.#lastSkipped,
     }
     // A hypercore that was lost is empty until it has been replicated again; the publisher has signed what is in the mirror.
-    return { remoteLength: Math.max(this.#core.length, this.#length), ...skipped }
+    const remoteLength = Math.max(this.#core.length, this.#length)
+    return { remoteLength, ...skipped, ...(this.#problem !== undefined && { problem: this.#problem }) }
   }
 
   async #run(checkpoint: number): Promise<void> {
@@ -273,13 +278,17 @@ export class Subscription implements CoreState {
     return page
   }
 
-  /** Block n, when it has arrived. It fails if the block is too large to arrive: its leaf of the tree, which comes with other blocks, has its size. */
+  /** Block n, when it has arrived. It fails if the block is known to be too large: its leaf of the tree has its size, and comes with the log's end or with the block beside it. */
   async #arrival(n: number): Promise<Uint8Array> {
     const core = this.#core
+    const { losses } = core
     const arriving = core.get(n)
     arriving.catch(() => {}) // it may fail when nobody waits any more
     while (!(await core.has(n)) && !this.#stopping) {
       await atMost(this.#options.clock, LOOK_MS, arriving)
+      const lost = core.losses - losses
+      this.#problem =
+        lost >= MANY_LOSSES ? `block ${n} does not arrive: ${lost} connections broke meanwhile; it may be too large` : undefined
       const [size = 0] = await core.sizes(n, 1)
       if (size > MAX_MESSAGE_BYTES)
         throw new OverpoolError(
@@ -287,6 +296,7 @@ export class Subscription implements CoreState {
           `block ${n} of its publisher has ${size} bytes, and at most ${MAX_MESSAGE_BYTES} can cross the network: the publisher has to begin another pool`,
         )
     }
+    this.#problem = undefined
     return arriving
   }
 

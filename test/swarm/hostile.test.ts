@@ -213,7 +213,6 @@ describe('a publisher of too much', () => {
     const bob = peers.machine().listen()
     await publisher.append(blockBytes(0, 'a'), blockBytes(1, 'b'))
     await publisher.appendLarge(Buffer.alloc(50_000_000))
-    await publisher.append(blockBytes(2, 'c'), blockBytes(3, 'd'))
     await bob.pool.sub({ path: publisher.key })
     const { halted } = await until(
       () => statusOf(bob, publisher.key),
