@@ -66,6 +66,7 @@ beforeAll(async () => {
   emulators.proxy.listen = (call) => asked.push(call)
   project = new Project()
   project.write('huge.hex', largePayment(1_000_000).transaction)
+  project.write('payments.jsonl', `${JSON.stringify({ transaction: sampleTransaction('imported') })}\n`)
 })
 afterEach(() => {
   emulators.proxy.weather = () => undefined
@@ -86,10 +87,19 @@ async function run(args: string[], env: NodeJS.ProcessEnv = reached()) {
 describe('the permissions of a caller', () => {
   /** Each row of the table in docs/deploy.md, with commands that need all its permissions. */
   const rows: Record<string, string[][]> = {
-    everything: [['pools'], ['status'], ['tail', 'mypool'], ['get', 'large', hash], ['trail', 'large', hash], ['verify', 'large']],
-    '`post`': [
+    everything: [
+      ['pools'],
+      ['status'],
+      ['tail', 'mypool'],
+      ['get', 'large', hash],
+      ['trail', 'large', hash],
+      ['verify', 'large'],
+      ['export', 'large'],
+    ],
+    '`post`, `import`': [
       ['post', 'mypool', '--sample'],
       ['post', 'mypool', 'huge.hex'],
+      ['import', 'mypool', 'payments.jsonl'],
     ],
     '`pub`, `unpub`, `sub`, `unsub`, `prune`, `resume`': [
       ['pub', 'mypool'],
