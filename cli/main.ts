@@ -14,6 +14,8 @@ import { backup, restoreBackup } from './backup.ts'
 import { check } from './check.ts'
 import * as commands from './commands.ts'
 import { candidates, SCRIPTS, type Shell } from './completion.ts'
+import { exportPool } from './export.ts'
+import { importPool } from './import.ts'
 import { init } from './init.ts'
 import { withMachine } from './machine.ts'
 import * as network from './network.ts'
@@ -147,6 +149,34 @@ program
   .command('check')
   .description('say what is wrong with the machine: doors, ledger, pools, handlers. Exits with 1 if something is')
   .action(async () => exitWith(await check(context())))
+
+program
+  .command('export <pool>')
+  .description('write the transactions of a pool to standard output, those that were not archived')
+  .option('--jsonl', 'as JSON, an entry a line: what `import` takes (default)')
+  .addOption(new Option('--tape', 'as the tape.txt of the original: OVERPOOL, txid, time').conflicts(['csv', 'jsonl']))
+  .addOption(new Option('--csv', 'as a table: number, time, txid, source, hops, satoshis, memo').conflicts(['jsonl']))
+  .option('-f, --follow', 'go on with new entries')
+  .action((pool, { tape, csv, follow }) =>
+    exportPool(pool, { format: tape ? 'tape' : csv ? 'csv' : 'jsonl', follow }, context(), untilInterrupted()),
+  )
+
+program
+  .command('import <pool> <from>')
+  .description('add entries to a pool: a file of `export --jsonl`, - for standard input, or the folder of a pool of the original Overpool')
+  .addHelpText(
+    'after',
+    `
+Entries keep their ids and times: a second import adds none twice, and a wallet that sends an imported payment again makes no second entry. The handlers run on
+them. A line of the file may also be a BIP270 Payment. The pool’s filter is not applied.
+
+  overpool export mypool > mypool.jsonl
+  overpool import mypool mypool.jsonl
+  overpool import mypool overpool/mypool    tape.txt and the files of its payments`,
+  )
+  .action(async (pool, from) => {
+    if (!(await importPool(pool, from, context()))) process.exitCode = FAILED
+  })
 
 program
   .command('prune <pool>')

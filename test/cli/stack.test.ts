@@ -66,6 +66,7 @@ beforeAll(async () => {
   emulators.proxy.listen = (call) => asked.push(call)
   project = new Project()
   project.write('huge.hex', largePayment(1_000_000).transaction)
+  project.write('payments.jsonl', `${JSON.stringify({ transaction: sampleTransaction('imported') })}\n`)
 })
 afterEach(() => {
   emulators.proxy.weather = () => undefined
@@ -94,10 +95,12 @@ describe('the permissions of a caller', () => {
       ['get', 'large', hash],
       ['trail', 'large', hash],
       ['verify', 'large'],
+      ['export', 'large'],
     ],
-    '`post`': [
+    '`post`, `import`': [
       ['post', 'mypool', '--sample'],
       ['post', 'mypool', 'huge.hex'],
+      ['import', 'mypool', 'payments.jsonl'],
     ],
     '`pub`, `unpub`, `sub`, `unsub`, `prune`, `resume`, `repair`': [
       ['pub', 'mypool'],
