@@ -325,6 +325,7 @@ export class Overpool implements Pools {
       }
       for (const handler of this.#handlers.filter((each) => !this.#working.has(each))) {
         await outside(() => machine.handle(handler))
+        if (this.#closing) return
         this.#working.add(handler)
         this.#keepAlive.hold()
         if (isPoolName(handler.event)) void this.#noteMissing(handler.event, machine)

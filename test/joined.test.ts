@@ -138,6 +138,17 @@ describe('a program', () => {
     expect(await machine.tail({ path: 'mypool' })).toMatchObject([{ seq: 2, payment: { transaction: JSON.parse(A!) } }])
   })
 
+  it('ends by itself when it is closed while its handlers are started', async () => {
+    const said = await outputOf(
+      newFolder(),
+      `for (let i = 0; i < 5; i++) pool.on('tx', () => {})
+       const created = pool.create({ path: 'mypool', port: 0 })
+       pool.close()
+       console.log(await created.then(({ path }) => path, ({ code }) => code))`,
+    )
+    expect(['mypool\n', 'CLOSED\n']).toContain(said)
+  })
+
   it.each([
     ['a door', `await pool.create({ path: 'mypool', port: 0 })`],
     ['a handler', `pool.on('tx', () => {}); await pool.create({ path: 'mypool', port: false })`],
