@@ -42,6 +42,8 @@ export interface RunnerOptions {
   retryMostMs: number
   /** runs one after the other the attempts that may end the process: an entry must not be given up for what another pool's entry does to it */
   alone: <T>(attempt: () => Promise<T>) => Promise<T>
+  /** resolves when all promise callbacks that are due have run (default: the next turn of the event loop) */
+  turn?: () => Promise<void>
   /** once aborted, no further entry begins */
   stopping?: AbortSignal
 }
@@ -343,7 +345,7 @@ async function run(
     const call = functions[event.kind as HandledKind] as (event: LedgerEvent) => unknown
     const returned = handlerContext.run(context, call, event)
     if (!isThenable(returned) && !context.posts.length) return undefined
-    const result = finished(returned, context)
+    const result = finished(returned, context, options.turn ?? nextTurn)
     const timer = new AbortController()
     const tooLong = sleepAwake(clock, timeoutMs, timer.signal).then(() => {
       if (!timer.signal.aborted) throw new Error(`the handler took longer than ${timeoutMs} ms`)
@@ -374,9 +376,17 @@ function isFinal(thrown: unknown): boolean {
 }
 
 /** Resolves when the handler and all its posts have ended. A failed post is reported where it failed; the handler may look at it. */
-async function finished(returned: unknown, { posts }: HandlerContext): Promise<void> {
+async function finished(returned: unknown, { posts }: HandlerContext, turn: () => Promise<void>): Promise<void> {
   await returned
-  while (posts.length) await Promise.allSettled(posts.splice(0)) // a post may lead to the next one
+  while (posts.length) {
+    await Promise.allSettled(posts.splice(0))
+    await turn() // the code that waited for these posts may make the next ones
+  }
+}
+
+/** Resolves when all promise callbacks that are due have run. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -56,22 +56,37 @@ it('an entry that is handled at last is not a dead letter, also when the machine
   expect(await stores.progress.listDead('main', 'a')).toEqual([])
 })
 
-it('an entry is finished when all its posts are held, also posts that follow one that nobody awaits', async () => {
+type Post = (text: string) => Promise<unknown>
+const TEXTS = ['one', 'two', 'three']
+
+it.each<[string, (post: Post) => unknown]>([
+  [
+    'in a function that nobody awaits',
+    async (post) => {
+      for (const text of TEXTS) await post(text)
+    },
+  ],
+  [
+    'in a chain of promises',
+    (post) => TEXTS.reduce((before: Promise<unknown>, text) => before.then(() => post(text)).then(() => {}), Promise.resolve()),
+  ],
+])('an entry is finished when all its posts are held, also those that come one after the other %s', async (_, postAll) => {
   await using ledger = await tempLedger()
   const { stores, ingress } = ledger
   await stores.blocks.put('a', blockOf(0, 0, 'entry'))
   const pools = new LedgerPools({ stores, ingress, clock: systemClock, settings: () => checkSettings({}, ''), postFailed: () => {} })
-  const postTwo = async () => {
-    for (const text of ['one', 'two', 'three']) await pools.post({ path: 'a', payment: sampleTransaction(text) })
-  }
+  const post = (text: string) => pools.post({ path: 'a', payment: sampleTransaction(text) })
   await answerBell(
     { pool: 'a', n: 0 },
     ledger,
     1,
     later(),
-    runnerOf(ledger, () => void postTwo()),
+    runnerOf(ledger, () => {
+      postAll(post)
+      void post('zero')
+    }),
   )
-  expect(await ingress.depth()).toEqual({ waiting: 3, inFlight: 0 })
+  expect(await ingress.depth()).toEqual({ waiting: 4, inFlight: 0 })
 })
 
 /** Pools whose ingress queue can be unreachable. */

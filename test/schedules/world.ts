@@ -304,6 +304,7 @@ export class World {
           retryMs: 200,
           retryMostMs: 5_000,
           alone,
+          turn: async () => {}, // here only the scheduler decides when code goes on
           stopping,
         })
       } finally {
