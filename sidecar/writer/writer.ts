@@ -315,11 +315,11 @@ export class PoolWriter {
       const unique = this.#uniqueTxid(held.post)
       const recent = this.#recent.get(held.post.id) ?? (unique === undefined ? undefined : this.#recent.ofTransaction(unique))
       if (!recent) return true
-      const place = this.#recent.placeOf(recent)
       this.#noteDifference(held.post, recent, async () => {
         const { stores, path } = this.#options
-        const [block] = place ? await stores.blocks.read(path, place.n, 1) : []
-        return block && entryAt(block, place!.i)
+        const place = this.#recent.placeOf(recent)!
+        const [block] = await stores.blocks.read(path, place.n, 1)
+        return block && entryAt(block, place.i)
       })
       this.#release([held])
       return false
@@ -490,6 +490,7 @@ export class PoolWriter {
     return batch.filter(({ held }) => this.#isHeld(held))
   }
 
+  /** A post leaves this writer: the next one of its transaction is looked up. */
   #drop(held: Held): void {
     if (!this.#isHeld(held)) return
     const { id, txid = '', entry } = held.post
@@ -524,12 +525,12 @@ export class PoolWriter {
     const keptTxid = kept.txid
     if (id !== kept.id || txid === undefined || keptTxid === undefined) return // the same transaction, posted in another way
     const differs = () => report({ kind: 'post-differs', pool: this.path, id, kept: keptTxid, dropped: txid })
+    const compare = async () => {
+      const stands = await read()
+      if (stands && !isDeepStrictEqual(paymentOf(stands), paymentOf(decodeEntry(entry)))) differs()
+    }
     if (txid !== keptTxid) differs()
-    else if (named)
-      void Promise.resolve()
-        .then(read)
-        .then((stands) => stands && !isDeepStrictEqual(paymentOf(stands), paymentOf(decodeEntry(entry))) && differs())
-        .catch(() => {}) // the mirror is away: only the report is lost
+    else if (named) compare().catch(() => {}) // the mirror is away: only the report is lost
   }
 
   // ---- ends

@@ -413,7 +413,7 @@ describe('a command that fails:', () => {
     [
       'nothing to post',
       ['post', 'mypool'],
-      /say what to post: a transaction in hex, a file that holds it, - for standard input, or --sample/,
+      /say what to post: a transaction in hex, a file that holds it, - for standard input, --data with texts, or --sample/,
     ],
     [
       'a file that does not exist',
