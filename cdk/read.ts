@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { checkConfig, checkPool, checkSettings, type OverpoolConfig } from '../shared/config/config.ts'
 import { type PlannedHandler, planHandlers, subscriptionsOf } from '../shared/config/handlers.ts'
-import { load } from '../shared/config/load.ts'
+import { load } from '../shared/config/load-user-file.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { type Bundle, bundleHandler, bundlePayments, OUT } from './bundle.ts'
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { RedriveOptions, RemoteMachine } from '../client/remote.ts'
 import { type CheckedSettings, checkConfig, checkPool } from '../shared/config/config.ts'
-import { load } from '../shared/config/load.ts'
+import { load } from '../shared/config/load-user-file.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import type { LedgerEvent } from '../shared/machine/event.ts'
 import { type HandlerState, handlersOf, problemsOf } from '../shared/machine/health.ts'
@@ -153,7 +153,7 @@ export async function pools({ where, out }: CommandContext): Promise<boolean> {
   })
 }
 
-/** The progress of a handler in a pool, for people. */
+/** The state of a handler in a pool, as lines for people. */
 export function linesOfHandler({ handler, waiting, stopped, stoppedAt, dead }: HandlerState): string {
   return [
     `  handler ${handler}: ${waiting ? `${count(waiting, 'entry', 'entries')} behind` : 'up to date'}`,

@@ -96,7 +96,7 @@ async function regionOf(client: CloudFormationClient): Promise<string> {
   }
 }
 
-/** The error for a stack that cannot be found, with what to do about it. */
+/** Turns a failed look-up of the stack into an error that says what to do. Other errors come back as they are. */
 function explained(error: OverpoolError, stack: string, region: string): OverpoolError {
   const cause = error.cause as Error & { code?: string }
   const { AWS_PROFILE, AWS_ENDPOINT_URL } = readEnv('caller')

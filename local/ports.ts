@@ -37,7 +37,7 @@ export interface LedgerFile {
   close: () => void
 }
 
-/** Opens the ledger's file, whether a machine runs or not. @param keepsAlive whether Node waits for those who wait for a change */
+/** Opens the ledger's file, whether a machine runs or not. @param keepsAlive whether a pending `changed` keeps the Node process alive */
 export function openLedgerFile(dir: string, keepsAlive = true): LedgerFile {
   const { ledger } = folderLayout(dir)
   makePrivateFile(ledger)

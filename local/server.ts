@@ -5,10 +5,11 @@ import { answerAtDoor, type DoorAnswer, type DoorDeps } from '../functions/payme
 import { Quotas } from '../functions/payments/quotas.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { turn } from '../shared/turn.ts'
-import { boundConnections } from './connections.ts'
+import { boundConnections } from './http-connections.ts'
 
-/** A client that takes longer for its headers, or its whole request, is cut off, ms: slow-loris attacks hold no connection for long. */
+/** A client has this time to send its headers, ms: slow-loris attacks hold no connection for long. */
 const HEADERS_TIMEOUT_MS = 10_000
+/** A client has this time to send its whole request, ms. */
 const REQUEST_TIMEOUT_MS = 60_000
 const KEEP_ALIVE_MS = 65_000
 /** A connection without traffic in either direction is closed after this time, ms, even if the client has not read its answer. */

@@ -10,6 +10,7 @@ declare namespace Overpool {
   type ErrorCode = library.ErrorCode
   type Filter = library.Filter
   type FilterPayment = library.FilterPayment
+  type Limits = library.Limits
   type MachineError = library.MachineError
   type OnOptions = library.OnOptions
   type OnTx = library.OnTx
@@ -27,6 +28,7 @@ declare namespace Overpool {
   type PostOptions = library.PostOptions
   type PoolStatus = library.PoolStatus
   type PubOptions = library.PubOptions
+  type Quota = library.Quota
   type ReadyOptions = library.ReadyOptions
   type SubOptions = library.SubOptions
   type SubscriptionConfig = library.SubscriptionConfig

@@ -29,7 +29,7 @@ export interface SidecarOptions {
   /** folder of the hypercores: a cache */
   cores: string
   network: NetworkSettings
-  /** pools to create before the first post is received: a post for a missing pool would be set aside */
+  /** pools to create before the first post is received: a post for a pool that does not exist goes back to the queue for a minute */
   pools?: string[]
   ringers: (pool: PoolName) => Ringer[]
   unique: (pool: string) => boolean

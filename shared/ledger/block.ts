@@ -1,6 +1,6 @@
 import { encode } from 'cborg'
 import { CborReader } from './cbor.ts'
-import { decodeEntry, entryOf } from './entry.ts'
+import { decodeEntry, entryOf } from './entry-codec.ts'
 import type { Entry } from './kinds.ts'
 import { asMap, badBlock, decodeStrict, isUint } from './values.ts'
 

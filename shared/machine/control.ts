@@ -20,7 +20,7 @@ export interface SubscribeOptions {
   from?: 'start' | 'now' | number
   /** public key of the publisher's machine, to connect to it directly, 64 hex */
   peer?: string
-  /** set by the config */
+  /** the config asks for this subscription: it ends when the config no longer names it */
   byConfig?: boolean
 }
 

@@ -410,7 +410,7 @@ function withhold(core: Hypercore, connection: Connection): void {
   for (const { protomux, channel } of Array.from(core.peers)) if (protomux === muxer) channel.close()
 }
 
-/** Makes a node of the DHT. A node with an `announce` address counts as reachable there, and does not probe it. */
+/** Makes a node of the DHT. With an `announce` address the node takes itself as reachable there, and does not test whether it is. */
 export function createDht({ bootstrap, port, host, announce }: NetworkSettings): DHT {
   const options: DhtOptions = { bootstrap, host, ...(port === undefined ? { port: ANY_PORT } : { port, anyPort: false }) }
   return announce === undefined

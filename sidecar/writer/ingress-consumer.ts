@@ -308,7 +308,7 @@ export class IngressConsumer {
     }
   }
 
-  /** A message that this program did not write, or for a pool that does not exist: it stays in the queue for an operator. */
+  /** Puts back a message that cannot be decoded, or whose pool does not exist. It is received again after a minute. On AWS it ends in the dead-letter queue. */
   #setAside(message: Message, error: unknown): void {
     const isStopped = this.#stopped.signal.aborted
     if (!isStopped) this.#options.report({ kind: 'bad-message', error })

@@ -3,7 +3,7 @@ import { parallel } from '../../shared/aws/call.ts'
 import { type Clock, timeLeft } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, encodeBlock, entriesOf, entryAt, isLost, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
-import { decodeEntry } from '../../shared/ledger/entry.ts'
+import { decodeEntry } from '../../shared/ledger/entry-codec.ts'
 import type { Entry, EntryId, PaymentFields } from '../../shared/ledger/kinds.ts'
 import type { IngressMessage } from '../../shared/ledger/messages.ts'
 import { type ScannedEntry, scanEntries } from '../../shared/ledger/scanned.ts'
@@ -278,7 +278,7 @@ export class PoolWriter {
         }
       })
       batch.forEach((looked, i) => {
-        if (!this.#isHeld(looked.held)) return // it was sent to the queue meanwhile, and may even be back already
+        if (!this.#isHeld(looked.held)) return // dropped during the look-up: a store failed, or the pool halted. It may be held again, from the queue
         const receipt = receipts[i]
         if (!receipt) {
           this.#looked.push(looked)

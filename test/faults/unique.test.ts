@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { openLedgerFile } from '../../local/ports.ts'
-import { encodeEntry } from '../../shared/ledger/entry.ts'
+import { encodeEntry } from '../../shared/ledger/entry-codec.ts'
 import { idOfName } from '../../shared/ledger/ids.ts'
 import { encodeIngress, type IngressMessage } from '../../shared/ledger/messages.ts'
 import { transactionFromHex } from '../../shared/transaction/index.ts'

@@ -30,8 +30,9 @@ const MAX_NAME = 64
 
 type Fields = Record<string, unknown>
 
-/** The fields of one kind, as they are stored and as the program has them. */
+/** Encodes and decodes the fields of one kind of entry. */
 interface Codec<Of extends Entry> {
+  /** The fields to store. */
   write: (entry: Of) => Fields
   /** The entry with these fields, or BAD_BLOCK. Fields that it does not know are kept as `unknown`. */
   read: (fields: Fields, common: CommonFields) => Of
