@@ -12,7 +12,7 @@ export interface PoolPage {
 /** Characters of a memo that are shown. */
 const MAX_MEMO = 100
 const STYLE = `body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
-pre{overflow:auto;padding:1rem;background:#8881}td{padding-right:1rem;font-family:monospace}`
+pre{white-space:pre-wrap;overflow-wrap:anywhere;padding:1rem;background:#8881}td{padding-right:1rem;font-family:monospace;vertical-align:top}td:nth-child(n+3){overflow-wrap:anywhere}`
 
 /** What a person sees who opens the URL of a pool in a browser. It has no script, and all text of others is escaped. */
 export function poolPage({ path, url, entries }: PoolPage): string {
