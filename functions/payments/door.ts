@@ -133,8 +133,8 @@ async function answer(request: DoorRequest, name: string | undefined, pool: Pool
 }
 
 /** The PaymentACK. The transaction is put into the finished JSON: JSON.stringify looks at each of its digits, which are up to ten million. */
-function acknowledgement(path: string, { scanned, fields }: CheckedPayment): string {
-  const copy = { transaction: '', ...fields }
+function acknowledgement(path: string, { scanned, fields, nulls }: CheckedPayment): string {
+  const copy = { transaction: '', ...fields, ...nulls }
   const said = JSON.stringify({ payment: copy, memo: `Received into ${path}`, error: 0, success: true })
   return `${BEFORE_TRANSACTION}${hex(scanned.bytes)}${said.slice(BEFORE_TRANSACTION.length)}`
 }

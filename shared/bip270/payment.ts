@@ -30,6 +30,8 @@ const SMALL = 64 * 1024
 export interface CheckedPayment {
   scanned: ScannedTransaction
   fields: PaymentFields
+  /** the fields that the wallet sent as null. They count as absent, and only the PaymentACK repeats them, as the original did: a wallet may compare */
+  nulls?: Record<string, null>
 }
 
 type Dialect = 'json' | 'form'
@@ -149,7 +151,12 @@ export function checkPayment(value: unknown): CheckedPayment {
   const hex = one.trim() // a file's last newline
   if (hex.length > MAX_TRANSACTION_HEX)
     throw new OverpoolError('PAYMENT_TOO_LARGE', `"transaction" may have ${MAX_TRANSACTION_HEX} hex characters`)
-  return { scanned: transactionFromHex(hex), fields }
+  const isNull = [merchantData, refundTo, memo].includes(null)
+  return { scanned: transactionFromHex(hex), fields, ...(isNull && { nulls: nullsOf({ merchantData, refundTo, memo }) }) }
+}
+
+function nullsOf(fields: Record<string, unknown>): Record<string, null> {
+  return Object.fromEntries(Object.entries(fields).filter((field): field is [string, null] => field[1] === null))
 }
 
 /** The dialect of 2019 sent a list of transactions: one with a single transaction is taken. */
