@@ -181,6 +181,15 @@ async function blocksOf(core: ReadCore, from: number, to: number): Promise<Block
   return blocks
 }
 
+/** Writes the log of a ledger into it, so that a power failure between two renames leaves no older state. A damaged ledger is put aside as it is. */
+function foldLog(ledger: string): void {
+  try {
+    const db = open(ledger)
+    db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    db.close()
+  } catch {}
+}
+
 /** Puts the draft in the ledger's place, and the ledger aside. @returns where that is */
 function putInPlace(draft: string, ledger: string): string | undefined {
   if (!existsSync(ledger)) {
@@ -188,6 +197,7 @@ function putInPlace(draft: string, ledger: string): string | undefined {
     sync(dirname(ledger))
     return undefined
   }
+  foldLog(ledger)
   const aside = `${ledger}.before-${new Date().toISOString().replace(/[:.]/g, '-')}`
   linkSync(ledger, aside)
   // A log belongs to its file: beside the draft, SQLite would write it into that.

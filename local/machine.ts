@@ -63,6 +63,8 @@ export interface MachineOptions {
   refused?: (refusal: Refusal) => void
   /** settings of the peer-to-peer network, used once a pool is published or subscribed to */
   network?: NetworkSettings
+  /** settings of pools that are not created yet: their posts may wait in the queue, and are written at once */
+  settings?: (path: string) => CheckedSettings | undefined
   /** the ports to use, default: the SQLite file in the folder */
   ports?: (dir: string) => Promise<Ports>
 }
@@ -107,6 +109,7 @@ export class EmbeddedMachine implements Machine {
       const ports = await (options.ports ?? sqlitePorts)(dir)
       close = () => ports.close().finally(lock.release)
       const settings = new Map<string, CheckedSettings>()
+      const settingsOf = (pool: string) => settings.get(pool) ?? options.settings?.(pool) ?? DEFAULT_SETTINGS
       const handlers = new Map<string, WorkingHandler>()
       const { stores, ingress, clock, carryBytes } = ports
       const sidecar = await Sidecar.open({
@@ -117,8 +120,8 @@ export class EmbeddedMachine implements Machine {
         seedPlace: folderLayout(dir).seed,
         cores,
         network: options.network ?? {},
-        unique: (pool) => settings.get(pool)?.unique === 'transaction',
-        batchMs: (pool) => (settings.get(pool) ?? DEFAULT_SETTINGS).batchMs,
+        unique: (pool) => settingsOf(pool).unique === 'transaction',
+        batchMs: (pool) => settingsOf(pool).batchMs,
         report: options.report,
         ringers: (pool) =>
           [...handlers.values()]

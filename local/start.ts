@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { dirname, relative } from 'node:path'
 import type { Refusal } from '../functions/payments/door.ts'
 import { isLoopback } from '../functions/payments/loopback.ts'
-import { checkConfig, type Filter, type OverpoolConfig } from '../shared/config/config.ts'
+import { checkConfig, checkPool, type Filter, type OverpoolConfig } from '../shared/config/config.ts'
 import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load-user-file.ts'
 import { OverpoolError } from '../shared/errors.ts'
@@ -54,7 +54,9 @@ export async function start(options: StartOptions): Promise<Started> {
   const files = new Set<string>()
   const since = Date.now()
   const plan = await readPlan(options, files)
-  const machine = await EmbeddedMachine.open({ dir, network: plan.config.network, report, refused, ports })
+  const { pools: configured, network } = plan.config
+  const settings = (path: string) => (Object.hasOwn(configured, path) ? checkPool(configured[path]!, `pools.${path}`) : undefined)
+  const machine = await EmbeddedMachine.open({ dir, network, settings, report, refused, ports })
   const running = new RunningConfig(options, machine, plan, files)
   try {
     const { url } = await machine.listen(Object.keys(plan.config.pools), port, host)

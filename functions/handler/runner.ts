@@ -1,5 +1,5 @@
 import { type Clock, sleepAwake, timeLeft } from '../../shared/clock.ts'
-import { OverpoolError } from '../../shared/errors.ts'
+import { type ErrorCode, OverpoolError } from '../../shared/errors.ts'
 import { type Block, entriesOf, entryAt, isLost } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/kinds.ts'
 import type { Bell } from '../../shared/ledger/messages.ts'
@@ -7,7 +7,6 @@ import { type HandlerContext, handlerContext } from '../../shared/machine/contex
 import { eventOf, type LedgerEvent } from '../../shared/machine/event.ts'
 import type { BoundFunctions, HandledKind } from '../../shared/machine/handlers.ts'
 import { backoff, waitsBefore } from '../../shared/retry.ts'
-import { isDamage } from '../../shared/store/checksum.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { Cursor } from '../../shared/store/progress.ts'
@@ -108,7 +107,8 @@ class BellRun {
         this.#at = { ...this.#at, block: block.n + 1 } // even without entries: a peer can sign any number of invalid blocks, and each bell would read them all again
       }
     } catch (error) {
-      if (isDamage(error)) await this.#keep(this.#at) // the bell comes again and again, and the entries before the damage must run once
+      // The bell comes again: what is handled must not run again. The next entry's attempt may not have begun, so it does not count.
+      if (this.#at.seq !== this.#start.seq) await this.#keep({ ...this.#at, begun: undefined }).catch(() => {})
       throw error
     }
     if (this.#at.block > this.#start.block) await this.#keep(this.#at)
@@ -142,15 +142,20 @@ class BellRun {
     return undefined
   }
 
-  /** A lost block: each of its entries becomes a dead letter. */
-  async #passOverLost({ n, first, count }: Block): Promise<undefined> {
-    const { handler, stores, clock, report } = this.#options
+  /** A lost block: each of its entries becomes a dead letter, or the handler stops there. */
+  async #passOverLost({ n, first, count }: Block): Promise<Answer | undefined> {
+    const { handler, stores, clock, report, onPoison } = this.#options
     const { path } = this.#pool
     const error = `block ${n} was damaged, and could not be had anywhere`
     report({ kind: 'lost', handler, pool: path, n, first, count })
+    if (onPoison === 'stop' && this.#at.seq + 1 < first + count) {
+      await this.#keep({ ...this.#at, stopped: error })
+      return DONE
+    }
     for (let seq = Math.max(first, this.#at.seq + 1); seq < first + count; seq++)
       await stores.progress.putDead(handler, path, { block: n, seq, error, attempts: 0, at: clock.now() })
     await this.#keep({ seq: first + count - 1, block: n + 1, attempts: 0 })
+    return undefined
   }
 
   /** An entry is passed over if its kind is unknown, or if the handler has no function for it. */
@@ -370,9 +375,12 @@ function isAway(thrown: unknown): boolean {
   return thrown instanceof OverpoolError && thrown.code === 'UNAVAILABLE' && thrown.retryable
 }
 
+/** Errors that an operator or a restart ends, although the same call does not succeed by itself. */
+const ENDS_LATER: ReadonlySet<string> = new Set<ErrorCode>(['POOL_HALTED', 'BLOCK_DAMAGED', 'CLOSED'])
+
 /** Whether waiting does not help, such as for a loop that is too deep. */
 function isFinal(thrown: unknown): boolean {
-  return thrown instanceof OverpoolError && !thrown.retryable
+  return thrown instanceof OverpoolError && !thrown.retryable && !ENDS_LATER.has(thrown.code)
 }
 
 /** Resolves when the handler and all its posts have ended. A failed post is reported where it failed; the handler may look at it. */

@@ -78,7 +78,7 @@ export async function accept(
   if (pool.filter) {
     const filter = () => askFilter(pool, payment, takesTurns)
     const txid = pool.unique === 'transaction' ? scanned.txid : undefined
-    if (copies) await copies.takeOnce(pool.path, { key, id }, txid, { filter, send })
+    if (copies) await copies.takeOnce(pool.path, { key, id }, idOfPayment(pool.path, scanned.bytes, fields), txid, { filter, send })
     else await filter().then(send)
   } else {
     await send()

@@ -13,9 +13,9 @@ export class Copies {
   readonly #receipts: Pick<Receipts, 'find' | 'ofTransaction'>
   readonly #ingress: Ingress
   /** posts under way */
-  readonly #underway = new Map<EntryId, Promise<void>>()
-  /** posts that passed the filter and could not be sent: their copies pass */
-  readonly #passed = new Set<EntryId>()
+  readonly #underway = new Map<EntryId, { payment: string; taking: Promise<void> }>()
+  /** payments that passed the filter and could not be sent: their copies pass */
+  readonly #passed = new Set<string>()
 
   constructor(receipts: Pick<Receipts, 'find' | 'ofTransaction'>, ingress: Ingress) {
     this.#receipts = receipts
@@ -24,25 +24,29 @@ export class Copies {
 
   /**
    * Asks the filter, unless the post is in the ledger or on its way there, and sends the post. A copy that comes meanwhile waits, and ends as the first one does.
+   * @param payment the id of the payment itself: posts with one id may differ in what the id does not cover, such as the memo
    * @param txid where the pool takes each transaction once: then any entry of it counts
    */
   async takeOnce(
     pool: string,
     post: ReceiptKey,
+    payment: string,
     txid: string | undefined,
     { filter, send }: { filter: () => Promise<void>; send: () => Promise<void> },
   ): Promise<void> {
     const { id } = post
-    const first = this.#underway.get(id)
-    if (first) return first
+    for (let first = this.#underway.get(id); first; first = this.#underway.get(id)) {
+      if (first.payment === payment) return first.taking
+      await first.taking.catch(() => {}) // another payment: what the filter says of it says nothing of ours
+    }
     const take = async () => {
-      if (!this.#passed.has(id) && !(await this.#isKnown(pool, post, txid))) await filter()
-      this.#remember(id)
+      if (!this.#passed.has(payment) && !(await this.#isKnown(pool, post, txid))) await filter()
+      this.#remember(payment)
       await send()
-      this.#passed.delete(id)
+      this.#passed.delete(payment)
     }
     const taking = take()
-    this.#underway.set(id, taking)
+    this.#underway.set(id, { payment, taking })
     try {
       await taking
     } finally {
@@ -50,8 +54,8 @@ export class Copies {
     }
   }
 
-  #remember(id: EntryId): void {
-    this.#passed.add(id)
+  #remember(payment: string): void {
+    this.#passed.add(payment)
     if (this.#passed.size > MAX_PASSED) this.#passed.delete(this.#passed.values().next().value!)
   }
 

@@ -293,7 +293,7 @@ export class CoreSource {
     try {
       return (await this.#core.get(n, { wait: false })) ?? undefined
     } catch {
-      await this.#core.clear(n).catch(() => {}) // it is damaged here, too: without it, peers are asked
+      if (this.#peersMs > 0) await this.#core.clear(n).catch(() => {}) // it is damaged here, too: without it, peers are asked
       return undefined
     }
   }

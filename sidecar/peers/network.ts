@@ -160,7 +160,8 @@ export class PoolNetwork {
       await stores.control.update(path, {
         repair: { at, done },
         ...(damaged !== undefined && { halted: undefined }),
-        ...(!isPeers && !source.isWhole && { rebuild: true }), // from the mirror, which is better
+        // It is made again from the mirror, unless that has lost blocks: subscribers may have the originals, and the core still has its tree.
+        ...(!isPeers && !source.isWhole && !done.lost.length && { rebuild: true }),
       })
       report({ kind: 'repaired', pool: path, ...done })
     } finally {

@@ -24,22 +24,29 @@ export async function repairBlocks(
   const done: NonNullable<Repair['done']> = { repaired: 0, lost: [] }
   let next = begins ? undefined : 0
   let n = begins?.block ?? 0
+  /** the block before has no entries, so the numbers may jump ahead */
+  let gap = false
   const mend = async (stored: StoredBlock) => {
     const isGood = stored.isChecked && isThere(stored)
     const good = isGood ? undefined : await source.get(n)
-    if (good) {
-      const { block } = checkPeerBlock(n, good, next, false)
+    const checked = good && checkPeerBlock(n, good, next, gap)
+    // An invalid block of a peer stays as it is: an earlier version, with other limits, may have taken it.
+    if (checked && (checked.problem === undefined || !isThere(stored))) {
+      const { block } = checked
       await blocks.replace(path, block)
       if (!isSame(stored, good)) done.repaired++
       next = block.first + block.count
-    } else if (isGood || isReadable(stored)) {
+      gap = block.count === 0
+    } else if (isGood || isReadable(stored) || checked) {
       next = stored.first + stored.count
+      gap = stored.count === 0
     } else {
       const [after] = await blocks.inspect(path, n + 1, 1)
       const first = next ?? stored.first
       next = after && after.first >= first ? after.first : first + stored.count // the numbers of its entries stay theirs
       await blocks.replace(path, { n, first, count: next - first, bytes: LOST })
       done.lost.push(n)
+      gap = false
     }
   }
   for (let page = await blocks.inspect(path, n, PAGE); page.length; page = await blocks.inspect(path, n, PAGE)) {

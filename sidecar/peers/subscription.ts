@@ -1,6 +1,6 @@
 import { atMost, type Clock, unlessAborted } from '../../shared/clock.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { type Block, decodeBlock, isBlockHead } from '../../shared/ledger/block.ts'
+import { type Block, decodeBlock, isBlockHead, isLost } from '../../shared/ledger/block.ts'
 import type { Network, PoolControl, PoolPatch } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { Wake } from '../../shared/wake.ts'
@@ -193,6 +193,11 @@ export class Subscription implements CoreState {
     const n = this.#length - 1
     const [block] = n < 0 ? [] : await this.#untilDone('open', () => this.#options.stores.blocks.read(this.key, n, 1))
     if (!block) return
+    if (isLost(block)) {
+      // It could not be had when the pool was repaired. Now the publisher may send it.
+      await this.#options.stores.blocks.replace(this.key, checkPeerBlock(n, await this.#arrival(n), block.first, false).block)
+      return
+    }
     const isNew = !(await core.has(n))
     const isSame = Buffer.compare(block.bytes, await this.#arrival(n)) === 0
     if (isSame && (!isNew || this.#options.pool.begins || (await core.treeHash(n + 1)) === (await this.#treeHash()))) return

@@ -597,11 +597,25 @@ async function disagreement(
   const [block] = await stores.blocks.read(path, core.length - 1, 1)
   if (block && isLost(block)) return undefined
   const isHere = await core.has(core.length - 1) // `get` of a missing block would wait until a peer sends it
-  const signed = isHere ? await core.get(core.length - 1).catch(() => undefined) : undefined // it may be damaged on the disk
+  const signed = isHere ? await lastOf(core) : undefined
   if (!signed)
     return `block ${core.length - 1} of the hypercore of "${path}" has been lost: run \`overpool resume ${path}\` to rebuild the hypercore from the mirror`
   if (block && Buffer.compare(block.bytes, signed) === 0) return undefined
   return `block ${core.length - 1} of the hypercore of "${path}" is not that of the mirror: find out which was changed; ${mend}`
+}
+
+/** A block that is damaged on the disk fails each time. Fewer failures than this may be a passing fault. */
+const READS = 5
+
+/** The last block of a core; undefined if it is damaged on the disk. */
+async function lastOf(core: PoolCore): Promise<Uint8Array | undefined> {
+  for (let read = 1; ; read++) {
+    try {
+      return await core.get(core.length - 1)
+    } catch {
+      if (read === READS) return undefined
+    }
+  }
 }
 
 function asHalt(error: unknown): OverpoolError {

@@ -139,7 +139,7 @@ export class DynamoBlocks implements Blocks {
   async inspect(pool: string, from: number, limit: number): Promise<StoredBlock[]> {
     const { Items = [] } = await this.#table.query({
       KeyConditionExpression: 'pk = :pk AND sk BETWEEN :from AND :to',
-      ExpressionAttributeValues: { ':pk': poolKey(pool), ':from': blockSort(from), ':to': blockSort(from + limit - 1) },
+      ExpressionAttributeValues: { ':pk': poolKey(pool), ':from': blockSort(from), ':to': blockSort(LAST_BLOCK) },
       Limit: limit,
     })
     let size = 0
@@ -158,6 +158,9 @@ export class DynamoBlocks implements Blocks {
 function poolKey(pool: string): AttributeValue {
   return text(PARTITION.block + pool)
 }
+
+/** The largest number of a block that its sort key holds. */
+const LAST_BLOCK = 999_999_999_999
 
 /** Block numbers have 12 digits, so that they sort in order. */
 function blockSort(n: number): AttributeValue {

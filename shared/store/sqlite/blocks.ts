@@ -19,6 +19,8 @@ interface Row extends Block {
   checksum: number | null
 }
 
+const INSERT = 'INSERT INTO blocks (pool, n, first, count, bytes, checksum) VALUES (?, ?, ?, ?, ?, ?)'
+
 /** A smaller block is written as it is: compression would hardly make it smaller. */
 const COMPRESS_BYTES = 1_024
 /** A zstd frame begins with these bytes (RFC 8878). No block does, since a block is a map in CBOR. */
@@ -56,7 +58,7 @@ export class SqliteBlocks implements Blocks {
   #write(pool: string, block: Block): void {
     const { n, first, count } = block
     const bytes = compressed(block)
-    this.#file.run('INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)', pool, n, first, count, bytes, checksumOf(pool, block, bytes))
+    this.#file.run(INSERT, pool, n, first, count, bytes, checksumOf(pool, block, bytes))
   }
 
   async read(pool: string, from: number, limit = 64): Promise<Block[]> {

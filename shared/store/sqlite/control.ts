@@ -66,7 +66,7 @@ export class SqliteControl implements Control {
     await this.#file.write(() => {
       this.#file.run('DELETE FROM dead WHERE pool = ? AND seq >= ?', path, entries)
       this.#file.run(
-        'UPDATE cursors SET seq = ?, block = ?, attempts = 0, stopped = NULL WHERE pool = ? AND seq >= ?',
+        'UPDATE cursors SET seq = ?, block = ?, attempts = 0, begun = NULL, stopped = NULL WHERE pool = ? AND seq >= ?',
         entries - 1,
         blocks,
         path,
