@@ -83,13 +83,13 @@ export function lockFolder(dir: string, giveUpMs = isAlive(readRunning(dir)) ? 5
 export function makeFolder(dir: string): void {
   try {
     mkdirSync(dir, { recursive: true, mode: 0o700 })
-    setMode(dir, 0o700, ['EPERM']) // a mounted folder may belong to another user: what is in it is ours
-    for (const [name, path] of Object.entries(folderLayout(dir))) {
-      setMode(path, FOLDERS.has(name) ? 0o700 : 0o600)
-      if (path.endsWith('.sqlite')) for (const suffix of BESIDE_SQLITE) setMode(path + suffix, 0o600)
-    }
   } catch (cause) {
     throw noFolder(dir, cause)
+  }
+  setMode(dir, 0o700, ['EPERM']) // a mounted folder may belong to another user: what is in it is ours
+  for (const [name, path] of Object.entries(folderLayout(dir))) {
+    setMode(path, FOLDERS.has(name) ? 0o700 : 0o600)
+    if (path.endsWith('.sqlite')) for (const suffix of BESIDE_SQLITE) setMode(path + suffix, 0o600)
   }
 }
 

@@ -55,9 +55,12 @@ describe('a handler that blocks the process', () => {
 
 it('a filter that blocks the process is named, and the process ends', async () => {
   await using project = Project.of({}, doing({}))
-  project.write('overpool.config.ts', "export default { handler: './handler.ts', pools: { mypool: { filter() { for (;;) {} } } } }")
+  project.write(
+    'overpool.config.ts',
+    "export default { handler: './handler.ts', pools: { mypool: { filter({ memo }) { while (memo === 'block') {} } } } }",
+  )
   const machine = await project.start()
-  const paid = pay(`${machine.url}/mypool`, sampleTransaction('a')).catch(() => undefined)
+  const paid = pay(`${machine.url}/mypool`, sampleTransaction('a'), 'block').catch(() => undefined)
   expect(await machine.ended()).toBe('SIGKILL')
   expect(machine.err).toMatch(/^overpool: the filter of mypool has blocked the process for 10 s/m)
   expect(await paid).toBeUndefined()

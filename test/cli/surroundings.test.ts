@@ -58,14 +58,10 @@ describe('a machine says what is wrong around it, names the path, and says what 
     const wrong = (path: string) =>
       `${join(project.dir, '.overpool', path)} belongs to user 0, and this is user 65534: run the machine as the user that owns its folder, or give it the folder with \`chown -R\``
     chmodSync(join(project.dir, '.overpool'), 0o700)
-    expect(await asNobody('start')).toBe(wrong('handlers'))
+    expect(await asNobody('start')).toBe(wrong('ledger.sqlite'))
     expect(await asNobody('tail', 'mypool')).toBe(wrong('ledger.sqlite'))
     execFileSync('chmod', ['-R', 'a+rwX', join(project.dir, '.overpool')])
-    chmodSync(join(project.dir, '.overpool/cores'), 0o755)
-    expect(await asNobody('start')).toBe(wrong('cores'))
-    chmodSync(join(project.dir, '.overpool/ledger.sqlite'), 0o644)
-    chmodSync(join(project.dir, '.overpool/cores'), 0o777)
-    expect(await asNobody('start')).toBe(wrong('ledger.sqlite'))
+    expect(await asNobody('start')).toBe(wrong('ledger.sqlite')) // which every user could read, and only its owner can change that
   })
 
   it.skipIf(isRoot ? !canBeNobody || firstPort <= 80 : firstPort <= 80)('its port is for root', async () => {
@@ -111,6 +107,8 @@ describe('a clone after a pull', () => {
     await using project = new Project()
     mkdirSync(join(upstream.dir, 'cli'))
     cpSync(join(REPOSITORY, 'cli/installed.cjs'), join(upstream.dir, 'cli/installed.cjs'))
+    mkdirSync(join(upstream.dir, 'package'))
+    cpSync(join(REPOSITORY, 'package/node-version.cjs'), join(upstream.dir, 'package/node-version.cjs'))
     const pull = (...names: string[]) => {
       const dependencies = Object.fromEntries(names.map((name) => [name, `file:${name}`]))
       for (const name of names) {
