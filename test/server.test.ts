@@ -36,7 +36,7 @@ it.each(['local/Dockerfile', 'sidecar/Dockerfile'])('%s copies files that exist 
   )
   const allowed = readFileSync(join(REPOSITORY, '.dockerignore'), 'utf8').split('\n')
   expect(copied.length).toBeGreaterThan(2)
-  for (const path of copied) {
+  for (const path of copied.map((path) => path.replace(/^.*SOURCE.\//, ''))) {
     expect(existsSync(join(REPOSITORY, path)), path).toBe(true)
     expect(allowed).toContain(`!${path}`)
   }

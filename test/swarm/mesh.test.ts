@@ -195,6 +195,12 @@ class Mesh implements AsyncDisposable {
           ),
         60_000,
       )
+    // The status counts what the mirror holds. A hypercore that was removed is replicated beside it.
+    await until(
+      () => this.verified(),
+      (machines) => machines.every(([, pools]) => pools.every(({ coreLength, blocks }) => coreLength === blocks)),
+      60_000,
+    )
   }
 
   async stop(): Promise<void> {
