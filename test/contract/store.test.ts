@@ -77,6 +77,12 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect((await stores.blocks.inspect(pool, 0, 10)).map(({ bytes }) => bytes !== undefined)).toEqual([true, true, false, true])
     })
 
+    it('finds the next blocks to inspect behind a gap of missing ones', async () => {
+      const pool = await freshPool()
+      await stores.blocks.put(pool, blockOf(100, 100, 1))
+      expect((await stores.blocks.inspect(pool, 0, 1)).map(({ n }) => n)).toEqual([100])
+    })
+
     it('puts good bytes in the place of a damaged block, or none if it is lost', async () => {
       const pool = await freshPool()
       const all = [0, 1].map((n) => blockOf(n, n, 1))

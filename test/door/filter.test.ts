@@ -55,3 +55,11 @@ it('a named post, and a post of a handler that runs twice, ask the filter once',
   expect(await machine.call('length', 'shop')).toBe(2)
   expect((await machine.call('reports')).filter((line) => line.startsWith('post-failed'))).toEqual([])
 })
+
+it('what the filter says of a payment says nothing of another payment of the same transaction', async () => {
+  await using machine = await TestMachine.start({ shop: { filter: 'no-memo' as never, unique: 'transaction' } })
+  const order = payment('an order')
+  const answers = await Promise.all([machine.post('shop', { ...order, memo: 'of a stranger' }), machine.post('shop', order)])
+  expect(answers.map(({ status }) => status)).toEqual([403, 200])
+  expect(await machine.call('length', 'shop')).toBe(1)
+})

@@ -5,6 +5,7 @@ import { answerBell } from '../../functions/handler/runner.ts'
 import { sleepAwake, systemClock } from '../../shared/clock.ts'
 import { checkSettings } from '../../shared/config/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
+import { LOST } from '../../shared/ledger/block.ts'
 import { encodeBell } from '../../shared/ledger/messages.ts'
 import type { TxEvent } from '../../shared/machine/event.ts'
 import { LedgerPools } from '../../shared/machine/pools.ts'
@@ -186,6 +187,56 @@ it('an entry whose handler fails with an error that does not change by waiting i
   const runner = { ...runnerOf(ledger, onTx), retryForMs: 600_000 }
   for (const receives of [1, 2]) await answerBell({ pool: 'a', n: 0 }, ledger, receives, later(), runner)
   expect(await stores.progress.listDead('main', 'a')).toMatchObject([{ seq: 0, attempts: 2 }])
+})
+
+it.each(['POOL_HALTED', 'BLOCK_DAMAGED', 'CLOSED'] as const)(
+  'an entry whose handler fails with %s is retried for retryForMs: an operator or a restart ends that',
+  async (code) => {
+    await using ledger = await tempLedger()
+    const { stores } = ledger
+    await stores.blocks.put('a', blockOf(0, 0, 'entry'))
+    const onTx = () => {
+      throw new OverpoolError(code, 'not now')
+    }
+    const runner = { ...runnerOf(ledger, onTx), retryForMs: 600_000 }
+    for (const receives of [1, 2, 3]) await answerBell({ pool: 'a', n: 0 }, ledger, receives, later(), runner)
+    expect(await stores.progress.listDead('main', 'a')).toEqual([])
+  },
+)
+
+it('entries that were handled before a store fails do not run again', async () => {
+  await using ledger = await tempLedger()
+  const { stores } = ledger
+  const blocks = [0, 1].map((n) => blockOf(n, n, `entry ${n}`))
+  await stores.blocks.putAll('a', blocks)
+  const ran: number[] = []
+  let isAway = true
+  const faltering = new Proxy(stores.blocks, {
+    get(_, name) {
+      if (name === 'read')
+        return async (pool: string, n: number) => {
+          if (isAway && n > 0) throw new OverpoolError('UNAVAILABLE', 'the mirror is away', { retryable: true })
+          return stores.blocks.read(pool, n, 1)
+        }
+      const method = Reflect.get(stores.blocks, name)
+      return typeof method === 'function' ? method.bind(stores.blocks) : method
+    },
+  })
+  const runner = { ...runnerOf(ledger, ({ seq }) => ran.push(seq)), stores: { ...stores, blocks: faltering } }
+  await expect(answerBell({ pool: 'a', n: 1 }, ledger, 1, later(), runner)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  isAway = false
+  await answerBell({ pool: 'a', n: 1 }, ledger, 2, later(), runner)
+  expect(ran).toEqual([0, 1])
+})
+
+it('a handler that stops at failures stops at a lost block too', async () => {
+  await using ledger = await tempLedger()
+  const { stores } = ledger
+  await stores.blocks.put('a', { n: 0, first: 0, count: 3, bytes: LOST })
+  const runner = { ...runnerOf(ledger, () => {}), onPoison: 'stop' as const }
+  expect(await answerBell({ pool: 'a', n: 0 }, ledger, 1, later(), runner)).toEqual({ done: true })
+  expect(await stores.progress.readCursor('main', 'a')).toMatchObject({ seq: -1, stopped: expect.stringContaining('block 0 was damaged') })
+  expect(await stores.progress.listDead('main', 'a')).toEqual([])
 })
 
 it('a pool retries for ten minutes, unless its settings give a number of attempts', () => {
