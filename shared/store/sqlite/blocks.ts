@@ -36,8 +36,7 @@ export class SqliteBlocks implements Blocks {
     this.#file = file
     this.#control = control
     file.exec(SCHEMA)
-    const columns = file.all<{ name: string }>('PRAGMA table_info(blocks)').map(({ name }) => name)
-    if (!columns.includes('checksum')) file.exec('ALTER TABLE blocks ADD COLUMN checksum INTEGER')
+    file.addColumn('blocks', 'checksum', 'INTEGER')
   }
 
   put(pool: string, block: Block): Promise<Block> {

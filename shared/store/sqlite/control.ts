@@ -17,9 +17,7 @@ export class SqliteControl implements Control {
   constructor(file: SqliteFile) {
     this.#file = file
     file.exec(SCHEMA)
-    // A file of an earlier version.
-    const columns = file.all<{ name: string }>('PRAGMA table_info(pools)').map(({ name }) => name)
-    for (const column of ['kind', 'repair']) if (!columns.includes(column)) file.exec(`ALTER TABLE pools ADD COLUMN ${column} TEXT`)
+    for (const column of ['kind', 'repair']) file.addColumn('pools', column, 'TEXT')
   }
 
   create(pool: NewPool): Promise<PoolControl> {

@@ -74,6 +74,12 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
     this.#db.exec(sql)
   }
 
+  /** Adds a column that a file of an earlier version lacks. */
+  addColumn(table: string, column: string, type: 'TEXT' | 'INTEGER'): void {
+    const columns = this.all<{ name: string }>(`PRAGMA table_info(${table})`)
+    if (!columns.some(({ name }) => name === column)) this.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${type}`)
+  }
+
   all<T extends object = Row>(sql: string, ...values: SQLInputValue[]): T[] {
     return this.#statement(sql).all(...values) as T[]
   }

@@ -17,9 +17,7 @@ export class SqliteProgress implements Progress {
   constructor(file: SqliteFile) {
     this.#file = file
     file.exec(SCHEMA)
-    // A file from before attempts were counted when they begin.
-    const columns = file.all<{ name: string }>('PRAGMA table_info(cursors)').map(({ name }) => name)
-    if (!columns.includes('begun')) file.exec('ALTER TABLE cursors ADD COLUMN begun INTEGER')
+    file.addColumn('cursors', 'begun', 'INTEGER')
   }
 
   async readCursor(handler: string, pool: string): Promise<Cursor> {
