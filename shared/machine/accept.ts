@@ -75,12 +75,14 @@ export async function accept(
   }
   const post = { pool: pool.path, id, txid: scanned.txid, named, entry: encodeEntry(entry) }
   const send = () => (ingress.post ? ingress.post(post) : ingress.send([{ body: encodeIngress(post), group: pool.path }]))
-  if (pool.filter) {
-    const filter = () => askFilter(pool, payment, takesTurns)
+  const filter = () => askFilter(pool, payment, takesTurns)
+  if (pool.filter && copies) {
     const txid = pool.unique === 'transaction' ? scanned.txid : undefined
-    if (copies) await copies.takeOnce(pool.path, { key, id }, idOfPayment(pool.path, scanned.bytes, fields), txid, { filter, send })
-    else await filter().then(send)
+    // A wallet's post is named by its payment already, unless the transaction alone counts: a large one is hashed once.
+    const said = poster.source === 'http' && txid === undefined ? id : idOfPayment(pool.path, scanned.bytes, fields)
+    await copies.takeOnce(pool.path, { key, id }, said, txid, { filter, send })
   } else {
+    if (pool.filter) await filter()
     await send()
   }
   return { id, hash: scanned.txid, key }
