@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { afterAll, beforeEach, expect, it } from 'vitest'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { pay } from '../cli/project.ts'
 import { until } from '../machine/machine.ts'
+import { freePort } from '../stack/emulators.ts'
 import { docker } from './docker.ts'
 
 const lacks = process.env.OVERPOOL_IMAGE_LACKS
@@ -30,15 +29,6 @@ function optionsOfDocs(port: number): string[] {
     .replace(/--publish \S+/, `--network host --env HOST=127.0.0.1 --env PORT=${port}`)
     .replace(/--volume [^:]+/, `--volume ${name}`)
     .split(/ +/)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 const exec = (...command: string[]) => docker('exec', name, ...command)

@@ -127,32 +127,16 @@ describe('a handler', () => {
   it('whose second run posts something else keeps the post of the first, and that is reported', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     await machine.post('mypool', payment('fickle', { fickle: true }))
-    await until(
-      () => machine.ended('mypool'),
-      (seqs) => seqs.length >= 2,
-    )
-    const reports = await until(
-      () => machine.call('reports'),
-      (lines) => lines.some((line) => line.startsWith('post-differs:')),
-    )
-    expect(reports.filter((line) => line.startsWith('post-differs:'))).toHaveLength(1)
+    const differences = await differencesOf(machine)
+    expect(differences).toHaveLength(1)
     expect(await machine.call('length', 'mypool')).toBe(2)
   })
 
   it('whose second run posts the same transaction with another memo keeps the post of the first, and that is reported', async () => {
     await using machine = await TestMachine.start({ mypool: {} })
     await machine.post('mypool', payment('fickle', { fickle: 'memo' }))
-    await until(
-      () => machine.ended('mypool'),
-      (seqs) => seqs.length >= 2,
-    )
-    const reports = await until(
-      () => machine.call('reports'),
-      (lines) => lines.some((line) => line.startsWith('post-differs:')),
-    )
-    expect(reports.filter((line) => line.startsWith('post-differs:'))).toEqual([
-      expect.stringContaining('with other fields, such as its memo'),
-    ])
+    const differences = await differencesOf(machine)
+    expect(differences).toEqual([expect.stringContaining('with other fields, such as its memo')])
     expect((await machine.call('tail', { path: 'mypool' })).map((e) => e.payment.memo)).toEqual([
       JSON.stringify({ fickle: 'memo' }),
       'run 1',
@@ -173,3 +157,17 @@ describe('a handler', () => {
     expect((await machine.call('read', { path: 'mypool' })).map(({ hops }) => hops)).toEqual([0, 1, 1, 1])
   })
 })
+
+/** The reports of a second run that posted something else, once both posts are handled. */
+async function differencesOf(machine: TestMachine): Promise<string[]> {
+  await until(
+    () => machine.ended('mypool'),
+    (seqs) => seqs.length >= 2,
+  )
+  const isDifference = (line: string) => line.startsWith('post-differs:')
+  const reports = await until(
+    () => machine.call('reports'),
+    (lines) => lines.some(isDifference),
+  )
+  return reports.filter(isDifference)
+}

@@ -147,7 +147,8 @@ function run(command: string, args: string[], env: Record<string, string> = {}):
   }
 }
 
-async function freePort(): Promise<number> {
+/** A free TCP port. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
