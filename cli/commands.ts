@@ -222,8 +222,9 @@ export async function resumePool(path: string, { where, out }: CommandContext): 
 export async function repairPool(path: string, { where, out }: CommandContext): Promise<void> {
   await withMachine(where, async (machine) => {
     const done = await machine.repair(path)
+    const kept = done?.aside === undefined ? '' : `; the damaged bytes are kept in ${done.aside}`
     const lost = done?.lost.length
-      ? `; ${count(done.lost.length, 'block', 'blocks')} could not be had anywhere, so handlers pass over the entries as dead letters: ${done.lost.join(', ')}`
+      ? `; ${count(done.lost.length, 'block', 'blocks')} could not be had anywhere, so handlers pass over the entries as dead letters: ${done.lost.join(', ')}${kept}`
       : ''
     const what = done && (done.repaired || lost ? `${count(done.repaired, 'block', 'blocks')} repaired${lost}` : 'no block is damaged')
     out.show(

@@ -15,7 +15,7 @@ export type SidecarReport =
   /** the hypercores could not be opened, and are made again from the mirror */
   | { kind: 'cores-set-aside'; folder: string; error: unknown }
   /** damaged blocks were put in place again, or are lost */
-  | { kind: 'repaired'; pool: string; repaired: number; lost: number[] }
+  | { kind: 'repaired'; pool: string; repaired: number; lost: number[]; aside?: string }
   /** the network cannot be joined with these settings */
   | { kind: 'no-network'; error: OverpoolError }
   | { kind: 'block'; pool: string; n: number; entries: number }
@@ -35,8 +35,11 @@ export function lineOf(report: SidecarReport): string | undefined {
       return `pool ${report.pool}: block ${report.n} of its publisher is passed over: ${report.problem}`
     case 'cores-set-aside':
       return `the hypercores in ${report.folder} could not be opened and are made again from the ledger; the old ones are in ${report.folder}.damaged: ${reasonOf(report.error)}`
-    case 'repaired':
-      return `pool ${report.pool}: ${report.repaired} damaged blocks are repaired${report.lost.length ? `; block ${report.lost.join(', ')} could not be had anywhere and is passed over` : ''}`
+    case 'repaired': {
+      const { pool, repaired, lost, aside } = report
+      const kept = aside === undefined ? '' : `; what was left of it is kept in ${aside}`
+      return `pool ${pool}: ${repaired} damaged blocks are repaired${lost.length ? `; block ${lost.join(', ')} could not be had anywhere and is passed over${kept}` : ''}`
+    }
     case 'no-network':
       return `no network: ${reasonOf(report.error)}`
     case 'post-differs':

@@ -33,6 +33,8 @@ export interface Blocks {
   inspect(pool: string, from: number, limit: number): Promise<StoredBlock[]>
   /** Puts a block in the place of a damaged one. */
   replace(pool: string, block: Block): Promise<void>
+  /** Puts a lost block in the place of a damaged one, whose bytes are kept aside: perhaps a part of them is good. Returns where they are, undefined if it had none. */
+  lose(pool: string, block: Omit<Block, 'bytes'>): Promise<string | undefined>
 }
 
 /** The newest block of a pool, all of which is read from block `from` on. @throws OverpoolError BLOCK_DAMAGED */

@@ -70,8 +70,8 @@ export interface Repair {
   damaged?: number
   /** when a repair was asked for, ms since 1970 */
   at?: number
-  /** when it is done: how many blocks were put in place again, and the numbers of those that could not be had anywhere */
-  done?: { repaired: number; lost: number[] }
+  /** when it is done: how many blocks were put in place again, the numbers of those that could not be had anywhere, and where their damaged bytes are kept */
+  done?: { repaired: number; lost: number[]; aside?: string }
 }
 
 /** What is known of a pool beside its blocks. */

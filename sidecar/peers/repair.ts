@@ -1,4 +1,4 @@
-import { entriesOf, isLost, LOST } from '../../shared/ledger/block.ts'
+import { entriesOf, isLost } from '../../shared/ledger/block.ts'
 import type { Blocks, StoredBlock } from '../../shared/store/blocks.ts'
 import type { PoolControl, Repair } from '../../shared/store/control.ts'
 import { checkPeerBlock } from './peer-block.ts'
@@ -44,7 +44,8 @@ export async function repairBlocks(
       const [after] = await blocks.inspect(path, n + 1, 1)
       const first = next ?? stored.first
       next = after && after.first >= first ? after.first : first + stored.count // the numbers of its entries stay theirs
-      await blocks.replace(path, { n, first, count: next - first, bytes: LOST })
+      const aside = await blocks.lose(path, { n, first, count: next - first })
+      if (aside !== undefined) done.aside = aside
       done.lost.push(n)
       gap = false
     }

@@ -27,6 +27,8 @@ export interface Side {
   queue: (name: string, options: { fifo?: boolean; visibilityMs: number }) => Promise<Queue>
   /** flips a bit in the stored bytes of a small block, as a faulty disk may do */
   damage: (pool: string, n: number) => Promise<void>
+  /** what is kept of a lost block */
+  aside: (pool: string, n: number) => Promise<Uint8Array | undefined>
   close: () => Promise<void>
 }
 
@@ -56,6 +58,7 @@ async function sqliteSide(): Promise<Side> {
     stores: (clock) => sqliteStores(store(), clock),
     queue: async (name, options) => new SqliteQueue(store(), name, options),
     damage: async (pool, n) => damageFile(join(dir, 'ledger.sqlite'), pool, n),
+    aside: async (pool, n) => store().get<{ bytes: Uint8Array }>('SELECT bytes FROM damaged WHERE pool = ? AND n = ?', pool, n)?.bytes,
     async close() {
       for (const each of stores) each.close()
       await rm(dir, { recursive: true })
@@ -72,7 +75,7 @@ export function damageFile(file: string, pool: string, n: number): void {
 }
 
 /** These bytes with a bit of the last transaction's text flipped: the block can still be decoded. */
-function flipped(bytes: Uint8Array): Uint8Array {
+export function flipped(bytes: Uint8Array): Uint8Array {
   const changed = Uint8Array.from(bytes)
   changed[Math.floor(bytes.length / 2)]! ^= 1
   return changed
@@ -106,6 +109,13 @@ async function awsSide(weather: (request: AwsRequest) => Fault | undefined = () 
       const { Item } = await dynamodb.send(new GetItemCommand({ TableName: place.table, Key, ConsistentRead: true }))
       await dynamodb.send(new PutItemCommand({ TableName: place.table, Item: { ...Item, block: { B: flipped(Item!.block!.B!) } } }))
       proxy.weather = weather
+    },
+    async aside(pool, n) {
+      proxy.weather = () => undefined
+      const Key = { pk: { S: `pool#${pool}` }, sk: { S: `damaged#${String(n).padStart(12, '0')}` } }
+      const { Item } = await clients().dynamodb.send(new GetItemCommand({ TableName: place.table, Key, ConsistentRead: true }))
+      proxy.weather = weather
+      return Item?.block?.B
     },
     blobs,
     async damageBlob(sha256) {

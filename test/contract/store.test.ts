@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../shared/clock.ts'
-import { type Block, encodeBlock, isLost, LOST } from '../../shared/ledger/block.ts'
+import { type Block, encodeBlock, isLost } from '../../shared/ledger/block.ts'
 import { encodeEntry } from '../../shared/ledger/entry-codec.ts'
 import type { EntryId } from '../../shared/ledger/kinds.ts'
 import { PAGE_BYTES } from '../../shared/store/blocks.ts'
@@ -12,7 +12,7 @@ import type { Receipt } from '../../shared/store/receipts.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { scanTransaction } from '../../shared/transaction/scan.ts'
 import { until } from '../machine/machine.ts'
-import { SIDES, type Side } from './sides.ts'
+import { flipped, SIDES, type Side } from './sides.ts'
 
 describe.each(SIDES)('the mirror on %s', (_, make) => {
   let side: Side
@@ -89,11 +89,16 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       await stores.blocks.putAll(pool, all)
       for (const n of [0, 1]) await side.damage(pool, n)
       await stores.blocks.replace(pool, all[0]!)
-      await stores.blocks.replace(pool, { ...all[1]!, bytes: LOST })
+      expect(await stores.blocks.lose(pool, all[1]!)).toContain('damaged')
       const [good, lost] = await other.blocks.read(pool, 0)
       expectSame(good, all[0]!)
       expect(lost).toMatchObject({ n: 1, first: 1, count: 1 })
       expect(isLost(lost!)).toBe(true)
+      expect(await side.aside(pool, 0)).toBeUndefined()
+      const kept = await side.aside(pool, 1)
+      expect(Buffer.compare(kept!, flipped(all[1]!.bytes)), 'the damaged bytes').toBe(0)
+      expect(await other.blocks.lose(pool, all[1]!), 'a block that is lost already has none').toBeUndefined()
+      expect(await side.aside(pool, 1)).toEqual(kept)
     })
 
     it('returns the existing large block and leaves it unchanged', async () => {

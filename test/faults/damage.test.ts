@@ -110,7 +110,11 @@ describe('a pool with a damaged block', () => {
       () => halted(pool, 'a'),
       (why) => why !== undefined,
     )
-    expect(await repair(dir, 'a')).toEqual({ repaired: 0, lost: [DAMAGED] })
+    const ledger = folderLayout(dir).ledger
+    expect(await repair(dir, 'a')).toEqual({ repaired: 0, lost: [DAMAGED], aside: `the table "damaged" of ${ledger}` })
+    const db = new DatabaseSync(ledger)
+    expect(db.prepare('SELECT pool, n FROM damaged').all()).toEqual([{ pool: 'a', n: DAMAGED }])
+    db.close()
     await pool.post({ path: 'a', payment: sampleTransaction('goes on') })
     const seqs = await until(
       () => handled,

@@ -23,6 +23,7 @@ function directOf(ledger: Ledger, put: Blocks['put'] = (...block) => ledger.stor
     damaged: (...block) => all.damaged(...block),
     inspect: (...from) => all.inspect(...from),
     replace: (...block) => all.replace(...block),
+    lose: (...block) => all.lose(...block),
   }
   const sent: Outgoing[] = []
   const consumer = IngressConsumer.start({

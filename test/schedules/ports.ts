@@ -43,6 +43,7 @@ export class MemoryStores implements SyncStores {
     damaged: (pool, n, cause) => damagedBlock(pool, n, cause), // no block is ever damaged here
     inspect: () => [],
     replace: () => {},
+    lose: () => undefined,
   }
   readonly receipts: SyncStores['receipts'] = {
     put: (...args) => this.#putReceipts(...args),

@@ -2,7 +2,7 @@ import type { AttributeValue } from '@aws-sdk/client-dynamodb'
 import { parallel } from '../../aws/call.ts'
 import type { Blobs } from '../../blobs/port.ts'
 import { OverpoolError } from '../../errors.ts'
-import type { Block } from '../../ledger/block.ts'
+import { type Block, LOST } from '../../ledger/block.ts'
 import { type Blocks, PAGE_BYTES, type StoredBlock } from '../blocks.ts'
 import { checksumOf, damagedBlock, haltDamaged } from '../checksum.ts'
 import type { Control } from '../control.ts'
@@ -153,6 +153,14 @@ export class DynamoBlocks implements Blocks {
   async replace(pool: string, block: Block): Promise<void> {
     await this.#table.put(await this.#itemOf(pool, block))
   }
+
+  async lose(pool: string, block: Omit<Block, 'bytes'>): Promise<string | undefined> {
+    const stands = await this.#table.get(blockKey(pool, block.n))
+    const isThere = stands !== undefined && !stands.block?.B?.every((byte, i) => byte === LOST[i])
+    if (isThere) await this.#table.put({ ...stands, sk: sortOf('damaged', block.n) }) // a blob stays where it is: the item has its name
+    await this.replace(pool, { ...block, bytes: LOST })
+    return isThere ? `the items "damaged#…" of "${PARTITION.block}${pool}" in the table` : undefined
+  }
 }
 
 function poolKey(pool: string): AttributeValue {
@@ -162,9 +170,13 @@ function poolKey(pool: string): AttributeValue {
 /** The largest number of a block that its sort key holds. */
 const LAST_BLOCK = 999_999_999_999
 
-/** Block numbers have 12 digits, so that they sort in order. */
+/** The sort key of a block, or of what was damaged in its place. Block numbers have 12 digits, so that they sort in order. */
+function sortOf(what: 'block' | 'damaged', n: number): AttributeValue {
+  return text(`${what}#${String(n).padStart(12, '0')}`)
+}
+
 function blockSort(n: number): AttributeValue {
-  return text(`block#${String(n).padStart(12, '0')}`)
+  return sortOf('block', n)
 }
 
 function blockKey(pool: string, n: number): Key {

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import zlib from 'node:zlib' // not by name: on a Node without zstd such an import fails before the sentence that Node is too old
 import type { OverpoolError } from '../../errors.ts'
-import type { Block } from '../../ledger/block.ts'
+import { type Block, LOST } from '../../ledger/block.ts'
 import { type Blocks, PAGE_BYTES, type StoredBlock } from '../blocks.ts'
 import { checksumOf, damagedBlock, haltDamaged } from '../checksum.ts'
 import type { Control } from '../control.ts'
@@ -11,6 +11,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS blocks (pool TEXT NOT NULL, n INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, bytes BLOB NOT NULL, checksum INTEGER);
   CREATE UNIQUE INDEX IF NOT EXISTS blocks_n ON blocks (pool, n, first);
   CREATE INDEX IF NOT EXISTS blocks_first ON blocks (pool, first);
+  CREATE TABLE IF NOT EXISTS damaged (pool TEXT NOT NULL, n INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, bytes BLOB NOT NULL, checksum INTEGER, PRIMARY KEY (pool, n));
 `
 const SELECT = 'SELECT n, first, count, bytes, checksum FROM blocks WHERE pool = ?'
 
@@ -20,6 +21,9 @@ interface Row extends Block {
 }
 
 const INSERT = 'INSERT INTO blocks (pool, n, first, count, bytes, checksum) VALUES (?, ?, ?, ?, ?, ?)'
+
+const SET_ASIDE =
+  'INSERT OR REPLACE INTO damaged SELECT pool, n, first, count, bytes, checksum FROM blocks WHERE pool = ? AND n = ? AND bytes != ?'
 
 /** A smaller block is written as it is: compression would hardly make it smaller. */
 const COMPRESS_BYTES = 1_024
@@ -121,10 +125,21 @@ export class SqliteBlocks implements Blocks {
   }
 
   async replace(pool: string, block: Block): Promise<void> {
-    await this.#file.write(() => {
-      this.#file.run('DELETE FROM blocks WHERE pool = ? AND n = ?', pool, block.n)
-      this.#write(pool, block)
+    await this.#file.write(() => this.#replace(pool, block))
+  }
+
+  #replace(pool: string, block: Block): void {
+    this.#file.run('DELETE FROM blocks WHERE pool = ? AND n = ?', pool, block.n)
+    this.#write(pool, block)
+  }
+
+  async lose(pool: string, block: Omit<Block, 'bytes'>): Promise<string | undefined> {
+    const kept = await this.#file.write(() => {
+      const kept = this.#file.run(SET_ASIDE, pool, block.n, LOST)
+      this.#replace(pool, { ...block, bytes: LOST })
+      return kept
     })
+    return kept ? `the table "damaged" of ${this.#file.path}` : undefined
   }
 }
 

@@ -36,7 +36,7 @@ interface Waiting {
 export class SqliteFile extends EventEmitter<Record<string, []>> {
   /** whether Node waits for those who wait for a change */
   keepsAlive = true
-  readonly #path: string
+  readonly path: string
   /** the file and its log by their inodes, as they were when they were opened */
   readonly #inodes = new Map<string, number>()
   /** one of them is no longer in its place */
@@ -59,7 +59,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
   constructor(path: string) {
     super()
     this.setMaxListeners(0)
-    this.#path = path
+    this.path = path
     // Not imported by name: on an old Node the import of this module would fail before the sentence that says why.
     const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
     this.#db = new DatabaseSync(path, { timeout: 10_000 })
@@ -150,7 +150,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
         group[0]!.reject(
           error instanceof OverpoolError
             ? error
-            : new OverpoolError('UNAVAILABLE', `${this.#path} could not be written`, { cause: error, retryable: true }),
+            : new OverpoolError('UNAVAILABLE', `${this.path} could not be written`, { cause: error, retryable: true }),
         )
       return
     }
@@ -172,7 +172,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
   async #syncLog(): Promise<void> {
     this.#syncSoon = undefined
     try {
-      const log = await open(`${this.#path}-wal`)
+      const log = await open(`${this.path}-wal`)
       await log.datasync().finally(() => log.close())
     } catch {
       // The next synced commit reports what is wrong with the disk.
@@ -218,7 +218,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
 
   /** Whether the file or its log was removed or replaced. What is written from then on would be lost with this process. */
   #looksGone(): boolean {
-    for (const path of [this.#path, `${this.#path}-wal`]) {
+    for (const path of [this.path, `${this.path}-wal`]) {
       const inode = statSync(path, { throwIfNoEntry: false })?.ino
       const opened = this.#inodes.get(path) ?? inode // SQLite makes the log at the first write
       if (inode !== opened) return (this.#isGone = true)
@@ -229,7 +229,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
 
   #checkThere(): void {
     if (!this.#looksGone()) return
-    const why = `${this.#path}, or its log beside it (-wal), was removed or replaced while it was in use: put the same files back, or stop the machine and restore a backup`
+    const why = `${this.path}, or its log beside it (-wal), was removed or replaced while it was in use: put the same files back, or stop the machine and restore a backup`
     throw new OverpoolError('UNAVAILABLE', why, { retryable: true })
   }
 
