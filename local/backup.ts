@@ -25,7 +25,7 @@ export interface Restored {
   fromCores: number
   /** where the ledger is that was in the folder before */
   aside?: string
-  /** why a hypercore gave nothing, a sentence each */
+  /** what became of pools that are younger than the backup, and why a hypercore gave nothing: a sentence each */
   notes: string[]
 }
 
@@ -132,6 +132,10 @@ async function completed(draftDir: string, dir: string, seed: Uint8Array): Promi
           'BAD_CONFIG',
           `the seed in ${dir} is not the one that "${path}" of the backup was made with: put the right one there`,
         )
+    for (const pool of youngerOurs(await poolsBefore(dir), pools, seed)) {
+      pools.push(await addPool(pool, stores))
+      notes.push(`${pool.path} is younger than the backup: it was in the ledger that was here before, and its hypercore has its entries`)
+    }
     if (existsSync(folder)) cores = new CoreStore(folder, seed, { readOnly: true })
     let [entries, fromCores] = [0, 0]
     for (const pool of pools) {
@@ -142,11 +146,46 @@ async function completed(draftDir: string, dir: string, seed: Uint8Array): Promi
         })
       entries += lengthOf(await stores.blocks.last(pool.path)).entries
     }
+    const known = new Set(pools.map(({ key }) => key))
+    for (const key of (await cores?.keys().catch(() => [])) ?? []) if (!known.has(key)) notes.push(withoutPool(key, dir))
     return { pools: pools.length, entries, fromCores, notes }
   } finally {
     await cores?.close().catch(() => {})
     close()
   }
+}
+
+/** The pools of the ledger that is in the folder; none if it cannot be read. */
+async function poolsBefore(dir: string): Promise<PoolControl[]> {
+  if (!existsSync(folderLayout(dir).ledger)) return []
+  try {
+    const { stores, close } = openLedgerFile(dir)
+    return await stores.control.list().finally(close)
+  } catch {
+    return []
+  }
+}
+
+/** The pools of this machine that the backup does not have. A peer's pool is subscribed to again instead, and comes from its publisher. */
+function youngerOurs(before: PoolControl[], backedUp: PoolControl[], seed: Uint8Array): PoolControl[] {
+  const known = new Set(backedUp.map(({ path }) => path))
+  return before.filter(({ path, kind, key }) => kind !== 'peer' && !known.has(path) && poolKeys(seed, path).key === key)
+}
+
+/** A pool without entries, as it was wanted: published, encrypted or not, its older entries archived. */
+async function addPool(
+  { path, kind, key, discoveryKey, createdAt, desired, prunedBefore }: PoolControl,
+  { control }: Stores,
+): Promise<PoolControl> {
+  await control.create({ path, kind, key, discoveryKey, createdAt })
+  await control.update(path, { prunedBefore, ...(desired && { desired }) })
+  return (await control.read(path))!
+}
+
+/** Its pool's name is in no ledger that can be read, and cannot be computed from its key. */
+function withoutPool(key: string, dir: string): string {
+  const { ledger } = folderLayout(dir)
+  return `the hypercore ${key} belongs to no pool of the backup. If it is a pool of this machine, name it in the config again, start the machine, which halts it, stop it, and run \`overpool restore ${ledger}\`: that adds its entries. If it is a peer's, \`overpool sub ${key}\``
 }
 
 /** @returns how many entries were added */

@@ -179,6 +179,17 @@ export class CoreStore {
     return opened
   }
 
+  /** The public keys of all cores in the folder, 64 hex. */
+  async keys(): Promise<string[]> {
+    await this.ready()
+    const keys: string[] = []
+    for await (const discoveryKey of this.#store.list()) {
+      const auth = await this.#store.getAuth(discoveryKey)
+      if (auth) keys.push(auth.key.toString('hex'))
+    }
+    return keys
+  }
+
   /** Opens a core to read the blocks that are here. */
   async read(key: string, secret: string | undefined): Promise<ReadCore> {
     await this.ready().catch((cause) => {

@@ -132,6 +132,9 @@ declare module 'corestore' {
   export default class Corestore {
     constructor(storage: Storage | string)
     ready(): Promise<void>
+    /** the discovery keys of all cores that are stored */
+    list(): AsyncIterable<Buffer>
+    getAuth(discoveryKey: Uint8Array): Promise<{ key: Buffer } | null>
     get(options: { key: Uint8Array; manifest?: Manifest; encryption?: { key: Uint8Array }; inflightRange?: [number, number] }): Hypercore
     close(): Promise<void>
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { until } from '../machine/machine.ts'
-import { Project, pay } from './project.ts'
+import { config, Project, pay } from './project.ts'
 
 const SILENT = 'export const onTx = () => {}\n'
 const SENDERS = 8
@@ -42,9 +42,23 @@ class Load {
 }
 
 /** The transactions of a pool, in order. */
-async function entriesOf(project: Project, dir: string): Promise<string[]> {
-  const { out } = await project.result('--dir', dir, '--json', 'tail', 'mypool', '-n', '999999')
+async function entriesOf(project: Project, dir: string, pool = 'mypool'): Promise<string[]> {
+  const { out } = await project.result('--dir', dir, '--json', 'tail', pool, '-n', '999999')
   return Array.from(out.split('\n').filter(Boolean), (line) => JSON.parse(line).payment.transaction)
+}
+
+/** Makes copy.sqlite, then a pool `younger` with two entries. @returns these */
+async function withYoungerPool(project: Project): Promise<string[]> {
+  const first = await project.start()
+  await pay(`${first.url}/mypool`, sampleTransaction('older'))
+  expect(await first.stop()).toBe(0)
+  expect((await project.result('backup', 'copy.sqlite')).code).toBe(0)
+  project.write('overpool.config.ts', config({ mypool: {}, younger: {} }))
+  const second = await project.start()
+  const posted = ['a', 'b'].map((text) => sampleTransaction(text))
+  for (const transaction of posted) expect(await pay(`${second.url}/younger`, transaction)).toBe(200)
+  expect(await second.stop()).toBe(0)
+  return posted
 }
 
 describe('overpool backup and restore', () => {
@@ -125,6 +139,36 @@ describe('overpool backup and restore', () => {
       expect((await project.result('verify', 'mypool')).out).toMatch(/all of it agrees\n$/)
     },
   )
+
+  it('bring back a pool that is younger than the backup, from the ledger that was there and its hypercore', async () => {
+    await using project = Project.of({ mypool: {} }, SILENT)
+    const posted = await withYoungerPool(project)
+    const { code, out } = await project.result('restore', 'copy.sqlite')
+    expect([code, out]).toEqual([0, expect.stringMatching(/^restored 2 pools with 3 entries, 2 of them newer than the backup, from the/)])
+    expect(out).toContain('younger is younger than the backup')
+    const again = await project.start()
+    expect(await pay(`${again.url}/younger`, sampleTransaction('after the restore'))).toBe(200)
+    expect(await project.result('check')).toMatchObject({ code: 0, out: 'all is well\n' })
+    expect(await again.stop()).toBe(0)
+    expect(await entriesOf(project, '.overpool', 'younger')).toEqual([...posted, sampleTransaction('after the restore')])
+  })
+
+  it('name the hypercore of a pool that is younger than the backup, and how it comes back, if its ledger is lost', async () => {
+    await using project = Project.of({ mypool: {} }, SILENT)
+    const posted = await withYoungerPool(project)
+    const ledger = join(project.dir, '.overpool/ledger.sqlite')
+    for (const suffix of ['', '-wal', '-shm']) rmSync(ledger + suffix, { force: true })
+    const { code, out } = await project.result('restore', 'copy.sqlite')
+    expect([code, out]).toEqual([0, expect.stringMatching(/^restored 1 pool with 1 entry;/)])
+    expect(out).toMatch(/the hypercore [0-9a-f]{64} belongs to no pool of the backup/)
+    // as the sentence says
+    const halted = await project.start()
+    await halted.says(/younger is halted/)
+    expect(await halted.stop()).toBe(0)
+    expect(out).toContain(`\`overpool restore ${ledger}\``)
+    expect((await project.result('restore', ledger)).out).toMatch(/^restored 2 pools with 3 entries, 2 of them newer than the backup/)
+    expect(await entriesOf(project, '.overpool', 'younger')).toEqual(posted)
+  })
 
   it('complete an older copy that was put in place by hand and halted its pool: restore takes the ledger itself', async () => {
     await using project = Project.of({ mypool: {} }, SILENT)
