@@ -3,7 +3,7 @@ import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import Corestore from 'corestore'
 import Hypercore, { type Manifest, type Storage } from 'hypercore'
 import crypto, { type KeyPair } from 'hypercore-crypto'
-import { elapsed } from '../../shared/clock.ts'
+import { elapsed, unlessAborted } from '../../shared/clock.ts'
 import { closed, OverpoolError, reasonOf } from '../../shared/errors.ts'
 import { discoveryKeyOf } from '../../shared/ledger/discovery-key.ts'
 import type { PoolAddress } from '../../shared/ledger/pool-address.ts'
@@ -283,7 +283,7 @@ export class CoreSource {
   readonly #core: Hypercore
   readonly #peersMs: number
   readonly #isOurs: boolean
-  readonly #stopped: Promise<never>
+  readonly #signal: AbortSignal
   #giveUpAt: number
 
   constructor(core: Hypercore, peersMs: number, signal: AbortSignal, isOurs: boolean) {
@@ -291,8 +291,7 @@ export class CoreSource {
     this.#peersMs = peersMs
     this.#isOurs = isOurs
     this.#giveUpAt = elapsed() + peersMs
-    this.#stopped = new Promise((_, reject) => signal.addEventListener('abort', () => reject(closed())))
-    this.#stopped.catch(() => {})
+    this.#signal = signal
   }
 
   /** Block n; undefined if it cannot be had. */
@@ -313,11 +312,11 @@ export class CoreSource {
     const timeout = this.#giveUpAt - elapsed()
     if (timeout <= 0) return undefined
     try {
-      const block = await Promise.race([this.#core.get(n, { timeout }), this.#stopped])
+      const block = await unlessAborted(this.#signal, this.#core.get(n, { timeout }))
       this.#giveUpAt = elapsed() + this.#peersMs
       return block
-    } catch (error) {
-      if (error instanceof OverpoolError) throw error
+    } catch {
+      if (this.#signal.aborted) throw closed()
       return undefined
     }
   }

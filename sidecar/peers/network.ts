@@ -55,6 +55,8 @@ export class PoolNetwork {
   readonly #members = new Map<string, Member>()
   readonly #written = new Map<string, string>()
   readonly #stopped = new AbortController()
+  /** the repairs under way, by pool */
+  readonly #repairs = new Map<string, Promise<void>>()
   #looking: Promise<void> = Promise.resolve()
   #running = Promise.resolve()
 
@@ -88,6 +90,12 @@ export class PoolNetwork {
     return this.#looking
   }
 
+  /** Does this work while no look is under way. */
+  #betweenLooks(work: () => void): Promise<void> {
+    this.#looking = this.#looking.then(work)
+    return this.#looking
+  }
+
   async #look(): Promise<void> {
     const { stores, report, owns } = this.#options
     for (const pool of await stores.control.list()) {
@@ -104,7 +112,8 @@ export class PoolNetwork {
 
   async #reconcile(pool: PoolControl): Promise<void> {
     const { path } = pool
-    if (isAsked(pool.repair)) return this.#repair(pool, pool.repair)
+    if (this.#repairs.has(path)) return
+    if (isAsked(pool.repair)) return this.#beginRepair(pool, pool.repair)
     if (pool.halted !== undefined && pool.kind !== 'peer') this.#options.consumer.halt(path, pool.halted) // whoever reads a damaged block halts its pool
     const member = this.#members.get(path)
     if (member?.subscription && !member.subscription.halted && pool.halted !== undefined)
@@ -143,13 +152,23 @@ export class PoolNetwork {
     await stores.control.update(path, { rebuild: undefined })
   }
 
+  /** Begins the repair of a pool. It may wait for peers, so it runs beside the looks, which leave the pool alone until its end. */
+  async #beginRepair(pool: PoolControl, repair: Repair): Promise<void> {
+    const { path } = pool
+    const member = this.#members.get(path)
+    if (member) await this.#leave(path, member)
+    const repaired = this.#repair(pool, repair)
+      .catch((error) => this.#stopped.signal.aborted || this.#options.report({ kind: 'retrying', pool: path, step: 'repair', error }))
+      // A look that has read the pool before the end would halt it again.
+      .then(() => this.#betweenLooks(() => void this.#repairs.delete(path)))
+    this.#repairs.set(path, repaired)
+  }
+
   /** Repairs the damaged blocks of a pool, which then goes on. */
   async #repair(pool: PoolControl, { at, damaged }: Repair): Promise<void> {
     const { stores, cores, swarm, consumer, report } = this.#options
     const { path, key, kind, desired: { allow, peer } = {} } = pool
     const isPeers = kind === 'peer'
-    const member = this.#members.get(path)
-    if (member) await this.#leave(path, member)
     const isShared = isDesired({ ...pool, halted: undefined })
     const replica = await cores.replica(key, { isOurs: !isPeers })
     const source = await cores.source(pool, isShared ? PEERS_MS : 0, this.#stopped.signal)
@@ -238,6 +257,7 @@ export class PoolNetwork {
     this.#stopped.abort()
     await this.#running
     await this.#looking
+    await Promise.all(this.#repairs.values())
     await this.#options.swarm.close()
     await Promise.all(
       [...this.#members.values()].map(async ({ core, subscription }) => {

@@ -192,6 +192,25 @@ describe('a pool with a damaged block', () => {
 })
 
 describe('a damaged block that the own hypercore has not, either', () => {
+  it('is waited for while other pools are published and the repair of this one ends with the machine', { timeout: 120_000 }, async () => {
+    await using peers = await Peers.start()
+    const alice = peers.machine()
+    await filled(alice.pool)
+    await alice.pool.pub({ path: 'a' })
+    await alice.pool.close()
+    damage(alice.dir, 'a')
+    await clearCore(alice.dir, 'a')
+    await alice.restart()
+    await alice.pool.create({ path: 'b', port: false })
+    await command(alice.dir, ({ control }) => control.repair('a')) // it waits a minute for a peer, and none comes
+    await alice.pool.pub({ path: 'b' })
+    await alice.pool.ready({ path: 'b', announced: true })
+    const repairOf = () => command(alice.dir, async ({ pools }) => (await pools.control('a')).repair)
+    expect(await repairOf()).toEqual({ at: expect.any(Number) })
+    await alice.pool.close()
+    expect((await repairOf())?.done, 'the next start begins it again').toBeUndefined()
+  })
+
   it('comes from a peer: that of a publisher from its follower, that of a follower from its publisher', { timeout: 240_000 }, async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine().listen()]
