@@ -20,8 +20,8 @@ export interface Block {
 /** The bytes of a lost block, null in CBOR: it was damaged, and could not be had anywhere. It keeps its place and the numbers of its entries. */
 export const LOST = Uint8Array.of(0xf6)
 
-export function isLost({ count, bytes }: Pick<Block, 'count' | 'bytes'>): boolean {
-  return count > 0 && Buffer.compare(bytes, LOST) === 0
+export function isLost({ count, bytes }: { count: number; bytes?: Uint8Array }): boolean {
+  return count > 0 && bytes !== undefined && Buffer.compare(bytes, LOST) === 0
 }
 
 // A block is `{ v: 1, first, entries: [...] }` with keys in CBOR's canonical order, the shorter first. The entries come last, so entries that

@@ -1,6 +1,7 @@
 import zlib from 'node:zlib' // not by name: on an old Node such an import fails before the sentence that Node is too old
 import { OverpoolError } from '../errors.ts'
-import type { Block } from '../ledger/block.ts'
+import { type Block, entriesOf, isLost } from '../ledger/block.ts'
+import type { Blocks, StoredBlock } from './blocks.ts'
 import type { Control } from './control.ts'
 
 /** The checksum of a block with its place, over the bytes as they are stored: CRC-32. It finds damage, not forgery: a block that was changed on purpose is found by its signature. */
@@ -21,11 +22,23 @@ export function isDamage(error: unknown): error is OverpoolError {
   return error instanceof OverpoolError && error.code === 'BLOCK_DAMAGED'
 }
 
+/** Whether the bytes of a block can be read. */
+export function isReadable({ count, bytes }: Pick<StoredBlock, 'count' | 'bytes'>): boolean {
+  try {
+    return bytes !== undefined && entriesOf({ count, bytes }).length === count
+  } catch {
+    return false
+  }
+}
+
 /** Halts a pool with the sentence of a damaged block. A reader without the right to do so has at least the error; a reader with it finds the damage, too. */
-export async function haltDamaged(control: Control, pool: string, n: number, { message }: OverpoolError): Promise<void> {
+export async function haltDamaged(blocks: Blocks, control: Control, pool: string, n: number, { message }: OverpoolError): Promise<void> {
   try {
     const item = await control.read(pool)
-    if (item && item.halted === undefined) await control.update(pool, { halted: message, repair: { damaged: n } })
+    if (!item || item.halted !== undefined) return
+    const [stored] = await blocks.inspect(pool, n, 1)
+    const isRepaired = stored?.n === n && (isReadable(stored) || isLost(stored)) // since the reader read it
+    if (!isRepaired) await control.update(pool, { halted: message, repair: { damaged: n } })
   } catch {
     // The next reader of the block halts it.
   }

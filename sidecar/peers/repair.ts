@@ -1,5 +1,6 @@
-import { entriesOf, isLost } from '../../shared/ledger/block.ts'
+import { isLost } from '../../shared/ledger/block.ts'
 import type { Blocks, StoredBlock } from '../../shared/store/blocks.ts'
+import { isReadable } from '../../shared/store/checksum.ts'
 import type { PoolControl, Repair } from '../../shared/store/control.ts'
 import { checkPeerBlock } from './peer-block.ts'
 
@@ -67,12 +68,4 @@ function isThere({ count, bytes }: StoredBlock): boolean {
 
 function isSame({ bytes }: StoredBlock, good: Uint8Array): boolean {
   return bytes !== undefined && Buffer.compare(bytes, good) === 0
-}
-
-function isReadable({ count, bytes }: StoredBlock): boolean {
-  try {
-    return bytes !== undefined && entriesOf({ count, bytes }).length === count
-  } catch {
-    return false
-  }
 }

@@ -5,6 +5,7 @@ import { type Block, encodeBlock, isLost } from '../../shared/ledger/block.ts'
 import { encodeEntry } from '../../shared/ledger/entry-codec.ts'
 import type { EntryId } from '../../shared/ledger/kinds.ts'
 import { PAGE_BYTES } from '../../shared/store/blocks.ts'
+import { damagedBlock, haltDamaged } from '../../shared/store/checksum.ts'
 import type { NewPool } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { type Cursor, type DeadLetter, NO_CURSOR } from '../../shared/store/progress.ts'
@@ -75,6 +76,23 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       )
       expect(halted).toMatchObject({ halted: expect.stringContaining(`overpool repair ${pool}`), repair: { damaged: 2 } })
       expect((await stores.blocks.inspect(pool, 0, 10)).map(({ bytes }) => bytes !== undefined)).toEqual([true, true, false, true])
+    })
+
+    it('halts no pool for a block that was repaired after somebody had read it', async () => {
+      const pool = await freshPool()
+      await stores.blocks.putAll(
+        pool,
+        [0, 1].map((n) => blockOf(n, n, 1)),
+      )
+      await side.damage(pool, 1)
+      const halt = async (n: number) => {
+        await haltDamaged(stores.blocks, stores.control, pool, n, damagedBlock(pool, n))
+        return (await other.control.read(pool))?.halted
+      }
+      expect(await halt(0)).toBeUndefined()
+      await other.blocks.lose(pool, { n: 0, first: 0, count: 1 })
+      expect(await halt(0), 'nor for a lost one').toBeUndefined()
+      expect(await halt(1)).toContain('block 1')
     })
 
     it('finds the next blocks to inspect behind a gap of missing ones', async () => {

@@ -132,7 +132,7 @@ export class DynamoBlocks implements Blocks {
 
   damaged(pool: string, n: number, cause?: unknown): OverpoolError {
     const error = damagedBlock(pool, n, cause)
-    void haltDamaged(this.#control, pool, n, error)
+    void haltDamaged(this, this.#control, pool, n, error)
     return error
   }
 

@@ -108,7 +108,7 @@ export class SqliteBlocks implements Blocks {
 
   damaged(pool: string, n: number, cause?: unknown): OverpoolError {
     const error = damagedBlock(pool, n, cause)
-    void haltDamaged(this.#control, pool, n, error)
+    void haltDamaged(this, this.#control, pool, n, error)
     return error
   }
 
