@@ -219,3 +219,28 @@ it('a ledger file from before attempts were counted when they begin opens, and i
   expect(await progress.readCursor('main', 'a')).toEqual({ seq: 3, block: 1, attempts: 2, begun: 1 })
   after.close()
 })
+
+it('an older ledger file that two processes open at once gets its new columns once', async () => {
+  using temp = tempFile()
+  const older = new SqliteFile(temp.file)
+  sqliteStores(older)
+  older.exec('ALTER TABLE cursors DROP COLUMN begun; ALTER TABLE blocks DROP COLUMN checksum')
+  older.close()
+  const [one, other] = [new SqliteFile(temp.file), new SqliteFile(temp.file)]
+  const { all } = one
+  let isFirst = true
+  // The other process is as fast as it can be: it adds the columns as soon as this one has seen that the first is missing.
+  one.all = (sql, ...values) => {
+    const rows = all.call(one, sql, ...values)
+    if (sql.startsWith('PRAGMA table_info(blocks)') && isFirst) {
+      isFirst = false
+      sqliteStores(other)
+    }
+    return rows as never
+  }
+  const { blocks } = sqliteStores(one)
+  const block = blockOf(0, 0, 'one')
+  await blocks.put('a', block)
+  expect((await sqliteStores(other).blocks.inspect('a', 0, 1))[0]).toMatchObject({ isChecked: true })
+  for (const each of [one, other]) each.close()
+})

@@ -74,10 +74,18 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
     this.#db.exec(sql)
   }
 
-  /** Adds a column that a file of an earlier version lacks. */
+  /** Adds a column that a file of an earlier version lacks. Another process may do so at the same time, so it looks again while nobody else can write. */
   addColumn(table: string, column: string, type: 'TEXT' | 'INTEGER'): void {
-    const columns = this.all<{ name: string }>(`PRAGMA table_info(${table})`)
-    if (!columns.some(({ name }) => name === column)) this.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${type}`)
+    const isThere = () => this.all<{ name: string }>(`PRAGMA table_info(${table})`).some(({ name }) => name === column)
+    if (isThere()) return
+    this.exec('BEGIN IMMEDIATE')
+    try {
+      if (!isThere()) this.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${type}`)
+      this.exec('COMMIT')
+    } catch (error) {
+      if (this.#db.isTransaction) this.exec('ROLLBACK')
+      throw error
+    }
   }
 
   all<T extends object = Row>(sql: string, ...values: SQLInputValue[]): T[] {
