@@ -2,7 +2,11 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { TxEvent } from '../../index.ts'
-import { scanTransaction } from '../../shared/transaction/index.ts'
+import { openLedgerFile } from '../../local/ports.ts'
+import { encodeBlock } from '../../shared/ledger/block.ts'
+import { encodeEntry } from '../../shared/ledger/entry-codec.ts'
+import type { EntryId } from '../../shared/ledger/kinds.ts'
+import { scanTransaction, transactionFromHex } from '../../shared/transaction/index.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { Project, pay } from './project.ts'
 
@@ -119,6 +123,29 @@ describe('overpool import', () => {
     expect((await other.result('export', 'mypool')).out.replaceAll(/"key":"[0-9a-f]{64}","seq":\d/g, '')).toBe(
       exported.replaceAll(/"key":"[0-9a-f]{64}","seq":\d/g, ''),
     )
+  })
+
+  it('adds an entry of the pool’s own newest block once, whose receipt is written only after the import has looked for it', async () => {
+    await using project = Project.of({ mypool: {} }, PRINTING)
+    await (await project.start()).stop()
+    const { stores, close } = openLedgerFile(join(project.dir, '.overpool'))
+    const { txid, bytes: tx } = transactionFromHex(sampleTransaction('a'))
+    const id = 'ab'.repeat(32) as EntryId
+    const entry = encodeEntry({ kind: 'tx', id, at: 1_700_000_000_000, tx, payment: {}, source: 'api', hops: 0 })
+    await stores.blocks.put('mypool', encodeBlock(0, 0, [entry]))
+    project.write('mypool.jsonl', (await project.result('export', 'mypool')).out)
+    const imported = await project.result('import', 'mypool', 'mypool.jsonl')
+    await stores.receipts.put('mypool', [{ key: txid, id, txid, seq: 0, block: 0 }]) // a post of the API without a name has no other
+    await stores.control.update('mypool', { checkpoint: 1 })
+    close()
+    const machine = await project.start()
+    await pay(`${machine.url}/mypool`, sampleTransaction('b'))
+    await machine.says(/got mypool#1/)
+    await machine.stop()
+    expect(eventsOf((await project.result('tail', 'mypool', '--json')).out).map(({ hash }) => hash)).toEqual(
+      ['a', 'b'].map((text) => hashOf(sampleTransaction(text))),
+    )
+    expect(imported.out).toBe('0 entries imported into mypool, when the machine is started; 1 was there already\n')
   })
 
   it('adds a pool of the original Overpool, archived tapes first, and names payments whose files are missing', async () => {
