@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import type { RedriveOptions, RemoteMachine } from '../client/remote.ts'
 import { type CheckedSettings, checkConfig, checkPool } from '../shared/config/config.ts'
 import { load } from '../shared/config/load-user-file.ts'
-import { OverpoolError } from '../shared/errors.ts'
+import { messageOf, OverpoolError } from '../shared/errors.ts'
 import type { LedgerEvent } from '../shared/machine/event.ts'
 import { type HandlerState, handlersOf, problemsOf } from '../shared/machine/health.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
@@ -88,7 +88,7 @@ function readTransaction(from: string | undefined): string {
   try {
     return readFileSync(from === '-' ? 0 : from, 'utf8').trim()
   } catch (cause) {
-    throw new OverpoolError('BAD_ARGUMENT', `${from} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    throw new OverpoolError('BAD_ARGUMENT', `${from} cannot be read: ${messageOf(cause)}`, { cause })
   }
 }
 

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline'
 import type { RemoteMachine } from '../client/remote.ts'
 import { checkPayment } from '../shared/bip270/payment.ts'
 import { systemClock } from '../shared/clock.ts'
-import { OverpoolError } from '../shared/errors.ts'
+import { messageOf, OverpoolError } from '../shared/errors.ts'
 import { entriesOf } from '../shared/ledger/block.ts'
 import { encodeEntry } from '../shared/ledger/entry-codec.ts'
 import { idOfName } from '../shared/ledger/ids.ts'
@@ -155,7 +155,7 @@ async function* jsonLines(pool: string, from: string): AsyncGenerator<Found> {
     }
   } catch (cause) {
     if (cause instanceof OverpoolError) throw cause
-    throw new OverpoolError('BAD_ARGUMENT', `${from} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    throw new OverpoolError('BAD_ARGUMENT', `${from} cannot be read: ${messageOf(cause)}`, { cause })
   }
 }
 
@@ -232,7 +232,7 @@ function isFolder(from: string): boolean {
 
 /** What is wrong at a place of the file. Nothing is taken back: the same import goes on from there. */
 function atPlace(place: string, cause: unknown): OverpoolError {
-  const said = cause instanceof Error ? cause.message : String(cause)
+  const said = messageOf(cause)
   return new OverpoolError(
     'BAD_ARGUMENT',
     `${place}: ${said}. Mend it and import again: entries that are there already are not added twice`,

@@ -6,7 +6,7 @@ import { resolve } from 'node:path'
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { explained } from '../local/explain.ts'
 import { readEnv } from '../shared/config/env.ts'
-import { OverpoolError, stackOf } from '../shared/errors.ts'
+import { messageOf, OverpoolError, stackOf } from '../shared/errors.ts'
 import { KINDS, type Kind } from '../shared/ledger/kinds.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
 import { logged, printed } from '../shared/printed.ts'
@@ -358,7 +358,7 @@ function errorAsJson(error: unknown): object {
         error.code === 'commander.help' ? 'name a command; overpool --help shows which there are' : error.message.replace(/^error: /, ''),
       retryable: false,
     }
-  return { error: 'INTERNAL', message: error instanceof Error ? error.message : String(error), retryable: false }
+  return { error: 'INTERNAL', message: messageOf(error), retryable: false }
 }
 
 /** Whether --json is given; the command line may be too wrong to be parsed. */

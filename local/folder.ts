@@ -14,7 +14,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { OverpoolError } from '../shared/errors.ts'
+import { messageOf, OverpoolError } from '../shared/errors.ts'
 
 const SQLITE_BUSY = 5
 
@@ -113,13 +113,9 @@ function setMode(path: string, mode: number, except: string[] = []): void {
 }
 
 function noFolder(dir: string, cause: unknown): OverpoolError {
-  return new OverpoolError(
-    'BAD_ARGUMENT',
-    `${dir} cannot be the folder of a machine: ${cause instanceof Error ? cause.message : String(cause)}`,
-    {
-      cause,
-    },
-  )
+  return new OverpoolError('BAD_ARGUMENT', `${dir} cannot be the folder of a machine: ${messageOf(cause)}`, {
+    cause,
+  })
 }
 
 /** Whether a folder has a ledger. A folder that this user may not look into is not an empty one: that is an error. */

@@ -5,7 +5,7 @@ import { isLoopback } from '../functions/payments/loopback.ts'
 import { checkConfig, checkPool, type Filter, type OverpoolConfig } from '../shared/config/config.ts'
 import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load-user-file.ts'
-import { OverpoolError } from '../shared/errors.ts'
+import { messageOf, OverpoolError } from '../shared/errors.ts'
 import { codeContext } from '../shared/machine/context.ts'
 import { type HandlerFunctions, handlerFunctions } from '../shared/machine/handlers.ts'
 import { checkFileLimit } from './explain.ts'
@@ -154,7 +154,7 @@ class RunningConfig {
       const urls = Object.keys(plan.config.pools).map((path) => `${this.#url}/${path}`)
       say('info', `reloaded; payments are taken at ${urls.join(', ') || 'no pool'}`)
     } catch (error) {
-      say('error', `not reloaded, the last good version goes on: ${error instanceof Error ? error.message : String(error)}`)
+      say('error', `not reloaded, the last good version goes on: ${messageOf(error)}`)
     }
     // After a mistake, the file that mends it may be one that the running plan does not have.
     if (!this.#isClosing) this.#watch.watch([...this.#files, ...files], since)

@@ -63,10 +63,11 @@ const MAX_STACK = 10_000
 
 /** What went wrong, as a line for people. */
 export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return cut(textOf(error), MAX_QUOTED)
-  const message = cut(error.message, MAX_QUOTED)
-  const cause = error.cause instanceof Error ? ` (${cut(error.cause.message, MAX_QUOTED)})` : ''
-  return error instanceof OverpoolError ? `${message} [${error.code}]${cause}` : `${message}${cause}`
+  return said(error, () => {
+    const message = cut(messageOf(error), MAX_QUOTED)
+    const cause = error instanceof Error && error.cause instanceof Error ? ` (${cut(messageOf(error.cause), MAX_QUOTED)})` : ''
+    return error instanceof OverpoolError ? `${message} [${error.code}]${cause}` : `${message}${cause}`
+  })
 }
 
 /** The folder of this program's own files, as stack traces name it. */
@@ -74,20 +75,30 @@ const OURS = new URL('../', import.meta.url).href
 
 /** The same with a stack trace for errors that are not ours, without the frames of this program. */
 export function stackOf(error: unknown): string {
-  if (error instanceof OverpoolError || !(error instanceof Error)) return reasonOf(error)
-  const { message, stack = textOf(error) } = error
-  const lines = cut(
-    stack.replace(message, () => cut(message, MAX_QUOTED)),
-    MAX_STACK,
-  ).split('\n')
-  const theirs = lines.filter((line) => !line.includes(OURS) && !line.includes('node:internal/'))
-  return (theirs.some((line) => /^ +at /.test(line)) ? theirs : lines).join('\n')
+  return said(error, () => {
+    if (error instanceof OverpoolError || !(error instanceof Error)) return reasonOf(error)
+    const message = messageOf(error)
+    const stack = String(error.stack ?? textOf(error)).replace(message, () => cut(message, MAX_QUOTED))
+    const lines = cut(stack, MAX_STACK).split('\n')
+    const theirs = lines.filter((line) => !line.includes(OURS) && !line.includes('node:internal/'))
+    return (theirs.some((line) => /^ +at /.test(line)) ? theirs : lines).join('\n')
+  })
 }
 
-/** A thrown value as text. It may be anything, also an object that cannot be turned into text. */
-function textOf(thrown: unknown): string {
+/** The message of an error; any other thrown value as text. */
+export function messageOf(thrown: unknown): string {
+  return said(thrown, () => String(thrown instanceof Error ? thrown.message : thrown))
+}
+
+/** A thrown value as text: of an error, its name and message. */
+export function textOf(thrown: unknown): string {
+  return said(thrown, () => String(thrown))
+}
+
+/** A text about a thrown value. That may be anything, also an object that cannot be turned into text, or whose getters throw. */
+function said(thrown: unknown, text: () => string): string {
   try {
-    return String(thrown)
+    return text()
   } catch {
     return `a thrown ${typeof thrown}`
   }

@@ -1,5 +1,5 @@
 import { type Clock, sleepAwake, timeLeft } from '../../shared/clock.ts'
-import { type ErrorCode, OverpoolError } from '../../shared/errors.ts'
+import { type ErrorCode, OverpoolError, textOf } from '../../shared/errors.ts'
 import { type Block, entriesOf, entryAt, isLost } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/kinds.ts'
 import type { Bell } from '../../shared/ledger/messages.ts'
@@ -402,5 +402,5 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 function errorText(thrown: unknown): string {
-  return (thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown)).slice(0, MAX_ERROR)
+  return textOf(thrown).slice(0, MAX_ERROR)
 }

@@ -1,4 +1,4 @@
-import { OverpoolError } from '../errors.ts'
+import { OverpoolError, textOf } from '../errors.ts'
 import { retriesWithin } from '../retry.ts'
 
 /** A call that fails for a temporary reason is retried for this time, ms; then it is UNAVAILABLE, and the caller decides. */
@@ -85,7 +85,7 @@ export function chunks<T>(items: readonly T[], size: number): T[][] {
 /** The error of a failed request; if AWS refuses the caller, with what the caller can do about it. */
 export function unavailable(what: string, cause: unknown, retryable: boolean): OverpoolError {
   const name = cause instanceof Error ? cause.name : ''
-  const [firstLine] = (cause instanceof Error ? `${name}: ${cause.message}` : String(cause)).split('\n') // the other lines of a signature error repeat the request
+  const [firstLine] = textOf(cause).split('\n') // the other lines of a signature error repeat the request
   if (NOT_KNOWN.test(name))
     return new OverpoolError(
       'ACCESS_DENIED',

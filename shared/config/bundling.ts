@@ -3,7 +3,7 @@ import { isBuiltin } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { BuildFailure, BuildOptions, Plugin } from 'esbuild'
-import { OverpoolError } from '../errors.ts'
+import { OverpoolError, textOf } from '../errors.ts'
 
 /** In a file that runs here, `import … from 'overpool-cloud'` gives the running library, not a second copy of it. */
 const LIBRARY = new URL(`../../index${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url).href
@@ -87,5 +87,5 @@ export function near(file: string): string {
 export function buildError(file: string, cause: unknown): OverpoolError {
   const [error] = (cause as Partial<BuildFailure>).errors ?? []
   const where = error?.location ? `${error.location.file}:${error.location.line}:${error.location.column + 1}: ` : `${near(file)}: `
-  return new OverpoolError('BAD_CONFIG', `${where}${error?.text ?? String(cause)}`, { cause })
+  return new OverpoolError('BAD_CONFIG', `${where}${error?.text ?? textOf(cause)}`, { cause })
 }

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:
 import { basename, dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
-import { OverpoolError } from '../errors.ts'
+import { OverpoolError, textOf } from '../errors.ts'
 import { BUNDLING_HERE, buildError, near, ownFiles } from './bundling.ts'
 
 /**
@@ -26,7 +26,7 @@ export async function load(file: string, outDir: string, saw: (file: string) => 
   } catch (cause) {
     throw new OverpoolError(
       'BAD_CONFIG',
-      `${placeOf(cause) ?? near(file)}: ${cause instanceof Error ? String(cause) : `threw ${String(cause)}`}`,
+      `${placeOf(cause) ?? near(file)}: ${cause instanceof Error ? textOf(cause) : `threw ${textOf(cause)}`}`,
       { cause },
     )
   }

@@ -1,6 +1,6 @@
 import type { CheckedPayment } from '../bip270/payment.ts'
 import type { Filter, FilterPayment } from '../config/config.ts'
-import { OverpoolError } from '../errors.ts'
+import { messageOf, OverpoolError } from '../errors.ts'
 import { hex } from '../ledger/values.ts'
 import { type Parsed, parseInSteps, parseTransaction } from '../transaction/index.ts'
 import { codeContext } from './context.ts'
@@ -89,7 +89,7 @@ function verdictOf(filter: Filter, payment: FilterPayment): Promise<unknown> {
 }
 
 function reasonText(reason: unknown): string {
-  const text = reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : ''
+  const text = reason instanceof Error ? messageOf(reason) : typeof reason === 'string' ? reason : ''
   return text.slice(0, 200) || 'this pool does not take such a payment'
 }
 

@@ -1,3 +1,4 @@
+import { messageOf } from '../../shared/errors.ts'
 import { type Block, entriesOf, entryAt, isLost, LOST } from '../../shared/ledger/block.ts'
 import { scanEntries } from '../../shared/ledger/scanned.ts'
 import { lengthOf, type StoredBlock } from '../../shared/store/blocks.ts'
@@ -190,7 +191,7 @@ function checkEntries(block: Block, problem: (what: string) => void): Receipt[] 
       block: n,
     }))
   } catch (error) {
-    problem(`block ${n} cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+    problem(`block ${n} cannot be read: ${messageOf(error)}`)
     return []
   }
 }

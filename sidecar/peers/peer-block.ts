@@ -1,5 +1,6 @@
 import { encode } from 'cborg'
 import { checkFields } from '../../shared/bip270/payment.ts'
+import { messageOf } from '../../shared/errors.ts'
 import { type Block, decodeBlock, isBlockHead, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
 import type { PaymentFields } from '../../shared/ledger/kinds.ts'
 import { type ScannedEntry, scanEntries } from '../../shared/ledger/scanned.ts'
@@ -38,7 +39,7 @@ export function checkPeerBlock(n: number, bytes: Uint8Array, next: number | unde
     for (const entry of entries) if (entry.kind === 'tx') checkLikeAWallets(entry.payment)
     return { block: { n, first, count: entries.length, bytes }, entries: scanEntries(entries) } // scans every transaction
   } catch (error) {
-    const problem = error instanceof Error ? error.message : String(error)
+    const problem = messageOf(error)
     return { block: { n, first: next ?? 0, count: 0, bytes }, entries: [], problem, unreadable: !isBlockHead(bytes) }
   }
 }

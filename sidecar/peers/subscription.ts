@@ -1,5 +1,5 @@
 import { atMost, type Clock, unlessAborted } from '../../shared/clock.ts'
-import { OverpoolError } from '../../shared/errors.ts'
+import { messageOf, OverpoolError } from '../../shared/errors.ts'
 import { type Block, decodeBlock, isBlockHead, isLost } from '../../shared/ledger/block.ts'
 import type { Network, PoolControl, PoolPatch } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
@@ -125,7 +125,7 @@ export class Subscription implements CoreState {
   #start(checkpoint: number): void {
     this.#effects.begin()
     this.#running = this.#run(checkpoint).catch((error) => {
-      if (!this.#stopping) this.#halt(error instanceof Error ? error.message : String(error), error)
+      if (!this.#stopping) this.#halt(messageOf(error), error)
     })
   }
 

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { parallel } from '../../shared/aws/call.ts'
 import { type Clock, timeLeft } from '../../shared/clock.ts'
-import { OverpoolError } from '../../shared/errors.ts'
+import { messageOf, OverpoolError } from '../../shared/errors.ts'
 import { type Block, encodeBlock, entriesOf, entryAt, isLost, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
 import { decodeEntry } from '../../shared/ledger/entry-codec.ts'
 import type { Entry, EntryId, PaymentFields } from '../../shared/ledger/kinds.ts'
@@ -621,5 +621,5 @@ async function lastOf(core: PoolCore): Promise<Uint8Array | undefined> {
 function asHalt(error: unknown): OverpoolError {
   return error instanceof OverpoolError && error.code === 'POOL_HALTED'
     ? error
-    : new OverpoolError('POOL_HALTED', error instanceof Error ? error.message : String(error), { cause: error })
+    : new OverpoolError('POOL_HALTED', messageOf(error), { cause: error })
 }

@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { HandlerLoop } from '../../functions/handler/loop.ts'
+import { lineOf } from '../../functions/handler/report.ts'
 import { answerBell } from '../../functions/handler/runner.ts'
 import { sleepAwake, systemClock } from '../../shared/clock.ts'
 import { checkSettings } from '../../shared/config/config.ts'
@@ -56,6 +57,31 @@ it('an entry that is handled at last is not a dead letter, also when the machine
   expect(await stores.progress.readCursor('main', 'a')).toMatchObject({ seq: 0 })
   expect(await stores.progress.listDead('main', 'a')).toEqual([])
 })
+
+const UNSAYABLE: [string, unknown, string][] = [
+  ['an object without a prototype', Object.create(null), 'a thrown object'],
+  ['an object whose text cannot be made', { toString: () => ({}), valueOf: () => ({}) }, 'a thrown object'],
+  ['an error whose message is no text', Object.assign(new Error(), { message: { toString: null, valueOf: null } }), 'a thrown object'],
+  ['a symbol', Symbol('no'), 'Symbol(no)'],
+  ['nothing', undefined, 'undefined'],
+]
+
+it.each(UNSAYABLE)(
+  'an entry whose handler throws %s is given up like any other, and the report can be printed',
+  async (_, thrown, error) => {
+    await using ledger = await tempLedger()
+    const { stores } = ledger
+    await stores.blocks.put('a', blockOf(0, 0, 'entry'))
+    const lines: string[] = []
+    const runner = runnerOf(ledger, () => {
+      throw thrown
+    })
+    for (const receives of [1, 2])
+      await answerBell({ pool: 'a', n: 0 }, ledger, receives, later(), { ...runner, report: (report) => lines.push(lineOf(report)) })
+    expect(await stores.progress.listDead('main', 'a')).toMatchObject([{ seq: 0, error }])
+    expect(lines).toEqual([expect.stringContaining(error), expect.stringContaining(error)])
+  },
+)
 
 type Post = (text: string) => Promise<unknown>
 const TEXTS = ['one', 'two', 'three']
