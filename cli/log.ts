@@ -1,19 +1,11 @@
 import { format } from 'node:util'
-
-import { logged, printed } from '../shared/printed.ts'
-
-export type Level = 'info' | 'warn' | 'error'
+import { type Level, type LogFormat, logLine } from '../shared/log.ts'
 
 /** Prints what happens in a running machine, on standard error. @param fields for programs: of what kind it is, and where it happened */
 export type Log = (level: Level, message: string, fields?: object) => void
 
-/** One line each, for people or as JSON. Further lines of a message, such as a stack, are indented. */
-export function logOf(json: boolean): Log {
-  return (level, message, fields) => {
-    const time = new Date().toISOString()
-    const line = json ? printed(JSON.stringify({ time, level, ...fields, message })) : `${time} ${level} ${logged(message)}`
-    process.stderr.write(`${line}\n`)
-  }
+export function logOf(format: LogFormat): Log {
+  return (level, message, fields) => void process.stderr.write(`${logLine(format, level, message, fields)}\n`)
 }
 
 /** What handlers print with `console`, and packages of theirs, becomes JSON: one value a line, where they would print it. */

@@ -2,11 +2,12 @@ import { relative, resolve } from 'node:path'
 import { levelOf, lineOf } from '../local/report.ts'
 import { type Started, start } from '../local/start.ts'
 import { reasonOf } from '../shared/errors.ts'
+import type { Level, LogFormat } from '../shared/log.ts'
 import { Repeats } from '../shared/repeats.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import type { CommandContext } from './commands.ts'
 import { keepHeapSmall } from './heap.ts'
-import { type Level, logOf, printJson } from './log.ts'
+import { logOf, printJson } from './log.ts'
 import { count } from './out.ts'
 import { quoted, sampleFor } from './sample.ts'
 
@@ -25,7 +26,8 @@ const SLOW_MS = 1_000
 export async function run(flags: StartFlags, { where: { dir }, out }: CommandContext<{ dir: string }>, signal: AbortSignal): Promise<void> {
   keepHeapSmall()
   process.setSourceMapsEnabled(true) // a handler's mistake is shown at its place in the user's own file
-  const log = logOf(out.isJson)
+  const logFormat: LogFormat = out.isJson ? 'json' : 'timed'
+  const log = logOf(logFormat)
   if (out.isJson) printJson()
   const reports = new Repeats<[Level, object?]>((line, level, fields) => log(level, line, fields))
   const started = await start({
@@ -33,6 +35,7 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
     config: resolve(flags.config),
     dir,
     say: log,
+    logFormat,
     report(report) {
       const line = lineOf(report)
       if (line === undefined) return

@@ -19,6 +19,7 @@ import {
 import { OverpoolError } from '../shared/errors.ts'
 import type { Bell } from '../shared/ledger/messages.ts'
 import type { PoolName } from '../shared/ledger/pool.ts'
+import type { LogFormat } from '../shared/log.ts'
 import type { PoolDoor } from '../shared/machine/accept.ts'
 import type { MachineControl } from '../shared/machine/control.ts'
 import { Copies } from '../shared/machine/copies.ts'
@@ -61,6 +62,8 @@ export interface MachineOptions {
   report: (report: MachineReport) => void
   /** called with the payments that a door refused */
   refused?: (refusal: Refusal) => void
+  /** of the line with which the process ends, because code blocks it or fails (default 'plain') */
+  logFormat?: LogFormat
   /** settings of the peer-to-peer network, used once a pool is published or subscribed to */
   network?: NetworkSettings
   /** settings of pools that are not created yet: their posts may wait in the queue, and are written at once */
@@ -131,8 +134,8 @@ export class EmbeddedMachine implements Machine {
       const machine = new EmbeddedMachine(options, lock, ports, sidecar, settings, handlers)
       close = () => machine.close()
       writeRunning(dir, { pid: process.pid, urls: [] })
-      catchLateErrors()
-      watchForBlocking()
+      catchLateErrors(options.logFormat)
+      watchForBlocking(options.logFormat)
       return machine
     } catch (error) {
       await close()

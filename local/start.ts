@@ -6,6 +6,7 @@ import { checkConfig, checkPool, type Filter, type OverpoolConfig } from '../sha
 import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load-user-file.ts'
 import { messageOf, OverpoolError } from '../shared/errors.ts'
+import type { LogFormat } from '../shared/log.ts'
 import { codeContext } from '../shared/machine/context.ts'
 import { type HandlerFunctions, handlerFunctions } from '../shared/machine/handlers.ts'
 import { checkFileLimit } from './explain.ts'
@@ -25,6 +26,8 @@ export interface StartOptions {
   say: (level: 'info' | 'error', line: string) => void
   report: (report: MachineReport) => void
   refused?: (refusal: Refusal) => void
+  /** of the line with which the process ends */
+  logFormat?: LogFormat
   ports?: (dir: string) => Promise<Ports>
 }
 
@@ -48,7 +51,7 @@ interface Plan {
 
 /** Starts the machine of a config, and reloads the config and the handlers when they are saved. After a mistake in a file the old version goes on. */
 export async function start(options: StartOptions): Promise<Started> {
-  const { dir, port, host, report, refused, ports } = options
+  const { dir, port, host, report, refused, logFormat, ports } = options
   checkFileLimit()
   makeFolder(dir)
   const files = new Set<string>()
@@ -56,7 +59,7 @@ export async function start(options: StartOptions): Promise<Started> {
   const plan = await readPlan(options, files)
   const { pools: configured, network } = plan.config
   const settings = (path: string) => (Object.hasOwn(configured, path) ? checkPool(configured[path]!, `pools.${path}`) : undefined)
-  const machine = await EmbeddedMachine.open({ dir, network, settings, report, refused, ports })
+  const machine = await EmbeddedMachine.open({ dir, network, settings, report, refused, logFormat, ports })
   const running = new RunningConfig(options, machine, plan, files)
   try {
     const { url } = await machine.listen(Object.keys(plan.config.pools), port, host)

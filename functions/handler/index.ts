@@ -87,7 +87,7 @@ const answer = handlerFunction({
 export const handler = traces.handler(
   async (event: BellsEvent, context: { getRemainingTimeInMillis: () => number }): Promise<BellsResponse> => {
     // A bell that comes again may have met a handler that blocks. The thread that names it would take its time from every cold start.
-    if (event.Records.some(({ attributes }) => Number(attributes.ApproximateReceiveCount) > 1)) watchForBlocking()
+    if (event.Records.some(({ attributes }) => Number(attributes.ApproximateReceiveCount) > 1)) watchForBlocking('json')
     const answered = await answer(event, () => context.getRemainingTimeInMillis())
     telemetry.flush()
     return answered

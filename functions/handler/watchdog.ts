@@ -1,5 +1,7 @@
 import { url as inspectorUrl } from 'node:inspector'
 import { Worker } from 'node:worker_threads'
+import { stackOf } from '../../shared/errors.ts'
+import { type LogFormat, logLine } from '../../shared/log.ts'
 import { codeContext, handlerContext } from '../../shared/machine/context.ts'
 
 /** How often this thread shows that it is not blocked, ms. */
@@ -13,6 +15,8 @@ export interface Watched {
   beats: Int32Array
   beatMs: number
   blockedMs: number
+  /** of what it says */
+  format: LogFormat
   /** an expression for the watched thread: the name of the call that it is running, undefined if it is none of the user's */
   question: string
 }
@@ -25,7 +29,7 @@ let isWatching = false
  * Starts a thread that ends the process when code of a handler or a filter keeps the process busy without a pause, such as an endless loop: door, timers and signals wait for it for ever. It
  * first says which one it is. It runs until the process ends, and does not keep it from ending.
  */
-export function watchForBlocking(blockedMs = BLOCKED_MS): void {
+export function watchForBlocking(format: LogFormat = 'plain', blockedMs = BLOCKED_MS): void {
   if (isWatching) return
   isWatching = true
   const beats = new Int32Array(new SharedArrayBuffer(4))
@@ -40,6 +44,7 @@ export function watchForBlocking(blockedMs = BLOCKED_MS): void {
     beats,
     beatMs: BEAT_MS,
     blockedMs,
+    format,
     question: `globalThis[Symbol.for('${BLOCKING_CALL}')]()`,
   }
   // Without the program's own flags and loaders: it needs none of them.
@@ -48,6 +53,8 @@ export function watchForBlocking(blockedMs = BLOCKED_MS): void {
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: 16 },
   })
-  thread.on('error', (error) => console.error('overpool: handlers that block are not noticed from now on:', error))
+  thread.on('error', (error) =>
+    process.stderr.write(`${logLine(format, 'warn', `handlers that block are not noticed from now on: ${stackOf(error)}`)}\n`),
+  )
   thread.unref()
 }

@@ -46,24 +46,51 @@ describe('a handler that blocks the process', () => {
     await pay(`${first.url}/bad`, sampleTransaction('b'), 'blocks')
     expect(await first.ended()).toBe('SIGKILL')
     expect(first.err).toMatch(
-      /^overpool: handler handler with bad #0 has blocked the process for 10 s, .* its supervisor has to start it again/m,
+      /^\S+Z error overpool: handler handler with bad #0 has blocked the process for 10 s, .* its supervisor has to start it again/m,
     )
     const { starts, begins } = await supervised(project, /gave up bad #0 and goes on; .*the process ended while the handler ran/)
     expect([starts, begins]).toEqual([2, ['bad blocks']])
   })
 })
 
-it('a filter that blocks the process is named, and the process ends', async () => {
+it.each([
+  ['', [], /^\S+Z error overpool: the filter of mypool has blocked the process for 10 s/m],
+  [
+    ', also in JSON',
+    ['--json'],
+    /^\{"time":"[^"]+","level":"error","message":"the filter of mypool has blocked the process for 10 s[^"]+"\}$/m,
+  ],
+])('a filter that blocks the process is named%s, and the process ends', async (_, flags, line) => {
   await using project = Project.of({}, doing({}))
   project.write(
     'overpool.config.ts',
     "export default { handler: './handler.ts', pools: { mypool: { filter({ memo }) { while (memo === 'block') {} } } } }",
   )
-  const machine = await project.start()
-  const paid = pay(`${machine.url}/mypool`, sampleTransaction('a'), 'block').catch(() => undefined)
+  const machine = project.overpool(['start', ...flags])
+  const [url] = await machine.says(/http:\/\/[\d.:]+/)
+  const paid = pay(`${url}/mypool`, sampleTransaction('a'), 'block').catch(() => undefined)
   expect(await machine.ended()).toBe('SIGKILL')
-  expect(machine.err).toMatch(/^overpool: the filter of mypool has blocked the process for 10 s/m)
+  expect(machine.err).toMatch(line)
   expect(await paid).toBeUndefined()
+})
+
+it.each([
+  ['for people', [], /^\S+Z error overpool: an error that nothing caught ends the process: Error: \\u001b\[2Jforged\n {4}/m],
+  [
+    'as JSON',
+    ['--json'],
+    /^\{"time":"[^"]+","level":"error","message":"an error that nothing caught ends the process: Error: \\u001b\[2Jforged/m,
+  ],
+])('an error of no handler ends the process, and is printed like all else %s', async (_, flags, line) => {
+  await using project = Project.of({ mypool: {} }, doing({}))
+  const throws = `process.on('SIGUSR2', () => { throw new Error(String.fromCharCode(27) + '[2Jforged') })`
+  const machine = project.overpool(['start', ...flags], {
+    env: { NODE_OPTIONS: `--import "data:text/javascript,${encodeURIComponent(throws)}"` },
+  })
+  await machine.says(/http:/)
+  machine.child.kill('SIGUSR2')
+  expect(await machine.ended()).toBe(1)
+  expect(machine.err).toMatch(line)
 })
 
 describe('a handler that kills the process', () => {

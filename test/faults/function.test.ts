@@ -270,7 +270,7 @@ describe('a handler in a function', () => {
           },
         )
         const [said, [, signal]] = await Promise.all([child.stderr.setEncoding('utf8').toArray(), once(child, 'exit')])
-        expect(said.join('')).toMatch(/^overpool: handler main with a #0 has blocked the process for 10 s/m)
+        expect(said.join('')).toMatch(/^\{.*"level":"error","message":"handler main with a #0 has blocked the process for 10 s/m)
         expect(signal).toBe('SIGKILL')
         return { batchItemFailures: Records.map(({ messageId }) => ({ itemIdentifier: messageId })) }
       },
