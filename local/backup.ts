@@ -174,11 +174,11 @@ function youngerOurs(before: PoolControl[], backedUp: PoolControl[], seed: Uint8
 
 /** A pool without entries, as it was wanted: published, encrypted or not, its older entries archived. */
 async function addPool(
-  { path, kind, key, discoveryKey, createdAt, desired, prunedBefore }: PoolControl,
+  { path, kind, key, discoveryKey, createdAt, desired, settings, prunedBefore }: PoolControl,
   { control }: Stores,
 ): Promise<PoolControl> {
   await control.create({ path, kind, key, discoveryKey, createdAt })
-  await control.update(path, { prunedBefore, ...(desired && { desired }) })
+  await control.update(path, { prunedBefore, ...(desired && { desired }), ...(settings && { settings }) })
   return (await control.read(path))!
 }
 

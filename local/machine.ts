@@ -112,7 +112,7 @@ export class EmbeddedMachine implements Machine {
       const ports = await (options.ports ?? sqlitePorts)(dir)
       close = () => ports.close().finally(lock.release)
       const settings = new Map<string, CheckedSettings>()
-      const settingsOf = (pool: string) => settings.get(pool) ?? options.settings?.(pool) ?? DEFAULT_SETTINGS
+      const settingsOf = (pool: string) => settings.get(pool) ?? options.settings?.(pool)
       const handlers = new Map<string, WorkingHandler>()
       const { stores, ingress, clock, carryBytes } = ports
       const sidecar = await Sidecar.open({
@@ -123,8 +123,11 @@ export class EmbeddedMachine implements Machine {
         seedPlace: folderLayout(dir).seed,
         cores,
         network: options.network ?? {},
-        unique: (pool) => settingsOf(pool).unique === 'transaction',
-        batchMs: (pool) => settingsOf(pool).batchMs,
+        unique: (pool) => {
+          const known = settingsOf(pool)
+          return known && known.unique === 'transaction'
+        },
+        batchMs: (pool) => settingsOf(pool)?.batchMs,
         report: options.report,
         ringers: (pool) =>
           [...handlers.values()]
@@ -178,7 +181,7 @@ export class EmbeddedMachine implements Machine {
     const checked = checkSettings(settings, `pools.${checkPath(path)}`)
     const pool = await this.#sidecar.make(path)
     this.#settings.set(path, checked) // the door takes payments for it from now on
-    return this.#sidecar.configure(pool, { encrypt, publish })
+    return this.#sidecar.configure(pool, { ...checked, encrypt, publish })
   }
 
   /** Subscribes to the peers' pools of a config, and ends subscriptions that only an earlier config named. */

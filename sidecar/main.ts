@@ -112,8 +112,8 @@ if (lease) {
       handlers
         .filter(({ handler }) => takes(handler, pool))
         .map(({ handler, queue }) => ({ handler: handler.name, queue, carryBytes: CARRY_BYTES })),
-    unique: (pool) => plan.pools[pool]?.unique === 'transaction',
-    batchMs: (pool) => plan.pools[pool]?.batchMs ?? 0,
+    unique: (pool) => plan.pools[pool] && plan.pools[pool].unique === 'transaction',
+    batchMs: (pool) => plan.pools[pool] && (plan.pools[pool].batchMs ?? 0),
     report,
     shard: { index, owns },
     busy: BUSY,

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { parallel } from '../shared/aws/call.ts'
 import type { Clock } from '../shared/clock.ts'
 import type { NetworkSettings, OverpoolConfig, PoolConfig } from '../shared/config/config.ts'
@@ -32,8 +33,9 @@ export interface SidecarOptions {
   /** pools to create before the first post is received: a post for a pool that does not exist goes back to the queue for a minute */
   pools?: string[]
   ringers: (pool: PoolName) => Ringer[]
-  unique: (pool: string) => boolean
-  batchMs: (pool: string) => number
+  /** see IngressConsumer */
+  unique: (pool: string) => boolean | undefined
+  batchMs: (pool: string) => number | undefined
   report: Report
   /** this shard, and the pools that it owns; default: one shard owns all */
   shard?: { index: number; owns: (pool: string) => boolean }
@@ -148,9 +150,14 @@ export class Sidecar {
   }
 
   /** Opens a pool and applies its settings. Resolves when it takes posts and its desired state is stored. */
-  async configure(pool: PoolControl, { encrypt, publish: published }: Pick<PoolConfig, 'encrypt' | 'publish'>): Promise<PoolControl> {
+  async configure(
+    pool: PoolControl,
+    { encrypt, publish: published, unique, batchMs }: Pick<PoolConfig, 'encrypt' | 'publish' | 'unique' | 'batchMs'>,
+  ): Promise<PoolControl> {
     const changed = encryption(pool, encrypt)
-    if (changed) await this.#options.stores.control.update(pool.path, changed)
+    const settings = { ...(unique === 'transaction' && { unique }), ...(batchMs && { batchMs }) }
+    const isNew = !isDeepStrictEqual(settings, pool.settings ?? {})
+    if (changed || isNew) await this.#options.stores.control.update(pool.path, { ...changed, ...(isNew && { settings }) })
     await (changed ? this.#consumer.reopen(pool.path) : this.#consumer.writer(pool.path))
     const taken = { ...pool, ...changed }
     if (published) await this.control.publish(pool.path, published === true ? {} : published)

@@ -6,6 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { Script, Transaction } from '@bsv/sdk'
 import { afterAll, describe, expect, it } from 'vitest'
+import { openFolder } from '../client/folder.ts'
 import { dataTransaction, type Filter, type MachineError, type OnTx, Overpool, OverpoolError, type TxEvent } from '../index.ts'
 import { folderLayout } from '../local/folder.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
@@ -222,6 +223,28 @@ describe('a pool', () => {
     await post(pool, 'b')
     expect(await textsIn(pool)).toEqual(['a', 'b'])
   })
+})
+
+it('a pool keeps its settings: posts that wait while a program begins are written with them before it creates the pool again', async () => {
+  const dir = newFolder()
+  const before = new Overpool({ dir })
+  await before.create({ path: 'mypool', port: false, unique: 'transaction' })
+  await before.close()
+  const other = openFolder(dir)
+  for (const memo of ['a', 'b', 'c']) await other.pools.post({ path: 'mypool', payment: { transaction: sampleTransaction('same'), memo } })
+  const handled = recorder()
+  await using pool = new Overpool({ dir })
+  pool.on('tx', handled.onTx) // opens the machine
+  await until(
+    () => other.ingress.depth(),
+    ({ waiting, inFlight }) => waiting + inFlight === 0,
+  )
+  await other.close()
+  expect(await textsIn(pool)).toEqual(['same'])
+  await pool.create({ path: 'mypool', port: false }) // from now on it takes each post
+  for (const memo of ['d', 'e']) await pool.post({ path: 'mypool', payment: { transaction: sampleTransaction('same'), memo } })
+  await until(handled.seqs, ({ length }) => length === 3)
+  expect(await textsIn(pool)).toEqual(['same', 'same', 'same'])
 })
 
 describe('a filter', () => {

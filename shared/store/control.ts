@@ -92,6 +92,8 @@ export interface PoolControl {
   /** why the pool is halted, until an operator acts */
   halted?: string
   desired?: DesiredState
+  /** how its posts are written, as it was last set: posts may wait for a program that has not set it again yet */
+  settings?: { unique?: 'transaction'; batchMs?: number }
   /** its hypercore has to be rebuilt from the mirror */
   rebuild?: true
   /** a damage of its blocks, or their last repair */
@@ -104,7 +106,15 @@ export interface PoolControl {
 }
 
 /** Fields of a pool's control item that are kept as JSON. */
-export const AS_JSON: ReadonlySet<string> = new Set<keyof PoolControl>(['desired', 'rebuild', 'repair', 'network', 'signed', 'begins'])
+export const AS_JSON: ReadonlySet<string> = new Set<keyof PoolControl>([
+  'desired',
+  'settings',
+  'rebuild',
+  'repair',
+  'network',
+  'signed',
+  'begins',
+])
 
 export type PoolPatch = Partial<Omit<PoolControl, 'path' | 'kind' | 'key' | 'discoveryKey' | 'createdAt'>>
 

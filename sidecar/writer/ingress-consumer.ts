@@ -38,9 +38,9 @@ export interface IngressConsumerOptions {
   ringers: (pool: PoolName) => Ringer[]
   clock: Clock
   report: Report
-  /** whether a pool takes each transaction once */
-  unique?: (pool: string) => boolean
-  batchMs?: (pool: string) => number
+  /** whether a pool takes each transaction once; undefined if its settings are not known yet: the stored ones count */
+  unique?: (pool: string) => boolean | undefined
+  batchMs?: (pool: string) => number | undefined
   busy?: WriterOptions['busy']
   sweepMs?: number
   /** whether a pool belongs to this shard; default: all do */
@@ -138,8 +138,8 @@ export class IngressConsumer {
       clock,
       report,
       ringers: () => ringers(pool),
-      unique: () => unique?.(path) ?? false,
-      batchMs: batchMs?.(path),
+      unique: () => unique?.(path) ?? pool.settings?.unique === 'transaction',
+      batchMs: () => batchMs?.(path) ?? pool.settings?.batchMs ?? 0,
       busy,
       sweepMs,
       bells: this.bells,

@@ -48,8 +48,8 @@ export interface WriterOptions {
   report: Report
   /** whether the pool takes each transaction once, as of now (default: it takes each post once) */
   unique?: () => boolean
-  /** how long to wait for a fuller, cheaper block, ms (default 0) */
-  batchMs?: number
+  /** how long to wait for a fuller, cheaper block, ms, as of now (default 0) */
+  batchMs?: () => number
   /** default: 8 entries, 20 ms */
   busy?: Busy
   /** how long a pool is idle until it looks for blocks of another writer and for lost bells, ms (default 5,000) */
@@ -216,7 +216,7 @@ export class PoolWriter {
 
   /** Whether it takes direct posts. With `batchMs`, after a failed store or while too many effects wait, posts use the queue. */
   get takesDirect(): boolean {
-    return this.#begun && this.#storesWork && !this.#stopping && !this.#halted && !this.#options.batchMs && !this.#effects.isFull
+    return this.#begun && this.#storesWork && !this.#stopping && !this.#halted && !this.#options.batchMs?.() && !this.#effects.isFull
   }
 
   /** Takes a direct post and calls `settled` once. Call it only while `takesDirect` is true. */
@@ -329,7 +329,7 @@ export class PoolWriter {
   // ---- put: block n, if the mirror has none
 
   async #putLoop(): Promise<void> {
-    const { clock, batchMs = 0, busy = BUSY, sweepMs = 5_000 } = this.#options
+    const { clock, batchMs = () => 0, busy = BUSY, sweepMs = 5_000 } = this.#options
     let idleSince = clock.elapsed() // posts that are in the ledger already do not count
     while (!this.#halted) {
       if (!this.#looked.length) {
@@ -343,7 +343,7 @@ export class PoolWriter {
         }
         continue
       }
-      await this.#untilFull(Math.max(batchMs, timeLeft(clock, this.#busyAt, busy.ms)))
+      await this.#untilFull(Math.max(batchMs(), timeLeft(clock, this.#busyAt, busy.ms)))
       await this.#effectsKeepUp()
       await this.#put(this.#takeLooked())
       this.#forget()

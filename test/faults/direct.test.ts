@@ -11,7 +11,7 @@ import { until } from '../machine/machine.ts'
 import { type Ledger, postOf, tempLedger } from './ledger.ts'
 
 /** A consumer and its intake for posts of the same process, over this ledger, and a list of the posts that went to the queue instead. */
-function directOf(ledger: Ledger, put: Blocks['put'] = (...block) => ledger.stores.blocks.put(...block), batchMs = 0) {
+function directOf(ledger: Ledger, put: Blocks['put'] = (...block) => ledger.stores.blocks.put(...block), batchMs?: number) {
   const { stores, ingress, cores } = ledger
   const { blocks: all } = stores
   const blocks: Blocks = {
@@ -138,4 +138,14 @@ it('a pool that waits for fuller blocks, a pool that is not open, and a stopping
   await direct.post(postOf('comes when it has stopped'))
   expect(sent).toHaveLength(2)
   expect(await idsIn(ledger)).toHaveLength(3)
+})
+
+it('a pool whose settings this process does not know yet is written with those that it had', async () => {
+  await using ledger = await tempLedger()
+  await ledger.stores.control.update('a', { settings: { batchMs: 1 } })
+  const { consumer, direct, sent } = directOf(ledger)
+  await consumer.writer('a')
+  await direct.post(postOf('one'))
+  expect(sent, 'a pool with batchMs takes no direct post').toHaveLength(1)
+  await consumer.stop()
 })

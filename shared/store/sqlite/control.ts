@@ -7,7 +7,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS pools (
     path TEXT PRIMARY KEY, key TEXT NOT NULL, discoveryKey TEXT NOT NULL, createdAt INTEGER NOT NULL, checkpoint INTEGER NOT NULL DEFAULT 0,
     coreLength INTEGER NOT NULL DEFAULT 0, treeHash TEXT, prunedBefore INTEGER NOT NULL DEFAULT 0, halted TEXT,
-    wanted TEXT, rebuild TEXT, network TEXT, signed TEXT, begins TEXT, kind TEXT, repair TEXT);
+    wanted TEXT, rebuild TEXT, network TEXT, signed TEXT, begins TEXT, kind TEXT, repair TEXT, settings TEXT);
 `
 
 /** Pools as rows. */
@@ -17,7 +17,7 @@ export class SqliteControl implements Control {
   constructor(file: SqliteFile) {
     this.#file = file
     file.exec(SCHEMA)
-    for (const column of ['kind', 'repair']) file.addColumn('pools', column, 'TEXT')
+    for (const column of ['kind', 'repair', 'settings']) file.addColumn('pools', column, 'TEXT')
   }
 
   create(pool: NewPool): Promise<PoolControl> {
