@@ -1,5 +1,6 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { until } from '../machine/machine.ts'
@@ -223,6 +224,21 @@ describe('overpool backup and restore', () => {
     cpSync(join(project.dir, '.overpool/seed'), join(project.dir, 'other/seed'))
     expect(await project.result('--dir', 'other', 'restore', 'seedless.sqlite')).toMatchObject({ code: 0 })
     expect(await entriesOf(project, 'other')).toHaveLength(50)
+  })
+
+  it('leave the ledger that was there whole in one file, also when its machine was killed', async () => {
+    await using project = Project.of({ mypool: {} }, SILENT)
+    const machine = await project.start()
+    await project.result('backup', 'copy.sqlite')
+    for (let i = 0; i < 5; i++) await pay(`${machine.url}/mypool`, sampleTransaction(`${i}`))
+    await machine.stop('SIGKILL')
+    expect(statSync(join(project.dir, '.overpool/ledger.sqlite-wal')).size, 'they are in the log alone').toBeGreaterThan(0)
+    const { out } = await project.result('restore', 'copy.sqlite')
+    const [, aside] = /the ledger that was here before is (\S+)/.exec(out)!
+    const db = new DatabaseSync(aside!, { readOnly: true })
+    expect(db.prepare('SELECT sum(count) AS entries FROM blocks').get()).toEqual({ entries: 5 })
+    db.close()
+    expect(statSync(`${aside}-wal`, { throwIfNoEntry: false })?.size ?? 0).toBe(0)
   })
 
   it('restore a plain copy of a ledger and its log beside the seed, as older versions made it', async () => {

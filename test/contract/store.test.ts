@@ -336,7 +336,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
         rebuild: true,
         desired: { publish: true },
       })
-      await stores.progress.writeCursor('main', path, { seq: 8, block: 4, attempts: 0, stopped: 'it threw' })
+      await stores.progress.writeCursor('main', path, { seq: 8, block: 4, attempts: 1, begun: 2, stopped: 'it threw' }) // of an entry that is no longer there
       await stores.progress.writeCursor('coffee', path, { seq: 3, block: 1, attempts: 2 })
       const letter = { block: 1, error: 'it threw', attempts: 5, at: now }
       for (const seq of [4, 5]) await stores.progress.putDead('main', path, { ...letter, seq })

@@ -211,6 +211,62 @@ describe('a damaged block that the own hypercore has not, either', () => {
     expect((await repairOf())?.done, 'the next start begins it again').toBeUndefined()
   })
 
+  it('and that nobody gives stays in the hypercore of a published pool as it was signed: its followers go on', {
+    timeout: 120_000,
+  }, async () => {
+    await using peers = await Peers.start()
+    const [alice, bob] = [peers.machine(), peers.machine().listen()]
+    await filled(alice.pool)
+    const key = await alice.pool.pub({ path: 'a' })
+    await bob.pool.sub({ path: key, peer: await alice.pool.id() })
+    const bobHas = (count: number) =>
+      until(
+        () => bob.seen(key).length,
+        (length) => length === count,
+        60_000,
+      )
+    await bobHas(ENTRIES)
+    await alice.pool.unpub({ path: 'a' }) // so that the repair asks nobody
+    await alice.pool.close()
+    damage(alice.dir, 'a')
+    await clearCore(alice.dir, 'a')
+    await alice.restart()
+    await alice.pool.status()
+    expect(await repair(alice.dir, 'a')).toMatchObject({ repaired: 0, lost: [DAMAGED] })
+    await alice.pool.pub({ path: 'a' })
+    await alice.pool.create({ path: 'a', port: false })
+    await alice.pool.post({ path: 'a', payment: sampleTransaction('goes on') })
+    await bobHas(ENTRIES + 1)
+    expect(await halted(bob.pool, key)).toBeUndefined()
+  })
+
+  it('and that is the newest of a subscription halts nothing: it comes from the publisher again', { timeout: 120_000 }, async () => {
+    await using peers = await Peers.start()
+    const [alice, bob] = [peers.machine(), peers.machine().listen()]
+    await filled(alice.pool)
+    const key = await alice.pool.pub({ path: 'a' })
+    await bob.pool.sub({ path: key, peer: await alice.pool.id() })
+    await until(
+      () => bob.seen(key).length,
+      (length) => length === ENTRIES,
+      60_000,
+    )
+    const before = await bob.pool.tail({ path: key })
+    await bob.pool.close()
+    const newest = ENTRIES - 1
+    await command(bob.dir, ({ stores }) => stores.blocks.lose(key, { n: newest, first: newest, count: 1 }))
+    await bob.restart()
+    bob.listen()
+    await alice.pool.post({ path: 'a', payment: sampleTransaction('goes on') })
+    await until(
+      () => bob.seen(key).length,
+      (length) => length === ENTRIES + 1,
+      60_000,
+    )
+    expect(await halted(bob.pool, key)).toBeUndefined()
+    expect((await bob.pool.tail({ path: key })).slice(0, ENTRIES)).toEqual(before)
+  })
+
   it('comes from a peer: that of a publisher from its follower, that of a follower from its publisher', { timeout: 240_000 }, async () => {
     await using peers = await Peers.start()
     const [alice, bob] = [peers.machine(), peers.machine().listen()]
