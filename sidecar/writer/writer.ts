@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { parallel } from '../../shared/aws/call.ts'
 import { type Clock, timeLeft } from '../../shared/clock.ts'
 import { messageOf, OverpoolError } from '../../shared/errors.ts'
-import { type Block, encodeBlock, entriesOf, entryAt, isLost, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
+import { type Block, encodeBlock, entriesOf, entryAt, MAX_BLOCK_BYTES, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
 import { decodeEntry } from '../../shared/ledger/entry-codec.ts'
 import type { Entry, EntryId, PaymentFields } from '../../shared/ledger/kinds.ts'
 import type { IngressMessage } from '../../shared/ledger/messages.ts'
@@ -10,18 +10,18 @@ import { type ScannedEntry, scanEntries } from '../../shared/ledger/scanned.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
 import { lengthOf } from '../../shared/store/blocks.ts'
 import { isDamage } from '../../shared/store/checksum.ts'
-import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { Receipt } from '../../shared/store/receipts.ts'
 import { Wake } from '../../shared/wake.ts'
 import type { PoolCore } from '../cores/core.ts'
 import { CoreFollower } from '../cores/follower.ts'
-import { treeHashOf } from '../cores/signed.ts'
 import type { Report } from '../report.ts'
 import { type Retry, retrying } from '../retrying.ts'
 import type { Bells } from './bells.ts'
+import { disagreement } from './disagreement.ts'
 import { type CoreState, Effects, type Ringer } from './effects.ts'
 import { RecentIds } from './recent-ids.ts'
+import { SameTransaction } from './same-transaction.ts'
 
 /**
  * After a block of `entries` entries or more, the next block waits `ms`, unless it is full. Under load that makes few full blocks instead of many small ones: a block
@@ -70,8 +70,6 @@ interface Held {
   messages: Message[]
   /** the callers of direct posts that wait for it */
   waiting: Settled[]
-  /** posts of the same transaction, in a pool that takes each once: they are looked up when this one is settled */
-  followers: Held[]
 }
 
 /** A post with no receipt: it is new. Its look-up began when the effects of all blocks before `since` were done. */
@@ -92,8 +90,8 @@ export class PoolWriter {
   readonly #effects: Effects
   readonly #follower: CoreFollower
   readonly #held = new Map<string, Held>()
-  /** in a pool that takes each transaction once: by txid, the first post in hand */
-  readonly #leaders = new Map<string, Held>()
+  /** in a pool that takes each transaction once */
+  readonly #same = new SameTransaction<Held>()
   #bytes = 0
   /** direct posts in hand */
   #direct = 0
@@ -232,20 +230,16 @@ export class PoolWriter {
       this.#noteDifference(post, earlier.post, () => decodeEntry(earlier.post.entry))
       return earlier
     }
-    const held: Held = { post, messages: [], waiting: [], followers: [] }
+    const held: Held = { post, messages: [], waiting: [] }
     if (!this.#held.size) this.#moved = this.#options.clock.elapsed()
     this.#held.set(post.id, held)
     this.#bytes += post.entry.length
     const unique = this.#uniqueTxid(post)
-    const leader = unique === undefined ? undefined : this.#leaders.get(unique)
-    if (leader) leader.followers.push(held)
-    else this.#lookUp(held)
+    if (unique === undefined || this.#same.join(unique, held)) this.#lookUp(held)
     return held
   }
 
   #lookUp(held: Held): void {
-    const unique = this.#uniqueTxid(held.post)
-    if (unique !== undefined) this.#leaders.set(unique, held)
     this.#waiting.push(held)
     this.#lookWake.wake()
   }
@@ -496,11 +490,8 @@ export class PoolWriter {
     const { id, txid = '', entry } = held.post
     this.#held.delete(id)
     this.#bytes -= entry.length
-    if (this.#leaders.get(txid) === held) this.#leaders.delete(txid)
-    const [next, ...others] = held.followers.filter((follower) => this.#isHeld(follower))
-    if (!next) return
-    next.followers = others
-    this.#lookUp(next)
+    const next = this.#same.leave(txid, held, (follower) => this.#isHeld(follower))
+    if (next) this.#lookUp(next)
   }
 
   #isHeld(held: Held): boolean {
@@ -510,7 +501,7 @@ export class PoolWriter {
   /** Nothing more is put: callers of direct posts send them to the queue. */
   #letAllGo(): void {
     for (const held of this.#held.values()) this.#tell(held, false)
-    this.#leaders.clear()
+    this.#same.clear()
     this.#held.clear() // their messages come again when their visibility time is over
     this.#bytes = 0
   }
@@ -575,47 +566,6 @@ function stateOf(core: PoolCore): CoreState {
 
 function paymentOf(entry: Entry): PaymentFields | undefined {
   return entry.kind === 'tx' ? entry.payment : undefined
-}
-
-/** Why appending to the core would fork it: it is not a prefix of the mirror, or the rebuilt core would differ from the one that was signed. */
-async function disagreement(
-  stores: Stores,
-  core: PoolCore,
-  { path, coreLength, treeHash }: PoolControl,
-  length: number,
-): Promise<string | undefined> {
-  const mend = `restore the mirror, then run \`overpool resume ${path}\`. Without a restore, resume rebuilds the hypercore from the mirror as it is, and peers that hold other blocks halt their copies`
-  if (core.length > length) {
-    const older =
-      'if the ledger is an older copy, stop the machine and run `overpool restore` with its file: that adds the blocks of the hypercore'
-    return `the hypercore of "${path}" has ${core.length} blocks, the mirror only ${length}: ${older}. Otherwise ${mend}`
-  }
-  // A core whose disk was lost must become the one that others have seen.
-  if (core.length < coreLength && treeHash !== undefined && (await treeHashOf(stores, path, coreLength, core.tree())) !== treeHash)
-    return `the mirror of "${path}" is not the one whose first ${coreLength} blocks were signed: ${mend}`
-  if (core.length === 0) return undefined
-  const [block] = await stores.blocks.read(path, core.length - 1, 1)
-  if (block && isLost(block)) return undefined
-  const isHere = await core.has(core.length - 1) // `get` of a missing block would wait until a peer sends it
-  const signed = isHere ? await lastOf(core) : undefined
-  if (!signed)
-    return `block ${core.length - 1} of the hypercore of "${path}" has been lost: run \`overpool resume ${path}\` to rebuild the hypercore from the mirror`
-  if (block && Buffer.compare(block.bytes, signed) === 0) return undefined
-  return `block ${core.length - 1} of the hypercore of "${path}" is not that of the mirror: find out which was changed; ${mend}`
-}
-
-/** A block that is damaged on the disk fails each time. Fewer failures than this may be a passing fault. */
-const READS = 5
-
-/** The last block of a core; undefined if it is damaged on the disk. */
-async function lastOf(core: PoolCore): Promise<Uint8Array | undefined> {
-  for (let read = 1; ; read++) {
-    try {
-      return await core.get(core.length - 1)
-    } catch {
-      if (read === READS) return undefined
-    }
-  }
 }
 
 function asHalt(error: unknown): OverpoolError {

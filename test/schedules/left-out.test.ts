@@ -100,7 +100,7 @@ const RULES: LeftOut[] = [
   {
     rule: 'in a pool that takes each transaction once, posts of one transaction are settled one after the other',
     file: 'sidecar/writer/writer.ts',
-    from: '    if (leader) leader.followers.push(held)\n    else this.#lookUp(held)\n',
+    from: '    if (unique === undefined || this.#same.join(unique, held)) this.#lookUp(held)\n',
     to: '    this.#lookUp(held)\n',
     law: /^a transaction is in \w+ twice/,
   },
