@@ -58,6 +58,7 @@ declare module 'hypercore' {
   /** where cores are kept; its options go on to the store beneath */
   export interface Storage {
     readonly path: string
+    readonly db: { flush(): Promise<void> }
     close(): Promise<void>
   }
   export default class Hypercore {
