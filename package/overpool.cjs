@@ -14,9 +14,12 @@ try {
 } catch (error) {
   fail(error.code, error.message)
 }
+const { keepCompiled, restartLean } = require('./memory.cjs')
 // A clone runs its source, the installed package runs its built files.
 const root = path.join(__dirname, '..')
 const isClone = fs.existsSync(path.join(root, 'cli', 'main.ts'))
+if (isClone) keepCompiled(root)
+if (process.argv.includes('start')) restartLean()
 import(isClone ? '../cli/main.ts' : '../dist/cli/main.js').catch((error) => {
   if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error
   const [, name] = /'([^']+)'/.exec(error.message) || []

@@ -170,7 +170,7 @@ export class CoreStore {
   /** Opens the core of a peer's pool. */
   async openPeer(key: string, secret: string | undefined, { grew, alarm }: PeerCoreEvents): Promise<PeerCore> {
     const core = this.#get(key, secret)
-    const opened = new TheirCore(core)
+    const opened = new TheirCore(core, this.#storage)
     core.on('append', grew)
     core.on('conflict', () => alarm('the publisher has signed two different ledgers under one key (conflict)'))
     core.on('truncate', () => alarm('the publisher has taken back what it had signed (truncate)'))
@@ -402,15 +402,24 @@ class TheirCore extends OpenCore implements PeerCore {
   closing = false
   losses = 0
   readonly #fetcher: Fetcher
+  readonly #storage: Storage
 
-  constructor(core: Hypercore) {
+  constructor(core: Hypercore, storage: Storage) {
     super(core)
+    this.#storage = storage
     this.#fetcher = new Fetcher(core)
     core.on('peer-remove', () => this.losses++)
   }
 
   get fork(): number {
     return this.core.fork
+  }
+
+  override async get(n: number): Promise<Uint8Array> {
+    const block = await super.get(n)
+    // The store has it in memory, too, and would write it to its file before the next write only.
+    if (block.length >= WRITE_BUFFER) await this.#storage.db.flush().catch(() => {}) // the next write meets what is wrong with the disk
+    return block
   }
 
   async heard(): Promise<boolean> {

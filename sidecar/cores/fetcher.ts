@@ -12,6 +12,8 @@ const IN_FLIGHT_BYTES = 8 * 1024 * 1024
 const WINDOW_BLOCKS = 512
 const WINDOW_BYTES = 4 * 1024 * 1024
 const WINDOW_LEAST = 2
+/** Blocks of this size are not downloaded ahead: each is in memory several times until it is stored, so there is one of them at a time. */
+const LARGE_BYTES = 1024 * 1024
 /** When at most this many blocks are missing, each is requested at once. */
 const NEWEST = 16
 /** How many windows are downloaded at once: the one in use, and the next. */
@@ -45,26 +47,38 @@ export class Fetcher {
     this.#limit()
   }
 
-  #limit(): void {
+  /** How large a block may be that comes next; infinite while nothing is known. */
+  get #expected(): number {
     const { length, byteLength } = this.#core
-    const fit = Math.max(1, Math.floor(IN_FLIGHT_BYTES / (Math.max(this.#size, byteLength / length) || 1)))
+    return length ? Math.max(this.#size, byteLength / length) : Number.POSITIVE_INFINITY
+  }
+
+  #limit(): void {
+    const fit = Math.max(1, Math.floor(IN_FLIGHT_BYTES / (this.#expected || 1)))
     if (fit === this.#fit || (fit >= IN_FLIGHT[1] && this.#fit >= IN_FLIGHT[1])) return
     this.#fit = fit
     const [least, most] = IN_FLIGHT
     this.#core.core.replicator.setInflightRange(Math.min(least, fit), Math.min(most, fit))
   }
 
-  /** Downloads from block n on. @returns resolves when the window of block n is here; undefined if only the newest blocks are missing */
+  /**
+   * Downloads from block n on, except while blocks are large: then only those come that are read.
+   * @returns resolves when the window of block n is here; undefined if only the newest blocks are missing, or blocks are large
+   */
   fetch(n: number): Promise<void> | undefined {
     const { length } = this.#core
     this.#limit()
+    if (this.#expected >= LARGE_BYTES) {
+      this.#drop(Number.POSITIVE_INFINITY)
+      this.#dropTail()
+      return undefined
+    }
     if (length - n <= NEWEST) {
       this.#drop(Number.POSITIVE_INFINITY)
       this.#tail ??= this.#core.download({ start: n, end: -1 }) // new blocks are then sent without being requested
       return undefined
     }
-    this.#tail?.destroy()
-    this.#tail = undefined
+    this.#dropTail()
     this.#drop(n)
     while (this.#windows.length < WINDOWS) {
       const start = this.#windows.at(-1)?.end ?? n
@@ -78,6 +92,11 @@ export class Fetcher {
   /** Forgets the windows that end at block n or before. */
   #drop(n: number): void {
     while (this.#windows[0] && this.#windows[0].end <= n) this.#windows.shift()!.download.destroy()
+  }
+
+  #dropTail(): void {
+    this.#tail?.destroy()
+    this.#tail = undefined
   }
 
   #windowBlocks(): number {

@@ -6,8 +6,9 @@ import type { Report } from '../report.ts'
 import { retrying } from '../retrying.ts'
 import type { PoolCore } from './core.ts'
 
-/** At most this many blocks are appended at once, and kept in memory until then; further ones are read from the mirror. */
+/** At most this many blocks, and about this many bytes, are kept in memory until they are appended at once; further ones are read from the mirror. */
 const APPEND_BLOCKS = 64
+const APPEND_BYTES = 4 * 1024 * 1024
 /** After blocks with `entries` entries or more, the next append waits `ms`, unless that many entries wait again: each append costs a signature. */
 const BUSY = { entries: 8, ms: 20 }
 
@@ -28,6 +29,7 @@ export class CoreFollower {
   readonly #wake = new Wake()
   #running = Promise.resolve()
   #recent: Block[] = []
+  #recentBytes = 0
   #length: number
   #busyAt = Number.NEGATIVE_INFINITY
   readonly #stopped = new AbortController()
@@ -49,7 +51,10 @@ export class CoreFollower {
 
   append(block: Block): void {
     this.#length = block.n + 1
-    if (this.#recent.length < APPEND_BLOCKS) this.#recent.push(block)
+    if (this.#recent.length < APPEND_BLOCKS && this.#recentBytes < APPEND_BYTES) {
+      this.#recent.push(block)
+      this.#recentBytes += block.bytes.length
+    }
     this.#wake.wake()
   }
 
@@ -87,6 +92,7 @@ export class CoreFollower {
   #takeRecent(from: number): Block[] | undefined {
     const recent = this.#recent
     this.#recent = []
+    this.#recentBytes = 0
     return recent[0]?.n === from ? recent : undefined
   }
 

@@ -58,6 +58,7 @@ declare module 'hypercore' {
   /** where cores are kept; its options go on to the store beneath */
   export interface Storage {
     readonly path: string
+    readonly db: { flush(): Promise<void> }
     close(): Promise<void>
   }
   export default class Hypercore {
@@ -108,7 +109,7 @@ declare module 'hypercore' {
     registerExtension(name: string, handlers: { onmessage(message: Buffer, peer: Peer): void }): Extension
     on(event: 'peer-add', listener: (peer: Peer) => void): this
     on(event: 'conflict' | 'truncate' | 'verification-error' | 'close' | 'append' | 'peer-add' | 'peer-remove', listener: () => void): this
-    on(event: 'download', listener: (index: number, bytes: number) => void): this
+    on(event: 'download' | 'upload', listener: (index: number, bytes: number) => void): this
     close(): Promise<void>
   }
 }

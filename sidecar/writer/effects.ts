@@ -54,8 +54,15 @@ export interface EffectsOptions {
   bells?: Bells
 }
 
+/** A block, with its bytes only if a bell may carry them: the effects of a large block must not keep it in memory. */
+interface RungBlock extends Omit<Block, 'bytes'> {
+  bytes?: Uint8Array
+  /** how many bytes it has */
+  size: number
+}
+
 interface Waiting {
-  block: Block
+  block: RungBlock
   entries: ScannedEntry[]
 }
 
@@ -64,7 +71,7 @@ interface Waiting {
  * together, step by step.
  */
 export class Effects {
-  readonly #options: EffectsOptions
+  readonly #options: Omit<EffectsOptions, 'last'>
   readonly #untilDone: Retry
   readonly #queue: Waiting[] = []
   #bytes = 0
@@ -73,19 +80,19 @@ export class Effects {
   #done: number
   #written: number
   #writtenCore: number
-  #last: Block | undefined
+  #last: RungBlock | undefined
   /** when the last large batch of effects began */
   #busyAt = Number.NEGATIVE_INFINITY
   readonly #stopped = new AbortController()
   /** handlers that have reached the last block, and when that was seen */
   readonly #caughtUp = new Map<string, number>()
 
-  constructor(options: EffectsOptions) {
+  constructor({ last, ...options }: EffectsOptions) {
     this.#options = options
     this.#untilDone = retrying(options.path, options, () => this.#stopped.signal.aborted)
     this.#done = options.checkpoint
     this.#written = options.checkpoint
-    this.#last = options.last
+    this.#last = last && this.#rung(last)
     this.#writtenCore = options.coreLength
   }
 
@@ -124,12 +131,18 @@ export class Effects {
     this.#wake.wake()
   }
 
-  enqueue(block: Block, entries: ScannedEntry[]): void {
+  enqueue(whole: Block, entries: ScannedEntry[]): void {
+    const block = this.#rung(whole)
     this.#queue.push({ block, entries })
-    this.#bytes += block.bytes.length
+    this.#bytes += block.size
     this.#last = block
     this.#caughtUp.clear()
     this.#wake.wake()
+  }
+
+  #rung({ n, first, count, bytes }: Block): RungBlock {
+    const block = { n, first, count, size: bytes.length }
+    return this.#options.ringers().some(({ carryBytes }) => bytes.length <= carryBytes) ? { ...block, bytes } : block
   }
 
   async #run(): Promise<void> {
@@ -143,7 +156,7 @@ export class Effects {
         if (next.reduce((sum, { block }) => sum + block.count, 0) >= BUSY.entries) this.#busyAt = clock.elapsed()
         await this.#goOut(next)
         this.#done = next.at(-1)!.block.n + 1
-        for (const { block } of this.#queue.splice(0, next.length)) this.#bytes -= block.bytes.length
+        for (const { block } of this.#queue.splice(0, next.length)) this.#bytes -= block.size
       } else if (this.#stopped.signal.aborted) {
         break
       } else {
@@ -184,12 +197,13 @@ export class Effects {
   }
 
   /** Rings for these blocks. The last bell alone would do; earlier ones are sent only if they carry their block. */
-  async #ring({ queue, carryBytes }: Ringer, blocks: Block[], again = ''): Promise<void> {
+  async #ring({ queue, carryBytes }: Ringer, blocks: RungBlock[], again = ''): Promise<void> {
     const { path } = this.#options
     const bells = blocks.flatMap((block) => {
-      const inside = block.bytes.length <= carryBytes ? block : undefined
+      const { n, first, count, bytes, size } = block
+      const inside = bytes && size <= carryBytes ? { n, first, count, bytes } : undefined
       if (!inside && block !== blocks.at(-1)) return []
-      return [{ body: encodeBell({ pool: path, n: block.n, block: inside }), group: path, dedupe: `${path}:${block.n}${again}` }]
+      return [{ body: encodeBell({ pool: path, n, block: inside }), group: path, dedupe: `${path}:${n}${again}` }]
     })
     await queue.send(bells)
   }
@@ -234,7 +248,7 @@ export class Effects {
   }
 }
 
-function receiptsOf({ n, first }: Block, entries: ScannedEntry[]): Receipt[] {
+function receiptsOf({ n, first }: Pick<Block, 'n' | 'first'>, entries: ScannedEntry[]): Receipt[] {
   return entries.flatMap(({ id, txid, named }, i) => {
     const receipt = { id, ...(txid !== undefined && { txid }), seq: first + i, block: n }
     if (txid === undefined) return [{ ...receipt, key: id }]

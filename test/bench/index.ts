@@ -6,6 +6,7 @@ import { aws } from './aws.ts'
 import { functions } from './functions.ts'
 import { http } from './http.ts'
 import { ledger } from './ledger.ts'
+import { memory } from './memory.ts'
 import { rebuild } from './rebuild.ts'
 import { type Bench, type Effort, median, number, textOf } from './report.ts'
 import { scale } from './scale.ts'
@@ -25,6 +26,7 @@ const BENCHES: Record<string, Bench> = {
   functions,
   sidecar,
   rebuild,
+  memory,
 }
 
 const HELP = `Usage: npm run bench -- [names] [--smoke]
@@ -41,6 +43,7 @@ Measures this machine, and says which of its goals it has met; all of them take 
   functions the bundles of the functions: size, start, memory, and the time of a warm payment
   sidecar   memory of the sidecar's process with a hundred pools
   rebuild   how soon a sidecar with an empty disk has a pool of 1 million entries again
+  memory    memory of machines that publish and follow a gigabyte of large blocks (Linux)
 
   --smoke   only shows that they run: seconds, small sizes, no goals
   --help    this text

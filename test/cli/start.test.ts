@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
-import { config, Project, pay } from './project.ts'
+import { config, Project, pay, REPOSITORY } from './project.ts'
 
 /** Prints each entry as `<word> pool#seq memo`. */
 const printing = (word: string) => `export const onTx = (e) => console.log('${word}', e.path + '#' + e.seq, e.payment.memo)\n`
@@ -30,6 +30,20 @@ describe('overpool start', () => {
     expect(await machine.stop('SIGINT')).toBe(0)
     expect(machine.out).toMatch(/stopped; the pool is in \.overpool\n$/)
   })
+
+  it.runIf(process.platform === 'linux')(
+    'has the C library give memory back, and stays the process that its supervisor started',
+    async () => {
+      await using project = Project.of({ mypool: {} }, printing('got'))
+      const env = { MALLOC_ARENA_MAX: '3', MALLOC_MMAP_THRESHOLD_: undefined }
+      const machine = project.run(process.execPath, [join(REPOSITORY, 'package/overpool.cjs'), '--dir', 'here', 'start'], { env })
+      await machine.says(/The ledger is in here\. Ctrl-C stops the machine/)
+      const set = readFileSync(`/proc/${machine.child.pid}/environ`, 'utf8').split('\0')
+      expect(set.filter((line) => line.startsWith('MALLOC_'))).toEqual(['MALLOC_ARENA_MAX=3', 'MALLOC_MMAP_THRESHOLD_=1048576'])
+      expect(machine.err).toBe('')
+      expect(await machine.stop('SIGINT')).toBe(0)
+    },
+  )
 
   it('goes on where it stopped: the next start handles nothing twice and skips nothing', async () => {
     await using project = Project.of({ mypool: {} }, printing('first'))

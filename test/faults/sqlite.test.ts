@@ -38,6 +38,19 @@ it('a restart of the computer, which begins its clock anew, hides no message tha
   store.close()
 })
 
+it('a large value is not kept in memory after it was written', async () => {
+  using temp = tempFile()
+  const store = new SqliteFile(temp.file)
+  store.exec('CREATE TABLE large (bytes BLOB)')
+  const bytes = Buffer.alloc(100_000_000, 1)
+  await store.write(() => store.run('INSERT INTO large VALUES (?)', Buffer.from('small')))
+  const before = process.memoryUsage.rss()
+  await store.write(() => store.run('INSERT INTO large VALUES (?)', bytes))
+  expect(process.memoryUsage.rss() - before).toBeLessThan(bytes.length / 2)
+  expect(store.all('SELECT length(bytes) AS length FROM large')).toMatchObject([{ length: 5 }, { length: bytes.length }])
+  store.close()
+})
+
 it('a write of another process right before a wait for it ends the wait', async () => {
   using temp = tempFile()
   const [ours, theirs] = [new SqliteFile(temp.file), new SqliteFile(temp.file)]

@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect, it } from 'vitest'
+import { openLedgerFile } from '../../local/ports.ts'
 import { unlessAborted } from '../../shared/clock.ts'
-import { largePayment } from '../machine/machine.ts'
+import { largePayment, until } from '../machine/machine.ts'
 import type { FollowerState } from './follower.ts'
 import { Peers } from './peers.ts'
 import { blockOf, entryBytes, newKeyPair, RawPeer } from './raw-peer.ts'
@@ -27,6 +28,33 @@ it('a wait that a signal can end keeps no result, while the signal lives on', as
   const unended = unlessAborted(stopped.signal, new Promise(() => {}))
   stopped.abort(new Error('the end'))
   await expect(unended).rejects.toThrow('the end')
+})
+
+it('a follower gets large blocks one at a time: each is in its ledger before the next one comes', { timeout: 60_000 }, async () => {
+  await using peers = await Peers.start()
+  await using mallory = new RawPeer(peers)
+  const publisher = await mallory.publish(newKeyPair())
+  const append = async (from: number, to: number) => {
+    for (let i = from; i < to; i++)
+      await publisher.append(blockOf(i, [entryBytes(`${i}`, { tx: Buffer.from(largePayment(2_000_000 + i).transaction, 'hex') })]))
+  }
+  await append(0, 20)
+  const bob = peers.machine().listen()
+  await bob.pool.sub({ path: publisher.key })
+  const ledger = openLedgerFile(bob.dir)
+  const inFlight: Promise<number>[] = []
+  publisher.core.on('upload', (n) => inFlight.push(ledger.stores.blocks.last(publisher.key).then((last) => n - (last?.n ?? -1))))
+  const handled = (count: number) =>
+    until(
+      () => bob.events.length,
+      (events) => events === count,
+      30_000,
+    )
+  await handled(20)
+  await append(20, 24) // live
+  await handled(24)
+  ledger.close()
+  expect(await Promise.all(inFlight)).toEqual(Array(24).fill(1))
 })
 
 it('a follower of many large blocks keeps none of them in memory', { timeout: 180_000 }, async () => {

@@ -13,6 +13,8 @@ const SYNC_MS = 1_000
 const CHECKPOINT_PAGES = 8_000
 /** SQLite's page cache. It is small, since the system caches the same pages. */
 const CACHE_KIB = 8 * 1024
+/** A value of this size is not kept in memory after it was written. */
+const LARGE_BYTES = 256 * 1024
 
 /**
  * The durability of a write when its promise resolves. 'synced': it is on disk and survives a loss of power. 'ordered': it survives the death of the process, but a loss of
@@ -98,7 +100,11 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
 
   /** Only inside `write`. Returns the number of rows changed. */
   run(sql: string, ...values: SQLInputValue[]): number {
-    return Number(this.#statement(sql).run(...values).changes)
+    const statement = this.#statement(sql)
+    const { changes } = statement.run(...values)
+    // SQLite keeps a copy of bound values until others are bound. This binds none, and runs nothing.
+    if (values.some((value) => typeof value === 'object' && value !== null && value.byteLength >= LARGE_BYTES)) statement.iterate()
+    return Number(changes)
   }
 
   /** The rows, one after another, for a caller that may stop early. Run no other statement meanwhile. */
