@@ -38,7 +38,8 @@ export async function haltDamaged(blocks: Blocks, control: Control, pool: string
     if (!item || item.halted !== undefined) return
     const [stored] = await blocks.inspect(pool, n, 1)
     const isRepaired = stored?.n === n && (isReadable(stored) || isLost(stored)) // since the reader read it
-    if (!isRepaired) await control.update(pool, { halted: message, repair: { damaged: n } })
+    const { at, done } = item.repair ?? {}
+    if (!isRepaired) await control.update(pool, { halted: message, repair: { ...(at !== undefined && !done && { at }), damaged: n } })
   } catch {
     // The next reader of the block halts it.
   }

@@ -165,7 +165,7 @@ export class PoolNetwork {
   }
 
   /** Repairs the damaged blocks of a pool, which then goes on. */
-  async #repair(pool: PoolControl, { at, damaged }: Repair): Promise<void> {
+  async #repair(pool: PoolControl, { at }: Repair): Promise<void> {
     const { stores, cores, swarm, consumer, report } = this.#options
     const { path, key, kind, desired: { allow, peer } = {} } = pool
     const isPeers = kind === 'peer'
@@ -176,6 +176,7 @@ export class PoolNetwork {
     if (isShared) swarm.share({ core: replica, announce: !isPeers, allow, peer })
     try {
       const done = await repairBlocks(pool, stores.blocks, source)
+      const { damaged } = (await stores.control.read(path))?.repair ?? {} // a reader may have found it meanwhile, and halted the pool
       await stores.control.update(path, {
         repair: { at, done },
         ...(damaged !== undefined && { halted: undefined }),

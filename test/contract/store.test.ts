@@ -92,7 +92,9 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await halt(0)).toBeUndefined()
       await other.blocks.lose(pool, { n: 0, first: 0, count: 1 })
       expect(await halt(0), 'nor for a lost one').toBeUndefined()
+      await other.control.update(pool, { repair: { at: 7 } })
       expect(await halt(1)).toContain('block 1')
+      expect((await other.control.read(pool))?.repair, 'a repair that was asked for is not forgotten').toEqual({ at: 7, damaged: 1 })
     })
 
     it('finds the next blocks to inspect behind a gap of missing ones', async () => {
