@@ -11,6 +11,19 @@ export {
   type OverpoolOptions,
   type ReadyOptions,
 } from './client/overpool.ts'
+export { Budget, type Limit, type PayingOptions, type PayingWallet, payingFetch, type Receipt } from './client/paying-fetch.ts'
+export { createPaywall, type PaidHandler, type PaidRequest, type PaywallOf, type PaywallOptions } from './client/paywall.ts'
+export type { FilterConfig, Watch } from './shared/chain/filter.ts'
+export type {
+  BitcoinSettings,
+  BroadcastPlace,
+  ChainPlace,
+  CommitPolicy,
+  GridSettings,
+  NodePlace,
+  OwnService,
+  SecretPlace,
+} from './shared/config/bitcoin.ts'
 export {
   defineConfig,
   type Filter,
@@ -24,10 +37,27 @@ export {
   type SubscriptionConfig,
 } from './shared/config/config.ts'
 export { type ErrorCode, OverpoolError } from './shared/errors.ts'
-export type { BlockEvent, CommitEvent, LedgerEvent, Payment, ReorgEvent, StatusEvent, TxEvent } from './shared/machine/event.ts'
-export type { OnBlock, OnReorg, OnStatus, OnTx } from './shared/machine/handlers.ts'
-export type { Pools, PubOptions, SubOptions } from './shared/machine/machine.ts'
-export type { Kinds } from './shared/machine/pools.ts'
+export type { PageSettings } from './shared/invoice/page-settings.ts'
+export type { RequestSetting, Terms, TermsOutput } from './shared/invoice/terms.ts'
+export type { InvoiceState } from './shared/invoice/view.ts'
+export type {
+  BlockEvent,
+  CommitEvent,
+  InvoiceEvent,
+  LedgerEvent,
+  Payment,
+  ReorgEvent,
+  StatusEvent,
+  TxEvent,
+} from './shared/ledger/event.ts'
+export type { StatusName, TxStatus } from './shared/ledger/status.ts'
+export type { Broadcast, Broadcastable, BroadcastOptions } from './shared/machine/commit.ts'
+export type { InvoicePayment, OnBlock, OnInvoice, OnReorg, OnStatus, OnTx } from './shared/machine/handlers.ts'
+export type { InvoiceCalls, InvoiceOptions, InvoiceStatus } from './shared/machine/invoices.ts'
+export type { Pools, PubOptions, SubOptions, WatchOptions } from './shared/machine/machine.ts'
+export type { AncestorTransaction, Kinds } from './shared/machine/pools.ts'
 export type { PaymentLike, Posted, PostOptions, TransactionLike } from './shared/machine/post.ts'
 export type { PoolStatus } from './shared/machine/status.ts'
+export type { Payee } from './shared/paywall/payee.ts'
+export type { PaidFor } from './shared/paywall/paywall.ts'
 export { type DataPush, dataTransaction, type Parsed } from './shared/transaction/index.ts'

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 const stack = process.env.OVERPOOL_STACK_SIDE
@@ -24,8 +25,8 @@ const json = (outputFile: string): ['json', { outputFile: string }] => ['json', 
 export default defineConfig({
   test: {
     reporters: ['default', './test/machine/tally.ts', ...(results ? [json(results)] : [])],
-    // A stack is one machine: its test files run one after the other (test/stack/run.ts).
-    ...(stack === undefined ? {} : { fileParallelism: false }),
+    // A stack is one machine: its test files run one after the other (test/stack/run.ts). Elsewhere a file for each core: most of them wait more than they work.
+    ...(stack === undefined ? { maxWorkers: Math.max(2, availableParallelism()) } : { fileParallelism: false }),
     projects: projects(),
   },
 })
@@ -38,7 +39,7 @@ function projects() {
     ]
   }
   if (stack !== undefined) return [scenarios(stack, 300_000, ['test/scenarios/*.test.ts', 'test/stack/*.test.ts'])]
-  const exclude = ['test/scenarios/**', 'test/stack/**', 'test/image/**']
+  const exclude = ['**/node_modules/**', 'test/scenarios/**', 'test/stack/**', 'test/image/**']
   return [
     { test: { name: 'parts', include: ['test/**/*.test.ts'], exclude, testTimeout: 60_000, hookTimeout: 60_000 } },
     scenarios('sqlite'),

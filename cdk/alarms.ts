@@ -18,6 +18,8 @@ import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions'
 import type { Queue } from 'aws-cdk-lib/aws-sqs'
 import { Construct } from 'constructs'
 import type { AwsSettings } from '../shared/config/aws.ts'
+import type { OverpoolConfig } from '../shared/config/config.ts'
+import type { Broadcaster } from './broadcaster.ts'
 import type { Handler } from './handlers.ts'
 import type { Ingress } from './ingress.ts'
 import type { Ledger } from './ledger.ts'
@@ -31,12 +33,14 @@ const FIVE_MINUTES = Duration.minutes(5)
 const MAX_METRICS = 10
 
 export interface AlarmsProps {
+  config: OverpoolConfig
   settings: AwsSettings
   namespace: string
   ledger: Ledger
   ingress: Ingress
   payments: Payments
   handlers: Handler[]
+  broadcaster?: Broadcaster
   sidecars: Sidecars
 }
 
@@ -45,6 +49,12 @@ interface Reason {
   article: string
   what: string
   threshold: number
+}
+
+const NO_BLOCK: Reason = {
+  article: 'no-block',
+  what: 'The sidecar has met no block of the chain for an hour.',
+  threshold: 3_600,
 }
 
 /** When an alarm goes off: the metric is too high; or too low, and no data counts as too low. */
@@ -56,7 +66,7 @@ export class Alarms extends Construct {
   readonly topic: Topic
   readonly #namespace: string
 
-  constructor(scope: Construct, { settings, namespace, ledger, ingress, payments, handlers, sidecars }: AlarmsProps) {
+  constructor(scope: Construct, { config, settings, namespace, ledger, ingress, payments, handlers, broadcaster, sidecars }: AlarmsProps) {
     super(scope, 'Alarms')
     this.#namespace = namespace
     this.topic = new Topic(this, 'Topic', { enforceSSL: true })
@@ -84,7 +94,7 @@ export class Alarms extends Construct {
     )
     this.#alarms(
       'HandlerLag',
-      handlers.map(({ bells }) => ageOf(bells)),
+      [...handlers, ...(broadcaster ? [broadcaster] : [])].map(({ bells }) => ageOf(bells)),
       {
         article: 'handler-lag',
         what: 'A handler has not finished what came into a pool five minutes ago.',
@@ -125,8 +135,27 @@ export class Alarms extends Construct {
       threshold: 4,
     })
 
+    if (broadcaster) this.#ofBroadcaster(broadcaster, sidecars.logs)
+    // A regtest has a block when somebody makes one.
+    if (config.bitcoin?.chain?.length && config.bitcoin.network !== 'regtest') {
+      this.#alarms('NoBlock', this.#measured(sidecars.logs, 'BlockAge', '$.blockAgeS'), NO_BLOCK, 'MAX')
+    }
+
     this.#dashboard({ ingress, handlers, sidecars, failures })
     if (settings.budget) this.#budget(settings.budget)
+  }
+
+  #ofBroadcaster({ name, deadLetters }: Broadcaster, logs: LogGroup[]): void {
+    this.#alarms('BroadcasterDeadLetters', [depthOf(deadLetters), this.#ofHandler(name, 'givenUp', 'Sum')], {
+      article: 'broadcaster-dead-letters',
+      what: 'A request to broadcast was given up, and is kept.',
+      threshold: 0,
+    })
+    this.#alarms('Unseen', this.#measured(logs, 'Unseen', '$.unseen'), {
+      article: 'unseen',
+      what: 'A transaction was sent ten minutes ago, and the network has not seen it.',
+      threshold: 0,
+    })
   }
 
   /** One alarm over metrics with the same meaning; more only if CloudWatch's limit of metrics demands it. */
@@ -177,6 +206,20 @@ export class Alarms extends Construct {
       metricName: `sidecar${metricName}`,
     })
     return filter.metric({ statistic: 'Sum', period: FIVE_MINUTES })
+  }
+
+  /** A number that the sidecars say once a minute. */
+  #measured(logs: LogGroup[], name: string, field: string): IMetric[] {
+    return logs.map((logGroup, shard) => {
+      const filter = new MetricFilter(this, `Says${name}${shard}`, {
+        logGroup,
+        filterPattern: FilterPattern.exists(field),
+        metricValue: field,
+        metricNamespace: this.#namespace,
+        metricName: `sidecar${name}${shard}`,
+      })
+      return filter.metric({ statistic: 'Maximum', period: FIVE_MINUTES })
+    })
   }
 
   #ofHandler(name: string, metricName: string, statistic: string): Metric {

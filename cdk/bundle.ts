@@ -32,6 +32,12 @@ export async function bundleHandler(name: string, { file, named }: { file: strin
   return bundle(`handler-${name}`, entries, { '#config': config, '#handler': file })
 }
 
+/** The built-in broadcaster, with the config and its functions in it. */
+export function bundleBroadcaster(config: string): Promise<Bundle> {
+  const entries = { index: fileOf('functions/handler/broadcaster-index'), 'watchdog-thread': fileOf('functions/handler/watchdog-thread') }
+  return bundle('broadcaster', entries, { '#config': config })
+}
+
 /** @param entries `index`, and files that are started by their name */
 async function bundle(name: string, entries: { index: string }, places: Record<string, string>): Promise<Bundle> {
   const dir = join(OUT, `${name}-${hash('sha256', JSON.stringify(places)).slice(0, 8)}`)

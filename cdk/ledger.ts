@@ -13,7 +13,7 @@ import { acknowledge } from './acknowledge.ts'
 const MESSAGES_EXPIRE = Duration.days(15)
 
 /** A secret consists of printable characters; the seed is 64 hex digits. */
-const NOT_HEX = String.fromCharCode(...Array.from({ length: 0x7f - 0x20 }, (_, i) => 0x20 + i)).replace(/[0-9a-f]/g, '')
+export const NOT_HEX = String.fromCharCode(...Array.from({ length: 0x7f - 0x20 }, (_, i) => 0x20 + i)).replace(/[0-9a-f]/g, '')
 
 /** The stores that a part of the machine may read, and those that it may write: only the named ones. */
 export interface Rights {
@@ -83,7 +83,11 @@ export class Ledger extends Construct {
   /** Grants reading and writing these stores, with large blocks in the bucket, and nothing else. */
   grant(to: IGrantable, { read = [], write = [] }: Rights): void {
     this.#grantItems(to, READ, read)
-    this.#grantItems(to, write.includes('receipts') ? [...WRITE, 'dynamodb:BatchWriteItem'] : WRITE, write)
+    this.#grantItems(
+      to,
+      write.some((store) => store === 'receipts' || store === 'statuses') ? [...WRITE, 'dynamodb:BatchWriteItem'] : WRITE,
+      write,
+    )
     if (read.includes('blocks')) this.#grantGet(to, 'blocks/')
     if (write.includes('blocks')) this.#grantPut(to, 'blocks/')
   }
@@ -95,6 +99,15 @@ export class Ledger extends Construct {
 
   grantGetMessages(to: IGrantable): void {
     this.#grantGet(to, 'messages/')
+  }
+
+  /** What comes along with payments. */
+  grantPutAncestors(to: IGrantable): void {
+    this.#grantPut(to, 'ancestors/')
+  }
+
+  grantGetAncestors(to: IGrantable): void {
+    this.#grantGet(to, 'ancestors/')
   }
 
   /** Actions on the items of these stores; on the whole table where they are all of them. */

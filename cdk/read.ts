@@ -1,10 +1,13 @@
 import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { isBroadcasting } from '../shared/config/bitcoin.ts'
 import { checkConfig, checkPool, checkSettings, type OverpoolConfig } from '../shared/config/config.ts'
 import { type PlannedHandler, planHandlers, subscriptionsOf } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load-user-file.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { type Bundle, bundleHandler, bundlePayments, OUT } from './bundle.ts'
+import { checkBitcoinOnAws } from './bitcoin.ts'
+import { type Bundle, bundleBroadcaster, bundleHandler, bundlePayments, OUT } from './bundle.ts'
+import { checkAskedOnAws } from './invoice-keys.ts'
 
 /** Seconds added to a handler's `timeoutMs` for its function's timeout: for the runner's own work, and for further entries of the same bell. */
 const ROOM_S = 30
@@ -16,11 +19,16 @@ export interface HandlerCode extends PlannedHandler {
   timeoutS: number
 }
 
+/** The built-in broadcaster, ready to be deployed. */
+export type BroadcasterCode = Pick<HandlerCode, 'bundle' | 'timeoutS'>
+
 /** A config, read, with the files that it names bundled. */
 export interface Program {
   config: OverpoolConfig
   payments: Bundle
   handlers: HandlerCode[]
+  /** if there is somebody to broadcast to */
+  broadcaster?: BroadcasterCode
 }
 
 /** Reads a config and bundles the functions. @throws OverpoolError BAD_CONFIG, with the line to change */
@@ -35,11 +43,14 @@ export async function readProgram(file: string): Promise<Program> {
     )
   }
   const planned = planHandlers(config, resolve(dirname(file)))
+  checkBitcoinOnAws(config, planned)
+  checkAskedOnAws(config)
   for (const { file, named } of planned) {
     if (!existsSync(file)) throw new OverpoolError('BAD_CONFIG', `the config names a handler ${named}, and there is no such file`)
   }
-  const [payments, handlers] = await Promise.all([
+  const [payments, broadcaster, handlers] = await Promise.all([
     bundlePayments(resolve(file)),
+    isBroadcasting(config.bitcoin) ? bundleBroadcaster(resolve(file)) : undefined,
     Promise.all(
       planned.map(async (handler) => ({
         ...handler,
@@ -48,11 +59,12 @@ export async function readProgram(file: string): Promise<Program> {
       })),
     ),
   ])
-  return { config, payments, handlers }
+  const timeoutS = timeoutOf({ pools: Object.keys(config.pools) }, config)
+  return { config, payments, handlers, ...(broadcaster && { broadcaster: { bundle: broadcaster, timeoutS } }) }
 }
 
 /** The timeout of a handler's function is that of its slowest pool. */
-function timeoutOf({ pools }: PlannedHandler, config: OverpoolConfig): number {
+function timeoutOf({ pools }: Pick<PlannedHandler, 'pools'>, config: OverpoolConfig): number {
   const settings = [checkSettings({}, ''), ...pools.map((path) => checkPool(config.pools[path] ?? {}, `pools.${path}`))]
   return Math.max(...settings.map(({ timeoutMs }) => Math.ceil(timeoutMs / 1000) + ROOM_S))
 }

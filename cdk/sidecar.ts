@@ -27,11 +27,13 @@ import {
 import { LogGroup } from 'aws-cdk-lib/aws-logs'
 import { Construct } from 'constructs'
 import { type AwsSettings, SIDECAR } from '../shared/config/aws.ts'
-import type { OverpoolConfig } from '../shared/config/config.ts'
+import { asksForPayments, type OverpoolConfig } from '../shared/config/config.ts'
 import type { EnvOf } from '../shared/config/env.ts'
 import { planMachine } from '../shared/config/plan.ts'
 import { STORES } from '../shared/store/dynamodb/partitions.ts'
 import { acknowledge } from './acknowledge.ts'
+import type { Bitcoin } from './bitcoin.ts'
+import type { Broadcaster } from './broadcaster.ts'
 import { LOGS_KEPT } from './function.ts'
 import type { Handler } from './handlers.ts'
 import type { Ingress } from './ingress.ts'
@@ -52,6 +54,8 @@ export interface SidecarsProps {
   ledger: Ledger
   ingress: Ingress
   handlers: Handler[]
+  bitcoin?: Bitcoin
+  broadcaster?: Broadcaster
   /** for an emulator: no image is built and no task is run; the sidecar is a process beside it */
   local: boolean
 }
@@ -64,10 +68,10 @@ export class Sidecars extends Construct {
 
   constructor(scope: Construct, props: SidecarsProps) {
     super(scope, 'Sidecar')
-    const { config, settings, shards, ledger, ingress, handlers } = props
+    const { config, settings, shards, ledger, ingress, handlers, bitcoin, broadcaster } = props
     const port = config.network?.port ?? DEFAULT_PORT
     const rung = handlers.map(({ name, bells, code: { pools, notPeers } }) => ({ name, url: bells.queueUrl, pools, notPeers }))
-    const plan = planMachine({ ...config, network: { ...config.network, port } }, rung)
+    const plan = planMachine({ ...config, network: { ...config.network, port } }, rung, broadcaster?.bells.queueUrl)
     this.environments = Array.from({ length: shards }, (_, shard) => ({
       TABLE: ledger.table.tableName,
       BUCKET: ledger.bucket.bucketName,
@@ -76,6 +80,7 @@ export class Sidecars extends Construct {
       SHARDS: String(shards),
       SEED_ARN: ledger.seed.secretArn,
       MACHINE: JSON.stringify(plan),
+      ...(bitcoin && { CALLBACKS_ARN: bitcoin.callbacks.secretArn }),
     }))
 
     const vpc = this.#vpc(settings.vpc)
@@ -125,9 +130,12 @@ export class Sidecars extends Construct {
     id: string,
     environment: EnvOf<'sidecar'>,
     {
+      config,
       settings,
       ledger,
       handlers,
+      bitcoin,
+      broadcaster,
       local,
       port,
       cluster,
@@ -172,14 +180,23 @@ export class Sidecars extends Construct {
       },
     })
     acknowledge(taskDefinition, {
-      'AwsSolutions-ECS2': 'Names, URLs and the plan of the machine, none of which is a secret: of the one secret it has the ARN.',
+      'AwsSolutions-ECS2': 'Names, URLs and the plan of the machine, none of which is a secret: of each secret it has the name.',
     })
     container.addMountPoints({ sourceVolume: 'work', containerPath: '/work', readOnly: false })
     ledger.grant(taskDefinition.taskRole, { read: STORES, write: STORES }) // nobody else writes blocks
     ledger.grantGetMessages(taskDefinition.taskRole)
     ledger.seed.grantRead(taskDefinition.taskRole)
     queue.grantConsumeMessages(taskDefinition.taskRole)
-    for (const { bells } of handlers) bells.grantSendMessages(taskDefinition.taskRole)
+    for (const { bells } of [...handlers, ...(broadcaster ? [broadcaster] : [])]) bells.grantSendMessages(taskDefinition.taskRole)
+    if (bitcoin || asksForPayments(config)) {
+      // What it hears of a transaction, while its writer cannot take it; and that an invoice has expired.
+      queue.grantSendMessages(taskDefinition.taskRole)
+      ledger.grantPutMessages(taskDefinition.taskRole)
+    }
+    if (bitcoin) {
+      bitcoin.grantSecrets(taskDefinition.taskRole)
+      ledger.grantGetAncestors(taskDefinition.taskRole)
+    }
     acknowledge(taskDefinition.obtainExecutionRole(), {
       'AwsSolutions-IAM5[Resource::*]': 'ecr:GetAuthorizationToken knows no resources.',
     })

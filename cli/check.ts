@@ -1,6 +1,6 @@
 import type { RemoteMachine } from '../client/remote.ts'
 import { reasonOf } from '../shared/errors.ts'
-import { handlersOf, problemsOf } from '../shared/machine/health.ts'
+import { handlersOf, problemsOf, unseenIn } from '../shared/machine/health.ts'
 import type { CommandContext } from './commands.ts'
 import { withMachine } from './machine.ts'
 
@@ -43,9 +43,12 @@ async function problemsOfIngress({ ingress }: RemoteMachine): Promise<string[]> 
 }
 
 async function problemsOfPools({ pools, stores }: RemoteMachine): Promise<string[]> {
-  const all = await pools.list()
+  const chain = await pools.chain()
   const found = await Promise.all(
-    all.map(async (pool) => problemsOf(pool, await handlersOf(pool.path, await pools.length(pool.path), stores))),
+    (await pools.list()).map(async (pool) => [
+      ...problemsOf(pool, await handlersOf(pool.path, await pools.length(pool.path), stores)),
+      ...(await unseenIn(pool, stores, Date.now())),
+    ]),
   )
-  return found.flat()
+  return [...chain.flatMap((pool) => problemsOf(pool, [])), ...found.flat()]
 }

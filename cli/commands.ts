@@ -1,18 +1,17 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { existsSync, readFileSync } from 'node:fs'
 import type { RedriveOptions, RemoteMachine } from '../client/remote.ts'
-import { type CheckedSettings, checkConfig, checkPool } from '../shared/config/config.ts'
-import { load } from '../shared/config/load-user-file.ts'
+import { type CheckedSettings, checkPool } from '../shared/config/config.ts'
 import { messageOf, OverpoolError } from '../shared/errors.ts'
-import type { LedgerEvent } from '../shared/machine/event.ts'
+import type { LedgerEvent } from '../shared/ledger/event.ts'
 import { type HandlerState, handlersOf, problemsOf } from '../shared/machine/health.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
+import type { TransactionLike } from '../shared/machine/post.ts'
 import type { Redriven } from '../shared/machine/progress.ts'
 import { inLine } from '../shared/printed.ts'
 import { dataTransaction } from '../shared/transaction/index.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { Verified } from '../sidecar/cores/verify.ts'
+import { readConfig } from './config.ts'
 import { type Where, withMachine } from './machine.ts'
 import { count, type Out } from './out.ts'
 
@@ -39,12 +38,12 @@ export interface PostFlags {
 
 export async function post(pool: string, transaction: string | undefined, flags: PostFlags, { where, out }: CommandContext): Promise<void> {
   const { memo, merchantData, refundTo, id } = flags
-  const hex = transactionOf(transaction, flags)
+  const sent = transactionOf(transaction, flags)
   const settings = flags.filter ? await settingsOf(pool, flags.config) : undefined
   await withMachine(
     where,
     async (machine) => {
-      const posted = await machine.pools.post({ path: pool, id, payment: { transaction: hex, memo, merchantData, refundTo } })
+      const posted = await machine.pools.post({ path: pool, id, payment: { transaction: sent, memo, merchantData, refundTo } })
       const taken = machine.isRunning
       out.show(
         { pool, hash: posted.hash, id: posted.id, running: taken },
@@ -55,41 +54,78 @@ export async function post(pool: string, transaction: string | undefined, flags:
   )
 }
 
-/** The settings of a pool in a config, with its filter. */
-async function settingsOf(pool: string, file: string): Promise<CheckedSettings> {
-  const folder = mkdtempSync(join(tmpdir(), 'overpool-config-')) // the machine's own folder has the bundles that it runs
-  try {
-    const exported = await load(resolve(file), folder)
-    const { pools } = checkConfig(exported.default)
-    if (Object.hasOwn(pools, pool)) return checkPool(pools[pool]!, `pools.${pool}`)
-    throw new OverpoolError('BAD_ARGUMENT', `${file} names no pool "${pool}", so there is no filter to ask`)
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
+/** Asks for transactions to be broadcast: entries of the pool by their txids, or transactions. */
+export async function broadcast(pool: string, names: string[], flags: { id?: string }, { where, out }: CommandContext): Promise<void> {
+  const what = names.map((name) => (/^[\da-f]{64}$/i.test(name) ? { path: pool, hash: name } : readTransaction(name)))
+  await withMachine(where, async (machine) => {
+    const asked = await machine.pools.broadcast(what, { path: pool, id: flags.id })
+    const when = machine.isRunning ? '' : ' when the machine is started'
+    out.show(
+      { pool, id: asked.id, hashes: asked.hashes, running: machine.isRunning },
+      `${count(names.length, 'transaction goes', 'transactions go')} to the network${when}; \`overpool tail ${pool} --kinds status -f\` shows what becomes of ${names.length === 1 ? 'it' : 'them'}`,
+    )
+  })
 }
 
-function transactionOf(from: string | undefined, { sample, data }: PostFlags): string {
+/** Has the chain follower look for transactions for a pool. */
+export async function watch(pool: string, { address, script, outpoint }: WatchFlags, { where, out }: CommandContext): Promise<void> {
+  if (!address && !script && !outpoint) throw new OverpoolError('BAD_ARGUMENT', 'say what to watch: --address, --script or --outpoint')
+  await withMachine(where, async (machine) => {
+    await machine.control.watch(pool, { addresses: address, scripts: script, outpoints: outpoint })
+    const { watch: wanted = {} } = await machine.pools.control(pool)
+    const sum = Object.values(wanted).reduce((all, list) => all + (list?.length ?? 0), 0)
+    out.show(
+      { pool, watch: wanted },
+      `${pool} watches ${count(sum, 'address, script or output', 'addresses, scripts and outputs')} on the chain${later(machine)}`,
+    )
+  })
+}
+
+export interface WatchFlags {
+  address?: string[]
+  script?: string[]
+  outpoint?: string[]
+}
+
+/** The settings of a pool in a config, with its filter. */
+async function settingsOf(pool: string, file: string): Promise<CheckedSettings> {
+  const { pools } = await readConfig(file)
+  if (Object.hasOwn(pools, pool)) return checkPool(pools[pool]!, `pools.${pool}`)
+  throw new OverpoolError('BAD_ARGUMENT', `${file} names no pool "${pool}", so there is no filter to ask`)
+}
+
+function transactionOf(from: string | undefined, { sample, data }: PostFlags): TransactionLike {
   if ([from !== undefined, sample, data].filter(Boolean).length > 1)
     throw new OverpoolError('BAD_ARGUMENT', 'say one thing to post: a transaction, --sample, or --data')
   if (data) return dataTransaction(...data)
   return sample ? sampleTransaction(`overpool sample ${new Date().toISOString()}`) : readTransaction(from)
 }
 
-function readTransaction(from: string | undefined): string {
+/** Base64 that is no name of a file. */
+const BASE64 = /^[\w+/-]{16,}={0,2}$/
+
+/** A transaction in any format: hex or base64 as an argument; a file may also hold bytes, or a list of them in JSON. */
+function readTransaction(from: string | undefined): TransactionLike {
   if (from === undefined)
     throw new OverpoolError(
       'BAD_ARGUMENT',
       'say what to post: a transaction in hex, a file that holds it, - for standard input, --data with texts, or --sample',
     )
   if (from !== '-' && !existsSync(from)) {
-    if (/^[0-9a-f]*$/i.test(from)) return from
+    if (/^[0-9a-f]*$/i.test(from) || BASE64.test(from)) return from
     throw new OverpoolError('BAD_ARGUMENT', `"${from.slice(0, 80)}" is no transaction in hex, and there is no file of this name`)
   }
   try {
-    return readFileSync(from === '-' ? 0 : from, 'utf8').trim()
+    const bytes = readFileSync(from === '-' ? 0 : from)
+    return isList(bytes) ? (JSON.parse(bytes.toString()) as number[]) : bytes
   } catch (cause) {
     throw new OverpoolError('BAD_ARGUMENT', `${from} cannot be read: ${messageOf(cause)}`, { cause })
   }
+}
+
+/** A list of bytes in JSON. No transaction consists of such characters. */
+function isList(bytes: Buffer): boolean {
+  return /^\s*\[[\s\d,]*\]\s*$/.test(bytes.toString('latin1'))
 }
 
 export async function tail(
@@ -268,17 +304,27 @@ function detailsOf(event: LedgerEvent): string {
   switch (event.kind) {
     case 'tx': {
       const { hash, source, hops, payment } = event
-      return `${hash}  ${source}${hops ? ` +${hops}` : ''}${payment.memo === undefined ? '' : `  ${JSON.stringify(payment.memo)}`}`
+      const fate = event.status === 'local' ? '' : `  ${statusText(event)}`
+      return `${hash}  ${source}${hops ? ` +${hops}` : ''}${fate}${payment.memo === undefined ? '' : `  ${JSON.stringify(payment.memo)}`}`
     }
     case 'commit':
       return `commit  ${count(event.of.length, 'transaction', 'transactions')} to broadcast`
     case 'status':
-      return `status  ${event.of.txid} is ${inLine(event.status)}${event.reason === undefined ? '' : `: ${inLine(event.reason)}`}`
+      return `status  ${event.of.txid}  ${statusText({ ...event, proven: event.proof && true })}${event.by === undefined ? '' : `, says ${inLine(event.by)}`}`
     case 'block':
       return `block  ${event.height}  ${event.hash}  ${count(event.count, 'transaction', 'transactions')} of this pool`
     case 'reorg':
       return `reorg  ${count(event.undone.length, 'block', 'blocks')} taken back, down to ${event.to.height}`
+    case 'invoice':
+      return `invoice  ${inLine(event.invoice.id)}  ${inLine(event.invoice.state)}, ${count(event.invoice.received, 'satoshi', 'satoshis')} had come`
     case 'unknown':
       return `${inLine(event.named)}  of a kind that this version does not know`
   }
+}
+
+/** A status for people: `mined in 870123`, `mined in 870123, unproven`, `rejected: …`. */
+function statusText({ status, height, proven, reason }: { status: string; height?: number; proven?: true; reason?: string }): string {
+  const place = height === undefined ? '' : ` in ${height}`
+  const proof = status === 'mined' && !proven ? ', unproven' : ''
+  return `${inLine(status)}${place}${proof}${reason === undefined ? '' : `: ${inLine(reason)}`}`
 }

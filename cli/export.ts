@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { RemoteMachine } from '../client/remote.ts'
-import type { TxEvent } from '../shared/machine/event.ts'
+import type { TxEvent } from '../shared/ledger/event.ts'
 import type { CommandContext } from './commands.ts'
 import { withMachine } from './machine.ts'
 

@@ -17,9 +17,12 @@ import { candidates, SCRIPTS, type Shell } from './completion.ts'
 import { exportPool } from './export.ts'
 import { importPool } from './import.ts'
 import { init } from './init.ts'
+import { invoice } from './invoices.ts'
+import { receive, sweep } from './keys.ts'
 import { withMachine } from './machine.ts'
 import * as network from './network.ts'
 import { outOf } from './out.ts'
+import { rebuild } from './rebuild.ts'
 import { run } from './start.ts'
 import { VERSION } from './version.ts'
 
@@ -102,7 +105,9 @@ program
 
 program
   .command('post <pool> [transaction]')
-  .description('post a transaction: hex, a file that holds hex, or - for standard input')
+  .description(
+    'post a transaction, raw, in the extended format or in BEEF: hex, base64, a file that holds these or bytes, or - for standard input',
+  )
   .option('--sample', 'a new sample transaction instead')
   .option('--data <texts...>', 'a new transaction instead that carries these texts, each as a push after OP_FALSE OP_RETURN')
   .option('--memo <text>', 'BIP270 memo')
@@ -122,6 +127,75 @@ The pool’s filter is not asked without --filter: whoever can write to the fold
   bitcoin-cli getrawtransaction $TXID | overpool post mypool -`,
   )
   .action((pool, transaction, flags) => commands.post(pool, transaction, flags, context()))
+
+program
+  .command('invoice <pool>')
+  .argument('[satoshis]', 'how much to ask for', satoshis)
+  .description('ask somebody for money: makes an invoice, and prints the address of its page')
+  .option('--memo <text>', 'what it is for')
+  .option(
+    '--address <address>',
+    'where the money goes; default: a fresh address of the machine’s, or of the wallet that the config names (`receive`)',
+  )
+  .option('--expires <minutes>', 'until when it can be paid; default: no end', whole)
+  .option('--id <name>', 'a name of yours: a second invoice with this name is not made')
+  .option('--list', 'list the invoices of the pool instead')
+  .option('--get <id>', 'show one, and what has become of it')
+  .option('--cancel <id>', 'cancel one')
+  .addHelpText(
+    'after',
+    `
+  overpool invoice mypool 1500 --memo 'a coffee' --expires 15
+  overpool invoice mypool --get kq3v9cDkXh0hXJm8vZ2nVg`,
+  )
+  .action((pool, amount, flags) => invoice(pool, amount, flags, context()))
+
+program
+  .command('broadcast <pool> <transaction...>')
+  .description('hand transactions to the Bitcoin network: entries of the pool by their txids, hex, or files that hold hex')
+  .option('--id <name>', 'names the request: a second one with this name is not made')
+  .addHelpText(
+    'after',
+    `
+They go in this order, so a transaction comes after those that it spends. The pool keeps the request and what becomes of each transaction. The machine needs
+\`bitcoin\` in its config.
+
+  overpool broadcast mypool 5a3e…                    an entry of the pool
+  overpool broadcast mypool first.hex second.hex     transactions that are no entries`,
+  )
+  .action((pool, transactions, flags) => commands.broadcast(pool, transactions, flags, context()))
+
+program
+  .command('watch <pool>')
+  .description('have transactions on the chain become entries of the pool, whoever broadcast them')
+  .option('--address <address...>', 'those that pay to an address, or are paid from it')
+  .option('--script <hex...>', 'those that pay to a locking script')
+  .option('--outpoint <txid:vout...>', 'those that spend an output')
+  .action((pool, flags) => commands.watch(pool, flags, context()))
+
+const keys = program.command('keys').description('the keys of the machine that payments go to')
+keys
+  .command('sweep <pool>')
+  .description('show what was paid into a pool by HTTP 402 and paymail, and how it is spent')
+  .option('--to <address>', 'print a signed transaction that pays all of it to an address; it is not sent')
+  .option('--root', 'show the private key that spends all of it, for a wallet')
+  .action((pool, flags) => sweep(pool, flags, context()))
+
+keys
+  .command('receive')
+  .description('show the machine’s own extended key, which invoices use when the config has no `receive`')
+  .option('--private', 'the private one (xprv), which spends all of it')
+  .addHelpText('after', '\nWith `receive` in the config the money comes to your own wallet, and nothing to these keys.')
+  .action((flags) => receive(flags, inFolder('a machine on AWS has no key of its own for invoices: its config names the wallet')))
+
+program
+  .command('rebuild <pool>')
+  .description('read a pool’s transactions from the chain alone. Exits with 1 if --verify finds that the pool says something else')
+  .requiredOption('--from-chain', 'from the chain that the config names')
+  .option('--verify', 'compare the two, instead of listing what the chain has')
+  .option('--from <height>', 'the first block; default: the first that the pool calls mined', whole)
+  .option('-c, --config <file>', 'the config file', 'overpool.config.ts')
+  .action(async (pool, flags) => exitWith(await rebuild(pool, flags, context())))
 
 program
   .command('tail <pool>')
@@ -420,6 +494,11 @@ function kinds(text: string): Kinds {
   if (text === 'all') return text
   if (names.every((name) => (KINDS as readonly string[]).includes(name))) return names as Kind[]
   throw new InvalidArgumentError(`kinds are 'all', or some of ${KINDS.join(', ')}`)
+}
+
+function satoshis(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('satoshis are a whole number')
 }
 
 function whole(text: string): number {

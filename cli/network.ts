@@ -3,11 +3,13 @@ import { createMachine } from '../client/folder.ts'
 import { folderLayout, makeFolder, readSeed } from '../local/folder.ts'
 import { systemClock } from '../shared/clock.ts'
 import { OverpoolError } from '../shared/errors.ts'
+import type { TxEvent } from '../shared/ledger/event.ts'
+import { shardOfChainPool } from '../shared/ledger/pool.ts'
 import { parsePoolAddress } from '../shared/ledger/pool-address.ts'
-import type { TxEvent } from '../shared/machine/event.ts'
 import { handlersOf, problemsOf } from '../shared/machine/health.ts'
 import { type PoolStatus, statusOf } from '../shared/machine/status.ts'
 import { inLine } from '../shared/printed.ts'
+import type { PoolControl } from '../shared/store/control.ts'
 import { machineKeyPair } from '../sidecar/cores/core.ts'
 import { createDht } from '../sidecar/peers/swarm.ts'
 import { type CommandContext, later, linesOfHandler } from './commands.ts'
@@ -61,12 +63,19 @@ export async function unsub(published: string, { where, out }: CommandContext): 
 export async function status(flags: { watch?: boolean }, { where, out }: CommandContext, signal: AbortSignal): Promise<boolean> {
   return withMachine(where, async (machine) => {
     while (true) {
+      let isWell = true
       const all = await statusOf(machine.pools)
       const handlers = await Promise.all(all.map(({ path, entries }) => handlersOf(path, entries, machine.stores)))
       const running = machine.isRunning
       if (flags.watch) out.clear()
       if (!running) out.say('no machine runs in this folder: so it was when the last one stopped')
       if (!all.length) out.say('this machine has no pools yet')
+      const chain = await machine.pools.chain()
+      for (const pool of chain) {
+        const problems = problemsOf(pool, [])
+        out.show({ chain: pool.chain, problems }, linesOfChain(pool).join('\n'))
+        if (problems.length) isWell = false
+      }
       const problems = all.map((pool, i) => problemsOf(pool, handlers[i]!))
       for (const [i, pool] of all.entries()) {
         const troubled = handlers[i]!.filter(({ waiting, dead, stopped }) => waiting || dead.length || stopped !== undefined)
@@ -75,10 +84,22 @@ export async function status(flags: { watch?: boolean }, { where, out }: Command
           [...linesOf(pool, running), ...troubled.map(linesOfHandler)].join('\n'),
         )
       }
-      if (!flags.watch || signal.aborted) return problems.flat().length === 0
+      if (!flags.watch || signal.aborted) return isWell && problems.flat().length === 0
       await systemClock.sleep(WATCH_MS, signal)
     }
   })
+}
+
+/** How far the machine has followed the chain. */
+function linesOfChain({ path, chain = {}, halted }: PoolControl): string[] {
+  const { source, height, blockAt, problem, since } = chain
+  const shard = shardOfChainPool(path)
+  const block = height === undefined ? 'no block yet' : `block ${height}, of ${new Date(blockAt!).toISOString()}`
+  return [
+    `chain${shard ? ` (shard ${shard})` : ''}  ${block}${source === undefined ? '' : `, by ${source}`}`,
+    ...(problem === undefined ? [] : [`  not followed since ${new Date(since!).toISOString()}: ${inLine(problem)}`]),
+    ...(halted === undefined ? [] : [`  halted: ${inLine(halted)}`]),
+  ]
 }
 
 function linesOf(pool: PoolStatus, running: boolean): string[] {
@@ -91,6 +112,7 @@ function linesOf(pool: PoolStatus, running: boolean): string[] {
       ? [`  ${count(network.skipped, 'block of it was', 'blocks of it were')} passed over, the last: ${inLine(network.lastSkipped ?? '')}`]
       : []),
     ...(halted === undefined ? [] : [`  halted: ${inLine(halted)}`]),
+    ...(pool.chain?.problem === undefined ? [] : [`  takes nothing from the chain: ${inLine(pool.chain.problem)}`]),
     ...(halted !== undefined && pool.subscribed ? [`  \`overpool sub\` tries it anew, when its publisher has mended it`] : []),
   ]
 }

@@ -46,11 +46,15 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
   })
   const { url, pools } = started
   const known = await started.machine.pools.list()
-  const listed = known.map(({ path, kind, key, desired }) =>
-    kind === 'peer'
-      ? { path, key, subscribed: desired?.subscribe ?? false }
-      : { path, key, url: `${url}/${path}`, published: desired?.publish ?? false },
-  )
+  const listed = known.map(({ path, kind, key, desired }) => {
+    if (kind === 'peer') return { path, key, subscribed: desired?.subscribe ?? false }
+    return {
+      path,
+      key,
+      ...(pools.some((pool) => pool.path === path && pool.hasDoor) && { url: `${url}/${path}` }),
+      published: desired?.publish ?? false,
+    }
+  })
   out.show({ url, dir, pools: listed }, await welcome(started, known, dir))
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
   const slow = setTimeout(
@@ -69,20 +73,23 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
 
 async function welcome(started: Started, known: PoolControl[], dir: string): Promise<string> {
   const { url, pools, machine } = started
-  const width = Math.max(...pools.map(({ path }) => path.length))
-  const lines = await Promise.all(
-    pools.map(
-      async ({ path, handler }) =>
-        `  ${`${url}/${path}`.padEnd(url.length + 1 + width)}  ${count(await machine.pools.length(path), 'entry', 'entries')}, ${handler ? `handled by ${handler}` : 'no handler'}`,
-    ),
-  )
+  const doors = pools.filter(({ hasDoor }) => hasDoor)
+  const lines = async (some: Started['pools'], prefix: string) => {
+    const width = Math.max(...some.map(({ path }) => path.length))
+    const line = async ({ path, handler }: Started['pools'][number]) =>
+      `  ${prefix}${path.padEnd(width)}  ${count(await machine.pools.length(path), 'entry', 'entries')}, ${handler ? `handled by ${handler}` : 'no handler'}`
+    return (await Promise.all(some.map(line))).join('\n')
+  }
+  const nobody = `Overpool runs, and takes no payments: ${pools.length ? 'nobody posts into its pools over HTTP' : 'its config names no pools'}.`
+  const grids = pools.filter(({ isGrid }) => isGrid)
+  const closed = pools.filter(({ isGrid, hasDoor }) => !isGrid && !hasDoor)
   return [
-    ...(pools.length
-      ? [`Overpool takes payments at:\n\n${lines.join('\n')}\n`, ...(await invitation(started))]
-      : ['Overpool runs, and takes no payments: its config names no pools.']),
+    ...(doors.length ? [`Overpool takes payments at:\n\n${await lines(doors, `${url}/`)}\n`, ...(await invitation(started))] : [nobody]),
     ...(pools.some(({ isOpen }) => isOpen)
       ? ['Web pages that are open on this computer can post too. The setting `origins` of a pool names those that may.\n']
       : []),
+    ...(grids.length ? [`It takes entries from the chain into:\n\n${await lines(grids, '')}\n`] : []),
+    ...(closed.length ? [`Nobody posts over HTTP into:\n\n${await lines(closed, '')}\n`] : []),
     ...section(
       'Published; others follow them with `overpool sub` and these keys:',
       known.filter(({ kind, desired }) => kind !== 'peer' && desired?.publish),
@@ -100,7 +107,8 @@ async function welcome(started: Started, known: PoolControl[], dir: string): Pro
 /** A line that posts a sample to the first pool whose filter takes it. */
 async function invitation({ url, pools, machine }: Started): Promise<string[]> {
   const refusals: string[] = []
-  for (const pool of pools) {
+  const [priced] = pools.filter(({ hasDoor, price }) => hasDoor && price !== undefined)
+  for (const pool of pools.filter(({ hasDoor, price }) => hasDoor && price === undefined)) {
     const sample = await sampleFor(pool, machine.pools)
     if (sample.payment)
       return [
@@ -109,6 +117,7 @@ async function invitation({ url, pools, machine }: Started): Promise<string[]> {
       ]
     refusals.push(`  ${pool.path}: ${sample.refusal}`)
   }
+  if (priced && !refusals.length) return [`This shows what an entry costs, and how it is paid:\n\n  curl -i ${url}/${priced.path}\n`]
   return [`The filter refuses a sample payment, so post one that it takes:\n\n${refusals.join('\n')}\n`]
 }
 

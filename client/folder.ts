@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs'
-import { folderLayout, hasLedger, isRunning, makeFolder, readRunning, readSeed } from '../local/folder.ts'
+import { folderLayout, hasLedger, isRunning, makeFolder, type Running, readRunning, readSeed } from '../local/folder.ts'
+import { invoicingIn } from '../local/invoicing.ts'
 import { openLedgerFile } from '../local/ports.ts'
 import type { CheckedSettings } from '../shared/config/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
+import { paySecretOf } from '../shared/paywall/payee.ts'
 import { CoreStore } from '../sidecar/cores/core.ts'
 import { RemoteMachine } from './remote.ts'
 
@@ -30,8 +32,14 @@ export function openFolder(dir: string, settings?: CheckedSettings): RemoteMachi
       ingress,
       bells: queue,
       seed: async () => readSeed(dir, false),
+      paySecret: async () => paySecretOf(readSeed(dir, false)),
       shards: 1,
       cores: () => (existsSync(layout.cores) ? new CoreStore(layout.cores, readSeed(dir, false), { readOnly: true }) : undefined),
+      broadcasts: readRunning(dir)?.broadcasts ?? true, // a machine that does not run may have one when it is started
+      invoicing: {
+        invoicing: invoicingIn({ ...receivingIn(dir), dir, seed: () => readSeed(dir, false), stores, now: Date.now }),
+        base: () => readRunning(dir)?.url ?? readRunning(dir)?.urls[0],
+      },
       isRunning: () => isRunning(dir),
       doors: () => readRunning(dir)?.urls ?? [],
       changed,
@@ -39,4 +47,10 @@ export function openFolder(dir: string, settings?: CheckedSettings): RemoteMachi
     },
     settings,
   )
+}
+
+/** Where money for invoices comes to, as the machine says that runs in the folder. */
+function receivingIn(dir: string): Pick<Running, 'receive' | 'isTest' | 'watches'> {
+  const { receive, isTest, watches } = readRunning(dir) ?? {}
+  return { receive, isTest, watches }
 }

@@ -2,19 +2,40 @@ import { join, resolve } from 'node:path'
 import { EmbeddedMachine, type Handler } from '../local/machine.ts'
 import { idlePorts } from '../local/ports.ts'
 import { lineOf, type MachineReport } from '../local/report.ts'
-import { checkNetwork, isPath, type NetworkSettings, type PoolSettings } from '../shared/config/config.ts'
+import { type BitcoinSettings, checkBitcoin } from '../shared/config/bitcoin.ts'
+import { checkNetwork, checkReached, isPath, type NetworkSettings, type PoolSettings } from '../shared/config/config.ts'
 import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
+import type { LedgerEvent, TxEvent } from '../shared/ledger/event.ts'
 import type { PoolName } from '../shared/ledger/pool.ts'
 import { isPublicKey } from '../shared/ledger/pool-address.ts'
+import { type Broadcast, type Broadcastable, type BroadcastOptions, checkBroadcast } from '../shared/machine/commit.ts'
 import { type HandlerContext, handlerContext } from '../shared/machine/context.ts'
-import type { LedgerEvent, TxEvent } from '../shared/machine/event.ts'
-import { EXPORTS, type HandledKind, type OnBlock, type OnReorg, type OnStatus, type OnTx } from '../shared/machine/handlers.ts'
-import type { Machine, Pools, PubOptions, SubOptions } from '../shared/machine/machine.ts'
+import {
+  EVENTS,
+  EXPORTS,
+  type HandledKind,
+  type OnBlock,
+  type OnInvoice,
+  type OnReorg,
+  type OnStatus,
+  type OnTx,
+} from '../shared/machine/handlers.ts'
+import { checkInvoice, type InvoiceCalls, invoiceCalls } from '../shared/machine/invoices.ts'
+import type { Machine, Pools, PubOptions, SubOptions, WatchOptions } from '../shared/machine/machine.ts'
 import { optionsOf } from '../shared/machine/options.ts'
-import type { EventOfKinds, Kinds, PruneOptions, ReadOptions, TailOptions } from '../shared/machine/pools.ts'
+import type {
+  AncestorTransaction,
+  EventOfKinds,
+  GetOptions,
+  Kinds,
+  PruneOptions,
+  ReadOptions,
+  TailOptions,
+} from '../shared/machine/pools.ts'
 import { asPoster, checkPost, type Posted, type PostOptions } from '../shared/machine/post.ts'
 import { type PoolStatus, statusOf } from '../shared/machine/status.ts'
+import { type Payee, payeeOf } from '../shared/paywall/payee.ts'
 import { logged, printed } from '../shared/printed.ts'
 import { Repeats } from '../shared/repeats.ts'
 import { retriesWithin } from '../shared/retry.ts'
@@ -37,6 +58,12 @@ export interface OverpoolOptions {
   path?: string
   /** settings of the peer-to-peer network, used once a pool is published or subscribed to; default: the public DHT */
   network?: NetworkSettings
+  /** how the machine takes part in Bitcoin: without it nothing is broadcast, and no chain is read */
+  bitcoin?: BitcoinSettings
+  /** where wallets reach the machine, such as `https://pay.example.com`: what its invoices say. Default: the address of its first door */
+  url?: string
+  /** the extended public key (xpub) of a wallet: invoices that name no script have a key of their own below it. Default: the machine's own */
+  receive?: string
   /** reaches a machine on AWS instead, by the name of its stack, with the credentials that the AWS SDK finds */
   stack?: string
   /** AWS region of the stack; default: as the AWS SDK finds it */
@@ -80,7 +107,7 @@ type ErrorListener = (error: MachineError) => void
 /** `*`, or the name of a pool. */
 type OtherEvent<E extends string> = E extends HandledKind | 'error' ? never : E
 
-type AnyHandler = OnTx | OnStatus | OnBlock | OnReorg
+type AnyHandler = OnTx | OnStatus | OnBlock | OnReorg | OnInvoice
 
 /** A handler as it was registered, and as the machine calls it. */
 interface Registered extends Handler {
@@ -100,6 +127,8 @@ export class Overpool implements Pools {
   readonly #stack: StackPlace | undefined
   readonly #dir: string
   readonly #network: NetworkSettings
+  readonly #bitcoin: BitcoinSettings | undefined
+  readonly #reached: Pick<OverpoolOptions, 'url' | 'receive'>
   readonly #keepAlive = new KeepAlive()
   #machine: Promise<EmbeddedMachine> | undefined
   /** the machine of a stack, or of a folder where another process runs it */
@@ -120,10 +149,13 @@ export class Overpool implements Pools {
 
   constructor(options?: OverpoolOptions) {
     const checked = optionsOf(options, 'new Overpool')
-    const { dir, path, network = {} } = checked
+    const { dir, path, network = {}, bitcoin, url, receive } = checked
     const { OVERPOOL_DIR } = readEnv('local')
     this.#stack = stackOf(checked)
     this.#network = checkNetwork(network)
+    this.#bitcoin = bitcoin && checkBitcoin(bitcoin)
+    checkReached({ url, receive })
+    this.#reached = { url, receive }
     this.#dir = resolve(
       dir !== undefined ? folder(dir, 'dir') : path !== undefined ? join(folder(path, 'path'), DEFAULT_DIR) : (OVERPOOL_DIR ?? DEFAULT_DIR),
     )
@@ -167,8 +199,43 @@ export class Overpool implements Pools {
     )
   }
 
-  /** The oldest entry of a transaction, or ENTRY_NOT_FOUND. */
-  async get(options: { path: string; hash: string }): Promise<TxEvent> {
+  /**
+   * Asks for transactions to be broadcast, in this order: entries, or transactions of any form. Resolves when the request is durable; what becomes of each is recorded in the
+   * pool (`on('status')`). Inside a handler the request is made once, however often the handler runs.
+   */
+  broadcast(what: Broadcastable | readonly Broadcastable[], options?: BroadcastOptions): Promise<Broadcast> {
+    return asPoster(
+      options,
+      async (poster) => {
+        const checked = checkBroadcast(what, options)
+        return this.#use(({ pools }) => pools.broadcastAs(poster, checked))
+      },
+      (error) => this.#report({ kind: 'post-failed', error }),
+    )
+  }
+
+  /** Invoices: `invoice({ path, amount, memo })` makes one; inside a handler it is made once, however often the handler runs. `invoice.get`, `.list` and `.cancel` ask after them. */
+  readonly invoice: InvoiceCalls = invoiceCalls(
+    (options) =>
+      asPoster(
+        options,
+        async (poster) => {
+          const checked = checkInvoice(options)
+          return this.#use(({ pools }) => pools.invoices.makeAs(poster, checked))
+        },
+        (error) => this.#report({ kind: 'post-failed', error }),
+      ),
+    (options) =>
+      asPoster(
+        options,
+        (poster) => this.#use(({ pools }) => pools.invoices.cancelAs(poster, options)),
+        (error) => this.#report({ kind: 'post-failed', error }),
+      ),
+    (ask) => this.#use(({ pools }) => ask(pools.invoices)),
+  )
+
+  /** The oldest entry of a transaction, or with `id` the one with this id; ENTRY_NOT_FOUND if there is none. */
+  async get(options: GetOptions): Promise<TxEvent> {
     return this.#use(({ pools }) => pools.get(options))
   }
 
@@ -191,9 +258,23 @@ export class Overpool implements Pools {
     yield* this.#each(({ pools }) => pools.trail(options))
   }
 
+  /** What a transaction of a pool spends from, and what that spends from in turn, as far as wallets have sent it along (BEEF): parents before children. */
+  async ancestors(options: { path: string; hash: string }): Promise<AncestorTransaction[]> {
+    return this.#use(({ pools }) => pools.ancestors(options))
+  }
+
   /** Archives the entries of a pool: `tail` and `read` begin after them, `get` still finds them. */
   async prune(pool: string | { path: string }, options?: PruneOptions): Promise<void> {
     return this.#use(({ pools }) => pools.prune(pool, options))
+  }
+
+  /**
+   * Has the chain follower look for transactions that pay to these scripts or addresses, or spend these outputs: they become entries of the pool, whoever broadcast them. A second
+   * call adds to the first. It needs `bitcoin.chain`.
+   */
+  async watch(options: WatchOptions): Promise<void> {
+    const { path, ...wanted } = optionsOf(options, 'watch')
+    return this.#use(({ control }) => control.watch(path, wanted))
   }
 
   /**
@@ -243,8 +324,14 @@ export class Overpool implements Pools {
     return this.#use((machine) => machine.id())
   }
 
+  /** The keys to which a pool of this machine is paid by HTTP 402: `createPaywall` asks for them. */
+  async payee(options: { path: string }): Promise<Payee> {
+    const { path } = optionsOf(options, 'payee')
+    return this.#use(async (machine) => payeeOf(await machine.paySecret(), (await machine.pools.control(path)).path))
+  }
+
   /**
-   * `tx`, `status`, `block`, `reorg`: calls the handler with every entry of this kind in every pool of this machine, in order within a pool. DEPLOYED on AWS, where handlers are
+   * `tx`, `status`, `block`, `reorg`, `invoice`: calls the handler with every entry of this kind in every pool of this machine, in order within a pool. DEPLOYED on AWS, where handlers are
    * functions of their own. `error`: gets the problems that otherwise go to console.error. As in `underpool`, `*` means `tx`, and the name of a pool means the transactions of
    * that pool.
    */
@@ -252,6 +339,7 @@ export class Overpool implements Pools {
   on(event: 'status', handler: OnStatus, options?: OnOptions): this
   on(event: 'block', handler: OnBlock, options?: OnOptions): this
   on(event: 'reorg', handler: OnReorg, options?: OnOptions): this
+  on(event: 'invoice', handler: OnInvoice, options?: OnOptions): this
   on(event: 'error', listener: ErrorListener): this
   on<E extends string>(event: OtherEvent<E>, handler: OnTx, options?: OnOptions): this
   on(event: string, listener: AnyHandler | ErrorListener, options?: OnOptions): this {
@@ -298,6 +386,7 @@ export class Overpool implements Pools {
   off(event: 'status', handler: OnStatus): this
   off(event: 'block', handler: OnBlock): this
   off(event: 'reorg', handler: OnReorg): this
+  off(event: 'invoice', handler: OnInvoice): this
   off(event: 'error', listener: ErrorListener): this
   off<E extends string>(event: OtherEvent<E>, handler: OnTx): this
   off(event: string, listener: AnyHandler | ErrorListener): this {
@@ -414,7 +503,14 @@ export class Overpool implements Pools {
     if (this.#closing) return Promise.reject(closed())
     if (!this.#machine) {
       const machine = outside(() =>
-        EmbeddedMachine.open({ dir: this.#dir, network: this.#network, report: (report) => this.#report(report), ports: idlePorts }),
+        EmbeddedMachine.open({
+          dir: this.#dir,
+          network: this.#network,
+          bitcoin: this.#bitcoin,
+          reached: this.#reached,
+          report: (report) => this.#report(report),
+          ports: idlePorts,
+        }),
       )
       this.#machine = machine
       this.#exits ??= closeBeforeExit(this)
@@ -476,18 +572,18 @@ function deployed(sentence: string): OverpoolError {
   return new OverpoolError('DEPLOYED', `${sentence}, then \`npx cdk deploy\``)
 }
 
-function stackOf({ stack, region, dir, path, network }: OverpoolOptions): StackPlace | undefined {
+function stackOf({ stack, region, dir, path, network, bitcoin }: OverpoolOptions): StackPlace | undefined {
   if (stack === undefined && region === undefined) return undefined
   if (typeof stack !== 'string' || !stack)
     throw new OverpoolError('BAD_ARGUMENT', 'new Overpool({ stack }) takes the name of a stack, such as Overpool')
   if (region !== undefined && (typeof region !== 'string' || !region))
     throw new OverpoolError('BAD_ARGUMENT', 'region is the name of an AWS region, such as eu-central-1')
-  if (dir === undefined && path === undefined && network === undefined) return { stack, region }
-  throw new OverpoolError('BAD_ARGUMENT', 'a machine is in a folder or on AWS: `dir`, `path` and `network` do not go with `stack`')
+  if ([dir, path, network, bitcoin].every((option) => option === undefined)) return { stack, region }
+  throw new OverpoolError(
+    'BAD_ARGUMENT',
+    'a machine is in a folder or on AWS: `dir`, `path`, `network` and `bitcoin` do not go with `stack`',
+  )
 }
-
-/** The events that are not the names of pools. `*` is that of `underpool`. */
-const EVENTS = [...Object.keys(EXPORTS), '*', 'error']
 
 function checkEvent(event: string): void {
   if (!EVENTS.includes(event) && !isPath(event) && !isPublicKey(event))

@@ -2,6 +2,7 @@ import { type Clock, systemClock } from '../shared/clock.ts'
 import { checkSettings } from '../shared/config/config.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { checkPublished, MachineControl } from '../shared/machine/control.ts'
+import type { Invoicing } from '../shared/machine/invoicing.ts'
 import type { Machine } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
 import { dropDead, type Redriven, redrive } from '../shared/machine/progress.ts'
@@ -22,10 +23,16 @@ export interface Access {
   bells: (handler: string) => Queue | undefined
   /** the machine's seed, read only when it is needed: a poster may not have the right to read it */
   seed: () => Promise<Uint8Array>
+  /** what the key of its paywalls is made of, likewise */
+  paySecret: () => Promise<string>
   /** number of shards, each with a key of its own */
   shards: number
   /** its hypercores, read-only; undefined if there are none yet, ELSEWHERE if they cannot be reached from here */
   cores: typeof ELSEWHERE | (() => CoreStore | undefined)
+  /** whether the machine has a broadcaster, as far as can be seen from here */
+  broadcasts: boolean
+  /** its invoices, if its config asks for payments */
+  invoicing?: { invoicing: Invoicing; base: () => string | undefined }
   /** whether the machine runs now */
   isRunning: () => boolean
   /** the addresses of its HTTP doors */
@@ -59,11 +66,19 @@ export class RemoteMachine implements Machine, AsyncDisposable {
 
   /** @param settings for posts to a pool; default: no filter is asked */
   constructor(access: Access, settings = checkSettings({}, '')) {
-    const { stores, ingress } = access
+    const { stores, ingress, broadcasts, invoicing } = access
     this.#access = access
     this.stores = stores
     this.ingress = ingress
-    this.pools = new LedgerPools({ stores, ingress, clock: this.#clock, settings: () => settings, postFailed: () => {} })
+    this.pools = new LedgerPools({
+      stores,
+      ingress,
+      clock: this.#clock,
+      settings: () => settings,
+      broadcasts,
+      postFailed: () => {},
+      ...(invoicing && { invoicing }),
+    })
     this.control = new MachineControl({ stores, clock: this.#clock, secretOf: (path) => this.#secretOf(path) })
   }
 
@@ -111,6 +126,10 @@ export class RemoteMachine implements Machine, AsyncDisposable {
   async ids(): Promise<string[]> {
     const seed = await this.#access.seed()
     return Array.from({ length: this.#access.shards }, (_, shard) => machineKeyPair(seed, shard).publicKey.toString('hex'))
+  }
+
+  paySecret(): Promise<string> {
+    return this.#access.paySecret()
   }
 
   /** Checks whether mirror, hypercore and receipts of a pool agree. For a hypercore that cannot be reached from here, its last report is used. */

@@ -3,11 +3,16 @@ import { Bucket } from '../shared/aws/bucket.ts'
 import { call } from '../shared/aws/call.ts'
 import { AwsClients } from '../shared/aws/clients.ts'
 import { AwsQueues } from '../shared/aws/queues.ts'
+import { readSecret } from '../shared/aws/secrets.ts'
 import { openStores } from '../shared/aws/stores.ts'
 import { systemClock } from '../shared/clock.ts'
 import type { CheckedSettings } from '../shared/config/config.ts'
 import { readEnv } from '../shared/config/env.ts'
+import { BROADCASTER } from '../shared/config/plan.ts'
 import { OverpoolError } from '../shared/errors.ts'
+import type { Invoicing } from '../shared/machine/invoicing.ts'
+import { invoicingOnAws } from '../shared/machine/invoicing-on-aws.ts'
+import type { Stores } from '../shared/store/port.ts'
 import { ELSEWHERE } from '../sidecar/cores/verify.ts'
 import { type Access, RemoteMachine } from './remote.ts'
 
@@ -43,21 +48,38 @@ export async function stackAccess({ stack, region }: StackPlace): Promise<Access
   const queues = new AwsQueues(clients, bucket)
   const ingress = queues.openIngress(outputs.IngressUrls)
   const bells = bellsOf(outputs)
+  const stores = openStores(clients, outputs.Table, bucket)
   return {
-    stores: openStores(clients, outputs.Table, bucket),
+    stores,
     ingress,
     bells(handler) {
       const url = bells.get(handler)
       return url === undefined ? undefined : queues.open(url)
     },
     seed: async () => (await import('../sidecar/seed.ts')).readSecretSeed(clients, outputs.Seed),
+    paySecret: () => paySecretIn(clients, outputs),
     shards: ingress.shards,
     cores: ELSEWHERE,
+    broadcasts: bells.has(BROADCASTER),
+    ...(outputs.AsksAt && { invoicing: { invoicing: invoicingOf(outputs, stores), base: () => outputs.AsksAt!.replace(/\/$/, '') } }),
     isRunning: () => true, // ECS keeps it running, and an alarm watches that
     doors: () => (readEnv('caller').AWS_ENDPOINT_URL === undefined && outputs.Endpoint ? [outputs.Endpoint.replace(/\/$/, '')] : []), // an emulator's names cannot be looked up
     changed: systemClock.sleep,
     close: () => clients.close(),
   }
+}
+
+async function paySecretIn(clients: AwsClients, { PaySecret: arn }: Outputs): Promise<string> {
+  if (arn) return readSecret(clients, arn, `the secret of the payment keys, ${arn},`)
+  throw new OverpoolError(
+    'BAD_CONFIG',
+    'this stack takes no payments by HTTP 402 or paymail: set `price` or `paymail` of a pool, and deploy again',
+  )
+}
+
+/** Invoices as handlers make them: nobody but the door has the keys of `merchantData`. */
+function invoicingOf({ Receive: receive, IsTest, Watches }: Outputs, stores: Stores): Invoicing {
+  return invoicingOnAws({ ...(receive !== undefined && { receive }), isTest: IsTest === 'true', watches: Watches === 'true' }, stores)
 }
 
 /** URLs of the handlers' queues, by the handlers' names. */

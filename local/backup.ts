@@ -2,10 +2,13 @@ import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, rename
 import { dirname, join, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { OverpoolError, reasonOf } from '../shared/errors.ts'
-import { type Block, decodeBlock } from '../shared/ledger/block.ts'
+import { type Block, decodeBlock, entriesOf } from '../shared/ledger/block.ts'
+import { statusIn } from '../shared/ledger/status.ts'
+import { cancel, settle } from '../shared/machine/settle.ts'
 import { lengthOf } from '../shared/store/blocks.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import type { Stores } from '../shared/store/port.ts'
+import { scanTransaction } from '../shared/transaction/index.ts'
 import { CoreStore, poolKeys, type ReadCore } from '../sidecar/cores/core.ts'
 import { TreeHash, treeHashOf } from '../sidecar/cores/signed.ts'
 import { folderLayout, hasLedger, keepSeed, lockFolder, readSeed } from './folder.ts'
@@ -200,12 +203,24 @@ async function addBlocks({ path, key, desired, halted }: PoolControl, stores: St
     for (let n = length; n < core.length; n += PAGE) {
       const blocks = await blocksOf(core, n, Math.min(core.length, n + PAGE))
       if (blocks.length) await stores.blocks.putAll(path, blocks)
+      for (const block of blocks) await settleAgain(path, block, stores)
       if (blocks.length < PAGE) break
     }
     if (halted !== undefined) await stores.control.update(path, { halted: undefined }) // an older copy that was started halts for what it lacks
     return lengthOf(await stores.blocks.last(path)).entries - entries
   } finally {
     await core.close()
+  }
+}
+
+/** What the entries of a block have paid, which the backup does not know: an invoice that is paid is not paid once more. */
+async function settleAgain(pool: string, block: Block, stores: Stores): Promise<void> {
+  for (const [i, entry] of entriesOf(block).entries()) {
+    if (entry.kind === 'tx' && entry.invoice)
+      await settle(stores, { pool, entry: entry.id, said: entry.invoice, transaction: scanTransaction(entry.tx), at: entry.at })
+    const status = statusIn(entry)
+    if (entry.kind === 'status' && status) await stores.statuses.put(pool, [{ txid: entry.of.txid, seq: block.first + i, ...status }]) // a payment that was refused counts no longer
+    if (entry.kind === 'invoice' && entry.invoice.state === 'cancelled') await cancel(stores, pool, entry.invoice.id, entry.at)
   }
 }
 

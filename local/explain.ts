@@ -58,7 +58,8 @@ function explain({ code, path, errcode, message }: SystemError, ledger: string):
     case 'ERR_SQLITE_ERROR':
       return explainSqlite((errcode ?? 0) & 0xff, message, ledger)
     default:
-      return undefined
+      // RocksDB, which holds the hypercores, says it in words alone.
+      return message.includes('No space left on device') ? full(ledger) : undefined
   }
 }
 

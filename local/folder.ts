@@ -27,6 +27,7 @@ export function folderLayout(dir: string) {
     lock: join(dir, 'lock.sqlite'),
     running: join(dir, 'running.json'),
     handlers: join(dir, 'handlers'),
+    invoiceKeys: join(dir, 'invoice-keys'),
   }
 }
 
@@ -39,6 +40,14 @@ const BESIDE_SQLITE = ['-wal', '-shm', '-journal']
 export interface Running {
   pid: number
   urls: string[]
+  /** whether it hands transactions to Bitcoin */
+  broadcasts?: boolean
+  /** where wallets reach it, and where money comes to, if its config says so */
+  url?: string
+  receive?: string
+  /** whether its chain is that of a test network, and whether it looks there for what is sent to the addresses of invoices */
+  isTest?: boolean
+  watches?: boolean
 }
 
 /**

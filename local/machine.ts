@@ -1,12 +1,16 @@
 import { accessSync, constants, existsSync } from 'node:fs'
+import { broadcasterFunctions } from '../functions/handler/broadcaster.ts'
 import { HandlerLoop } from '../functions/handler/loop.ts'
-import { answerBell } from '../functions/handler/runner.ts'
+import { answerBell, type Receives } from '../functions/handler/runner.ts'
 import { watchForBlocking } from '../functions/handler/watchdog.ts'
 import { catchLateErrors } from '../functions/late.ts'
 import type { Refusal } from '../functions/payments/door.ts'
 import { isLoopback } from '../functions/payments/loopback.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
+import { Broadcaster, concernsBroadcaster } from '../shared/broadcast/broadcaster.ts'
 import { atMost } from '../shared/clock.ts'
+import { askingIn } from '../shared/config/asking.ts'
+import { type BitcoinSettings, checkGrid, type GridSettings } from '../shared/config/bitcoin.ts'
 import {
   type CheckedSettings,
   checkPath,
@@ -16,22 +20,32 @@ import {
   type PoolConfig,
   type PoolSettings,
 } from '../shared/config/config.ts'
+import { BROADCASTER } from '../shared/config/plan.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import type { Bell } from '../shared/ledger/messages.ts'
 import type { PoolName } from '../shared/ledger/pool.ts'
+import type { ScannedEntry } from '../shared/ledger/scanned.ts'
 import type { LogFormat } from '../shared/log.ts'
 import type { PoolDoor } from '../shared/machine/accept.ts'
 import type { MachineControl } from '../shared/machine/control.ts'
 import { Copies } from '../shared/machine/copies.ts'
-import { bindFunctions, type HandlerFunctions } from '../shared/machine/handlers.ts'
+import { type AnyFunctions, bindFunctions } from '../shared/machine/handlers.ts'
+import type { Invoicing } from '../shared/machine/invoicing.ts'
+import { knownOf } from '../shared/machine/known.ts'
 import { type Machine, type Pools, poolsOf } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
+import { paySecretOf } from '../shared/paywall/payee.ts'
+import { type Paywall, paywallsOf } from '../shared/paywall/paywall.ts'
 import type { Ingress, Queue } from '../shared/queue/port.ts'
 import { oneAfterTheOther } from '../shared/retry.ts'
 import type { PoolControl } from '../shared/store/control.ts'
+import { type Grid, gridOf, watchedBy } from '../sidecar/chain/grids.ts'
+import { Tracker } from '../sidecar/chain/tracker.ts'
 import { Sidecar } from '../sidecar/sidecar.ts'
+import { type BitcoinParts, openBitcoin } from './bitcoin.ts'
 import { checkFileLimit, explained } from './explain.ts'
 import { folderLayout, hasLedger, lockFolder, readSeed, writeRunning } from './folder.ts'
+import { invoicingIn } from './invoicing.ts'
 import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
 import type { MachineReport } from './report.ts'
 import { type LocalDoor, type LocalServer, listen } from './server.ts'
@@ -45,7 +59,9 @@ const CLOSE_MS = 10_000
 /** A handler. Its functions may be replaced: an entry under way finishes on the old code. */
 export interface Handler {
   readonly name: string
-  functions: HandlerFunctions
+  functions: AnyFunctions
+  /** whether it is rung for a block with these entries (default: for each block) */
+  wants?: (pool: string, entries: ScannedEntry[]) => boolean
   /** whether it is called with the entries of a pool */
   takes: (pool: PoolName) => boolean
 }
@@ -68,9 +84,21 @@ export interface MachineOptions {
   network?: NetworkSettings
   /** settings of pools that are not created yet: their posts may wait in the queue, and are written at once */
   settings?: (path: string) => CheckedSettings | undefined
+  /** how it takes part in Bitcoin; without it nothing is broadcast, and no chain is read */
+  bitcoin?: BitcoinSettings
+  /** where wallets reach it, and the xpub of the wallet that money comes to */
+  reached?: Pick<OverpoolConfig, 'url' | 'receive'>
   /** the ports to use, default: the SQLite file in the folder */
   ports?: (dir: string) => Promise<Ports>
 }
+
+/** How often the machine looks for transactions to ask about, and the wait before the first question, ms. */
+const TRACK_MS = 1_000
+const ASK_MS = 2_000
+/** How often it looks for blocks without a hint, ms. */
+const CHAIN_LOOK_MS = 10_000
+/** How often it looks for invoices that have expired, ms. */
+const EXPIRY_MS = 1_000
 
 /** How many entries the page of a pool shows. */
 const PAGE_ENTRIES = 10
@@ -89,13 +117,23 @@ export class EmbeddedMachine implements Machine {
   readonly #sidecar: Sidecar
   /** the ingress for posts of this process */
   readonly #ingress: Ingress
+  readonly #invoicing: Invoicing
+  /** of its doors */
+  #urlsNow: string[] = []
   readonly #copies: Copies
   readonly #settings: Map<string, CheckedSettings>
   readonly #handlers: Map<string, WorkingHandler>
+  readonly #bitcoin: BitcoinParts | undefined
+  readonly #paySecret: string
+  readonly #paywall: (pool: string) => Paywall
+  /** the pools whose entries come from the chain */
+  readonly #grids: Map<string, Grid>
   /** stopped handlers that still run their last entry */
   readonly #ending = new Map<string, Promise<void>>()
   readonly #stopping = new AbortController()
   readonly #alone = oneAfterTheOther()
+  #broadcaster: Broadcaster | undefined
+  #tracker: Tracker | undefined
   readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string> }>()
 
   /** Opens a folder; FOLDER_IN_USE while another machine runs in it. Unfinished work of an earlier process goes on. */
@@ -109,11 +147,14 @@ export class EmbeddedMachine implements Machine {
       const { cores } = folderLayout(dir)
       if (existsSync(cores)) accessSync(cores, constants.W_OK) // hypercore would name no user
       const seed = readSeed(dir, isNew)
+      const bitcoin =
+        options.bitcoin && (await openBitcoin(options.bitcoin, seed, (sentence) => options.report({ kind: 'advice', pool: '', sentence })))
       const ports = await (options.ports ?? sqlitePorts)(dir)
       close = () => ports.close().finally(lock.release)
       const settings = new Map<string, CheckedSettings>()
       const settingsOf = (pool: string) => settings.get(pool) ?? options.settings?.(pool)
       const handlers = new Map<string, WorkingHandler>()
+      const grids = new Map<string, Grid>()
       const { stores, ingress, clock, carryBytes } = ports
       const sidecar = await Sidecar.open({
         stores,
@@ -123,20 +164,35 @@ export class EmbeddedMachine implements Machine {
         seedPlace: folderLayout(dir).seed,
         cores,
         network: options.network ?? {},
+        chain: bitcoin && {
+          sources: bitcoin.sources,
+          network: bitcoin.network,
+          grids: () => [...grids.values()],
+          watched: watchedBy((path) => settingsOf(path)?.watch),
+          lookMs: CHAIN_LOOK_MS,
+          invoices: askingIn(options).watches,
+        },
         unique: (pool) => {
           const known = settingsOf(pool)
           return known && known.unique === 'transaction'
         },
         batchMs: (pool) => settingsOf(pool)?.batchMs,
+        expiryMs: EXPIRY_MS,
         report: options.report,
         ringers: (pool) =>
           [...handlers.values()]
             .filter(({ handler }) => handler.takes(pool))
-            .map(({ handler, queue }) => ({ handler: handler.name, queue, carryBytes })),
+            .map(({ handler, queue }) => ({
+              handler: handler.name,
+              queue,
+              carryBytes,
+              ...(handler.wants && { wants: (entries: ScannedEntry[]) => handler.wants!(pool.path, entries) }),
+            })),
       })
-      const machine = new EmbeddedMachine(options, lock, ports, sidecar, settings, handlers)
+      const machine = new EmbeddedMachine(options, lock, ports, sidecar, settings, handlers, grids, bitcoin, seed)
       close = () => machine.close()
-      writeRunning(dir, { pid: process.pid, urls: [] })
+      await machine.#beginBroadcasting()
+      machine.#noteRunning([])
       catchLateErrors(options.logFormat)
       watchForBlocking(options.logFormat)
       return machine
@@ -153,6 +209,9 @@ export class EmbeddedMachine implements Machine {
     sidecar: Sidecar,
     settings: Map<string, CheckedSettings>,
     handlers: Map<string, WorkingHandler>,
+    grids: Map<string, Grid>,
+    bitcoin: BitcoinParts | undefined,
+    seed: Uint8Array,
   ) {
     const { stores, clock, direct } = ports
     this.#ingress = direct ? sidecar.ingress : ports.ingress
@@ -162,26 +221,88 @@ export class EmbeddedMachine implements Machine {
     this.#sidecar = sidecar
     this.#settings = settings
     this.#handlers = handlers
+    this.#grids = grids
+    this.#bitcoin = bitcoin
+    const paySecret = paySecretOf(seed)
+    this.#paySecret = paySecret
+    this.#paywall = paywallsOf(async () => paySecret, { network: bitcoin?.network ?? 'main', now: clock.now })
     this.control = sidecar.control
     this.#copies = new Copies(stores.receipts, this.#ingress)
+    const { dir, reached } = options
+    this.#invoicing = invoicingIn({ dir, seed: () => seed, stores, now: clock.now, receive: reached?.receive, ...askingIn(options) })
     this.pools = new LedgerPools({
       stores,
       ingress: this.#ingress,
       copies: this.#copies,
       clock,
       settings: (path) => settings.get(path) ?? DEFAULT_SETTINGS,
+      broadcasts: (bitcoin?.services.length ?? 0) > 0,
+      invoicing: { invoicing: this.#invoicing, base: () => reached?.url ?? this.#urlsNow[0] },
       postFailed: (error) => options.report({ kind: 'post-failed', error }),
     })
     this.#handlersPools = poolsOf(this)
   }
 
+  /** Starts the built-in handler that hands transactions to the network, and what asks after them. */
+  async #beginBroadcasting(): Promise<void> {
+    const { report } = this.#options
+    const bitcoin = this.#bitcoin
+    if (!bitcoin?.services.length) return
+    const { stores, clock } = this.#ports
+    const { services, sources, callback } = bitcoin
+    const knowsChain = sources.length > 0
+    this.#broadcaster = new Broadcaster({ services, stores, ingress: this.#ingress, clock, knowsChain, callback })
+    // After a restart there are payments to broadcast before the program has created their pools again.
+    const committing = new Set((await stores.control.list()).flatMap(({ path, settings }) => (settings?.commits ? [path] : [])))
+    const policy = (pool: string) => this.#known(pool)?.commit ?? (committing.has(pool) ? undefined : DEFAULT_SETTINGS.commit)
+    await this.handle({
+      name: BROADCASTER,
+      functions: broadcasterFunctions(this.#broadcaster, policy, this.#handlersPools, clock),
+      takes: ({ kind }) => kind !== 'peer',
+      wants: (pool, entries) => concernsBroadcaster(entries, policy(pool) !== 'never'),
+    })
+    this.#tracker = Tracker.start({
+      broadcaster: this.#broadcaster,
+      services,
+      stores,
+      clock,
+      report,
+      knowsChain,
+      lookMs: TRACK_MS,
+      askMs: ASK_MS,
+    })
+  }
+
+  /** The settings of a pool that was created, or will be. */
+  #known(pool: string): CheckedSettings | undefined {
+    return this.#settings.get(pool) ?? this.#options.settings?.(pool)
+  }
+
   /** Creates a pool, or changes the settings of an existing one. */
-  async create(path: string, options: PoolSettings & { encrypt?: boolean } = {}, publish?: PoolConfig['publish']): Promise<PoolControl> {
-    const { encrypt, ...settings } = options
-    const checked = checkSettings(settings, `pools.${checkPath(path)}`)
-    const pool = await this.#sidecar.make(path)
+  async create(
+    path: string,
+    options: PoolSettings & Pick<PoolConfig, 'encrypt' | 'grid'> = {},
+    publish?: PoolConfig['publish'],
+  ): Promise<PoolControl> {
+    const { encrypt, grid, ...settings } = options
+    const where = `pools.${checkPath(path)}`
+    const checked = checkSettings(settings, where)
+    if (grid !== undefined) this.#setGrid(path, grid, where)
+    const pool = await this.#sidecar.make(path, grid === undefined ? 'own' : 'chain')
     this.#settings.set(path, checked) // the door takes payments for it from now on
-    return this.#sidecar.configure(pool, { ...checked, encrypt, publish })
+    if (checked.watch) this.#sidecar.lookAtChain()
+    return this.#sidecar.configure(pool, { ...checked, encrypt, publish, grid })
+  }
+
+  #setGrid(path: string, grid: GridSettings, where: string): void {
+    checkGrid(grid, where)
+    if (!this.#bitcoin?.sources.length)
+      throw new OverpoolError(
+        'BAD_CONFIG',
+        `${where}.grid takes entries from the chain, and \`bitcoin.chain\` does not say where that is read: name a node, such as { node: 'http://127.0.0.1:8332' }`,
+      )
+    this.#grids.set(path, gridOf(path, grid))
+    this.#sidecar.lookAtChain()
   }
 
   /** Subscribes to the peers' pools of a config, and ends subscriptions that only an earlier config named. */
@@ -197,6 +318,10 @@ export class EmbeddedMachine implements Machine {
   /** The public key by which other machines know this one, 64 hex. */
   async id(): Promise<string> {
     return this.#sidecar.id
+  }
+
+  async paySecret(): Promise<string> {
+    return this.#paySecret
   }
 
   /** Opens the HTTP door for pools that were created here. Pools with the same host and port share it; port 0 takes a free one. */
@@ -218,7 +343,7 @@ export class EmbeddedMachine implements Machine {
         cause: error,
       })
     })
-    writeRunning(this.#options.dir, { pid: process.pid, urls: await this.#urls() })
+    this.#noteRunning(await this.#urls())
     return server
   }
 
@@ -243,13 +368,36 @@ export class EmbeddedMachine implements Machine {
       pools: () => [...open].flatMap((path) => pool(path) ?? []),
       ingress: this.#ingress,
       copies: this.#copies,
+      ancestors: this.#ports.stores.ancestors,
+      invoicing: this.#invoicing,
+      url: this.#options.reached?.url,
+      wait: (ms, signal) => this.#ports.clock.sleep(ms, signal).catch(() => {}),
+      known: (path, txid) => knownOf(this.#ports.stores, path, txid),
       now: this.#ports.clock.now,
       maxBytes: MAX_PAYMENT_BYTES,
       isLoopback: isLoopback(host),
       newest: isLoopback(host) ? (path) => this.pools.tail({ path, size: PAGE_ENTRIES }) : undefined,
+      callbacks: this.#bitcoin?.callback && {
+        secret: async () => this.#bitcoin!.secret,
+        hear: (word) => this.#broadcaster!.hear(word),
+      },
+      paywall: this.#paywall,
       log: (error) => this.#options.report({ kind: 'door', error }),
       refused: this.#options.refused,
     }
+  }
+
+  /** Tells the command line how this machine is found, and what it does. */
+  #noteRunning(urls: string[]): void {
+    this.#urlsNow = urls
+    const { dir, reached } = this.#options
+    writeRunning(dir, {
+      pid: process.pid,
+      urls,
+      broadcasts: (this.#bitcoin?.services.length ?? 0) > 0,
+      ...reached,
+      ...askingIn(this.#options),
+    })
   }
 
   async #urls(): Promise<string[]> {
@@ -286,15 +434,15 @@ export class EmbeddedMachine implements Machine {
     await ending
   }
 
-  async #answer(handler: Handler, bell: Bell, receives: number, stopping: AbortSignal) {
+  async #answer(handler: Handler, bell: Bell, receives: Receives, stopping: AbortSignal) {
     const { stores, clock } = this.#ports
     const { report } = this.#options
-    const { maxAttempts, retryForMs, onPoison, timeoutMs } = this.#settings.get(bell.pool) ?? DEFAULT_SETTINGS
+    const { maxAttempts, retryForMs, onPoison, timeoutMs } = this.#known(bell.pool) ?? DEFAULT_SETTINGS
     const key = this.#sidecar.keyOf(bell.pool)
     const pool = key === undefined ? await this.pools.control(bell.pool) : { key }
     const options = {
       handler: handler.name,
-      stores,
+      stores: this.#bitcoin ? stores : { blocks: stores.blocks, progress: stores.progress },
       clock,
       report,
       functions: bindFunctions(handler, this.#handlersPools),
@@ -317,6 +465,7 @@ export class EmbeddedMachine implements Machine {
     this.#stopping.abort()
     const loops = Promise.all([...[...this.#handlers.values()].map(({ loop }) => loop.stop()), ...this.#ending.values()])
     try {
+      await this.#tracker?.stop()
       await this.#sidecar.stop()
       await atMost(this.#ports.clock, CLOSE_MS, loops)
       await this.#sidecar.close()

@@ -1,5 +1,6 @@
 import { type PostFailed, type RunnerReport, lineOf as runnerLineOf } from '../functions/handler/report.ts'
 import { stackOf } from '../shared/errors.ts'
+import { EVENTS } from '../shared/machine/handlers.ts'
 import { type SidecarReport, lineOf as sidecarLineOf } from '../sidecar/report.ts'
 
 /** What a machine reports to its operator. */
@@ -25,6 +26,7 @@ export function levelOf({ kind }: MachineReport): 'info' | 'warn' | 'error' {
     case 'retrying':
     case 'passed-over':
     case 'unknown-kind':
+    case 'advice':
     case 'post-failed':
       return 'warn'
     default:
@@ -42,7 +44,7 @@ export function lineOf(report: MachineReport): string | undefined {
     case 'not-open':
       return `the handler does not work: ${stackOf(report.error)}`
     case 'no-pool':
-      return `the handler of on('${report.pool}', …) waits: there is no pool "${report.pool}" yet. If an event was meant, they are tx, status, block, reorg, *, error`
+      return `the handler of on('${report.pool}', …) waits: there is no pool "${report.pool}" yet. If an event was meant, they are ${EVENTS.join(', ')}`
     case 'failed':
     case 'given-up':
     case 'stopped':

@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { BodyReader, letGo } from '../functions/payments/body.ts'
-import { answerAtDoor, type DoorAnswer, type DoorDeps } from '../functions/payments/door.ts'
+import { answerAtDoor, type DoorDeps } from '../functions/payments/door.ts'
+import type { DoorAnswer } from '../functions/payments/http.ts'
 import { Quotas } from '../functions/payments/quotas.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { turn } from '../shared/turn.ts'
@@ -15,6 +16,10 @@ const KEEP_ALIVE_MS = 65_000
 /** A connection without traffic in either direction is closed after this time, ms, even if the client has not read its answer. */
 const IDLE_TIMEOUT_MS = 70_000
 const MAX_HEADERS = 100
+/** All headers of a request together. A payment of BRC-121 is in one: a BEEF of up to about 48 KB fits. Of each connection so many bytes may be in hand. */
+const MAX_HEADER_BYTES = 64 * 1024
+/** A client that has sent too long a header has this time to read the answer, ms. */
+const CUT_OFF_MS = 5_000
 /** Others have their turn before an answer of this many characters is sent. */
 const LARGE = 64 * 1024
 /** The answer to a request that the door cannot make sense of. */
@@ -24,6 +29,14 @@ const UNREADABLE: DoorAnswer = {
   reason: NOT_UNDERSTOOD,
   headers: { 'content-type': 'application/json' },
   body: JSON.stringify({ memo: NOT_UNDERSTOOD, error: 1 }),
+}
+const TOO_LONG = `the headers of this request are longer than ${MAX_HEADER_BYTES} bytes: for a payment with many unconfirmed ancestors, pay by BRC-166, and POST it in the body to the submitUrl`
+const TOO_LONG_BODY = JSON.stringify({ error: TOO_LONG, memo: TOO_LONG, retryable: false })
+/** Answers to what is no whole request, by Node's code for it; 400 to all others. */
+const BROKEN: Record<string, string> = {
+  HPE_HEADER_OVERFLOW: `431 Request Header Fields Too Large\r\nAccess-Control-Allow-Origin: *\r\nContent-Type: application/json\r\nContent-Length: ${TOO_LONG_BODY.length}\r\nConnection: close\r\n\r\n${TOO_LONG_BODY}`,
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: '413 Payload Too Large\r\nConnection: close\r\n\r\n',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout\r\nConnection: close\r\n\r\n',
 }
 /** What no host has in its name. */
 const NOT_IN_HOST = /[\s/?#@\\<>^`{|}]/
@@ -48,11 +61,18 @@ export async function listen(door: LocalDoor, port: number, host: string): Promi
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: 2_000,
-    maxHeaderSize: 16 * 1024,
+    maxHeaderSize: MAX_HEADER_BYTES,
   })
   server.timeout = IDLE_TIMEOUT_MS
   server.maxHeadersCount = MAX_HEADERS
   boundConnections(server)
+  server.on('clientError', ({ code = '' }: NodeJS.ErrnoException, socket: Socket & { _httpMessage?: ServerResponse }) => {
+    if (socket.writableEnded) return // more of the same request
+    if (!socket.writable || socket._httpMessage?.headersSent) return void socket.destroy() // an answer is under way: nothing may stand in it
+    socket.end(`HTTP/1.1 ${BROKEN[code] ?? '400 Bad Request\r\nConnection: close\r\n\r\n'}`)
+    const timer = setTimeout(() => socket.destroy(), CUT_OFF_MS).unref()
+    socket.once('close', () => clearTimeout(timer))
+  })
   server.on('request', (incoming, outgoing) => {
     if (!incoming.socket.destroyed) void serve(incoming, outgoing, deps, bodies) // more requests may have been read from a connection that was just closed
   })
@@ -68,6 +88,7 @@ async function serve(incoming: IncomingMessage, outgoing: ServerResponse, door: 
   const path = pathOf(incoming)
   const request = {
     method: incoming.method ?? '',
+    query: incoming.url?.split('?', 2)[1] ?? '',
     header: (name: string) => incoming.headers[name]?.toString(),
     address: incoming.socket.remoteAddress,
     body: () => bodies.read(incoming, outgoing),
@@ -75,6 +96,7 @@ async function serve(incoming: IncomingMessage, outgoing: ServerResponse, door: 
   const answer: DoorAnswer = path === undefined ? UNREADABLE : await answerAtDoor({ ...request, path }, door)
   const { status, reason = STATUS_CODES[status] ?? '', headers, body } = answer
   if (status >= 400) await letGo(incoming)
+  if (answer.events) return sendEvents(outgoing, answer, door.log)
   if (body === undefined) outgoing.writeHead(status, reason, headers).end()
   else if (body.length < LARGE) outgoing.writeHead(status, reason, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body)
   else {
@@ -83,6 +105,27 @@ async function serve(incoming: IncomingMessage, outgoing: ServerResponse, door: 
     await turn()
     outgoing.writeHead(status, reason, { ...headers, 'content-length': bytes.length }).end(bytes)
   }
+}
+
+/** Connections of all doors that are told of invoices, and the most of them. */
+let streams = 0
+const MAX_STREAMS = 200
+
+/** Sends server-sent events until there are no more, or the client has gone. */
+async function sendEvents(outgoing: ServerResponse, { status, headers, events }: DoorAnswer, log: (error: unknown) => void): Promise<void> {
+  const { socket } = outgoing
+  if (!socket || streams >= MAX_STREAMS) {
+    outgoing.writeHead(503, { 'retry-after': '10' }).end() // the page asks again and again instead
+    return
+  }
+  streams++
+  const gone = new AbortController()
+  socket.once('close', () => gone.abort())
+  outgoing.writeHead(status, headers)
+  outgoing.flushHeaders()
+  await events!((data) => void outgoing.write(`data: ${data}\n\n`), gone.signal).catch((error) => gone.signal.aborted || log(error))
+  streams--
+  outgoing.end()
 }
 
 /** The path of a request, without its query; undefined if the path or the host is invalid. */

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { dirname, relative } from 'node:path'
 import type { Refusal } from '../functions/payments/door.ts'
 import { isLoopback } from '../functions/payments/loopback.ts'
-import { checkConfig, checkPool, type Filter, type OverpoolConfig } from '../shared/config/config.ts'
+import { checkConfig, checkPool, doorsOf, type Filter, type OverpoolConfig } from '../shared/config/config.ts'
 import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load-user-file.ts'
 import { messageOf, OverpoolError } from '../shared/errors.ts'
@@ -34,9 +34,24 @@ export interface StartOptions {
 export interface Started {
   url: string
   machine: EmbeddedMachine
-  /** the pools of the config, each with its handler's file, and whether any web page that is open on this computer may post into it */
-  pools: { path: string; handler?: string; filter?: Filter; isOpen: boolean }[]
+  /** the pools of the config */
+  pools: StartedPool[]
   close: () => Promise<void>
+}
+
+interface StartedPool {
+  path: string
+  /** the file of its handler */
+  handler?: string
+  filter?: Filter
+  /** what an entry costs, satoshis */
+  price?: number
+  /** whether its entries come from the chain */
+  isGrid: boolean
+  /** whether wallets post into it over HTTP */
+  hasDoor: boolean
+  /** whether any web page that is open on this computer may post into it */
+  isOpen: boolean
 }
 
 interface LoadedHandler extends PlannedHandler {
@@ -57,18 +72,32 @@ export async function start(options: StartOptions): Promise<Started> {
   const files = new Set<string>()
   const since = Date.now()
   const plan = await readPlan(options, files)
-  const { pools: configured, network } = plan.config
+  const { pools: configured, network, bitcoin, url: reachedAt, receive } = plan.config
+  const doors = new Set(doorsOf(plan.config))
   const settings = (path: string) => (Object.hasOwn(configured, path) ? checkPool(configured[path]!, `pools.${path}`) : undefined)
-  const machine = await EmbeddedMachine.open({ dir, network, settings, report, refused, logFormat, ports })
+  const machine = await EmbeddedMachine.open({
+    dir,
+    network,
+    bitcoin,
+    reached: { url: reachedAt, receive },
+    settings,
+    report,
+    refused,
+    logFormat,
+    ports,
+  })
   const running = new RunningConfig(options, machine, plan, files)
   try {
-    const { url } = await machine.listen(Object.keys(plan.config.pools), port, host)
+    const { url } = await machine.listen([...doors], port, host)
     await running.begin(url, since)
-    const pools = Object.entries(plan.config.pools).map(([path, { handler = plan.config.handler, filter, origins }]) => ({
+    const pools = Object.entries(plan.config.pools).map(([path, { handler = plan.config.handler, filter, price, origins, grid }]) => ({
       path,
       handler,
       filter,
-      isOpen: origins === undefined && isLoopback(host),
+      price,
+      isGrid: grid !== undefined,
+      hasDoor: doors.has(path),
+      isOpen: origins === undefined && doors.has(path) && isLoopback(host),
     }))
     return { url, machine, pools, close: () => running.close() }
   } catch (error) {
@@ -83,7 +112,8 @@ class RunningConfig {
   readonly #machine: EmbeddedMachine
   readonly #handlers = new Map<string, LoadedHandler>()
   readonly #watch: FileWatch
-  readonly #network: string
+  /** what is taken at a start only */
+  readonly #fixed: string
   #plan: Plan
   /** the files of the running plan */
   #files: ReadonlySet<string>
@@ -96,7 +126,7 @@ class RunningConfig {
     this.#machine = machine
     this.#plan = plan
     this.#files = files
-    this.#network = networkOf(plan)
+    this.#fixed = fixedOf(plan)
     this.#watch = new FileWatch({
       changed: () => (this.#reloading = this.#reloading.then(() => this.#reload())),
       failed: ({ message }) =>
@@ -122,9 +152,9 @@ class RunningConfig {
   }
 
   async #applyPools(config: OverpoolConfig): Promise<void> {
-    for (const [path, { handler: _, publish, ...settings }] of Object.entries(config.pools))
+    for (const [path, { handler: _, door: __, publish, ...settings }] of Object.entries(config.pools))
       await this.#machine.create(path, settings, publish)
-    this.#machine.serveOnly(Object.keys(config.pools))
+    this.#machine.serveOnly(doorsOf(config))
     await this.#machine.syncSubscriptions(config)
   }
 
@@ -151,10 +181,10 @@ class RunningConfig {
     const since = Date.now()
     try {
       const plan = await readPlan(this.#options, files)
-      if (networkOf(plan) !== this.#network) say('info', 'the settings of the network are taken at the next start')
+      if (fixedOf(plan) !== this.#fixed) say('info', 'the settings of `network` and `bitcoin` are taken at the next start')
       await this.#apply(plan)
       this.#files = files
-      const urls = Object.keys(plan.config.pools).map((path) => `${this.#url}/${path}`)
+      const urls = doorsOf(plan.config).map((path) => `${this.#url}/${path}`)
       say('info', `reloaded; payments are taken at ${urls.join(', ') || 'no pool'}`)
     } catch (error) {
       say('error', `not reloaded, the last good version goes on: ${messageOf(error)}`)
@@ -171,8 +201,8 @@ class RunningConfig {
   }
 }
 
-function networkOf({ config }: Plan): string {
-  return JSON.stringify(config.network)
+function fixedOf({ config: { network, bitcoin } }: Plan): string {
+  return JSON.stringify({ network, bitcoin })
 }
 
 function handlerOf(working: LoadedHandler): Handler {

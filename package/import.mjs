@@ -2,5 +2,5 @@
 // A bundler may load this file as well; that is no error.
 import './node-version.cjs'
 
-const { Overpool, OverpoolError, dataTransaction, defineConfig } = await import('../dist/index.js')
-export { dataTransaction, defineConfig, Overpool, Overpool as default, OverpoolError }
+const { Budget, Overpool, OverpoolError, createPaywall, dataTransaction, defineConfig, payingFetch } = await import('../dist/index.js')
+export { Budget, createPaywall, dataTransaction, defineConfig, Overpool, Overpool as default, OverpoolError, payingFetch }

@@ -6,17 +6,27 @@ export type ErrorCode =
   | 'MALFORMED_PAYMENT'
   | 'BAD_PAYMENT'
   | 'PAYMENT_TOO_LARGE'
+  | 'BAD_CALLBACK'
+  | 'CALLBACK_FORGED'
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'METHOD_NOT_ALLOWED'
   | 'FILTER_REFUSED'
   | 'ORIGIN_REFUSED'
   | 'QUOTA_EXCEEDED'
+  | 'PRICE_NOT_PAID' // the pool has a price, and the message does not pay it
+  | 'BUDGET_EXCEEDED' // payingFetch: the call costs more than it may
+  | 'WALLET_UNAVAILABLE' // the wallet that a payment goes to, or comes from, does not answer
+  | 'PAYMENT_REFUSED' // payingFetch: the server does not take the payment, and no second one is made
   | 'FILTER_SILENT'
   | 'OVERLOADED'
   | 'POOL_NOT_FOUND'
   | 'POOL_HALTED'
   | 'POOL_READ_ONLY'
   | 'ENTRY_NOT_FOUND'
+  | 'INVOICE_NOT_FOUND'
+  | 'INVOICE_PAID' // it cannot be cancelled any more
+  | 'PAYS_NOTHING' // it was sent as a payment of an invoice, and has none of its outputs
+  | 'NO_BROADCASTER' // the machine knows no network to broadcast to
   | 'HANDLER_NOT_FOUND'
   | 'MACHINE_NOT_FOUND'
   | 'LOOP_TOO_DEEP'
@@ -26,11 +36,15 @@ export type ErrorCode =
   | 'BAD_ARGUMENT'
   | 'BAD_CONFIG'
   | 'BAD_BLOCK'
+  | 'CHAIN_LIES' // a source of the chain contradicts what this machine has checked
   | 'BLOCK_DAMAGED' // its bytes in the ledger are not those that were written
   | 'BAD_MESSAGE'
+  | 'BAD_HEADER' // of a block of the chain
+  | 'BAD_PROOF' // a Merkle path
   | 'PORT_IN_USE'
   | 'FOLDER_IN_USE'
   | 'NODE_TOO_OLD' // thrown by node-version.cjs, which every old Node can read
+  | 'OVERTAKEN' // another process has written into the pool meanwhile
   | 'CLOSED'
   | 'UNAVAILABLE'
 
@@ -64,8 +78,10 @@ const MAX_STACK = 10_000
 /** What went wrong, as a line for people. */
 export function reasonOf(error: unknown): string {
   return said(error, () => {
-    const message = cut(messageOf(error), MAX_QUOTED)
-    const cause = error instanceof Error && error.cause instanceof Error ? ` (${cut(messageOf(error.cause), MAX_QUOTED)})` : ''
+    const whole = messageOf(error)
+    const why = error instanceof Error && error.cause instanceof Error ? messageOf(error.cause) : whole
+    const message = cut(whole, MAX_QUOTED)
+    const cause = why === whole ? '' : ` (${cut(why, MAX_QUOTED)})`
     return error instanceof OverpoolError ? `${message} [${error.code}]${cause}` : `${message}${cause}`
   })
 }

@@ -16,6 +16,8 @@ export type SidecarReport =
   | { kind: 'cores-set-aside'; folder: string; error: unknown }
   /** damaged blocks were put in place again, or are lost */
   | { kind: 'repaired'; pool: string; repaired: number; lost: number[]; aside?: string }
+  /** nothing has failed, and an operator should know it */
+  | { kind: 'advice'; pool: string; sentence: string }
   /** the network cannot be joined with these settings */
   | { kind: 'no-network'; error: OverpoolError }
   | { kind: 'block'; pool: string; n: number; entries: number }
@@ -40,6 +42,8 @@ export function lineOf(report: SidecarReport): string | undefined {
       const kept = aside === undefined ? '' : `; what was left of it is kept in ${aside}`
       return `pool ${pool}: ${repaired} damaged blocks are repaired${lost.length ? `; block ${lost.join(', ')} could not be had anywhere and is passed over${kept}` : ''}`
     }
+    case 'advice':
+      return `${report.pool ? `pool ${report.pool}: ` : ''}${report.sentence}`
     case 'no-network':
       return `no network: ${reasonOf(report.error)}`
     case 'post-differs':

@@ -54,6 +54,7 @@ function mostFor(payments: number, blocks: number): Record<string, number> {
     'BatchWriteItem receipt': payments + AGAIN,
     'PutItem block': (payments * (TRANSACTION_BYTES + ENTRY_BYTES)) / 1024 + 2 * blocks,
     'PUT blocks': blocks, // the blocks over 16 KiB
+    'GET blocks': FEW, // a bell does not carry the largest blocks, which a busy machine makes
     'Query block': FEW, // the writer looks for blocks of another writer; handlers get theirs in their bells
     'SendMessageBatch tx-main.fifo': blocks + FEW,
     'ReceiveMessage tx-main.fifo': blocks + FEW,
@@ -62,6 +63,7 @@ function mostFor(payments: number, blocks: number): Record<string, number> {
     'UpdateItem cursor': blocks + FEW,
     'UpdateItem control': 60, // once a second at most
     'Query control': 2 * FEW, // once a second: the desired state of the network
+    'Query invoice': 60, // once a second: this is the embedded machine. A stack that asks for nothing does not look for invoices that have expired
   }
 }
 

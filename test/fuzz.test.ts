@@ -1,39 +1,40 @@
-import { randomInt } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { setImmediate } from 'node:timers/promises'
-import { describe, expect, it } from 'vitest'
-import { type ErrorCode, OverpoolError } from '../shared/errors.ts'
+import { describe } from 'vitest'
+import { readPayment } from '../shared/bip270/payment.ts'
+import { statusIn } from '../shared/broadcast/arc.ts'
+import { eventOf } from '../shared/broadcast/arcade.ts'
+import { callbackToken, readCallback } from '../shared/broadcast/callbacks.ts'
+import { EventScanner } from '../shared/broadcast/events.ts'
+import { sentOf } from '../shared/broadcast/node.ts'
+import type { Word } from '../shared/broadcast/service.ts'
+import { jsonOf } from '../shared/broadcast/wire.ts'
+import { nodeWordOf, wordOf } from '../shared/broadcast/words.ts'
+import { readTransaction } from '../shared/chain/any-format.ts'
+import { scanBeef } from '../shared/chain/beef.ts'
+import { scanBump } from '../shared/chain/merkle.ts'
+import { OverpoolError } from '../shared/errors.ts'
 import { decodeBlock, encodeBlock, entryAt } from '../shared/ledger/block.ts'
 import { decodeEntry, encodeEntry } from '../shared/ledger/entry-codec.ts'
 import type { EntryId, TxEntry } from '../shared/ledger/kinds.ts'
 import { decodeBell, decodeIngress, encodeBell, encodeIngress } from '../shared/ledger/messages.ts'
-import { parseTransaction, type ScannedTransaction, scanTransaction, transactionFromHex } from '../shared/transaction/index.ts'
-
-// Every reader of bytes from outside gets mutations of valid bytes. OVERPOOL_FUZZ_SECONDS and OVERPOOL_FUZZ_COUNT (inputs, however long
-// they take) are for all targets together. Input k of a run depends on seed + k alone, so a failure names the seed of a run that begins with that input.
-
-const SECONDS = Number(process.env.OVERPOOL_FUZZ_SECONDS || 3)
-const COUNT = Number(process.env.OVERPOOL_FUZZ_COUNT || 0)
-const SEED = Number(process.env.OVERPOOL_SEED || randomInt(2 ** 31))
-
-/** The longest time that one input may take. */
-const MAX_MS = 50
-/** An input fails when it takes too long this many times in a row: a busy machine may stall once, but not at the same input each time. */
-const TRIES = 4
-const MAX_BYTES = 64 * 1024
-
-interface Target {
-  name: string
-  code: ErrorCode
-  honest: Buffer[]
-  read: (bytes: Buffer) => void
-}
+import {
+  extendedFormat,
+  parseTransaction,
+  readSpent,
+  type ScannedTransaction,
+  scanExtended,
+  scanTransaction,
+  transactionFromHex,
+} from '../shared/transaction/index.ts'
+import { atomic, beef, field, threeSteps, V1, V2 } from './formats/made.ts'
+import { fuzz, realTransactions, type Target } from './fuzz.ts'
 
 const transactions = realTransactions()
 const entries = someEntries()
 const blocks = [entries.slice(0, 1), entries, Array.from({ length: 300 }, () => entries[0]!)].map((list, n) =>
   encodeBlock(n, n * 100, list),
 )
+
+const statuses = someStatuses()
 
 const TARGETS: Target[] = [
   { name: 'scanTransaction', code: 'BAD_TRANSACTION', honest: transactions, read: (bytes) => readAll(scanTransaction(bytes)) },
@@ -42,6 +43,36 @@ const TARGETS: Target[] = [
     code: 'BAD_TRANSACTION',
     honest: transactions.map((bytes) => Buffer.from(bytes.toString('hex'))),
     read: (bytes) => readAll(transactionFromHex(bytes.toString('latin1'))),
+  },
+  {
+    name: 'scanExtended',
+    code: 'BAD_TRANSACTION',
+    honest: [field('06-sdk-ef.hex'), field('ef-tx-004.hex'), ...transactions.slice(0, 10).map(extended)],
+    read(bytes) {
+      const { scanned, spent } = scanExtended(bytes)
+      if (readSpent(spent).length !== scanned.inputCount) throw new Error('not one output for each input')
+      readAll(scanned)
+    },
+  },
+  {
+    name: 'scanBeef',
+    code: 'BAD_TRANSACTION',
+    honest: beefs(),
+    read: (bytes) => readBeef(scanBeef(bytes)),
+  },
+  {
+    name: 'readTransaction of text',
+    code: 'BAD_TRANSACTION',
+    honest: [...beefs(), field('06-sdk-ef.hex'), transactions[0]!].flatMap((bytes) =>
+      (['hex', 'base64'] as const).map((notation) => Buffer.from(bytes.toString(notation))),
+    ),
+    read: (bytes) => readAll(readTransaction(bytes.toString('latin1')).scanned),
+  },
+  {
+    name: 'readPayment with a list of bytes',
+    code: ['BAD_TRANSACTION', 'BAD_PAYMENT', 'MALFORMED_PAYMENT'],
+    honest: [...beefs(), transactions[0]!].map((bytes) => Buffer.from(JSON.stringify({ memo: 'x', transaction: [...bytes] }))),
+    read: (bytes) => readPayment(bytes, 'json'),
   },
   { name: 'decodeEntry', code: 'BAD_BLOCK', honest: entries.map((bytes) => Buffer.from(bytes)), read: decodeEntry },
   { name: 'decodeBlock', code: 'BAD_BLOCK', honest: blocks.map(({ bytes }) => Buffer.from(bytes)), read: decodeBlock },
@@ -65,48 +96,55 @@ const TARGETS: Target[] = [
     ),
     read: decodeBell,
   },
+  {
+    name: 'readCallback',
+    code: 'BAD_CALLBACK',
+    honest: [...statuses, `[${statuses.join()}]`, `{"count":2,"callbacks":[${statuses.slice(0, 2).join()}]}`].map((text) =>
+      Buffer.from(text),
+    ),
+    read: (bytes) => checkWords(unlessForged(() => readCallback(bytes, `Bearer ${callbackToken('secret', hexOf(6))}`, 'secret'))),
+  },
+  {
+    name: 'an answer of ARC or Arcade',
+    code: 'UNAVAILABLE',
+    honest: statuses.map((text) => Buffer.from(text)),
+    read: (body) => {
+      const answer = { status: 200, headers: new Headers(), body }
+      checkWords([wordOf(statusIn('arc', answer, hexOf(6)), { txid: hexOf(6), status: 200 })])
+    },
+  },
+  {
+    name: 'an event stream of Arcade',
+    code: 'BAD_MESSAGE',
+    honest: statuses.map((text, n) =>
+      Buffer.from(`: keepalive\r\n\r\nid: ${n}\nevent: status\ndata: ${text}\n\nevent: weather\ndata: fine\n\n`),
+    ),
+    read: (bytes) => {
+      const scanner = new EventScanner()
+      const text = bytes.toString()
+      const half = text.length >> 1
+      const events = [text.slice(0, half), text.slice(half)].flatMap((part) => scanner.push(part)).map(eventOf)
+      checkWords(events.flatMap((event) => event?.word ?? []))
+      if (!events.some((event) => event?.word)) throw new OverpoolError('BAD_MESSAGE', 'no event of it can be read')
+    },
+  },
+  {
+    name: 'an answer of a node',
+    code: 'BAD_MESSAGE',
+    honest: [
+      `{"known":["${hexOf(6)}"],"evicted":["${hexOf(7)}"]}`,
+      `{"invalid":[{"txid":"${hexOf(6)}","reject_code":258,"reject_reason":"txn-mempool-conflict","collidedWith":[{"txid":"${hexOf(7)}","hex":"00"}]}]}`,
+      `{"invalid":[{"txid":"${hexOf(6)}","reject_code":64,"reject_reason":"bad-txns-nonfinal"}]}`,
+    ].map((text) => Buffer.from(text)),
+    read: (body) => {
+      const answer = jsonOf({ body })
+      if (answer === undefined) throw new OverpoolError('BAD_MESSAGE', 'it is no JSON')
+      checkWords([...sentOf(answer).invalid.values()].map((invalid) => nodeWordOf(invalid, { txid: hexOf(6) })))
+    },
+  },
 ]
 
-describe('bytes from outside', () => {
-  it.each(TARGETS)('never make $name throw anything but $code, nor take long', { timeout: 0 }, async (target) => {
-    for (const bytes of target.honest) expect(outcome(target, bytes)).toBe('accepted')
-    const until = performance.now() + (SECONDS * 1000) / TARGETS.length
-    const seen = { accepted: 0, refused: 0 }
-    let pause = 0
-    for (let k = 0; COUNT ? k < COUNT / TARGETS.length : performance.now() < until; k++) {
-      const bytes = mutated(target.honest, SEED + k)
-      try {
-        seen[outcome(target, bytes)]++
-      } catch (cause) {
-        throw new Error(`${target.name}, run again with OVERPOOL_SEED=${SEED + k}, on ${bytes.toString('hex')}`, { cause })
-      }
-      if (performance.now() > pause) {
-        await setImmediate() // the test runner needs a turn of the event loop now and then
-        pause = performance.now() + 100
-      }
-    }
-    // At least one input in ten is accepted and one in ten refused. A fuzzer that only meets one of the two tests nothing.
-    expect(seen.accepted, `seed ${SEED}`).toBeGreaterThan(0)
-    expect(seen.refused, `seed ${SEED}`).toBeGreaterThan(0)
-  })
-})
-
-/** Reads the bytes. They must be accepted, or refused with the right code, within MAX_MS. */
-function outcome({ read, code }: Target, bytes: Buffer): 'accepted' | 'refused' {
-  for (let tries = 1; ; tries++) {
-    const start = performance.now()
-    let result: 'accepted' | 'refused' = 'accepted'
-    try {
-      read(bytes)
-    } catch (error) {
-      if (!(error instanceof OverpoolError) || error.code !== code) throw error
-      result = 'refused'
-    }
-    const took = performance.now() - start
-    if (took < MAX_MS) return result
-    if (tries === TRIES) throw new Error(`took ${Math.round(took)} ms, and no less in ${TRIES} tries`)
-  }
-}
+describe('bytes from outside', () => fuzz(TARGETS))
 
 function readAll(scanned: ScannedTransaction): void {
   const [inputs, outputs] = [[...scanned.readInputs()], [...scanned.readOutputs()]]
@@ -115,126 +153,44 @@ function readAll(scanned: ScannedTransaction): void {
   JSON.stringify(parseTransaction(scanned))
 }
 
-// ---- mutations
-
-type Random = (below: number) => number
-
-/** Bytes with a meaning in varints, scripts, CBOR or hex. */
-const TELLING = Buffer.from('0001171819224c4d4e6a7c7f80819899a2b6b7b8bfc0d9f7fafbfcfdfeff3066', 'hex')
-const LENGTHS = [
-  0,
-  1,
-  23,
-  24,
-  75,
-  76,
-  252,
-  253,
-  255,
-  256,
-  512,
-  513,
-  0xffff,
-  0x10000,
-  2 ** 31,
-  2 ** 32 - 1,
-  2 ** 32,
-  2 ** 53 - 1,
-  2 ** 53,
-  2 ** 63,
-]
-
-function mutated(honest: Buffer[], seed: number): Buffer {
-  const random = randomFrom(seed)
-  let bytes: Buffer = Buffer.from(pick(honest, random))
-  for (let left = 1 + random(4); left > 0; left--) bytes = pick(MUTATIONS, random)(bytes, random, honest)
-  return bytes.subarray(0, MAX_BYTES)
+/** A word has a bounded length, whatever it was made of, and only hashes where hashes belong. */
+function checkWords(words: Word[]): void {
+  for (const { txid, blockHash = txid, competing = [], reason = '', height = 1, proof } of words) {
+    for (const hash of [txid, blockHash, ...competing]) if (!/^[0-9a-f]{64}$/.test(hash)) throw new Error(`${hash} is no hash`)
+    if (reason.length > 1_100 || competing.length > 101) throw new Error('a word is too long')
+    if (!Number.isSafeInteger(height) || proof?.length === 0) throw new Error('a word says nothing with a field')
+  }
 }
 
-const MUTATIONS: ((bytes: Buffer, random: Random, honest: Buffer[]) => Buffer)[] = [
-  function flipBits(bytes, random) {
-    for (let left = 1 + random(8); left > 0 && bytes.length > 0; left--) bytes[random(bytes.length)]! ^= 1 << random(8)
-    return bytes
-  },
-  function putTellingByte(bytes, random) {
-    if (bytes.length > 0) bytes[random(bytes.length)] = TELLING[random(TELLING.length)]!
-    return bytes
-  },
-  function cut(bytes, random) {
-    const [from, to] = range(bytes, random)
-    return random(2) ? bytes.subarray(0, from) : Buffer.concat([bytes.subarray(0, from), bytes.subarray(to)])
-  },
-  function splice(bytes, random, honest) {
-    const other = pick(honest, random)
-    const [from, to] = range(bytes, random)
-    const [start, end] = range(other, random)
-    return Buffer.concat([bytes.subarray(0, from), other.subarray(start, end), bytes.subarray(random(2) ? from : to)])
-  },
-  function repeat(bytes, random) {
-    const [from, to] = range(bytes, random)
-    const times = random(8) ? random(8) : random(2_000)
-    const part = bytes.subarray(from, to)
-    const room = Math.floor(MAX_BYTES / Math.max(1, part.length))
-    return Buffer.concat([bytes.subarray(0, to), ...Array.from({ length: Math.min(times, room) }, () => part), bytes.subarray(to)])
-  },
-  function swapVarint(bytes, random) {
-    const at = random(bytes.length + 1)
-    return Buffer.concat([bytes.subarray(0, at), varint(pick(LENGTHS, random), random), bytes.subarray(at + random(3))])
-  },
-  function swapCborHead(bytes, random) {
-    const at = random(bytes.length + 1)
-    const width = random(4)
-    const head = Buffer.concat([Buffer.of((random(8) << 5) | (24 + width)), bigEndian(pick(LENGTHS, random), 1 << width)])
-    return Buffer.concat([bytes.subarray(0, at), head, bytes.subarray(at + random(3))])
-  },
-]
-
-function varint(value: number, random: Random): Buffer {
-  const [prefix, width] = pick(
-    [
-      [0xfd, 2],
-      [0xfe, 4],
-      [0xff, 8],
-      [0x4c, 1],
-      [0x4d, 2],
-      [0x4e, 4],
-    ] as const,
-    random,
-  ) // prettier-ignore
-  return Buffer.concat([Buffer.of(prefix), bigEndian(value, width).reverse()])
+/** The words of a callback; none if it is forged, as a callback with another txid is. */
+function unlessForged(read: () => Word[]): Word[] {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof OverpoolError && error.code === 'CALLBACK_FORGED') return []
+    throw error
+  }
 }
-
-function bigEndian(value: number, width: number): Buffer {
-  const bytes = Buffer.alloc(8)
-  bytes.writeBigUInt64BE(BigInt(value))
-  return bytes.subarray(8 - width)
-}
-
-function range(bytes: Buffer, random: Random): [from: number, to: number] {
-  const from = random(bytes.length + 1)
-  return [from, from + random(Math.min(bytes.length - from, random(4) ? 64 : bytes.length) + 1)]
-}
-
-function pick<T>(list: readonly T[], random: Random): T {
-  return list[random(list.length)]!
-}
-
-/** Whole numbers from 0 up to, not including, a bound; the same seed gives the same numbers (mulberry32). */
-function randomFrom(seed: number): Random {
-  let state = seed | 0
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below)
+/** What is read of a BEEF can be read again by itself, and each proof holds its transaction. */
+function readBeef({ subject, along }: ReturnType<typeof scanBeef>): void {
+  readAll(subject)
+  for (const { txid, tx, proof } of along) {
+    if (scanTransaction(tx!).txid !== txid) throw new Error(`another transaction than ${txid}`)
+    if (proof && scanBump(proof.bump).root(txid) !== proof.root) throw new Error(`another root of ${txid}`)
   }
 }
 
 // ---- honest bytes
 
-function realTransactions(): Buffer[] {
-  const lists = ['transactions.json', 'parsed.json'].map((file) => readFileSync(new URL(`data/${file}`, import.meta.url), 'utf8'))
-  return lists.flatMap((list) => JSON.parse(list) as { hex: string }[]).map(({ hex }) => Buffer.from(hex, 'hex'))
+function beefs(): Buffer[] {
+  const { subject, bump, members } = threeSteps()
+  const files = ['06-sdk-beef.hex', '06-sdk-atomic.hex', 'beef-v1-tx-003.hex', 'beef-v1-go-sdk-168.hex'].map(field)
+  return [...files, beef(V1, [bump], members), beef(V2, [bump], members), atomic(subject, beef(V2, [bump, bump], members))]
+}
+
+function extended(bytes: Buffer): Buffer {
+  const spent = Array.from({ length: scanTransaction(bytes).inputCount }, (_, n) => ({ satoshis: BigInt(n), script: Buffer.alloc(25, n) }))
+  return Buffer.from(extendedFormat(bytes, spent))
 }
 
 function someEntries(): Uint8Array[] {
@@ -249,6 +205,22 @@ function someEntries(): Uint8Array[] {
     },
     { ...plain, source: 'handler' as const, cause: { key: hexOf(5), seq: 2 ** 40 }, hops: 300 },
   ].map(encodeEntry)
+}
+
+function someStatuses(): string[] {
+  const timestamp = '2026-04-28T18:21:52.987654321Z'
+  const place = {
+    blockHash: hexOf(8),
+    blockHeight: 813_706,
+    merklePath: 'fe8a6a0c000c04fde80b0011774f01d26412f0d16ea3f0447be0b5ebec67b0782e321a7a',
+  }
+  return [
+    { txStatus: 'SEEN_ON_NETWORK', extraInfo: '', merklePath: '', blockHash: '', blockHeight: 0 },
+    { txStatus: 'MINED', ...place, extraInfo: 'reorg_reanchor' },
+    { txStatus: 'REJECTED', status: 466, extraInfo: `UTXO_SPENT (70): ${hexOf(7)}:0 utxo already spent by tx ${hexOf(9)}[0]` },
+    { txStatus: 'DOUBLE_SPEND_ATTEMPTED', competingTxs: [hexOf(7), hexOf(9)] },
+    { status: 463, title: 'Malformed transaction', detail: 'arc error 463: a script', extraInfo: 'arc error 463: a script' },
+  ].map((status) => JSON.stringify({ timestamp, txid: hexOf(6), ...status }))
 }
 
 function hexOf(byte: number): EntryId {

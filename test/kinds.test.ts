@@ -142,9 +142,11 @@ describe('an entry of a kind', () => {
       idOfChainEntry(a, b),
       idOfStatus(a, 'seen', b),
       idOfStatus(a, 'seen', ''),
-      idOfChainBlock(a),
-      idOfReorg(a, b),
-      idOfReorg(b, a),
+      idOfChainBlock(a, '0'),
+      idOfChainBlock(a, '1'),
+      idOfReorg(a, b, '0'),
+      idOfReorg(a, b, '1'),
+      idOfReorg(b, a, '0'),
     ]
     expect(new Set(ids).size).toBe(ids.length)
   })

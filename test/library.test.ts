@@ -144,6 +144,16 @@ describe('a pool', () => {
     expect(held).toEqual([0, 1, 2, 3, 4].map((step) => [`step ${step}`, { step }]))
   })
 
+  it('finds each entry of a transaction by its id', async () => {
+    await using pool = await machine()
+    const payment = sampleTransaction('twice')
+    const posted = [await pool.post({ path: 'mypool', payment }), await pool.post({ path: 'mypool', payment, id: 'a name' })]
+    for (const [seq, { hash, id }] of posted.entries()) expect((await pool.get({ path: 'mypool', hash, id })).seq).toBe(seq)
+    const { hash } = posted[0]!
+    expect(await codeOf(() => pool.get({ path: 'mypool', hash, id: '00'.repeat(32) }))).toBe('ENTRY_NOT_FOUND')
+    expect(await codeOf(() => pool.get({ path: 'mypool', hash, id: 'a name' }))).toBe('BAD_ARGUMENT')
+  })
+
   it('stores a post durably before it acknowledges it: a kill -9 right after the answer loses nothing', async () => {
     const dir = newFolder()
     const hash = await outputOf(
@@ -365,7 +375,7 @@ describe('handlers', () => {
     await pool.create({ path: 'soon', port: false })
     pool.on('txs', () => {})
     expect(await reported.promise).toBe(
-      'the handler of on(\'txs\', …) waits: there is no pool "txs" yet. If an event was meant, they are tx, status, block, reorg, *, error',
+      'the handler of on(\'txs\', …) waits: there is no pool "txs" yet. If an event was meant, they are tx, status, block, reorg, invoice, *, error',
     )
   })
 
@@ -518,7 +528,20 @@ describe('handlers', () => {
     const events: TxEvent[] = []
     pool.on('tx', (e) => {
       const plain = JSON.parse(JSON.stringify(e))
-      expect(Object.keys(plain)).toEqual(['path', 'key', 'kind', 'hash', 'seq', 'id', 'at', 'source', 'hops', 'payment', 'parsed'])
+      expect(Object.keys(plain)).toEqual([
+        'path',
+        'key',
+        'kind',
+        'hash',
+        'seq',
+        'id',
+        'at',
+        'source',
+        'hops',
+        'status',
+        'payment',
+        'parsed',
+      ])
       expect(structuredClone(e)).toEqual(plain)
       expect({ ...e }).toEqual(plain)
       expect(inspect(e, { depth: 9 })).toBe(inspect(plain, { depth: 9 }))
@@ -630,7 +653,7 @@ describe('an Overpool', () => {
     await expect(post(pool, 'x', 'cofee')).rejects.toThrow('no pool named "cofee"; this machine has: coffee, tea')
     expect(await codeOf(() => pool.get({ path: 'tea', hash: '00'.repeat(32) }))).toBe('ENTRY_NOT_FOUND')
     expect(await codeOf(() => pool.on('Txs!', () => {}))).toBe('BAD_ARGUMENT')
-    expect(() => pool.off('Txs!', () => {})).toThrow('there are tx, status, block, reorg, *, error, and the names of pools')
+    expect(() => pool.off('Txs!', () => {})).toThrow('there are tx, status, block, reorg, invoice, *, error, and the names of pools')
   })
 
   it('locks its folder; a second one names the process that holds it, and works when that process has ended', async () => {
@@ -847,7 +870,7 @@ describe('an Overpool', () => {
           }),
       ],
       ['BAD_PAYMENT', () => pool.post({ path: 'mypool', payment: { toHex: () => 5 as never } })],
-      ['BAD_PAYMENT', () => pool.post({ path: 'mypool', payment: { transaction: [1, 256] } })],
+      ['BAD_TRANSACTION', () => pool.post({ path: 'mypool', payment: { transaction: [1, 256] } })],
       ['MALFORMED_PAYMENT', () => pool.post({ path: 'mypool', payment: [] })],
       ['BAD_TRANSACTION', () => pool.post({ path: 'mypool', payment: [1, 1, 1, 1] })],
       ['PAYMENT_TOO_LARGE', () => pool.post({ path: 'mypool', payment: '00'.repeat(5_000_001) })],

@@ -99,7 +99,7 @@ describe('the library', () => {
       'three.cjs': `require('./two-sync.mjs')`,
       'two-sync.mjs': `import { Overpool } from 'overpool-cloud'; console.log(Overpool.name)`,
     })
-    const names = ['Overpool', 'OverpoolError', 'dataTransaction', 'default', 'defineConfig']
+    const names = ['Budget', 'Overpool', 'OverpoolError', 'createPaywall', 'dataTransaction', 'default', 'defineConfig', 'payingFetch']
     expect(JSON.parse(await output('one.cjs', folder))).toEqual(['Overpool', 'function', 'CLOSED', { pools: {} }, [true, true], [], names])
     expect(await output('two.mjs', folder)).toBe('true true function function\n')
     expect(await output('three.cjs', folder), 'a module that imports it can be required').toBe('Overpool\n')

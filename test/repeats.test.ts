@@ -20,7 +20,7 @@ function saidSince(): string[] {
 }
 
 describe('a message that comes again and again', () => {
-  it('is said at once, then counted, as long as it comes', () => {
+  it('is said at once, then counted, and anew when it comes back', () => {
     for (let i = 0; i < 1_000; i++) repeats.say('the disk is full')
     expect(saidSince()).toEqual(['the disk is full'])
     vi.advanceTimersByTime(WINDOW_MS)
@@ -28,12 +28,24 @@ describe('a message that comes again and again', () => {
     repeats.say('the disk is full')
     repeats.say('the disk is broken')
     expect(saidSince()).toEqual(['the disk is broken'])
-    vi.advanceTimersByTime(WINDOW_MS)
-    expect(saidSince()).toEqual(['the disk is full (once more)'])
     vi.advanceTimersByTime(2 * WINDOW_MS)
+    expect(saidSince()).toEqual(['the disk is full (once more)'])
+    vi.advanceTimersByTime(4 * WINDOW_MS)
     expect(saidSince()).toEqual([])
     repeats.say('the disk is full')
     expect(saidSince()).toEqual(['the disk is full'])
+  })
+
+  it('is counted for twice the time, again and again, up to about ten minutes', () => {
+    const waits: number[] = []
+    for (let seconds = 0, last = 0; seconds < 3_600; seconds++) {
+      repeats.say('the password is wrong')
+      vi.advanceTimersByTime(1_000)
+      if (!saidSince().length) continue
+      waits.push(seconds + 1 - last)
+      last = seconds + 1
+    }
+    expect(waits).toEqual([1, 9, 20, 40, 80, 160, 320, 640, 640, 640, 640])
   })
 
   it('is counted to the end', () => {
@@ -66,13 +78,18 @@ describe('an error that quotes a payment', () => {
   const payment = 'ab'.repeat(5_000_000)
 
   it('is cut, and keeps its code and its place', () => {
-    expect(reasonOf(new OverpoolError('BAD_PAYMENT', payment, { cause: new Error(payment) }))).toMatch(
-      /^(ab){500}… \(9999000 characters more\) \[BAD_PAYMENT\] \((ab){500}… \(9999000 characters more\)\)$/,
+    expect(reasonOf(new OverpoolError('BAD_PAYMENT', payment, { cause: new Error(`ab${payment}`) }))).toMatch(
+      /^(ab){500}… \(9999000 characters more\) \[BAD_PAYMENT\] \((ab){500}… \(9999002 characters more\)\)$/,
     )
     const stack = stackOf(new TypeError(payment))
     expect(stack).toMatch(/^TypeError: (ab){500}… \(9999000 characters more\)\n +at /)
     expect(stack.length).toBeLessThan(5_000)
     expect(reasonOf(payment)).toHaveLength(1_000 + '… (9999000 characters more)'.length)
+  })
+
+  it('says once what its cause says, too', () => {
+    const refused = 'the shop is closed'
+    expect(reasonOf(new OverpoolError('FILTER_REFUSED', refused, { cause: new Error(refused) }))).toBe(`${refused} [FILTER_REFUSED]`)
   })
 
   it('may be any thrown value', () => {

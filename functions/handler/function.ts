@@ -4,10 +4,9 @@ import type { BoundFunctions } from '../../shared/machine/handlers.ts'
 import type { LedgerPools } from '../../shared/machine/pools.ts'
 import { oneAfterTheOther } from '../../shared/retry.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
-import type { Stores } from '../../shared/store/port.ts'
 import { answerBatch, type BellsDeps, type BellsEvent, type BellsResponse } from './lambda.ts'
 import type { RunnerReport } from './report.ts'
-import { answerBell } from './runner.ts'
+import { answerBell, type RunnerOptions } from './runner.ts'
 
 /** Wait after a failed attempt, ms, doubling up to the most. SQS knows whole seconds. */
 const RETRY_MS = 1_000
@@ -18,7 +17,8 @@ export interface FunctionDeps {
   handler: string
   /** the queue of its bells */
   queue: BellsDeps['queue']
-  stores: Stores
+  /** `statuses` only where the machine takes part in Bitcoin */
+  stores: RunnerOptions['stores']
   pools: Pick<LedgerPools, 'control'>
   settings: (path: string) => Pick<CheckedSettings, 'maxAttempts' | 'retryForMs' | 'onPoison' | 'timeoutMs'>
   clock: Clock

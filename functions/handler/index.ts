@@ -5,12 +5,14 @@ import { AwsClients } from '../../shared/aws/clients.ts'
 import { AwsQueues } from '../../shared/aws/queues.ts'
 import { openStores } from '../../shared/aws/stores.ts'
 import { systemClock } from '../../shared/clock.ts'
+import { askingIn } from '../../shared/config/asking.ts'
+import { isBroadcasting } from '../../shared/config/bitcoin.ts'
 import { type CheckedSettings, checkPool, checkSettings } from '../../shared/config/config.ts'
 import { readEnv } from '../../shared/config/env.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { MachineControl } from '../../shared/machine/control.ts'
-import type { LedgerEvent } from '../../shared/machine/event.ts'
-import { type BoundFunctions, bindFunctions, handlerFunctions } from '../../shared/machine/handlers.ts'
+import { bindFunctions, handlerFunctions } from '../../shared/machine/handlers.ts'
+import { invoicingOnAws } from '../../shared/machine/invoicing-on-aws.ts'
 import { poolsOf } from '../../shared/machine/machine.ts'
 import { LedgerPools } from '../../shared/machine/pools.ts'
 import { catchLateErrorsFirst } from '../late.ts'
@@ -18,7 +20,7 @@ import { Telemetry } from '../telemetry.ts'
 import { tracing } from '../tracing.ts'
 import { handlerFunction } from './function.ts'
 import type { BellsEvent, BellsResponse } from './lambda.ts'
-import { lineOf, type PostFailed, type RunnerReport } from './report.ts'
+import { measured, reportTo } from './measured.ts'
 import { watchForBlocking } from './watchdog.ts'
 
 // The Lambda of one handler file: it answers the bells of its queue. The file itself and the config are in its bundle.
@@ -37,7 +39,17 @@ const queue = queues.open(env.BELLS_URL)
 const own = new Map(Object.entries(config.pools).map(([path, pool]) => [path, checkPool(pool, `pools.${path}`)]))
 const defaults = checkSettings({}, '')
 const settings = (path: string): CheckedSettings => own.get(path) ?? defaults
-const pools = new LedgerPools({ stores, ingress, clock, settings, postFailed: (error) => report({ kind: 'post-failed', error }) })
+const pools = new LedgerPools({
+  stores,
+  ingress,
+  clock,
+  settings,
+  broadcasts: isBroadcasting(config.bitcoin),
+  ...(env.DOOR_URL !== undefined && {
+    invoicing: { invoicing: invoicingOnAws(askingIn(config), stores), base: () => (config.url ?? env.DOOR_URL)?.replace(/\/$/, '') },
+  }),
+  postFailed: (error) => reportTo(telemetry, { kind: 'post-failed', error }),
+})
 const functions = handlerFunctions(user, env.HANDLER)
 catchLateErrorsFirst()
 
@@ -53,34 +65,15 @@ const control = new MachineControl({
 })
 const handlersPools = poolsOf({ pools, control })
 
-function report(report: RunnerReport | PostFailed): void {
-  telemetry.log.error(lineOf(report), { kind: report.kind, ...('pool' in report && { pool: report.pool }) })
-  if (report.kind === 'failed' || report.kind === 'threw-late') telemetry.count('handlerErrors')
-  if (report.kind === 'given-up' || report.kind === 'stopped') telemetry.count('givenUp')
-}
-
-/** The user's functions, with metrics: calls, and how long each entry waited. */
-function measured(bound: BoundFunctions): BoundFunctions {
-  const calls = Object.entries(bound).map(([kind, call]: [string, (event: never) => unknown]) => [
-    kind,
-    (event: LedgerEvent) => {
-      telemetry.count('entries')
-      telemetry.time('lagMs', Math.max(0, clock.now() - event.at))
-      return call(event as never)
-    },
-  ])
-  return Object.fromEntries(calls) as BoundFunctions
-}
-
 const answer = handlerFunction({
   handler: env.HANDLER,
   queue,
-  stores,
+  stores: config.bitcoin ? stores : { blocks: stores.blocks, progress: stores.progress },
   pools,
   settings,
   clock,
-  functions: measured(bindFunctions({ functions }, handlersPools)),
-  report,
+  functions: measured(bindFunctions({ functions }, handlersPools), telemetry),
+  report: (said) => reportTo(telemetry, said),
   failed: (error) => telemetry.log.error('bells could not be answered', error as Error),
 })
 

@@ -1,6 +1,6 @@
 import type { Delivered, SqsQueue } from '../../shared/queue/sqs.ts'
 import { answerBells, type BellsOptions } from './bells.ts'
-import type { Answer } from './runner.ts'
+import type { Answer, Receives } from './runner.ts'
 
 /** Lambda's event for SQS messages. */
 export interface BellsEvent {
@@ -15,7 +15,7 @@ export interface BellsResponse {
 export interface BellsDeps extends Omit<BellsOptions, 'answer'> {
   queue: Pick<SqsQueue, 'delivered' | 'giveBack'>
   /** @param remainingMs until Lambda ends this call */
-  answer: (bell: Parameters<BellsOptions['answer']>[0], receives: number, remainingMs: () => number) => Promise<Answer>
+  answer: (bell: Parameters<BellsOptions['answer']>[0], receives: Receives, remainingMs: () => number) => Promise<Answer>
 }
 
 /**

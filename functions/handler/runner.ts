@@ -1,15 +1,17 @@
 import { type Clock, sleepAwake, timeLeft } from '../../shared/clock.ts'
 import { type ErrorCode, OverpoolError, textOf } from '../../shared/errors.ts'
 import { type Block, entriesOf, entryAt, isLost } from '../../shared/ledger/block.ts'
-import type { Entry } from '../../shared/ledger/kinds.ts'
+import { eventOf, type LedgerEvent } from '../../shared/ledger/event.ts'
+import type { Entry, Kind } from '../../shared/ledger/kinds.ts'
 import type { Bell } from '../../shared/ledger/messages.ts'
+import type { KeptStatus } from '../../shared/ledger/status.ts'
 import { type HandlerContext, handlerContext } from '../../shared/machine/context.ts'
-import { eventOf, type LedgerEvent } from '../../shared/machine/event.ts'
-import type { BoundFunctions, HandledKind } from '../../shared/machine/handlers.ts'
+import type { BoundFunctions } from '../../shared/machine/handlers.ts'
 import { backoff, waitsBefore } from '../../shared/retry.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { Cursor } from '../../shared/store/progress.ts'
+import { scanTransaction } from '../../shared/transaction/index.ts'
 import type { RunnerReport } from './report.ts'
 
 /** A stored error text is cut to this many characters. */
@@ -24,7 +26,8 @@ const NO_END = 'the process ended while the handler ran, at each attempt'
 export interface RunnerOptions {
   /** the handler's name: its cursor, its dead letters and the ids of its posts go by it */
   handler: string
-  stores: Pick<Stores, 'blocks' | 'progress'>
+  /** `statuses` only where the machine takes part in Bitcoin: then an event shows the newest status */
+  stores: Pick<Stores, 'blocks' | 'progress'> & Partial<Pick<Stores, 'statuses'>>
   clock: Clock
   report: (report: RunnerReport) => void
   /** the user's functions by kind; entries of other kinds are passed over */
@@ -52,22 +55,27 @@ export type Answer = { done: true } | { done: false; againMs: number }
 
 const DONE: Answer = { done: true }
 
+/** How often a bell for this block or a later one was received. */
+export type Receives = (block: number) => number
+
 /**
  * Answers a bell: runs the handler on every entry from the cursor's next one to the end of the bell's block, in order. The cursor and the mirror
  * say what to do, so a lost, repeated or reordered bell costs time, never an event (Promise 4).
- * @param receives how often this bell was received: from the second time on the cursor is written before each attempt, so that a slow batch makes progress, and an attempt
- *   counts that ends with the process
+ * @param receives how often this bell was received, or for each block those for it and later ones: from the second time on the cursor is written before each attempt, so that a
+ *   slow batch makes progress, and an attempt counts that ends with the process
  * @param deadline in `Clock.elapsed`; entries that do not fit are left for the next time
  */
 export async function answerBell(
   bell: Bell,
   { key, begins }: Pick<PoolControl, 'key' | 'begins'>,
-  receives: number,
+  receives: number | Receives,
   deadline: number,
   options: RunnerOptions,
 ): Promise<Answer> {
   const start = laterOf(await options.stores.progress.readCursor(options.handler, bell.pool), begins)
-  return new BellRun({ path: bell.pool, key }, start, receives, deadline, options).answer(bell)
+  const block = start.redrive === undefined ? start.block : 0
+  const times = typeof receives === 'number' ? receives : receives(block)
+  return new BellRun({ path: bell.pool, key }, start, times, deadline, options).answer(bell)
 }
 
 /** Answers one bell: holds the handler's cursor in the pool, and runs the entries after it. */
@@ -162,7 +170,7 @@ class BellRun {
   #passesOver(seq: number, entry: Entry): boolean {
     const { handler, report } = this.#options
     if (entry.kind === 'unknown') report({ kind: 'unknown-kind', handler, pool: this.#pool.path, seq, named: entry.named })
-    return !isRunnable(entry, this.#options)
+    return !isRunnable(this.#pool, entry, this.#options)
   }
 
   /** Whether to begin no further entry. At least one entry runs at the first receive, however late it is. */
@@ -181,9 +189,11 @@ class BellRun {
     const { attempts, begun = 0 } = this.#at
     if (this.#isLastDeath(begun)) return this.#giveUp(seq, block, next, attempts + begun, new Error(NO_END))
     const attempt = () => this.#attempt(seq, entry, block, next, attempts + begun)
-    // At the first receive nothing is counted, since a write for each entry would be too much. At the second the process may therefore have died in this entry already.
+    // At the first receive nothing is counted, since a write for each entry would be too much. At the second the process may therefore have died in this entry already, unless
+    // the cursor says how the run before has ended.
     if (this.#receives === 1 && !begun) return attempt()
-    const counted = (this.#at.begun ?? 1) + 1
+    const uncounted = this.#start.begun === undefined ? 1 : 0
+    const counted = (this.#at.begun ?? uncounted) + 1
     const countAndAttempt = async () => {
       if (this.#mustStop()) return this.#later()
       await this.#keep({ ...this.#at, begun: counted })
@@ -263,9 +273,9 @@ function laterOf(cursor: Cursor, begins: PoolControl['begins']): Cursor {
   return { ...cursor, seq: Math.max(cursor.seq, begins.seq - 1), block: Math.max(cursor.block, begins.block) }
 }
 
-/** Whether the kind is known and the handler has a function for it. */
-function isRunnable(entry: Entry, { functions }: RunnerOptions): boolean {
-  return entry.kind !== 'unknown' && entry.kind !== 'commit' && functions[entry.kind] !== undefined
+/** Whether the kind is known and the handler has a function for it. What a peer's pool says of its invoices is passed over; a peer's pool has its key as its path. */
+function isRunnable({ path, key }: { path: string; key: string }, entry: Entry, { functions }: RunnerOptions): boolean {
+  return entry.kind !== 'unknown' && functions[entry.kind] !== undefined && (entry.kind !== 'invoice' || path !== key)
 }
 
 /**
@@ -285,7 +295,7 @@ async function rerunDead(
     if (stopping?.aborted || (i > 0 && clock.elapsed() >= deadline - MARGIN_MS)) return 0
     const block = await stores.blocks.find(pool.path, letter.seq)
     const entry = block && entryAt(block, letter.seq - block.first)
-    if (!entry || !isRunnable(entry, options)) continue // this version, or this handler, cannot run it: the letter stays
+    if (!entry || !isRunnable(pool, entry, options)) continue // this version, or this handler, cannot run it: the letter stays
     const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), asked) }
     if (receives > 1) await stores.progress.putDead(handler, pool.path, tried) // counted before it is run: the process may have died in it
     const error = await run(pool, letter.seq, entry, options)
@@ -346,8 +356,8 @@ async function run(
     threwLate: (error) => report({ kind: 'threw-late', handler, pool: pool.path, seq, error }),
   }
   try {
-    const event = eventOf(pool, seq, entry)
-    const call = functions[event.kind as HandledKind] as (event: LedgerEvent) => unknown
+    const event = eventOf(pool, seq, entry, options.stores.statuses && (await statusOf(pool.path, entry, options)))
+    const call = functions[event.kind as Kind] as (event: LedgerEvent) => unknown
     const returned = handlerContext.run(context, call, event)
     if (!isThenable(returned) && !context.posts.length) return undefined
     const result = finished(returned, context, options.turn ?? nextTurn)
@@ -368,6 +378,12 @@ async function run(
     context.ended = true
     context.posts.length = 0
   }
+}
+
+/** The newest status of a transaction. */
+async function statusOf(pool: string, entry: Entry, { stores }: RunnerOptions): Promise<KeptStatus | undefined> {
+  if (entry.kind !== 'tx' || !stores.statuses) return undefined
+  return (await stores.statuses.newest(pool, [scanTransaction(entry.tx).txid]))[0]
 }
 
 /** Whether a service of the machine failed, such as the queue for a post. That is not the entry's fault, and counts as no attempt. */

@@ -22,8 +22,13 @@ export function paymentsApp(deps: PaymentsDeps): Hono {
     }
     const header = (name: string) => c.req.header(name)
     const { address } = (c.env as { requestContext?: object } | undefined)?.requestContext ? getConnInfo(c).remote : {}
-    const { status, headers, body: said } = await answerAtDoor({ method, path, header, address, body }, door)
+    const { status, headers, body: said } = await answerAtDoor({ method, path, query: queryOf(c.req.url), header, address, body }, door)
     return new Response(method === 'HEAD' ? null : said, { status, headers })
   })
   return app
+}
+
+function queryOf(url: string): string {
+  const at = url.indexOf('?')
+  return at < 0 ? '' : url.slice(at + 1)
 }

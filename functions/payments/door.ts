@@ -1,14 +1,25 @@
 import { type CheckedPayment, dialectOf, readPayment } from '../../shared/bip270/payment.ts'
-import { type ErrorCode, OverpoolError } from '../../shared/errors.ts'
+import type { Word } from '../../shared/broadcast/service.ts'
+import { OverpoolError } from '../../shared/errors.ts'
+import type { TxEvent } from '../../shared/ledger/event.ts'
 import { hex } from '../../shared/ledger/values.ts'
 import { type AcceptDeps, accept, type PoolDoor } from '../../shared/machine/accept.ts'
-import type { TxEvent } from '../../shared/machine/event.ts'
+import type { Invoicing } from '../../shared/machine/invoicing.ts'
+import type { Known } from '../../shared/machine/known.ts'
+import type { Paywall } from '../../shared/paywall/paywall.ts'
+import type { Ancestors } from '../../shared/store/ancestors.ts'
 import { turn } from '../../shared/turn.ts'
+import { answerAsArc } from './arc.ts'
+import { CORS, type DoorAnswer, type DoorRequest, HTML_HEADERS, JSON_HEADERS, unescaped } from './http.ts'
+import { showInvoice, takeForInvoice } from './invoice-door.ts'
 import { isLoopback } from './loopback.ts'
 import { poolPage } from './page.ts'
+import { placeOf } from './place.ts'
 import type { Quotas } from './quotas.ts'
+import { checkOrigin, checkThere, isRefusal, problemOf, reasonPhrase, sentence, statusOf, statusOfError } from './refusal.ts'
 
 export interface DoorDeps extends AcceptDeps {
+  ancestors: Pick<Ancestors, 'put'>
   pool: (path: string) => PoolDoor | undefined | Promise<PoolDoor | undefined>
   /** all pools that take payments here */
   pools: () => PoolDoor[]
@@ -21,6 +32,18 @@ export interface DoorDeps extends AcceptDeps {
   /** called with refused payments */
   refused?: (refusal: Refusal) => void
   quotas: Quotas
+  /** what a pool knows of a transaction; undefined if the door cannot read that */
+  known?: (pool: string, txid: string) => Promise<Known | undefined>
+  /** payment requests and invoices; undefined: no pool here asks for anything */
+  invoicing?: Invoicing
+  /** waits for a while, ms; given where a connection may stay open: then pages are told what becomes of an invoice */
+  wait?: (ms: number, signal: AbortSignal) => Promise<unknown>
+  /** where wallets reach this door, if the config says so */
+  url?: string | undefined
+  /** takes what services call back about transactions; undefined: none was told to */
+  callbacks?: { secret: () => Promise<string>; hear: (word: Word) => Promise<void> }
+  /** whom a pool with a price or a paymail is paid to */
+  paywall?: (pool: string) => Paywall
 }
 
 /** A payment that was refused. */
@@ -31,67 +54,58 @@ export interface Refusal {
   error: OverpoolError
 }
 
-/** The parts of a request that the door reads. */
-export interface DoorRequest {
-  method: string
-  /** without the query, percent escapes as they are */
-  path: string
-  /** @param name in small letters */
-  header: (name: string) => string | undefined
-  /** the client's IP address, if it is known */
-  address?: string
-  /** Reads the body, once; PAYMENT_TOO_LARGE, OVERLOADED, or MALFORMED_PAYMENT when it breaks off. */
-  body: () => Promise<Uint8Array>
-}
-
-export interface DoorAnswer {
-  status: number
-  /** the reason phrase of a refusal: some wallets show nothing else */
-  reason?: string
-  headers: Readonly<Record<string, string>>
-  body?: string
-}
-
-const CORS = {
-  'access-control-allow-origin': '*',
-  'access-control-allow-methods': 'POST, OPTIONS',
-  'access-control-allow-headers': 'Content-Type, Accept',
-  'access-control-max-age': '86400',
-}
-const JSON_HEADERS = { 'content-type': 'application/json', ...CORS }
-/** A host and perhaps a port. */
-const HOST = /^([\w.-]+|\[[\da-f:.]+\])(:\d+)?$/i
-/** Characters of a reason phrase. */
-const MAX_REASON = 200
+/** The paths of paymail. What answers them, and pools with a price, is loaded with the first request of the kind. */
+const PAYMAIL = /^\/(\.well-known\/bsvalias$|_\/paymail\/)/
+/** How a pool with a price is asked and paid. */
+const PRICED = new Set(['GET', 'HEAD', 'POST'])
 /** Names of headers, separated by commas (RFC 9110, tokens). */
 const HEADER_NAMES = /^[\w!#$%&'*+.^`|~, -]{1,1000}$/
 
 /** Others have their turn before a message of this size, bytes, is answered. */
 const LARGE = 64 * 1024
-const BEFORE_TRANSACTION = '{"payment":{"transaction":"'
+const BEFORE_TRANSACTION = '{"payment":{"transaction":'
 
 /**
- * The HTTP door: `POST /{pool}` takes a BIP270 Payment and answers with a PaymentACK when it is durable. The Lambda and the local server share this function and bring
- * their own way to read and to answer. It writes nothing but payments (Promise 7).
+ * The HTTP door: `POST /{pool}` takes a BIP270 Payment and answers with a PaymentACK when it is durable; below `/{pool}/v1` it speaks as ARC does (arc.ts). The Lambda and the
+ * local server share this function and bring their own way to read and to answer. It writes nothing but payments, and statuses of transactions by whom they were promised to (Promise 7).
  */
 export async function answerAtDoor(request: DoorRequest, deps: DoorDeps): Promise<DoorAnswer> {
   let pool: PoolDoor | undefined
+  const place = placeIn(request.path)
   try {
-    const name = poolNameIn(request.path)
+    const { name } = place
     const found = name === undefined ? undefined : deps.pool(name)
     pool = found instanceof Promise ? await found : found
-    return forOrigin(await answer(request, name, pool, deps), request, pool)
+    return forOrigin(await answer(request, place, pool, deps), request, pool)
   } catch (error) {
-    if (!isRefusal(error)) deps.log(error)
-    else if (request.method === 'POST') deps.refused?.({ path: request.path, status: statusOf(error.code), error })
-    return forOrigin(refusal(error), request, pool)
+    noteFailure(error, request, deps)
+    return forOrigin(place.arc ? refusal(error, problemOf(error)) : refusal(error), request, pool)
   }
 }
 
-/** The name in a path such as `/mypool`. People and proxies add slashes. */
-function poolNameIn(path: string): string | undefined {
-  const [name, ...more] = path.split('/').filter((part) => part)
-  return name === undefined || more.length ? undefined : unescaped(name)
+function noteFailure(error: unknown, { method, path }: DoorRequest, { log, refused }: DoorDeps): void {
+  if (!isRefusal(error)) log(error)
+  else if (method === 'POST') refused?.({ path, status: statusOf(error.code), error })
+}
+
+interface Place {
+  name?: string
+  arc?: string[]
+  /** the last part of an invoice's URL, and what of it is asked for; undefined: the whole */
+  invoice?: string
+  part?: 'state' | 'events'
+}
+
+/** The pool's name in a path such as `/mypool` or `/mypool/v1/tx`, and what follows on it where ARC is spoken, or where it has an invoice. People and proxies add slashes. */
+function placeIn(path: string): Place {
+  const [name, first, ...more] = path.split('/').filter((part) => part)
+  if (name === undefined) return {}
+  const pool = { name: unescaped(name) }
+  if (first === undefined) return pool
+  if (first === 'v1') return { ...pool, arc: more }
+  if (!more.length) return { ...pool, invoice: unescaped(first) }
+  const [part, ...others] = more
+  return !others.length && (part === 'state' || part === 'events') ? { ...pool, invoice: unescaped(first), part } : {}
 }
 
 /** An answer that only the pages can read that may post into the pool. */
@@ -110,33 +124,73 @@ function forOrigin(answer: DoorAnswer, { header }: DoorRequest, pool: PoolDoor |
   }
 }
 
-async function answer(request: DoorRequest, name: string | undefined, pool: PoolDoor | undefined, deps: DoorDeps): Promise<DoorAnswer> {
+async function answer(request: DoorRequest, place: Place, pool: PoolDoor | undefined, deps: DoorDeps): Promise<DoorAnswer> {
+  const { name, arc, invoice } = place
+  const { invoicing, paywall } = deps
   const { method, path, header, address = '' } = request
   if (method === 'OPTIONS') return { status: 204, headers: preflight(request, deps) }
   if (path === '/_/health' && (method === 'GET' || method === 'HEAD')) return healthOf(deps)
+  if (path === '/_/arc' && method === 'POST' && deps.callbacks) return hearCallback(request, deps.callbacks)
+  if (paywall && PAYMAIL.test(path)) return (await import('./paymail.ts')).answerPaymail(request, { ...deps, paywall })
   if (name === undefined) throw new OverpoolError('POOL_NOT_FOUND', 'payments are posted to /{pool}')
-  const isPage = (method === 'GET' || method === 'HEAD') && (header('accept') ?? '').includes('text/html')
+  if (arc) {
+    const { status, said } = await answerAsArc(arc, request, pool, { ...deps, refusedOne: (error) => noteFailure(error, request, deps) })
+    return { status, headers: JSON_HEADERS, body: JSON.stringify(said) }
+  }
+  if (pool?.price !== undefined && invoice === undefined && PRICED.has(method)) {
+    // Without keys nobody can pay, and nobody gets in for nothing.
+    if (!paywall) throw new OverpoolError('BAD_CONFIG', `the pool "${pool.path}" has a price, and this door has no keys to be paid to`)
+    checkOrigin(pool, header('origin'))
+    const { answerPriced } = await import('./priced.ts')
+    const { headers, ...priced } = await answerPriced(request, pool, { ...deps, paywall: paywall(pool.path) })
+    return { ...priced, ...(priced.reason && { reason: reasonPhrase(priced.reason) }), headers: { ...CORS, ...headers } }
+  }
+  const isGet = method === 'GET' || method === 'HEAD'
+  if (isGet && pool && invoicing && (invoice !== undefined || pool.request !== undefined)) {
+    const answered = await showInvoice(request, place, pool, { ...deps, invoicing })
+    if (answered) return answered
+  }
+  if (invoice !== undefined && !invoicing) throw new OverpoolError('POOL_NOT_FOUND', 'payments are posted to /{pool}')
+  const isPage = isGet && invoice === undefined && (header('accept') ?? '').includes('text/html')
   if (method !== 'POST' && !isPage) throw new OverpoolError('METHOD_NOT_ALLOWED', 'a pool takes a POST with a BIP270 Payment')
-  if (!pool) throw new OverpoolError('POOL_NOT_FOUND', 'no pool of this name takes payments here')
+  checkThere(pool)
   if (isPage) return page(pool.path, request, deps)
-  const origin = header('origin')
-  if (origin !== undefined && pool.origins && !pool.origins.includes(origin))
-    throw new OverpoolError('ORIGIN_REFUSED', 'this pool takes no payments from this web page')
+  checkOrigin(pool, header('origin'), placeOf(header, deps.url).url)
   const dialect = dialectOf(header('content-type'), header('content-encoding'))
   deps.quotas.spend(pool, address, 1, 0)
   const body = await request.body()
   deps.quotas.spend(pool, address, 0, body.length)
   const payment = await readPayment(body, dialect)
-  await accept(pool, payment, { source: 'http' }, deps)
+  if (payment.along) deps.quotas.spend(pool, address, payment.along.length, 0) // each is kept, as a payment is
+  const asked = await invoicing?.askedBy(pool.path, invoice, payment.fields.merchantData)
+  const memo =
+    asked && invoicing ? await takeForInvoice(pool, payment, asked, { ...deps, invoicing }) : await takePayment(pool, payment, deps)
   if (body.length > LARGE) await turn()
-  return { status: 200, headers: JSON_HEADERS, body: acknowledgement(pool.path, payment) }
+  return { status: 200, headers: JSON_HEADERS, body: acknowledgement(payment, memo) }
 }
 
-/** The PaymentACK. The transaction is put into the finished JSON: JSON.stringify looks at each of its digits, which are up to ten million. */
-function acknowledgement(path: string, { scanned, fields, nulls }: CheckedPayment): string {
+async function takePayment(pool: PoolDoor, payment: CheckedPayment, deps: DoorDeps): Promise<string> {
+  await accept(pool, payment, { source: 'http' }, deps)
+  return `Received into ${pool.path}`
+}
+
+/** A callback of ARC or Arcade; what reads it is loaded with the first one. It is answered when what it says is held durably: without an answer the service calls again. */
+async function hearCallback({ header, body }: DoorRequest, { secret, hear }: NonNullable<DoorDeps['callbacks']>): Promise<DoorAnswer> {
+  const { readCallback } = await import('../../shared/broadcast/callbacks.ts')
+  const words = readCallback(await body(), header('authorization'), await secret())
+  for (const word of words) await hear(word)
+  return { status: 200, headers: JSON_HEADERS, body: '{"ok":true}' }
+}
+
+/**
+ * The PaymentACK, which holds a copy of the Payment: with the transaction as it was sent, whatever it came in. The transaction is put into the finished JSON: JSON.stringify looks
+ * at each of its digits, which are up to ten million.
+ */
+function acknowledgement({ scanned, sent, fields, nulls }: CheckedPayment, memo: string): string {
   const copy = { transaction: '', ...fields, ...nulls }
-  const said = JSON.stringify({ payment: copy, memo: `Received into ${path}`, error: 0, success: true })
-  return `${BEFORE_TRANSACTION}${hex(scanned.bytes)}${said.slice(BEFORE_TRANSACTION.length)}`
+  const said = JSON.stringify({ payment: copy, memo, error: 0, success: true })
+  const transaction = typeof sent === 'object' ? `[${sent.join()}]` : `"${sent ?? hex(scanned.bytes)}"`
+  return `${BEFORE_TRANSACTION}${transaction}${said.slice(BEFORE_TRANSACTION.length + 2)}`
 }
 
 /** 503 while every post would be answered so, with the reasons; a pool that is halted beside others is only named. Strangers read this: details stay in the log. */
@@ -157,23 +211,19 @@ async function healthOf({ pools, ingress }: DoorDeps): Promise<DoorAnswer> {
 
 /** Without a header for other origins: a page of the web cannot read it. */
 const PAGE_HEADERS = {
-  'content-type': 'text/html; charset=utf-8',
-  'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-  'x-content-type-options': 'nosniff',
+  ...HTML_HEADERS,
   'cache-control': 'no-store',
   vary: 'Accept',
 }
 /** Headers of proxies: behind one, a stranger may look at the page. */
 const FORWARDED = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip']
 
-async function page(path: string, { header }: DoorRequest, { newest }: DoorDeps): Promise<DoorAnswer> {
-  const host = header('host') ?? ''
-  const scheme = header('x-forwarded-proto') === 'https' ? 'https' : 'http'
+async function page(path: string, { header }: DoorRequest, { newest, url }: DoorDeps): Promise<DoorAnswer> {
+  const place = placeOf(header, url)
   // A name that is not of this host may have been made to lead here, so that a page of the web can read the answer.
-  const isHere = isLoopback(HOST.exec(host)?.[1] ?? '') && !FORWARDED.some((name) => header(name) !== undefined)
+  const isHere = isLoopback(place.host) && !FORWARDED.some((name) => header(name) !== undefined)
   const entries = isHere ? await newest?.(path) : undefined
-  const url = `${scheme}://${HOST.test(host) ? host : '<host>'}/${path}`
-  return { status: 200, headers: PAGE_HEADERS, body: poolPage({ path, url, entries }) }
+  return { status: 200, headers: PAGE_HEADERS, body: poolPage({ path, url: `${place.url}/${path}`, entries }) }
 }
 
 /** A page may send any header that it asks for: the door reads no credentials. A browser asks too whether a page may reach the machine that it runs on. */
@@ -185,73 +235,20 @@ function preflight({ header }: DoorRequest, { isLoopback }: DoorDeps): Record<st
   return headers
 }
 
-function unescaped(name: string): string {
-  if (!name.includes('%')) return name
-  try {
-    return decodeURIComponent(name)
-  } catch {
-    return name
-  }
-}
-
-/** The answer to a failure: a status and a PaymentACK, since some wallets read only the status, others only `error`. */
-function refusal(error: unknown): DoorAnswer {
+/** The answer to a failure: a status and a PaymentACK, since some wallets read only the status, others only `error`. @param problem in place of the PaymentACK */
+function refusal(error: unknown, problem?: object): DoorAnswer {
   const code = error instanceof OverpoolError ? error.code : undefined
-  const status = code ? statusOf(code) : 500
+  const status = statusOfError(error)
   const headers: Record<string, string> = { ...JSON_HEADERS }
-  if (status === 405) headers.allow = 'POST, OPTIONS'
+  if (status === 405) headers.allow = problem ? 'GET, POST, OPTIONS' : 'POST, OPTIONS'
   if (status === 415) headers['accept-encoding'] = 'identity'
   if (status === 503) headers['retry-after'] = '1'
   if (error instanceof OverpoolError && error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS)
   const memo = sentence(error, status)
-  return { status, reason: reasonPhrase(memo), headers, body: JSON.stringify({ memo, error: 1, ...(status !== 500 && { code }) }) }
-}
-
-/** A sentence in the status line: ASCII only, and no longer than a wallet shows. */
-function reasonPhrase(memo: string): string {
-  return memo.slice(0, MAX_REASON).replace(/[^\x20-\x7e]/g, '?')
-}
-
-/** Whether a failure says something about the payment, or about the state of the door. Others are faults of ours. */
-function isRefusal(error: unknown): error is OverpoolError {
-  return error instanceof OverpoolError && (statusOf(error.code) < 500 || ['OVERLOADED', 'POOL_HALTED', 'CLOSED'].includes(error.code))
-}
-
-/** The sentence for the wallet. It names faults of the payment; details of our own faults go to the log only. */
-function sentence(error: unknown, status: number): string {
-  if (error instanceof OverpoolError && (status < 500 || error.code === 'OVERLOADED')) return error.message
-  if (error instanceof OverpoolError && error.code === 'POOL_HALTED')
-    return 'This pool takes no payments at this moment. Please try again later.'
-  return 'The payment could not be taken. Please send it again: it is recorded once, however often it is sent.'
-}
-
-function statusOf(code: ErrorCode): number {
-  switch (code) {
-    case 'MALFORMED_PAYMENT':
-      return 400
-    case 'FILTER_REFUSED':
-    case 'ORIGIN_REFUSED':
-      return 403
-    case 'POOL_NOT_FOUND':
-      return 404
-    case 'METHOD_NOT_ALLOWED':
-      return 405
-    case 'PAYMENT_TOO_LARGE':
-      return 413
-    case 'UNSUPPORTED_MEDIA_TYPE':
-      return 415
-    case 'BAD_PAYMENT':
-    case 'BAD_TRANSACTION':
-      return 422
-    case 'QUOTA_EXCEEDED':
-      return 429
-    case 'OVERLOADED':
-    case 'POOL_HALTED':
-    case 'FILTER_SILENT':
-    case 'UNAVAILABLE':
-    case 'CLOSED':
-      return 503
-    default:
-      return 500
+  return {
+    status,
+    reason: reasonPhrase(memo),
+    headers,
+    body: JSON.stringify(problem ?? { memo, error: 1, ...(status !== 500 && { code }) }),
   }
 }

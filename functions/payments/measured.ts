@@ -8,8 +8,9 @@ export function measured(answer: Handler, telemetry: Telemetry): Handler {
   return async (event, context) => {
     const began = performance.now()
     const answered = await answer(event, context)
-    if (answered.statusCode >= 400) telemetry.refused(codeOf(answered.body))
-    else if (methodOf(event) === 'POST') {
+    if (answered.statusCode === 402) telemetry.refused('PRICE_NOT_PAID')
+    else if (answered.statusCode >= 400) telemetry.refused(codeOf(answered.body))
+    else if (isPost(event) || isPaid(answered)) {
       telemetry.count('posts')
       telemetry.time('ackMs', performance.now() - began)
     }
@@ -18,8 +19,18 @@ export function measured(answer: Handler, telemetry: Telemetry): Handler {
   }
 }
 
-function methodOf(event: Parameters<Handler>[0]): string | undefined {
-  return 'http' in event.requestContext ? event.requestContext.http.method : undefined
+/** Callbacks of services are no payments, nor is the question of a paymail wallet where it should pay to. */
+function isPost({ requestContext }: Parameters<Handler>[0]): boolean {
+  return (
+    'http' in requestContext &&
+    requestContext.http.method === 'POST' &&
+    !/^\/_\/(arc$|paymail\/destination\/)/.test(requestContext.http.path)
+  )
+}
+
+/** A payment of HTTP 402 comes with any request. */
+function isPaid(answered: Awaited<ReturnType<Handler>>): boolean {
+  return 'headers' in answered && answered.headers?.['x-bsv-payment-satoshis-paid'] !== undefined
 }
 
 /** A refusal has its code in the body; a failure of ours has none. */

@@ -1,5 +1,6 @@
-import type { TxEvent } from '../../shared/machine/event.ts'
+import type { TxEvent } from '../../shared/ledger/event.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
+import { escaped } from './html.ts'
 
 export interface PoolPage {
   path: string
@@ -26,6 +27,16 @@ ${entries ? listOf(entries) : ''}</html>
 `
 }
 
+/** What a person sees who opens the URL of a pool with a price. A wallet reads the headers, and pays. */
+export function pricePage(path: string, price: number): string {
+  return `<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escaped(path)}</title><style>${STYLE}</style>
+<h1>${escaped(path)}</h1>
+<p>This costs ${price.toLocaleString('en')} satoshis. Open this address in a wallet that pays by HTTP 402 (BRC-121 or BRC-166): it asks you, and pays.</p>
+</html>
+`
+}
+
 function listOf(entries: TxEvent[]): string {
   if (!entries.length) return '<p>It has no entries yet.</p>\n'
   const rows = entries.toReversed().map(({ seq, at, hash, payment: { memo } }) => {
@@ -33,10 +44,4 @@ function listOf(entries: TxEvent[]): string {
     return `<tr>${cells.map((cell) => `<td><bdi>${escaped(cell)}</bdi></td>`).join('')}</tr>\n`
   })
   return `<h2>Newest entries</h2>\n<table>\n${rows.join('')}</table>\n<p>They are shown to this computer only.</p>\n`
-}
-
-const ESCAPES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
-
-function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ESCAPES[character]!)
 }

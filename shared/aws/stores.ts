@@ -6,5 +6,5 @@ import type { AwsClients } from './clients.ts'
 
 /** The stores of a machine: its table, and its bucket for large blocks. It is separate from queues.ts so that the HTTP door does not load the DynamoDB client. */
 export function openStores(clients: AwsClients, table: string, bucket: Bucket): Stores {
-  return dynamoStores({ client: clients.of(DynamoDBClient), table, blobs: bucket.blobs('blocks/') })
+  return dynamoStores({ client: clients.of(DynamoDBClient), table, blobs: bucket.blobs('blocks/'), ancestors: bucket.ancestors() })
 }

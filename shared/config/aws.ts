@@ -19,10 +19,10 @@ export interface AwsSettings {
   /** keep table, bucket, ingress queues and secret when the stack is deleted, default true; false is for trial stacks */
   retain?: boolean
   /**
-   * An existing ledger, instead of a new one: names of the table and the bucket, complete ARN of the secret. It may be left over from a stack (`retain`), restored, or moved here.
+   * An existing ledger, instead of a new one: names of the table and the bucket, complete ARNs of the seed, and of the secret of the payment keys if it has one. It may be left over from a stack (`retain`), restored, or moved here.
    * No other machine may run on it, or with its seed. Keep the setting: without it the stack makes a new, empty ledger.
    */
-  ledger?: { table: string; bucket: string; seed: string }
+  ledger?: { table: string; bucket: string; seed: string; paySecret?: string }
   /** where alarms are mailed to. Default: they show in the console only */
   alarmEmail?: string
   /** an existing VPC: its public subnets, which must reach the internet without a NAT gateway. Default: a VPC of the machine's own */
@@ -60,7 +60,7 @@ const KNOWN = {
   zone: ['id', 'name'],
   throttle: ['rate', 'burst'],
   sidecar: ['cpu', 'memory', 'spot'],
-  ledger: ['table', 'bucket', 'seed'],
+  ledger: ['table', 'bucket', 'seed', 'paySecret'],
   vpc: ['id', 'availabilityZones', 'publicSubnets'],
   budget: ['dollars', 'email'],
 }
@@ -124,11 +124,9 @@ export function checkAws(value: unknown, wrong: (what: string) => Error): assert
     object(ledger, 'aws.ledger', KNOWN.ledger)
     matches(ledger.table, /^[A-Za-z0-9_.-]{3,255}$/, 'aws.ledger.table is the name of a DynamoDB table of this account and region')
     matches(ledger.bucket, /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'aws.ledger.bucket is the name of an S3 bucket')
-    matches(
-      ledger.seed,
-      SECRET,
-      'aws.ledger.seed is the complete ARN of a secret, arn:aws:secretsmanager:…, with the six characters at its end',
-    )
+    const isSecret = 'is the complete ARN of a secret, arn:aws:secretsmanager:…, with the six characters at its end'
+    matches(ledger.seed, SECRET, `aws.ledger.seed ${isSecret}`)
+    if (ledger.paySecret !== undefined) matches(ledger.paySecret, SECRET, `aws.ledger.paySecret ${isSecret}`)
   }
   if (alarmEmail !== undefined) matches(alarmEmail, EMAIL, 'aws.alarmEmail is an address that takes mail')
   if (vpc !== undefined) {
@@ -152,6 +150,7 @@ export function checkAws(value: unknown, wrong: (what: string) => Error): assert
 /** The smallest Fargate task. */
 export const SIDECAR = { cpu: 256, memory: 512, spot: false }
 
-const SECRET = /^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:.+-[A-Za-z0-9]{6}$/
+/** The complete ARN of a secret. */
+export const SECRET = /^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:.+-[A-Za-z0-9]{6}$/
 const HOST = /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/
 const EMAIL = /^[^\s@]+@[^\s@]+\.[^\s@]+$/

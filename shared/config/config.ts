@@ -1,9 +1,24 @@
 import { isIPv4 } from 'node:net'
+import type { Watch } from '../chain/filter.ts'
 import { OverpoolError } from '../errors.ts'
+import { checkPageSettings, type PageSettings } from '../invoice/page-settings.ts'
+import { checkTerms, type RequestSetting } from '../invoice/terms.ts'
 import type { PaymentFields } from '../ledger/kinds.ts'
 import { isPublicKey, parsePoolAddress } from '../ledger/pool-address.ts'
 import type { Parsed } from '../transaction/index.ts'
+import { MAX_SATOSHIS } from '../transaction/reader.ts'
 import { type AwsSettings, checkAws } from './aws.ts'
+import {
+  type BitcoinSettings,
+  type CommitPolicy,
+  checkBitcoin,
+  checkCommit,
+  checkFilled,
+  checkGrid,
+  checkWatch,
+  type GridSettings,
+  isBroadcasting,
+} from './bitcoin.ts'
 
 /** What a filter gets: the Payment, and its transaction as handlers get it. */
 export interface FilterPayment extends PaymentFields {
@@ -41,6 +56,11 @@ export interface PoolSettings {
   origins?: string[]
   /** what makes two wallet posts the same: the whole payment (default), or its transaction alone */
   unique?: 'payment' | 'transaction'
+  /**
+   * what is checked of a wallet's transaction: its 'structure' (default), or that it is 'signed': the scripts are run of inputs whose outputs come along with it (extended format,
+   * BEEF), and the other inputs have unlocking scripts
+   */
+  verify?: 'structure' | 'signed'
   /** longest chain of posts by handlers, default 1,000; 0: handlers cannot post into it */
   maxHops?: number
   /** attempts at an entry before the handler gives it up, default 5. If `retryForMs` is not set, they alone decide */
@@ -53,6 +73,18 @@ export interface PoolSettings {
   timeoutMs?: number
   /** how long to wait for a fuller, cheaper block, ms, default 0, at most 60,000 */
   batchMs?: number
+  /** whether payments are broadcast to Bitcoin as soon as they are in the pool: 'never' (default; a handler may call `broadcast`), 'always', or a function of the event */
+  commit?: CommitPolicy
+  /** what it asks of whoever opens its URL: a payment request that nobody keeps until it is paid; or a function of the URL's query that says so */
+  request?: RequestSetting
+  /** how its invoices look in a browser */
+  page?: PageSettings
+  /** transactions on the chain that become entries of this pool, beside those that are posted: what they pay to or spend */
+  watch?: Watch
+  /** what an entry costs, satoshis: whoever comes without a payment gets 402, with the terms of BRC-121 and BRC-166 (docs/paywall.md) */
+  price?: number
+  /** the paymail to which wallets pay into this pool, such as `shop@example.com`: the domain is where this machine's door is reached */
+  paymail?: string
 }
 
 /** A pool in `overpool.config.ts`. */
@@ -63,6 +95,10 @@ export interface PoolConfig extends PoolSettings {
   publish?: boolean | { allow: string[] }
   /** encrypts its hypercore: the public key alone does not open it. Cannot be changed after the first publication */
   encrypt?: boolean
+  /** its entries come from the Bitcoin chain; nobody posts into it */
+  grid?: GridSettings
+  /** whether wallets post into it over HTTP, default true. False: handlers and programs of this machine alone do */
+  door?: boolean
 }
 
 /** A peer's pool in `overpool.config.ts`. */
@@ -99,6 +135,12 @@ export interface OverpoolConfig {
   /** peers' pools to subscribe to: what their `pub` printed */
   subscribe?: (string | SubscriptionConfig)[]
   network?: NetworkSettings
+  /** how the machine takes part in Bitcoin: without it nothing is broadcast, and no chain is read */
+  bitcoin?: BitcoinSettings
+  /** where wallets reach the machine, such as `https://pay.example.com`: what its invoices say. Default: as the request for an invoice names it */
+  url?: string
+  /** the extended public key (xpub) of a wallet, for outputs that name no script: each gets a key of its own below it. Default: the machine's own (`overpool keys`); on AWS there is none */
+  receive?: string
   /** settings of a machine on AWS (`npx cdk deploy`); the embedded machine ignores them */
   aws?: AwsSettings
 }
@@ -106,25 +148,30 @@ export interface OverpoolConfig {
 /** A pool's settings with all defaults filled in. */
 export type CheckedSettings = Required<Omit<PoolSettings, Unset>> & Pick<PoolSettings, Unset>
 /** The settings that may be left out for good. */
-type Unset = 'filter' | 'limits' | 'origins'
+type Unset = 'filter' | 'limits' | 'origins' | 'watch' | 'request' | 'page' | 'price' | 'paymail'
 
 const DEFAULTS: CheckedSettings = {
   unique: 'payment',
+  verify: 'structure',
   maxHops: 1_000,
   maxAttempts: 5,
   retryForMs: 10 * 60_000,
   onPoison: 'skip',
   timeoutMs: 60_000,
   batchMs: 0,
+  commit: 'never',
 }
-const SETTING_KEYS = new Set([...Object.keys(DEFAULTS), 'filter', 'limits', 'origins'])
-const POOL_KEYS = new Set([...SETTING_KEYS, 'handler', 'publish', 'encrypt'])
+const SETTING_KEYS = new Set([...Object.keys(DEFAULTS), 'filter', 'limits', 'origins', 'watch', 'request', 'page', 'price', 'paymail'])
+/** A handle and a domain, perhaps this computer's. */
+const PAYMAIL = /^[a-z0-9][a-z0-9._+-]{0,63}@[a-z0-9-]+(\.[a-z0-9-]+)*$/
+const POOL_KEYS = new Set([...SETTING_KEYS, 'handler', 'publish', 'encrypt', 'grid', 'door'])
 const QUOTA_KEYS = new Set(['perMinute', 'bytesPerMinute'])
 const SUBSCRIPTION_KEYS = new Set(['key', 'handler', 'from', 'peer'])
 const NETWORK_KEYS = new Set(['bootstrap', 'port', 'host', 'announce', 'peers'])
 /** The longest `timeoutMs`. The visibility of bells and the time of functions are made for it. */
 export const MAX_TIMEOUT_MS = 300_000
 const MAX_BATCH_MS = 60_000
+const MAX_PAYMAIL = 100
 
 /** Types the config while it is written. */
 export function defineConfig(config: OverpoolConfig): OverpoolConfig {
@@ -137,7 +184,7 @@ export function checkConfig(value: unknown): OverpoolConfig {
   if (typeof config !== 'object' || config === null || typeof config.pools !== 'object' || config.pools === null) {
     throw wrong('it has no `pools`; write: export default defineConfig({ handler: "./functions/handlers/main.ts", pools: { mypool: {} } })')
   }
-  refuseUnknown(config, new Set(['handler', 'pools', 'subscribe', 'network', 'aws']), '')
+  refuseUnknown(config, new Set(['handler', 'pools', 'subscribe', 'network', 'bitcoin', 'url', 'receive', 'aws']), '')
   if (config.handler !== undefined && typeof config.handler !== 'string') throw wrong('`handler` is the path of a file')
   for (const [path, pool] of Object.entries(config.pools)) {
     const where = `pools.${path}`
@@ -148,6 +195,18 @@ export function checkConfig(value: unknown): OverpoolConfig {
   if (config.subscribe !== undefined && !Array.isArray(config.subscribe)) throw wrong('`subscribe` is a list of what `pub` printed')
   for (const [i, subscription] of (config.subscribe ?? []).entries()) checkSubscription(subscription, `subscribe[${i}]`)
   if (config.network !== undefined) checkNetwork(config.network)
+  if (config.bitcoin !== undefined) checkBitcoin(config.bitcoin)
+  for (const [path, { commit = 'never', grid }] of Object.entries(config.pools)) {
+    if (grid) checkFilled(config.bitcoin, grid, `pools.${path}`)
+    if (commit !== 'never' && !isBroadcasting(config.bitcoin))
+      throw wrong(
+        `pools.${path}.commit hands payments to Bitcoin, and \`bitcoin\` names nobody who takes them: set bitcoin: { network: 'main' }, or name your node in bitcoin.broadcast`,
+      )
+  }
+  checkReached(config)
+  const named = Object.values(config.pools).flatMap(({ paymail }) => paymail ?? [])
+  const twice = named.find((paymail, i) => named.indexOf(paymail) !== i)
+  if (twice !== undefined) throw wrong(`two pools have the paymail "${twice}"`)
   if (config.aws !== undefined) checkAws(config.aws, wrong)
   return config as OverpoolConfig
 }
@@ -161,6 +220,15 @@ function checkSubscription(subscription: string | SubscriptionConfig, where: str
   if (handler !== undefined && typeof handler !== 'string') throw wrong(`${where}.handler is the path of a file`)
   if (!isFrom(from)) throw wrong(`${where}.from is 'start', 'now' or a sequence number`)
   if (peer !== undefined) checkMachines([peer], `${where}.peer`)
+}
+
+/** Checks where a machine is reached, and where money comes to. @throws OverpoolError BAD_CONFIG */
+export function checkReached({ url, receive }: Pick<OverpoolConfig, 'url' | 'receive'>): void {
+  const { protocol, search, hash } = (typeof url === 'string' && URL.parse(url)) || {}
+  if (url !== undefined && !(/^https?:$/.test(protocol ?? '') && !search && !hash && !url.endsWith('/')))
+    throw wrong('`url` is where wallets reach the machine, such as "https://pay.example.com", with no slash at the end')
+  if (receive !== undefined && !(typeof receive === 'string' && /^[xt]pub[1-9A-HJ-NP-Za-km-z]{100,112}$/.test(receive)))
+    throw wrong('`receive` is an extended public key that begins with xpub: your wallet shows it. It never is the private one (xprv)')
 }
 
 /** Where a subscription may begin. */
@@ -191,14 +259,34 @@ function checkMachines(keys: unknown, where: string): void {
   }
 }
 
-/** A pool's settings from a config, with defaults, or BAD_CONFIG. `handler`, `publish` and `encrypt` are checked and left out. */
-export function checkPool({ handler, publish, encrypt, ...settings }: PoolConfig, where: string): CheckedSettings {
+/** A pool's settings from a config, with defaults, or BAD_CONFIG. What is no setting of a running pool is checked and left out. */
+export function checkPool({ handler, publish, encrypt, grid, door, ...settings }: PoolConfig, where: string): CheckedSettings {
   if (handler !== undefined && typeof handler !== 'string') throw wrong(`${where}.handler is the path of a file`)
-  if (encrypt !== undefined && typeof encrypt !== 'boolean') throw wrong(`${where}.encrypt is true or false`)
+  for (const [key, value] of Object.entries({ encrypt, door }))
+    if (value !== undefined && typeof value !== 'boolean') throw wrong(`${where}.${key} is true or false`)
   if (typeof publish === 'object') checkMachines(publish?.allow, `${where}.publish.allow`)
   else if (publish !== undefined && typeof publish !== 'boolean') throw wrong(`${where}.publish is true, false or { allow: [ … ] }`)
+  if (grid !== undefined) {
+    checkGrid(grid, where)
+    for (const key of ['commit', 'filter', 'watch', 'request', 'price', 'paymail'] as const)
+      if (settings[key] !== undefined)
+        throw wrong(`${where}.${key} says nothing to a pool with a grid: its entries come from the chain alone`)
+  }
+  for (const key of ['price', 'paymail'] as const)
+    if (door === false && settings[key] !== undefined)
+      throw wrong(`${where}.${key} is for those who pay over HTTP, and ${where}.door is false: leave one of them out`)
   refuseUnknown(settings, POOL_KEYS, `${where}.`)
   return checkSettings(settings, where)
+}
+
+/** The names of the pools that wallets post into. */
+export function doorsOf({ pools }: OverpoolConfig): string[] {
+  return Object.keys(pools).filter((path) => pools[path]!.grid === undefined && pools[path]!.door !== false)
+}
+
+/** Whether a machine on AWS asks for payments: a pool does so by its config, or a handler may, since there is a wallet that they come to. */
+export function asksForPayments({ pools, receive }: OverpoolConfig): boolean {
+  return receive !== undefined || Object.values(pools).some(({ request }) => request !== undefined)
 }
 
 /** Fills in defaults, or throws BAD_CONFIG. */
@@ -217,12 +305,33 @@ export function checkSettings(settings: PoolSettings, where: string): CheckedSet
     if (!isWithin) throw wrong(`${where}.${key} is a whole number from ${least}${most < Number.MAX_SAFE_INTEGER ? ` to ${most}` : ' on'}`)
   }
   if (!['payment', 'transaction'].includes(all.unique)) throw wrong(`${where}.unique is 'payment' or 'transaction'`)
+  if (!['structure', 'signed'].includes(all.verify)) throw wrong(`${where}.verify is 'structure' or 'signed'`)
   if (!['skip', 'stop'].includes(all.onPoison)) throw wrong(`${where}.onPoison is 'skip' or 'stop'`)
+  checkCommit(all.commit, where)
+  if (all.watch !== undefined) checkWatch(all.watch, `${where}.watch`)
+  if (all.request !== undefined && typeof all.request !== 'function') checkTerms(all.request, `${where}.request`, 'BAD_CONFIG')
+  if (all.page !== undefined) checkPageSettings(all.page, `${where}.page`)
   if (all.filter !== undefined && typeof all.filter !== 'function') throw wrong(`${where}.filter is a function`)
+  checkPaid(all, where)
+  if (all.price !== undefined && all.request !== undefined)
+    throw wrong(`${where} has a \`price\`, or a \`request\`, and not both: each answers whoever opens its URL`)
+  if (all.request !== undefined && all.unique === 'transaction')
+    throw wrong(`${where} has a \`request\`, and each payment of it needs an entry of its own: leave \`unique: 'transaction'\` out`)
   if (all.limits !== undefined && all.limits !== false) checkLimits(all.limits, `${where}.limits`)
   if (all.origins !== undefined && !(Array.isArray(all.origins) && all.origins.every(isOrigin)))
     throw wrong(`${where}.origins is a list of origins of web pages, such as "https://shop.example": no path, no slash at the end`)
   return all
+}
+
+function checkPaid({ price, paymail, unique }: CheckedSettings, where: string): void {
+  if (price !== undefined && !(Number.isSafeInteger(price) && price > 0 && price <= MAX_SATOSHIS))
+    throw wrong(`${where}.price is a whole number of satoshis, at least 1`)
+  if (paymail !== undefined && !(typeof paymail === 'string' && paymail.length <= MAX_PAYMAIL && PAYMAIL.test(paymail)))
+    throw wrong(`${where}.paymail is a handle and a domain in small letters, such as "shop@example.com"`)
+  if (unique === 'transaction' && (price ?? paymail) !== undefined)
+    throw wrong(
+      `${where}.unique is 'transaction', and \`price\` and \`paymail\` need an entry for each payment: a transaction that came another way has no note of its key. Leave one of them out`,
+    )
 }
 
 function checkLimits(limits: Limits, where: string): void {

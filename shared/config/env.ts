@@ -2,20 +2,31 @@ import { OverpoolError } from '../errors.ts'
 
 /** The environment variables of each part, required and optional. Nothing else reads `process.env`. */
 export const ENV = {
-  /** the HTTP door; TABLE is given where a pool has a filter, TRACES turns X-Ray on */
-  payments: { required: ['INGRESS_URLS', 'BUCKET', 'NAMESPACE'], optional: ['TABLE', 'TRACES', 'AWS_ENDPOINT_URL'] },
-  /** the runner of one handler */
+  /**
+   * the HTTP door; TABLE is given where a pool has a filter or a price, where services call back with the tokens of CALLBACKS_ARN, a secret, or where pools ask for payments: the keys of
+   * `merchantData` are in the secret INVOICE_KEYS_ARN; PAY_SECRET_ARN is the secret of which the keys are made that payments of HTTP 402 and paymail go to; TRACES turns X-Ray on
+   */
+  payments: {
+    required: ['INGRESS_URLS', 'BUCKET', 'NAMESPACE'],
+    optional: ['TABLE', 'CALLBACKS_ARN', 'INVOICE_KEYS_ARN', 'PAY_SECRET_ARN', 'TRACES', 'AWS_ENDPOINT_URL'],
+  },
+  /** the runner of one handler; DOOR_URL is where its invoices are paid, given where pools ask for payments */
   handler: {
     required: ['HANDLER', 'BELLS_URL', 'TABLE', 'BUCKET', 'INGRESS_URLS', 'NAMESPACE'],
+    optional: ['DOOR_URL', 'TRACES', 'AWS_ENDPOINT_URL'],
+  },
+  /** the built-in handler that hands transactions to the network; services call back at DOOR_URL */
+  broadcaster: {
+    required: ['BELLS_URL', 'TABLE', 'BUCKET', 'INGRESS_URLS', 'NAMESPACE', 'CALLBACKS_ARN', 'DOOR_URL'],
     optional: ['TRACES', 'AWS_ENDPOINT_URL'],
   },
   /**
    * SEED_ARN names the secret with the seed, which is read at the start; MACHINE is a MachinePlan; LEASE_MS (20,000): after this time another task
-   * replaces one that has died
+   * replaces one that has died; CALLBACKS_ARN names the secret of the tokens of callbacks, where the machine takes part in Bitcoin
    */
   sidecar: {
     required: ['TABLE', 'BUCKET', 'INGRESS_URL', 'SHARD', 'SHARDS', 'SEED_ARN', 'MACHINE'],
-    optional: ['WORK_DIR', 'LEASE_MS', 'AWS_ENDPOINT_URL'],
+    optional: ['CALLBACKS_ARN', 'WORK_DIR', 'LEASE_MS', 'AWS_ENDPOINT_URL'],
   },
   /** the container's health check */
   health: { required: [], optional: ['WORK_DIR'] },

@@ -1,4 +1,5 @@
 import { encode } from 'cborg'
+import { OverpoolError } from '../errors.ts'
 import type {
   BlockEntry,
   ChainPlace,
@@ -7,6 +8,8 @@ import type {
   CommonFields,
   Entry,
   EntryId,
+  EntryInvoice,
+  InvoiceEntry,
   Kind,
   PaymentFields,
   ReorgEntry,
@@ -39,10 +42,10 @@ interface Codec<Of extends Entry> {
 }
 
 const tx: Codec<TxEntry> = {
-  write: ({ tx, payment, height, blockHash, index, proof }) => ({
+  write: ({ tx, payment, along, invoice, height, blockHash, index, proof }) => ({
     tx,
     payment: toStorable(payment),
-    ...present({ height, blockHash: blockHash === undefined ? undefined : hexBytes(blockHash), index, proof }),
+    ...present({ along, invoice: invoice && invoiceFields(invoice), height, blockHash: bytesOf(blockHash), index, proof }),
   }),
   read({ tx, payment, ...rest }, common) {
     if (!(tx instanceof Uint8Array)) throw badBlock('an entry without a transaction')
@@ -51,7 +54,8 @@ const tx: Codec<TxEntry> = {
     if (read.transaction !== undefined) throw badBlock('a payment with a second transaction')
     const { id, at, source, cause, hops } = common
     const entry: TxEntry = { kind: 'tx', id, at, source: source as Source, ...(cause && { cause }), hops, tx, payment: read }
-    for (const _ in rest) return withRest(entry, rest, { height: uint, blockHash: hash, index: uint, proof: bytes }) // rare
+    for (const _ in rest)
+      return withRest(entry, rest, { along: yes, invoice: invoiceOf, height: uint, blockHash: hash, index: uint, proof: bytes }) // rare
     return entry
   },
 }
@@ -65,16 +69,16 @@ const commit: Codec<CommitEntry> = {
 }
 
 const status: Codec<StatusEntry> = {
-  write: ({ of, status, height, blockHash, proof, reason, by }) => ({
+  write: ({ of, status, height, blockHash, proof, final, undone, reason, by }) => ({
     of: present({ txid: hexBytes(of.txid), seq: of.seq }),
     status,
-    ...present({ height, blockHash: blockHash === undefined ? undefined : hexBytes(blockHash), proof, reason: text(reason), by: text(by) }),
+    ...present({ height, blockHash: bytesOf(blockHash), proof, final, undone: bytesOf(undone), reason: text(reason), by: text(by) }),
   }),
   read({ of, status, ...rest }, common) {
     const about = committed(of)
     if ('tx' in about) throw badBlock('a status of a raw transaction')
     const entry: StatusEntry = { kind: 'status', ...common, of: about, status: name(status, 'a status') }
-    return withRest(entry, rest, { height: uint, blockHash: hash, proof: bytes, reason: string, by: string })
+    return withRest(entry, rest, { height: uint, blockHash: hash, proof: bytes, final: yes, undone: hash, reason: string, by: string })
   },
 }
 
@@ -94,14 +98,19 @@ const reorg: Codec<ReorgEntry> = {
   },
 }
 
-const CODECS: { [K in Kind]: Codec<Extract<Entry, { kind: K }>> } = { tx, commit, status, block, reorg }
+const invoice: Codec<InvoiceEntry> = {
+  write: ({ invoice }) => ({ invoice: invoiceFields(invoice) }),
+  read: ({ invoice, ...rest }, common) => withRest({ kind: 'invoice', ...common, invoice: invoiceOf(invoice) }, rest),
+}
+
+const CODECS: { [K in Kind]: Codec<Extract<Entry, { kind: K }>> } = { tx, commit, status, block, reorg, invoice }
 
 /**
  * An entry as deterministic CBOR, the bytes that a block holds (docs/design.md, Formats). An entry without `kind` is a transaction.
  * @throws OverpoolError BAD_PAYMENT: a field that cannot be stored
  */
 export function encodeEntry(entry: Entry): Uint8Array {
-  return (entry.kind === 'tx' && encodePlainEntry(entry, encodePayment)) || encodeAnyEntry(entry)
+  return (entry.kind === 'tx' && encodePlainEntry(entry, encodePayment, encodeInvoice)) || encodeAnyEntry(entry)
 }
 
 /** The same by the general encoder, for entries of any shape. */
@@ -120,6 +129,10 @@ const EMPTY_MAP = Uint8Array.of(0xa0)
 
 function encodePayment(fields: PaymentFields): Uint8Array {
   return Object.keys(fields).length ? encode(toStorable(fields)) : EMPTY_MAP
+}
+
+function encodeInvoice(invoice: EntryInvoice): Uint8Array {
+  return encode(invoiceFields(invoice))
 }
 
 /** The entry in these bytes, or BAD_BLOCK. */
@@ -177,10 +190,32 @@ function string(value: unknown): string {
   return value
 }
 
+function yes(value: unknown): true {
+  if (value !== true) throw badBlock('a field that is neither true nor missing')
+  return value
+}
+
 function name(value: unknown, what: string): string {
   if (typeof value !== 'string' || !value || value.length > MAX_NAME)
     throw badBlock(`${what} that is not a name of 1 to ${MAX_NAME} characters`)
   return value
+}
+
+function invoiceFields({ id, state, received, isShared, copyOf, data }: EntryInvoice): Fields {
+  if (!isUint(received)) throw new OverpoolError('BAD_PAYMENT', 'a payment of more satoshis than there are') // no reader could read it
+  return present({ id, state, received, shared: isShared, copyOf: bytesOf(copyOf), data: toStorable(data) })
+}
+
+function invoiceOf(value: unknown): EntryInvoice {
+  const { id, state, received, shared, copyOf, data } = asMap(value, 'an invoice')
+  return {
+    id: name(id, 'an invoice'),
+    state: name(state, 'the state of an invoice'),
+    received: uint(received),
+    ...(shared !== undefined && { isShared: yes(shared) }),
+    ...(copyOf !== undefined && { copyOf: hash(copyOf) }),
+    ...(data !== undefined && { data }),
+  }
 }
 
 function committed(value: unknown): { txid: string; seq?: number } | { tx: Uint8Array } {
@@ -196,6 +231,10 @@ function place(value: unknown): ChainPlace {
 
 function placeFields({ height, hash }: ChainPlace): Fields {
   return { height, hash: hexBytes(hash) }
+}
+
+function bytesOf(hash: string | undefined): Uint8Array | undefined {
+  return hash === undefined ? undefined : hexBytes(hash)
 }
 
 /** Text as it comes back from CBOR. */

@@ -17,6 +17,16 @@ export function idOfTransaction(pool: string, txid: string): EntryId {
   return hash('sha256', `transaction\0${pool}\0${txid}`) as EntryId
 }
 
+/** The id of a payment of an invoice: the same transaction pays the same invoice once, even if the payment's other fields differ. */
+export function idOfInvoicePayment(pool: string, invoice: string, txid: string): EntryId {
+  return hash('sha256', `invoice\0${pool}\0${invoice}\0${txid}`) as EntryId
+}
+
+/** The id of what becomes of an invoice without a payment: it is cancelled once, and expires once. */
+export function idOfInvoiceChange(pool: string, invoice: string, state: string): EntryId {
+  return hash('sha256', `invoice change\0${pool}\0${invoice}\0${state}`) as EntryId
+}
+
 /** The id of a post inside a handler: run again on the same entry, it makes the same posts. */
 export function idOfHandlerPost(handler: string, cause: Cause, ordinal: number): EntryId {
   return hash('sha256', `handler\0${handler}\0${cause.key}\0${cause.seq}\0${ordinal}`) as EntryId
@@ -37,14 +47,14 @@ export function idOfStatus(txid: string, status: string, place: string): EntryId
   return hash('sha256', `status\0${txid}\0${status}\0${place}`) as EntryId
 }
 
-/** The id of a block of the chain. @param blockHash 64 hex */
-export function idOfChainBlock(blockHash: string): EntryId {
-  return hash('sha256', `block\0${blockHash}`) as EntryId
+/** The id of a block of the chain. @param blockHash 64 hex @param after id of the pool's block or reorganisation before it, '' for none: the chain may come back to a block that it has left */
+export function idOfChainBlock(blockHash: string, after: string): EntryId {
+  return hash('sha256', `block\0${blockHash}\0${after}`) as EntryId
 }
 
-/** The id of a reorganisation: from one tip of the chain to another. Both hashes 64 hex. */
-export function idOfReorg(from: string, to: string): EntryId {
-  return hash('sha256', `reorg\0${from}\0${to}`) as EntryId
+/** The id of a reorganisation: from one tip of the chain to the last block that stays. Both hashes 64 hex. @param after as of a block */
+export function idOfReorg(from: string, to: string, after: string): EntryId {
+  return hash('sha256', `reorg\0${from}\0${to}\0${after}`) as EntryId
 }
 
 const EMPTY = new Uint8Array(0)

@@ -2,9 +2,9 @@
 export type EntryId = string & { readonly __brand: 'EntryId' }
 
 /** What an entry records (docs/design.md, Records of kinds). */
-export type Kind = 'tx' | 'commit' | 'status' | 'block' | 'reorg'
+export type Kind = 'tx' | 'commit' | 'status' | 'block' | 'reorg' | 'invoice'
 
-export const KINDS: readonly Kind[] = ['tx', 'commit', 'status', 'block', 'reorg']
+export const KINDS: readonly Kind[] = ['tx', 'commit', 'status', 'block', 'reorg', 'invoice']
 
 /** Where a transaction came from. */
 export type Source = 'http' | 'api' | 'handler' | 'mempool' | 'chain'
@@ -35,12 +35,35 @@ export interface CommonFields {
   unknown?: Record<string, unknown>
 }
 
+/** What a payment is to the invoice that it pays; or what has become of an invoice without a payment. */
+export interface EntryInvoice {
+  /** of the invoice */
+  id: string
+  /**
+   * Of a payment: `paid` or `overpaid`: it has turned the invoice to paid, and no other entry has. `underpaid`, `late`, `second`, `cancelled`: it is recorded, and has not. Of an
+   * invoice: `cancelled` or `expired`.
+   */
+  state: string
+  /** satoshis that the payment pays to what was asked; of an invoice, those that had come */
+  received: number
+  /** an output that was asked for goes to a script that others may be asked for as well */
+  isShared?: true
+  /** txid of a payment that came before and spends the same output. It is the same money: nothing is to be given back. Its own txid, if this money has paid another invoice */
+  copyOf?: string
+  /** the `data` of the invoice */
+  data?: unknown
+}
+
 /** A transaction: a payment, or one that the chain follower found. */
 export interface TxEntry extends CommonFields {
   kind: 'tx'
   source: Source
   tx: Uint8Array
   payment: PaymentFields
+  /** a wallet has sent something along with it (BEEF, extended format): the machine that took it has that */
+  along?: true
+  /** what it is to the invoice that it pays */
+  invoice?: EntryInvoice
   /** of one on the chain: its block's height and hash (64 hex), its place in the block, its Merkle path (BUMP, BRC-74) */
   height?: number
   blockHash?: string
@@ -66,7 +89,11 @@ export interface StatusEntry extends CommonFields {
   height?: number
   blockHash?: string
   proof?: Uint8Array
-  /** why it was refused */
+  /** of a rejected or double-spent one: nothing is asked or sent any more */
+  final?: true
+  /** of one that was mined: hash of the block that the chain took back */
+  undone?: string
+  /** why it was refused, or is not sent yet */
   reason?: string
   /** the service that said so */
   by?: string
@@ -101,6 +128,12 @@ export interface ReorgEntry extends CommonFields {
   undone: string[]
 }
 
+/** What has become of an invoice without a payment: it was cancelled, or its time is over. */
+export interface InvoiceEntry extends CommonFields {
+  kind: 'invoice'
+  invoice: EntryInvoice
+}
+
 /** An entry of an unknown kind, or from an unknown source. It is stored and replicated like all others; handlers do not get it. */
 export interface UnknownEntry extends CommonFields {
   kind: 'unknown'
@@ -110,4 +143,4 @@ export interface UnknownEntry extends CommonFields {
   fields: Record<string, unknown>
 }
 
-export type Entry = TxEntry | CommitEntry | StatusEntry | BlockEntry | ReorgEntry | UnknownEntry
+export type Entry = TxEntry | CommitEntry | StatusEntry | BlockEntry | ReorgEntry | InvoiceEntry | UnknownEntry

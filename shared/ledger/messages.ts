@@ -8,13 +8,15 @@ import { asMap, decodeStrict, hex, hexBytes, isUint } from './values.ts'
 export interface IngressMessage {
   pool: string
   id: EntryId
-  /** the kind of the entry, if it is not a transaction; perhaps an unknown one */
+  /** the kind of the entry, perhaps an unknown one; 'tx' for a transaction from the chain, which says more than its bytes; undefined for every other transaction */
   kind?: string
   /** of a transaction */
   txid?: string
   /** the id is not made from the transaction (a handler's post, a named one), so it gets a receipt of its own */
   named: boolean
   entry: Uint8Array
+  /** only in the writer's own process: it is written only if the pool's writer has adopted so many blocks of others (`PoolWriter.foreign`) */
+  foreign?: number
 }
 
 /** A transaction's message is a list of five, as before there were other kinds: a door and a writer of different versions understand each other. */
@@ -28,6 +30,7 @@ export function decodeIngress(bytes: Uint8Array): IngressMessage {
   if (typeof pool !== 'string' || !is32(id) || typeof named !== 'boolean' || !(entry instanceof Uint8Array)) throw badMessage('ingress')
   const message = { pool, id: hex(id) as EntryId, named, entry }
   if (kind === undefined && is32(txid)) return { ...message, txid: hex(txid) }
+  if (kind === 'tx' && is32(txid)) return { ...message, kind, txid: hex(txid) }
   if (typeof kind === 'string' && txid === null) return { ...message, kind }
   throw badMessage('ingress')
 }

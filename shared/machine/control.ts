@@ -1,3 +1,4 @@
+import { ChainFilter, joined, type Watch } from '../chain/filter.ts'
 import type { Clock } from '../clock.ts'
 import { isFrom, type OverpoolConfig } from '../config/config.ts'
 import { subscriptionsOf } from '../config/handlers.ts'
@@ -7,6 +8,7 @@ import { formatPoolAddress, isPublicKey, parsePoolAddress } from '../ledger/pool
 import type { DesiredState, PoolControl, PoolPatch } from '../store/control.ts'
 import type { Stores } from '../store/port.ts'
 import { findPool } from './find-pool.ts'
+import { optionsOf } from './options.ts'
 
 export interface PublishOptions {
   /** encrypts the hypercore: only a holder of the whole key that `pub` returns can read it. Can be changed only before the first publication */
@@ -135,6 +137,20 @@ export class MachineControl {
     const pool = await this.#ownPool(path, `${String(path)} is a peer's pool: \`sub\` tries it anew`)
     if (pool.halted === undefined) throw new OverpoolError('BAD_ARGUMENT', `"${pool.path}" is not halted`)
     await this.#update(pool.path, { halted: undefined, rebuild: true })
+  }
+
+  /**
+   * Has the chain follower look for transactions for a pool of ours, beside those that the config names: those that pay to these scripts or addresses, or spend these outputs, become
+   * its entries. A second call adds to the first.
+   */
+  async watch(path: unknown, wanted: Watch): Promise<void> {
+    const pool = await this.#ownPool(path, `${String(path)} is a peer's pool: its publisher says what is in it`)
+    if (pool.kind === 'chain')
+      throw new OverpoolError('BAD_ARGUMENT', `the entries of "${pool.path}" come from the chain already: its \`grid\` says which`)
+    new ChainFilter().add(optionsOf(wanted, 'watch')) // throws what is wrong
+    const watch = joined(pool.watch ?? {}, wanted)
+    await this.#update(pool.path, { watch })
+    void this.#changed()
   }
 
   /** Asks for the repair of a pool's damaged blocks, ours or a peer's. The process that runs the machine carries it out, now or at its next start. */

@@ -40,7 +40,7 @@ export class Copies {
       await first.taking.catch(() => {}) // another payment: what the filter says of it says nothing of ours
     }
     const take = async () => {
-      if (!this.#passed.has(payment) && !(await this.#isKnown(pool, post, txid))) await filter()
+      if (!this.#passed.has(payment) && !(await this.isKnown(pool, post, txid))) await filter()
       this.#remember(payment)
       await send()
       this.#passed.delete(payment)
@@ -59,7 +59,8 @@ export class Copies {
     if (this.#passed.size > MAX_PASSED) this.#passed.delete(this.#passed.values().next().value!)
   }
 
-  async #isKnown(pool: string, post: ReceiptKey, txid: string | undefined): Promise<boolean> {
+  /** Whether a post is in the ledger, or on its way there. */
+  async isKnown(pool: string, post: ReceiptKey, txid?: string): Promise<boolean> {
     if (this.#ingress.holds?.(pool, post.id)) return true
     const [receipt] = await this.#receipts.find(pool, [post])
     if (receipt !== undefined || txid === undefined) return receipt !== undefined

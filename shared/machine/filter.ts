@@ -1,10 +1,10 @@
 import type { CheckedPayment } from '../bip270/payment.ts'
 import type { Filter, FilterPayment } from '../config/config.ts'
 import { messageOf, OverpoolError } from '../errors.ts'
+import { showGetters } from '../ledger/event.ts'
 import { hex } from '../ledger/values.ts'
 import { type Parsed, parseInSteps, parseTransaction } from '../transaction/index.ts'
 import { codeContext } from './context.ts'
-import { showGetters } from './event.ts'
 
 /** A filter's time, ms. A wallet waits for it, and on AWS the function's own time is a little longer (cdk/payments.ts). */
 const FILTER_MS = 10_000

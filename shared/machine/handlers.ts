@@ -1,6 +1,6 @@
 import { OverpoolError } from '../errors.ts'
-import type { Kind } from '../ledger/kinds.ts'
-import type { BlockEvent, EventOfKind, ReorgEvent, StatusEvent, TxEvent } from './event.ts'
+import type { BlockEvent, CommitEvent, EventOfKind, InvoiceEvent, ReorgEvent, StatusEvent, TxEvent } from '../ledger/event.ts'
+import type { EntryInvoice, Kind } from '../ledger/kinds.ts'
 import type { Pools } from './machine.ts'
 
 /** Called with each transaction of a pool. */
@@ -12,24 +12,54 @@ export type OnBlock = (event: BlockEvent, pool: Pools) => unknown
 /** Called when the chain takes blocks back. */
 export type OnReorg = (event: ReorgEvent, pool: Pools) => unknown
 
+/** A payment of an invoice. */
+export type InvoicePayment = TxEvent & { invoice: EntryInvoice }
+/** Called with each payment of an invoice, and when one is cancelled or has expired unpaid. */
+export type OnInvoice = (event: InvoiceEvent | InvoicePayment, pool: Pools) => unknown
+
 /** The kinds that handlers can be called with. */
 export type HandledKind = Exclude<Kind, 'commit'>
 
 /** The functions of a handler, by the kind of the entries that each is called with. */
-export type HandlerFunctions = { [K in HandledKind]?: (event: EventOfKind<K>, pool: Pools) => unknown }
+export type HandlerFunctions = { [K in Exclude<HandledKind, 'invoice'>]?: (event: EventOfKind<K>, pool: Pools) => unknown } & {
+  invoice?: OnInvoice
+}
+
+/** The same with what only a built-in handler has. */
+export type AnyFunctions = HandlerFunctions & { commit?: (event: CommitEvent, pool: Pools) => unknown }
 
 /** The same, as the runner calls them. */
-export type BoundFunctions = { [K in HandledKind]?: (event: EventOfKind<K>) => unknown }
+export type BoundFunctions = { [K in Kind]?: (event: EventOfKind<K>) => unknown }
 
 /** Binds a handler's functions to its pools. After a reload the next call uses the new function. */
-export function bindFunctions(handler: { functions: HandlerFunctions }, pools: Pools): BoundFunctions {
+export function bindFunctions(handler: { functions: AnyFunctions }, pools: Pools): BoundFunctions {
   const bound: Record<string, (event: never) => unknown> = {}
-  for (const kind of Object.keys(handler.functions) as HandledKind[]) bound[kind] = (event) => handler.functions[kind]?.(event, pools)
+  for (const kind of Object.keys(handler.functions) as Kind[]) bound[kind] = (event) => handler.functions[kind]?.(event, pools)
+  if (handler.functions.invoice) bound.tx = (event) => ofTx(handler.functions, event, pools)
   return bound as BoundFunctions
 }
 
+/** Gives a transaction to `onTx`, and then to `onInvoice`, if it pays an invoice. */
+async function ofTx({ tx, invoice }: AnyFunctions, event: TxEvent, pools: Pools): Promise<void> {
+  await tx?.(event, pools)
+  if (isInvoicePayment(event)) await invoice?.(event, pools)
+}
+
+function isInvoicePayment(event: TxEvent): event is InvoicePayment {
+  return event.invoice !== undefined
+}
+
 /** What a handler file exports for each kind. */
-export const EXPORTS: Record<HandledKind, string> = { tx: 'onTx', status: 'onStatus', block: 'onBlock', reorg: 'onReorg' }
+export const EXPORTS: Record<HandledKind, string> = {
+  tx: 'onTx',
+  status: 'onStatus',
+  block: 'onBlock',
+  reorg: 'onReorg',
+  invoice: 'onInvoice',
+}
+
+/** The events of `on` that are not the names of pools. `*` is that of `underpool`. */
+export const EVENTS: readonly string[] = [...Object.keys(EXPORTS), '*', 'error']
 
 /**
  * The functions that a handler file exports; its default export stands for `onTx`.

@@ -1,6 +1,10 @@
+import { entryAt } from '../ledger/block.ts'
+import { shardOfChainPool } from '../ledger/pool.ts'
+import { UNSEEN_MS } from '../ledger/status.ts'
 import type { PoolControl } from '../store/control.ts'
 import type { Stores } from '../store/port.ts'
 import type { DeadLetter } from '../store/progress.ts'
+import { allStatuses } from '../store/statuses.ts'
 import { nextEntry } from './progress.ts'
 import type { PoolStatus } from './status.ts'
 
@@ -39,16 +43,44 @@ async function handlerOf(handler: string, pool: string, entries: number, stores:
 }
 
 /** A pool as its control item or its status describes it. */
-type CheckedPool = Pick<PoolControl, 'path' | 'halted' | 'network' | 'desired'> & Partial<Pick<PoolStatus, 'published' | 'subscribed'>>
+type CheckedPool = Pick<PoolControl, 'path' | 'halted' | 'network' | 'desired' | 'chain'> &
+  Partial<Pick<PoolStatus, 'published' | 'subscribed'>>
 
 /** What an operator has to look at in a pool and its handlers, a sentence each; none if all is well. */
-export function problemsOf({ path, halted, network, desired, ...pool }: CheckedPool, handlers: HandlerState[]): string[] {
+export function problemsOf({ path, halted, network, desired, chain, ...pool }: CheckedPool, handlers: HandlerState[]): string[] {
   const isInNetwork = desired?.publish || desired?.subscribe || pool.published || pool.subscribed
   return [
     ...(halted === undefined ? [] : [`pool ${path} is halted: ${halted}`]),
     ...(network?.problem === undefined || !isInNetwork ? [] : [`pool ${path} is not in the network: ${network.problem}`]),
+    ...(chain?.problem === undefined ? [] : [`${chainOf(path)} since ${timeOf(chain.since)}: ${chain.problem}`]),
     ...handlers.flatMap((state) => handlerProblems(path, state)),
   ]
+}
+
+function chainOf(path: string): string {
+  return shardOfChainPool(path) === undefined ? `pool ${path} has taken nothing from the chain` : 'the chain has not been followed'
+}
+
+/** Transactions of a pool that were sent long ago and that the network does not have, as a sentence. */
+export async function unseenIn({ path, hasStatuses }: PoolControl, { statuses, blocks }: Stores, now: number): Promise<string[]> {
+  if (!hasStatuses) return []
+  const unseen: string[] = []
+  for await (const { txid, status, seq } of allStatuses((after) => statuses.open(path, after))) {
+    if (status !== 'sent') continue
+    const block = await blocks.find(path, seq)
+    const entry = block && entryAt(block, seq - block.first)
+    if (entry && entry.at < now - UNSEEN_MS) unseen.push(txid)
+  }
+  const others = unseen.length > 1 ? `, and ${unseen.length - 1} more` : ''
+  return unseen.length
+    ? [
+        `pool ${path}: ${unseen[0]}${others} was sent over ten minutes ago, and the network has not seen it: \`overpool get ${path} ${unseen[0]}\` shows who took it`,
+      ]
+    : []
+}
+
+function timeOf(ms = 0): string {
+  return new Date(ms).toISOString()
 }
 
 function handlerProblems(pool: string, { handler, attempts, stopped, stoppedAt, done, dead }: HandlerState): string[] {

@@ -1,7 +1,10 @@
+import type { Watch } from '../chain/filter.ts'
+import type { TxEvent } from '../ledger/event.ts'
+import type { Broadcast, Broadcastable, BroadcastOptions } from './commit.ts'
 import type { MachineControl, PublishOptions, SubscribeOptions } from './control.ts'
-import type { TxEvent } from './event.ts'
+import type { InvoiceCalls } from './invoices.ts'
 import { optionsOf } from './options.ts'
-import type { EventOfKinds, Kinds, LedgerPools, PruneOptions, ReadOptions, TailOptions } from './pools.ts'
+import type { AncestorTransaction, EventOfKinds, GetOptions, Kinds, LedgerPools, PruneOptions, ReadOptions, TailOptions } from './pools.ts'
 import type { Posted, PostOptions } from './post.ts'
 import { type PoolStatus, statusOf } from './status.ts'
 
@@ -15,10 +18,16 @@ export interface Machine {
   id(): Promise<string>
   /** Resolves when the DHT has accepted the announcement of a published pool. BAD_ARGUMENT if it is not published. */
   announced(path: unknown): Promise<void>
+  /** What the key of the machine's paywalls is made of (shared/paywall/payee.ts). Its holder can spend what was paid to them. */
+  paySecret(): Promise<string>
   close(): Promise<void>
 }
 
 export interface PubOptions extends PublishOptions {
+  path: string
+}
+
+export interface WatchOptions extends Watch {
   path: string
 }
 
@@ -34,8 +43,15 @@ export interface Pools {
    * made twice.
    */
   post(options: PostOptions): Promise<Posted>
-  /** The oldest entry of a transaction, or ENTRY_NOT_FOUND. */
-  get(options: { path: string; hash: string }): Promise<TxEvent>
+  /**
+   * Asks for transactions to be broadcast, in this order: entries, or transactions of any form. Resolves when the request is durable; what becomes of each is recorded in the
+   * pool. Inside a handler the request is made once, however often the handler runs.
+   */
+  broadcast(what: Broadcastable | readonly Broadcastable[], options?: BroadcastOptions): Promise<Broadcast>
+  /** Invoices: `invoice({ path, amount, memo })` makes one, `invoice.get`, `.list` and `.cancel` ask after them. */
+  readonly invoice: InvoiceCalls
+  /** The oldest entry of a transaction, or with `id` the one with this id; ENTRY_NOT_FOUND if there is none. */
+  get(options: GetOptions): Promise<TxEvent>
   /** The newest transactions, oldest first; ten unless `size` says otherwise. With `kinds`, entries of these kinds. */
   tail(options: TailOptions): Promise<TxEvent[]>
   tail<K extends Kinds>(options: TailOptions & { kinds: K }): Promise<EventOfKinds<K>[]>
@@ -44,8 +60,15 @@ export interface Pools {
   read<K extends Kinds>(options: ReadOptions & { kinds: K }): AsyncGenerator<EventOfKinds<K>, void>
   /** The entry of a transaction, then its cause, and so on back to where the loop began, or as far as this machine has the entries. */
   trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void>
+  /** What a transaction of a pool spends from, and what that spends from in turn, as far as wallets have sent it along (BEEF): parents before children. */
+  ancestors(options: { path: string; hash: string }): Promise<AncestorTransaction[]>
   /** Archives the entries of a pool: `tail` and `read` begin after them, `get` still finds them. */
   prune(pool: string | { path: string }, options?: PruneOptions): Promise<void>
+  /**
+   * Has the chain follower look for transactions that pay to these scripts or addresses, or spend these outputs: they become entries of the pool, whoever broadcast them. A second
+   * call adds to the first. It needs `bitcoin.chain`.
+   */
+  watch(options: WatchOptions): Promise<void>
   /** Publishes a pool under its public key; resolves to what others subscribe to. The announcement goes on in the background. */
   pub(options: PubOptions): Promise<string>
   /** Stops publishing a pool. Machines that have entries of it keep them. */
@@ -62,11 +85,18 @@ export interface Pools {
 export function poolsOf({ pools, control }: Pick<Machine, 'pools' | 'control'>): Pools {
   return {
     post: (options) => pools.post(options),
+    broadcast: (what, options) => pools.broadcast(what, options),
+    invoice: pools.invoice,
     get: (options) => pools.get(options),
     tail: (options: TailOptions) => pools.tail(options) as Promise<never[]>,
     read: (options: ReadOptions) => pools.read(options) as AsyncGenerator<never, void>,
     trail: (options) => pools.trail(options),
+    ancestors: (options) => pools.ancestors(options),
     prune: (pool, options) => pools.prune(pool, options),
+    watch: async (options) => {
+      const { path, ...wanted } = optionsOf(options, 'watch')
+      return control.watch(path, wanted)
+    },
     pub: async (options) => {
       const { path, ...publish } = optionsOf(options, 'pub')
       return control.publish(path, publish)

@@ -2,17 +2,25 @@ import { type Clock, timeLeft } from '../clock.ts'
 import type { CheckedSettings } from '../config/config.ts'
 import { OverpoolError } from '../errors.ts'
 import { type Block, entriesOf, entryAt } from '../ledger/block.ts'
-import { type Cause, type Entry, KINDS, type Kind } from '../ledger/kinds.ts'
-import { hex, isUint } from '../ledger/values.ts'
+import { type EventOfKind, eventOf, type LedgerEvent, type TxEvent } from '../ledger/event.ts'
+import { type Cause, type Committed, type Entry, KINDS, type Kind } from '../ledger/kinds.ts'
+import { shardOfChainPool } from '../ledger/pool.ts'
+import { asHeard, scanEntries } from '../ledger/scanned.ts'
+import type { KeptStatus } from '../ledger/status.ts'
+import { hex, hexBytes, isUint } from '../ledger/values.ts'
 import type { Ingress } from '../queue/port.ts'
+import { findAncestor } from '../store/ancestors.ts'
 import { lengthOf } from '../store/blocks.ts'
 import type { PoolControl } from '../store/control.ts'
 import type { Stores } from '../store/port.ts'
-import { scanTransaction } from '../transaction/index.ts'
-import { type Accepted, accept, type Poster } from './accept.ts'
+import type { ReceiptKey } from '../store/receipts.ts'
+import { type ScannedTransaction, scanTransaction } from '../transaction/index.ts'
+import { type Accepted, accept, enqueue, hopsOf, type PoolDoor, type Poster } from './accept.ts'
+import { acceptCommit, type Broadcast, type Broadcastable, type BroadcastOptions, type CheckedBroadcast, checkBroadcast } from './commit.ts'
+import { handlerContext } from './context.ts'
 import { Copies } from './copies.ts'
-import { type EventOfKind, eventOf, type LedgerEvent, type TxEvent } from './event.ts'
 import { findPool } from './find-pool.ts'
+import { checkInvoice, type InvoiceCalls, InvoiceDesk, type InvoicesDeps, invoiceCalls } from './invoices.ts'
 import { optionsOf } from './options.ts'
 import { asPoster, type CheckedPost, checkPost, type Posted, type PostOptions } from './post.ts'
 
@@ -44,6 +52,31 @@ export interface ReadOptions {
   to?: number
 }
 
+export interface GetOptions {
+  path: string
+  /** txid, 64 hex */
+  hash: string
+  /** the id of the entry, where a transaction may have several: `post` returns it, and events have it */
+  id?: string
+}
+
+/** A transaction that a payment spends from, directly or through others, as the payment's wallet has sent it along. */
+export interface AncestorTransaction {
+  /** txid, 64 hex */
+  hash: string
+  /** the raw transaction, hex */
+  transaction: string
+  /** BUMPs (BRC-74) that it is in a block, hex. Each is right in itself; whether its root is that of a block, nobody has checked */
+  proofs: string[]
+}
+
+/** `ancestors` looks for this many transactions. */
+const MAX_ANCESTORS = 2_000
+
+function isHash(text: unknown): text is string {
+  return typeof text === 'string' && /^[0-9a-fA-F]{64}$/.test(text)
+}
+
 /** As in `underpool`. */
 export interface PruneOptions {
   /** true, or left out: the old entries are archived. A number of archives to keep is refused, since a ledger deletes nothing */
@@ -65,6 +98,10 @@ export interface LedgerPoolsDeps {
   copies?: Copies
   clock: Clock
   settings: (path: string) => CheckedSettings
+  /** whether the machine has a broadcaster, as far as this process knows */
+  broadcasts?: boolean
+  /** its invoices; undefined: this process makes none */
+  invoicing?: Pick<InvoicesDeps, 'invoicing' | 'base'>
   /** called with the failure of a post inside a handler, which the handler may not notice */
   postFailed: (error: unknown) => void
 }
@@ -81,6 +118,48 @@ export class LedgerPools {
     this.#copies = deps.copies ?? new Copies(deps.stores.receipts, deps.ingress)
   }
 
+  /** Its invoices. @throws OverpoolError BAD_CONFIG: this machine has no invoices */
+  get invoices(): InvoiceDesk {
+    const { invoicing, ingress } = this.#deps
+    if (invoicing)
+      return new InvoiceDesk({
+        ...invoicing,
+        tell: (post) => enqueue(post, ingress),
+        hops: async (path, poster) => hopsOf(this.#doorOf(await this.#own(path)), poster),
+        own: async (path) => this.#asking(await this.#own(path)),
+      })
+    throw new OverpoolError(
+      'BAD_CONFIG',
+      'this machine on AWS has no invoices: set `receive` in its config to the xpub of your wallet, or `request` of a pool, and deploy again',
+    )
+  }
+
+  /** A pool that can have invoices. */
+  #asking({ path, settings }: PoolControl): string {
+    if (this.#deps.settings(path).unique !== 'transaction' && settings?.unique !== 'transaction') return path
+    throw new OverpoolError(
+      'BAD_CONFIG',
+      `each payment of an invoice needs an entry of its own, and "${path}" has unique: 'transaction': leave that out, or take another pool`,
+    )
+  }
+
+  /** Makes an invoice as the calling code: inside a handler the same one again when it runs again. */
+  readonly invoice: InvoiceCalls = invoiceCalls(
+    (options) =>
+      asPoster(
+        options,
+        async (poster) => this.invoices.makeAs(poster, checkInvoice(options)),
+        (error) => this.#deps.postFailed(error),
+      ),
+    (options) =>
+      asPoster(
+        options,
+        async (poster) => this.invoices.cancelAs(poster, options),
+        (error) => this.#deps.postFailed(error),
+      ),
+    async (ask) => ask(this.invoices),
+  )
+
   /**
    * Posts a payment; resolves when it is durable (Promise 2). Each call is a new entry, unless `id` names it, or a handler makes it: a second run of the handler on the
    * same entry posts nothing new (Promise 3).
@@ -91,28 +170,95 @@ export class LedgerPools {
   }
 
   async postAs(poster: Poster, { path, payment }: CheckedPost): Promise<Posted> {
-    const { ingress, clock, settings } = this.#deps
-    const pool = await this.control(path)
-    if (pool.kind === 'peer') {
-      throw new OverpoolError(
-        'POOL_READ_ONLY',
-        `${pool.path} is a peer's pool: only its publisher can post to it. Post to a pool of this machine, which they can subscribe to`,
-      )
-    }
-    const door = { path: pool.path, ...settings(pool.path), halted: pool.halted }
-    const { id, hash, key } = await accept(door, payment, poster, { ingress, now: clock.now, copies: this.#copies })
+    const { ingress, clock, stores } = this.#deps
+    const pool = await this.#own(path)
+    const door = this.#doorOf(pool)
+    const { id, hash, key } = await accept(door, payment, poster, {
+      ingress,
+      now: clock.now,
+      copies: this.#copies,
+      ancestors: stores.ancestors,
+    })
     this.#note(pool.path, { key, id, hash })
     return { payment: { transaction: hex(payment.scanned.bytes), ...payment.fields }, hash, id }
   }
 
-  /** The oldest entry of a transaction, or ENTRY_NOT_FOUND. */
-  async get(options: { path: string; hash: string }): Promise<TxEvent> {
-    const { path, hash } = optionsOf(options, 'get')
+  #doorOf({ path, halted }: PoolControl): PoolDoor {
+    return { path, ...this.#deps.settings(path), ...(halted !== undefined && { halted }) }
+  }
+
+  /** A pool of this machine. */
+  async #own(path: unknown): Promise<PoolControl> {
     const pool = await this.control(path)
-    if (typeof hash !== 'string' || !/^[0-9a-fA-F]{64}$/.test(hash))
-      throw new OverpoolError('BAD_ARGUMENT', 'hash is a txid of 64 hex characters')
+    if (pool.kind === 'own') return pool
+    throw new OverpoolError(
+      'POOL_READ_ONLY',
+      pool.kind === 'chain'
+        ? `the entries of "${pool.path}" come from the chain: post to another pool of this machine`
+        : `${pool.path} is a peer's pool: only its publisher can post to it. Post to a pool of this machine, which they can subscribe to`,
+    )
+  }
+
+  /**
+   * Asks for transactions to be broadcast, in this order; resolves when the request is durable. The broadcaster then hands them to the network, and what becomes of each is
+   * recorded in the pool. Inside a handler the request is made once, however often the handler runs.
+   * @throws OverpoolError BAD_ARGUMENT, BAD_TRANSACTION, POOL_NOT_FOUND, POOL_READ_ONLY, ENTRY_NOT_FOUND, NO_BROADCASTER, UNAVAILABLE
+   */
+  broadcast(what: Broadcastable | readonly Broadcastable[], options?: BroadcastOptions): Promise<Broadcast> {
+    return asPoster(options, async (poster) => this.broadcastAs(poster, checkBroadcast(what, options)), this.#deps.postFailed)
+  }
+
+  async broadcastAs(poster: Poster, { path, of }: CheckedBroadcast): Promise<Broadcast> {
+    const { ingress, clock, broadcasts, stores } = this.#deps
+    if (!broadcasts)
+      throw new OverpoolError(
+        'NO_BROADCASTER',
+        "nobody takes transactions of this machine to Bitcoin: set bitcoin: { network: 'main' } in overpool.config.ts, or new Overpool({ bitcoin: … }); on another network, name a node or a service in bitcoin.broadcast as well",
+      )
+    const pool = await this.#own(path ?? (await this.#poolFor(of)))
+    const committed: Committed[] = []
+    const hashes: string[] = []
+    for (const one of of) {
+      if ('scanned' in one) {
+        if (one.along) await stores.ancestors.put(one.along)
+        hashes.push(one.scanned.txid)
+        committed.push({ tx: one.scanned.bytes })
+        continue
+      }
+      hashes.push(one.txid)
+      const entry = one.seq === undefined ? await this.get({ path: one.path, hash: one.txid }) : undefined
+      const seq = one.seq ?? entry!.seq
+      committed.push(one.path === pool.path ? { txid: one.txid, seq } : { tx: one.tx ?? hexBytes(entry!.payment.transaction) })
+    }
+    const door = this.#doorOf(pool)
+    const id = await acceptCommit(door, committed, poster, { ingress, now: clock.now })
+    return { path: pool.path, id, hashes }
+  }
+
+  /** The pool that keeps a request which names none: that of its first entry, or of the entry that the handler runs on. */
+  async #poolFor(of: CheckedBroadcast['of']): Promise<string> {
+    const named = of.flatMap((one) => ('path' in one ? [one.path] : []))
+    const running = handlerContext.getStore()?.pool
+    for (const path of [...named, ...(running === undefined ? [] : [running])]) if ((await this.control(path)).kind === 'own') return path
+    throw new OverpoolError('BAD_ARGUMENT', 'say which pool of this machine keeps the request: broadcast(…, { path: … })')
+  }
+
+  /** The oldest entry of a transaction, or the one with this id; ENTRY_NOT_FOUND if there is none. */
+  async get(options: GetOptions): Promise<TxEvent> {
+    const { path, hash, id } = optionsOf(options, 'get')
+    const pool = await this.control(path)
+    if (!isHash(hash)) throw new OverpoolError('BAD_ARGUMENT', 'hash is a txid of 64 hex characters')
+    if (id !== undefined && !isHash(id)) throw new OverpoolError('BAD_ARGUMENT', 'id is that of an entry, 64 hex characters')
     const txid = hash.toLowerCase()
-    const find = async () => (await this.#deps.stores.receipts.ofTransaction(pool.path, txid))[0]?.seq
+    const { receipts } = this.#deps.stores
+    const find = async () => {
+      if (id === undefined) return (await receipts.ofTransaction(pool.path, txid))[0]?.seq
+      const found = await receipts.find(pool.path, [
+        { key: id, id },
+        { key: txid, id },
+      ] as ReceiptKey[])
+      return found.find((receipt) => receipt !== undefined)?.seq
+    }
     let seq = await find()
     if (seq === undefined) {
       await this.#awaitOwnPosts(pool.path)
@@ -121,9 +267,13 @@ export class LedgerPools {
     if (seq === undefined) {
       await this.#drained() // it may be a wallet's post that is not in the ledger yet
       const { checkpoint } = await this.control(pool.path)
-      seq = (await find()) ?? (await this.#findFrom(checkpoint, pool.path, txid))
+      seq = (await find()) ?? (await this.#findFrom(checkpoint, pool.path, txid, id))
     }
-    if (seq === undefined) throw new OverpoolError('ENTRY_NOT_FOUND', `no transaction ${txid} in "${pool.path}"`)
+    if (seq === undefined)
+      throw new OverpoolError(
+        'ENTRY_NOT_FOUND',
+        `no transaction ${txid}${id === undefined ? '' : ` with the entry id ${id}`} in "${pool.path}"`,
+      )
     const event = await this.#event(pool, seq)
     if (event?.kind === 'tx') return event
     throw new OverpoolError(
@@ -132,12 +282,14 @@ export class LedgerPools {
     )
   }
 
-  /** The first entry of a transaction in block n or later. Receipts are written a moment after their block, so the newest blocks are searched. */
-  async #findFrom(n: number, path: string, txid: string): Promise<number | undefined> {
+  /** The first entry of a transaction, or the one with this id, in block n or later. Receipts are written a moment after their block, so the newest blocks are searched. */
+  async #findFrom(n: number, path: string, txid: string, id?: string): Promise<number | undefined> {
     const { stores } = this.#deps
     for (let blocks = await stores.blocks.read(path, n); blocks.length; blocks = await stores.blocks.read(path, n)) {
       for (const block of blocks) {
-        const place = entriesOf(block).findIndex((entry) => entry.kind === 'tx' && scanTransaction(entry.tx).txid === txid)
+        const place = entriesOf(block).findIndex(
+          (entry) => entry.kind === 'tx' && (id === undefined || entry.id === id) && scanTransaction(entry.tx).txid === txid,
+        )
         if (place >= 0) return block.first + place
       }
       n += blocks.length
@@ -212,7 +364,56 @@ export class LedgerPools {
   async #event(pool: PoolControl, seq: number): Promise<LedgerEvent | undefined> {
     const block = await this.#deps.stores.blocks.find(pool.path, seq)
     const entry = block && entryAt(block, seq - block.first)
-    return entry && eventOf(pool, seq, entry)
+    if (!entry) return undefined
+    const [status] = entry.kind === 'tx' ? await this.#statuses(pool, [entry]) : []
+    return eventOf(pool, seq, entry, status)
+  }
+
+  /** The newest statuses of the transactions among these entries, by place. */
+  async #statuses({ path, kind, hasStatuses, checkpoint }: PoolControl, entries: Entry[]): Promise<(KeptStatus | undefined)[]> {
+    if (!hasStatuses) return []
+    const txids = entries.map((entry) => (entry.kind === 'tx' ? scanTransaction(entry.tx).txid : undefined))
+    const { statuses } = this.#deps.stores
+    const found = await statuses.newest(
+      path,
+      txids.filter((txid) => txid !== undefined),
+    )
+    const byTxid = new Map(found.flatMap((status) => (status ? [[status.txid, status] as const] : [])))
+    for await (const status of this.#statusesFrom(checkpoint, path, kind)) byTxid.set(status.txid, status)
+    return txids.map((txid) => (txid === undefined ? undefined : byTxid.get(txid)))
+  }
+
+  /** What the blocks from number n on say about statuses: it is noted a moment after they are written. */
+  async *#statusesFrom(n: number, path: string, kind: PoolControl['kind']): AsyncGenerator<KeptStatus, void> {
+    const { blocks: stored } = this.#deps.stores
+    for (let blocks = await stored.read(path, n); blocks.length; blocks = await stored.read(path, n)) {
+      for (const block of blocks)
+        for (const [i, entry] of scanEntries(entriesOf(block)).entries()) {
+          const { status } = kind === 'peer' ? asHeard(entry) : entry
+          if (status) yield { ...status, seq: block.first + i }
+        }
+      n += blocks.length
+    }
+  }
+
+  /** What a transaction of a pool spends from, and what that spends from in turn, as far as wallets have sent it along (BEEF): parents before children. */
+  async ancestors(options: { path: string; hash: string }): Promise<AncestorTransaction[]> {
+    const { ancestors } = this.#deps.stores
+    const { payment } = await this.get(options)
+    const found: AncestorTransaction[] = []
+    const seen = new Set<string>()
+    const find = async (child: ScannedTransaction): Promise<void> => {
+      for (const { txid } of child.readInputs()) {
+        if (seen.has(txid) || seen.size >= MAX_ANCESTORS) continue
+        seen.add(txid)
+        const parent = await findAncestor(ancestors, txid)
+        if (!parent) continue
+        await find(parent)
+        found.push({ hash: txid, transaction: hex(parent.bytes), proofs: (await ancestors.proofs(txid)).map(hex) })
+      }
+    }
+    await find(scanTransaction(hexBytes(payment.transaction)))
+    return found
   }
 
   /** Archives the entries of a pool: `tail` and `read` begin after them, `get` still finds them. */
@@ -233,8 +434,14 @@ export class LedgerPools {
     return findPool(this.#deps.stores.control, path)
   }
 
-  list(): Promise<PoolControl[]> {
-    return this.#deps.stores.control.list()
+  /** The pools of the machine, without those in which it keeps the chain for itself. */
+  async list(): Promise<PoolControl[]> {
+    return (await this.#deps.stores.control.list()).filter(({ path }) => shardOfChainPool(path) === undefined)
+  }
+
+  /** The pools in which the machine keeps the blocks of the chain that it has followed, one for each shard; none if it has not reached the chain. */
+  async chain(): Promise<PoolControl[]> {
+    return (await this.#deps.stores.control.list()).filter(({ path }) => shardOfChainPool(path) !== undefined)
   }
 
   /** How many entries a pool has. */
@@ -253,9 +460,11 @@ export class LedgerPools {
       const blocks = await stores.blocks.read(pool.path, n)
       for (const block of blocks) {
         if (block.first >= to) return
-        for (const [i, entry] of entriesOf(block).entries()) {
+        const entries = entriesOf(block)
+        const statuses = await this.#statuses(pool, entries)
+        for (const [i, entry] of entries.entries()) {
           const seq = block.first + i
-          if (seq >= from && seq < to && shows(entry.kind)) yield eventOf(pool, seq, entry)
+          if (seq >= from && seq < to && shows(entry.kind)) yield eventOf(pool, seq, entry, statuses[i])
         }
       }
       n = blocks.length ? n + blocks.length : undefined

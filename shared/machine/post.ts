@@ -1,13 +1,13 @@
 import { type CheckedPayment, checkPayment } from '../bip270/payment.ts'
 import { OverpoolError } from '../errors.ts'
+import type { Payment } from '../ledger/event.ts'
 import type { EntryId, PaymentFields } from '../ledger/kinds.ts'
-import { hex, toStorable } from '../ledger/values.ts'
+import { toStorable } from '../ledger/values.ts'
 import type { Poster } from './accept.ts'
 import { handlerContext } from './context.ts'
-import type { Payment } from './event.ts'
 import { optionsOf } from './options.ts'
 
-/** A transaction: its hex, its bytes, or an object that gives its hex, such as a Transaction of @bsv/sdk (`toHex`) or of bsv 1 (`toString`). */
+/** A transaction, raw, in the extended format or in BEEF: its hex, its base64, its bytes, or an object that gives its hex, such as a Transaction of @bsv/sdk (`toHex`) or of bsv 1 (`toString`). */
 export type TransactionLike = string | Uint8Array | readonly number[] | { toHex(): string } | { toString(): string; toBuffer(): Uint8Array }
 /** A payment: a BIP270 Payment, or its transaction alone. */
 export type PaymentLike = TransactionLike | ({ transaction: TransactionLike } & PaymentFields)
@@ -35,8 +35,8 @@ export interface CheckedPost {
 /** @throws OverpoolError BAD_ARGUMENT, BAD_TRANSACTION, BAD_PAYMENT, PAYMENT_TOO_LARGE */
 export function checkPost(options: PostOptions): CheckedPost {
   const { path, payment } = optionsOf(options, 'post')
-  const { scanned, fields } = checkPayment(paymentOf(payment))
-  return { path, payment: { scanned, fields: toStorable(fields) } }
+  const { scanned, along, fields } = checkPayment(paymentOf(payment))
+  return { path, payment: { scanned, fields: toStorable(fields), ...(along && { along }) } }
 }
 
 /**
@@ -71,19 +71,20 @@ export function asPoster<T>(
   return posting
 }
 
-function paymentOf(payment: unknown): unknown {
+/** A payment in any of its forms, as `checkPayment` takes it. */
+export function paymentOf(payment: unknown): unknown {
   if (typeof payment !== 'object' || payment === null) return { transaction: payment }
+  if (Array.isArray(payment) && typeof payment[0] === 'number') return { transaction: payment }
   const { transaction } = payment as { transaction?: unknown }
-  if (typeof transaction === 'object') return { ...payment, transaction: hexOf(transaction) }
-  const read = transaction === undefined ? hexOf(payment) : payment
+  if (typeof transaction === 'object') return { ...payment, transaction: textOrBytesOf(transaction) }
+  const read = transaction === undefined ? textOrBytesOf(payment) : payment
   return read === payment ? payment : { transaction: read }
 }
 
-/** The hex of bytes, or of a transaction object; anything else as it is. The bsv library of 2019 gives it by `toString`. */
-function hexOf(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value
-  if (value instanceof Uint8Array) return hexOfBytes(value)
-  if (Array.isArray(value)) return value.length && value.every(isByte) ? hexOfBytes(Uint8Array.from(value)) : value
+/** The hex of a transaction object, or the bytes; anything else as it is. The bsv library of 2019 gives it by `toString`. */
+function textOrBytesOf(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  if (value instanceof Uint8Array) return textIn(value) ?? Uint8Array.from(value)
   const object = value as { toHex?: unknown; toString(): string }
   try {
     if (typeof object.toHex === 'function') return object.toHex()
@@ -93,12 +94,8 @@ function hexOf(value: unknown): unknown {
   }
 }
 
-function isByte(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < 256
-}
-
-/** Bytes of a transaction as hex. A file of hex that was read as bytes is taken, too: no transaction consists of hex digits. */
-function hexOfBytes(bytes: Uint8Array): string {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
-  return /^[\da-fA-F]+\s*$/.test(text) ? text : hex(bytes)
+/** The text of a file of hex or base64 that was read as bytes: no transaction consists of such characters. */
+function textIn({ buffer, byteOffset, byteLength }: Uint8Array): string | undefined {
+  const text = Buffer.from(buffer, byteOffset, byteLength).toString('latin1')
+  return /^[\w+/=\s-]+$/.test(text) ? text.replace(/\s+/g, '') : undefined // base64 is often written in lines
 }

@@ -1,4 +1,4 @@
-import type { DesiredState, Network, PoolControl } from '../store/control.ts'
+import type { ChainState, DesiredState, Network, PoolControl } from '../store/control.ts'
 import type { LedgerPools } from './pools.ts'
 
 /** The state of a pool, here and in the network. */
@@ -21,11 +21,13 @@ export interface PoolStatus {
   /** blocks of the subscription that the publisher has signed and that are not here yet, as far as we know; missing until the subscription knows where it begins */
   behind?: number
   halted?: string
+  /** of a pool whose entries come from the chain: how it stands with it */
+  chain?: ChainState
 }
 
 export async function statusOf(pools: LedgerPools): Promise<PoolStatus[]> {
   return Promise.all(
-    (await pools.list()).map(async ({ path, kind, key, desired = {}, network, begins, halted }) => {
+    (await pools.list()).map(async ({ path, kind, key, desired = {}, network, begins, halted, chain }) => {
       const { blocks, entries } = await pools.size(path)
       const isPeers = kind === 'peer'
       const next = nextBlock(blocks, desired, begins)
@@ -40,6 +42,7 @@ export async function statusOf(pools: LedgerPools): Promise<PoolStatus[]> {
         ...(network && { network: { ...network, terms: undefined } }), // the signed terms are for machines
         ...(network?.remoteLength !== undefined && next !== undefined && { behind: Math.max(0, network.remoteLength - next) }),
         ...(halted !== undefined && { halted }),
+        ...(chain && { chain }),
       }
     }),
   )

@@ -54,6 +54,8 @@ export interface Queue {
 export interface Ingress extends Pick<Queue, 'send' | 'depth' | 'check'> {
   /** Only where the writer runs in this process: takes a post without the queue. Resolves when it is durable. */
   post?(post: IngressMessage): Promise<void>
+  /** Only there: puts it into the queue, and knows it as one that is on its way into the ledger. */
+  enqueue?(post: IngressMessage): Promise<void>
   /** Only there: whether a post is on its way into the ledger, or in a block whose receipts may not be written yet. */
   holds?(pool: string, id: EntryId): boolean
 }

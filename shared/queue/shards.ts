@@ -1,9 +1,10 @@
 import { hash } from 'node:crypto'
+import { shardOfChainPool } from '../ledger/pool.ts'
 import type { Ingress, Outgoing } from './port.ts'
 
 /** The shard of a pool: it decides the ingress queue of its posts and the sidecar that writes it. */
 export function shardOf(path: string, shards: number): number {
-  return Number.parseInt(hash('sha256', path).slice(0, 8), 16) % shards
+  return (shardOfChainPool(path) ?? Number.parseInt(hash('sha256', path).slice(0, 8), 16)) % shards
 }
 
 /** The ingress queues of all shards as one: a post goes to that of its pool, which is its group. */

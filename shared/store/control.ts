@@ -1,3 +1,4 @@
+import type { Watch } from '../chain/filter.ts'
 import type { Block } from '../ledger/block.ts'
 import type { PoolKind } from '../ledger/pool.ts'
 
@@ -74,6 +75,24 @@ export interface Repair {
   done?: { repaired: number; lost: number[]; aside?: string }
 }
 
+/** How far a pool of the chain has come, as the follower last saw it. */
+export interface ChainState {
+  /** what the chain is read from */
+  source?: string
+  /** the newest block that was followed, and the time in it, ms since 1970 */
+  height?: number
+  blockAt?: number
+  /** why it does not go on, and since when, ms since 1970 */
+  problem?: string
+  since?: number
+}
+
+/** What a pool was told to take from the chain: `filter` as text. */
+export interface KeptGrid {
+  from: number | 'now'
+  filter: string
+}
+
 /** What is known of a pool beside its blocks. */
 export interface PoolControl {
   path: string
@@ -87,18 +106,23 @@ export interface PoolControl {
   /** blocks in the hypercore, and its tree hash (64 hex) at that length, as last reported */
   coreLength: number
   treeHash?: string
+  /** transactions on the chain that become entries of the pool, as was asked for while the machine ran */
+  watch?: Watch
+  /** an entry of the pool says something about a transaction's status; where none does, no status is looked up */
+  hasStatuses?: true
   /** entries before this one are archived: `tail` and `read` leave them out, `get` and peers still find them */
   prunedBefore: number
   /** why the pool is halted, until an operator acts */
   halted?: string
   desired?: DesiredState
-  /** how its posts are written, as it was last set: posts may wait for a program that has not set it again yet */
-  settings?: { unique?: 'transaction'; batchMs?: number }
+  /** how its posts are written, and whether payments are broadcast, as it was last set: posts may wait for a program that has not set it again yet */
+  settings?: { unique?: 'transaction'; batchMs?: number; commits?: true; grid?: KeptGrid }
   /** its hypercore has to be rebuilt from the mirror */
   rebuild?: true
   /** a damage of its blocks, or their last repair */
   repair?: Repair
   network?: Network
+  chain?: ChainState
   /** of a peer's pool: its publisher's signature over the mirror's blocks */
   signed?: Signed
   /** where a subscription begins, if not at the first entry */
@@ -112,8 +136,11 @@ export const AS_JSON: ReadonlySet<string> = new Set<keyof PoolControl>([
   'rebuild',
   'repair',
   'network',
+  'chain',
   'signed',
   'begins',
+  'hasStatuses',
+  'watch',
 ])
 
 export type PoolPatch = Partial<Omit<PoolControl, 'path' | 'kind' | 'key' | 'discoveryKey' | 'createdAt'>>
@@ -131,7 +158,8 @@ export interface Control {
   update(path: string, patch: PoolPatch): Promise<void>
   /**
    * For a pool whose core is rebuilt. It removes `rebuild` and what was reported of the core. If the mirror was shortened, it also sets back what goes past `last`, the newest
-   * block: the checkpoint, `prunedBefore`, the cursors and dead letters of handlers. Nothing else sets them back.
+   * block: the checkpoint, `prunedBefore`, the cursors and dead letters of handlers. Nothing else sets them back. The statuses of its transactions are forgotten: the effects of
+   * its blocks bring them again.
    */
   beginAnew(path: string, last: Block | undefined): Promise<void>
 }

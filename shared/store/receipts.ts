@@ -28,6 +28,8 @@ export interface Receipts {
   find(pool: string, keys: (ReceiptKey | Receipt)[]): Promise<(Receipt | undefined)[]>
   /** The entries of a transaction, oldest first, at most 100. */
   ofTransaction(pool: string, txid: string): Promise<Receipt[]>
+  /** The oldest entry of each of these transactions, in this order. */
+  oldest(pool: string, txids: string[]): Promise<(Receipt | undefined)[]>
 }
 
 /** `ofTransaction` returns at most this many: a wallet can post the same transaction with any number of memos. */

@@ -34,11 +34,13 @@ function pushOf(part: unknown): Buffer {
   return Buffer.concat([head, bytes])
 }
 
-function varint(value: number): Buffer {
+/** The shortest form of a whole number below 2^53. */
+export function varint(value: number): Buffer {
   if (value < 0xfd) return Buffer.of(value)
-  const bytes = Buffer.alloc(value < 0x1_0000 ? 3 : 5)
+  const bytes = Buffer.alloc(value < 0x1_0000 ? 3 : value < 0x1_0000_0000 ? 5 : 9)
   if (bytes.length === 3) bytes.writeUInt16LE(value, bytes.writeUInt8(0xfd))
-  else bytes.writeUInt32LE(value, bytes.writeUInt8(0xfe))
+  else if (bytes.length === 5) bytes.writeUInt32LE(value, bytes.writeUInt8(0xfe))
+  else bytes.writeBigUInt64LE(BigInt(value), bytes.writeUInt8(0xff))
   return bytes
 }
 
@@ -48,10 +50,16 @@ function varint(value: number): Buffer {
  */
 export function dataOf(scanned: ScannedTransaction): DataPush[] {
   for (const { script } of scanned.readOutputs()) {
-    const begin = script[0] === OP_RETURN ? 1 : script[0] === OP_0 && script[1] === OP_RETURN ? 2 : 0
-    if (begin) return pushesOf(script, begin)
+    const begin = dataBegin(script, 0)
+    if (begin > 0) return pushesOf(script, begin)
   }
   return []
+}
+
+/** Where the pushes begin in a script at `from` that carries data; 0 in another script. */
+export function dataBegin(bytes: Uint8Array, from: number): number {
+  if (bytes[from] === OP_RETURN) return from + 1
+  return bytes[from] === OP_0 && bytes[from + 1] === OP_RETURN ? from + 2 : 0
 }
 
 function pushesOf(script: Uint8Array, begin: number): DataPush[] {
@@ -64,8 +72,8 @@ function pushesOf(script: Uint8Array, begin: number): DataPush[] {
   return pushes
 }
 
-/** A copy of what an opcode pushes. Short numbers have opcodes of their own. */
-function pushed(script: Uint8Array, { op, from, to, pushes }: Steps): Buffer | undefined {
+/** A copy of what an opcode pushes, undefined if it pushes nothing. Short numbers have opcodes of their own. */
+export function pushed(script: Uint8Array, { op, from, to, pushes }: Steps): Buffer | undefined {
   if (pushes) return Buffer.from(script.subarray(from, to))
   if (op === OP_0) return Buffer.alloc(0)
   if (op === OP_1NEGATE) return Buffer.of(0x81)

@@ -1,3 +1,5 @@
+export type { Ancestor } from './ancestor.ts'
 export { type DataPush, dataOf, dataTransaction } from './data.ts'
-export { type Cell, type Parsed, parseInSteps, parseTransaction } from './parsed.ts'
+export { extendedFormat, readSpent, type SpentOutput, scanExtended } from './extended.ts'
+export { addressOf, type Cell, type Parsed, parseInSteps, parseTransaction } from './parsed.ts'
 export { formatOf, type ScannedTransaction, scanTransaction, transactionFromHex } from './scan.ts'

@@ -76,9 +76,9 @@ export const OP_1 = 0x51
 export const OP_16 = 0x60
 export const OP_RETURN = 0x6a
 const OP_DUP = 0x76
-const OP_EQUAL = 0x87
+export const OP_EQUAL = 0x87
 const OP_EQUALVERIFY = 0x88
-const OP_HASH160 = 0xa9
+export const OP_HASH160 = 0xa9
 const OP_CHECKSIG = 0xac
 const OP_CHECKMULTISIG = 0xae
 const PIPE = 0x7c
@@ -202,30 +202,49 @@ function* readText(pushed: Buffer): Generator<void, string, void> {
   return text + decoder.decode()
 }
 
+/** The main network's address that a locking script pays to; undefined if it has none. */
+export function addressOf(script: Uint8Array): string | undefined {
+  const found = addressOfOutput(script)
+  return found === NO_ADDRESS ? undefined : found
+}
+
 /** P2PKH, and P2SH outputs from before 2020. */
 function addressOfOutput(script: Uint8Array): string {
   if (script[0] === OP_HASH160 && script[1] === 20 && script[22] === OP_EQUAL && script.length === 23)
     return address(P2SH, script.subarray(2, 22))
-  if (script[0] !== OP_DUP || script[1] !== OP_HASH160) return NO_ADDRESS
+  const from = keyHashAt(script)
+  return from < 0 ? NO_ADDRESS : address(P2PKH, script.subarray(from, from + 20))
+}
+
+/** Where the hash of the public key is in a P2PKH script, whose push may have any form; -1 in another script. */
+export function keyHashAt(script: Uint8Array): number {
+  if (script[0] !== OP_DUP || script[1] !== OP_HASH160) return -1
   const steps = new Steps(script, 2)
-  if (!steps.next() || steps.to - steps.from !== 20) return NO_ADDRESS
+  if (!steps.next() || steps.to - steps.from !== 20) return -1
   const { from, to } = steps
   const paysToIt = script[to] === OP_EQUALVERIFY && script[to + 1] === OP_CHECKSIG && script.length === to + 2
-  return paysToIt ? address(P2PKH, script.subarray(from, to)) : NO_ADDRESS
+  return paysToIt ? from : -1
 }
 
 /** A script that pushes a signature and a public key, and nothing else; or one that ends with the script of a P2SH output. */
 function addressOfInput(script: Uint8Array, budget: Budget): string {
-  const steps = new Steps(script)
-  if (!steps.next()) return NO_ADDRESS
-  const isSignature = steps.from < steps.to && script[steps.from] === 0x30
-  if (!steps.next()) return NO_ADDRESS
-  const second = script.subarray(steps.from, steps.to)
-  if (isSignature && steps.to === script.length && isPublicKey(second)) return address(P2PKH, hash160(second))
+  const key = publicKeyIn(script)
+  if (key) return address(P2PKH, hash160(key))
   if (script.length > MAX_P2SH_INPUT) return NO_ADDRESS
+  const steps = new Steps(script)
   while (steps.to < script.length) steps.next()
   const last = script.subarray(steps.from, steps.to)
   return steps.pushes && isStandard(last, budget) ? address(P2SH, hash160(last)) : NO_ADDRESS
+}
+
+/** The public key in the script of an input that pushes a signature and this key, and nothing else. */
+export function publicKeyIn(script: Uint8Array): Uint8Array | undefined {
+  const steps = new Steps(script)
+  if (!steps.next()) return undefined
+  const isSignature = steps.from < steps.to && script[steps.from] === 0x30
+  if (!steps.next()) return undefined
+  const second = script.subarray(steps.from, steps.to)
+  return isSignature && steps.to === script.length && isPublicKey(second) ? second : undefined
 }
 
 function isPublicKey(bytes: Uint8Array): boolean {
@@ -261,8 +280,9 @@ function isSmallNumber(op: number): boolean {
   return op === 0 || (op >= OP_1 && op <= OP_16)
 }
 
-function hash160(bytes: Uint8Array): Uint8Array {
-  return Buffer.from(hash('ripemd160', Buffer.from(hash('sha256', bytes, 'binary'), 'binary'), 'binary'), 'binary')
+export function hash160(bytes: Uint8Array): Uint8Array {
+  digest.write(hash('sha256', bytes, 'binary'), 'binary')
+  return Buffer.from(hash('ripemd160', digest, 'binary'), 'binary')
 }
 
 /** Goes through a script, an opcode a step. What the opcode pushes stands from `from` to `to`. */
@@ -311,7 +331,7 @@ const versionAndHash = addressBytes.subarray(1, 22)
 const digest = Buffer.alloc(32)
 
 /** A hash with its version and checksum in base 58. */
-function address(version: number, hash160: Uint8Array): string {
+export function address(version: number, hash160: Uint8Array): string {
   versionAndHash[0] = version
   versionAndHash.set(hash160, 1)
   digest.write(hash('sha256', versionAndHash, 'binary'), 'binary')

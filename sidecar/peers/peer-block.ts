@@ -3,7 +3,7 @@ import { checkFields } from '../../shared/bip270/payment.ts'
 import { messageOf } from '../../shared/errors.ts'
 import { type Block, decodeBlock, isBlockHead, MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
 import type { PaymentFields } from '../../shared/ledger/kinds.ts'
-import { type ScannedEntry, scanEntries } from '../../shared/ledger/scanned.ts'
+import { asHeard, type ScannedEntry, scanEntries } from '../../shared/ledger/scanned.ts'
 import { toStorable } from '../../shared/ledger/values.ts'
 
 /** The largest block of a peer, bytes: one entry with the longest transaction that BIP270 allows (5 MB) and all fields at their limits. */
@@ -37,7 +37,7 @@ export function checkPeerBlock(n: number, bytes: Uint8Array, next: number | unde
     // CBOR has values that handlers could neither print nor post. Fields of an unknown kind do not reach handlers.
     for (const entry of entries) if (entry.kind !== 'unknown') toStorable([entry.kind === 'tx' ? entry.payment : undefined, entry.unknown])
     for (const entry of entries) if (entry.kind === 'tx') checkLikeAWallets(entry.payment)
-    return { block: { n, first, count: entries.length, bytes }, entries: scanEntries(entries) } // scans every transaction
+    return { block: { n, first, count: entries.length, bytes }, entries: scanEntries(entries).map(asHeard) } // scans every transaction
   } catch (error) {
     const problem = messageOf(error)
     return { block: { n, first: next ?? 0, count: 0, bytes }, entries: [], problem, unreadable: !isBlockHead(bytes) }

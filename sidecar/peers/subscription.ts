@@ -117,6 +117,7 @@ export class Subscription implements CoreState {
       last,
       coreLength: pool.coreLength,
       core: this,
+      hasStatuses: pool.hasStatuses,
       bells,
     })
   }

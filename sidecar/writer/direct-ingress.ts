@@ -39,6 +39,13 @@ export class DirectIngress implements Ingress {
     })
   }
 
+  enqueue(post: IngressMessage): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#underWay++
+      this.#enqueue({ post, resolve, reject })
+    })
+  }
+
   #handOver(): void {
     const gathered = this.#gathered
     this.#gathered = []

@@ -2,6 +2,7 @@ import { type Clock, timeLeft } from '../../shared/clock.ts'
 import type { Block } from '../../shared/ledger/block.ts'
 import { encodeBell } from '../../shared/ledger/messages.ts'
 import type { ScannedEntry } from '../../shared/ledger/scanned.ts'
+import type { KeptStatus } from '../../shared/ledger/status.ts'
 import type { Queue } from '../../shared/queue/port.ts'
 import type { PoolPatch } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
@@ -27,6 +28,8 @@ const MAX_TOGETHER = 16_384
 export interface Ringer {
   handler: string
   queue: Queue
+  /** whether it is rung for a block with these entries (default: for each block) */
+  wants?: (entries: ScannedEntry[]) => boolean
   /** a bell carries a block of up to this many bytes, which saves the handler a read */
   carryBytes: number
 }
@@ -51,6 +54,8 @@ export interface EffectsOptions {
   /** length of the core, as last reported in the mirror */
   coreLength: number
   core: CoreState
+  /** whether the pool's control item says that it has statuses */
+  hasStatuses?: true
   bells?: Bells
 }
 
@@ -67,7 +72,7 @@ interface Waiting {
 }
 
 /**
- * The effects of blocks: receipts, then bells, then the checkpoint, in the order of blocks, all repeatable (Promise 4). Effects of several waiting blocks go out
+ * The effects of blocks: receipts, statuses, then bells, then the checkpoint, in the order of blocks, all repeatable (Promise 4). Effects of several waiting blocks go out
  * together, step by step.
  */
 export class Effects {
@@ -86,6 +91,7 @@ export class Effects {
   readonly #stopped = new AbortController()
   /** handlers that have reached the last block, and when that was seen */
   readonly #caughtUp = new Map<string, number>()
+  #hasStatuses: boolean
 
   constructor({ last, ...options }: EffectsOptions) {
     this.#options = options
@@ -94,6 +100,7 @@ export class Effects {
     this.#written = options.checkpoint
     this.#last = last && this.#rung(last)
     this.#writtenCore = options.coreLength
+    this.#hasStatuses = options.hasStatuses ?? false
   }
 
   /** Starts the loop. */
@@ -190,10 +197,20 @@ export class Effects {
 
   async #goOut(together: Waiting[]): Promise<void> {
     const { path, stores, ringers } = this.#options
-    const blocks = together.map(({ block }) => block)
     const receipts = together.flatMap(({ block, entries }) => receiptsOf(block, entries))
     await this.#untilDone('receipts', () => stores.receipts.put(path, receipts))
-    await this.#untilDone('bell', () => Promise.all(ringers().map((ringer) => this.#ring(ringer, blocks))))
+    const statuses = together.flatMap(({ block, entries }) =>
+      entries.flatMap(({ status }, i) => (status ? [{ ...status, seq: block.first + i }] : [])),
+    )
+    if (statuses.length) await this.#untilDone('statuses', () => this.#putStatuses(statuses))
+    await this.#untilDone('bell', () => Promise.all(ringers().map((ringer) => this.#ring(ringer, wanted(ringer, together)))))
+  }
+
+  async #putStatuses(statuses: KeptStatus[]): Promise<void> {
+    const { path, stores } = this.#options
+    if (!this.#hasStatuses) await stores.control.update(path, { hasStatuses: true })
+    this.#hasStatuses = true
+    await stores.statuses.put(path, statuses)
   }
 
   /** Rings for these blocks. The last bell alone would do; earlier ones are sent only if they carry their block. */
@@ -205,7 +222,7 @@ export class Effects {
       if (!inside && block !== blocks.at(-1)) return []
       return [{ body: encodeBell({ pool: path, n, block: inside }), group: path, dedupe: `${path}:${n}${again}` }]
     })
-    await queue.send(bells)
+    if (bells.length) await queue.send(bells)
   }
 
   /** Rings again for handlers whose cursor lags although all bells are out: a bell can get lost. A failure is reported; the next sweep tries again. */
@@ -246,6 +263,10 @@ export class Effects {
     this.#wake.wake()
     await this.#running.catch(() => {}) // the next start repeats the effects that are missing
   }
+}
+
+function wanted({ wants }: Ringer, together: Waiting[]): RungBlock[] {
+  return together.flatMap(({ block, entries }) => ((wants?.(entries) ?? true) ? [block] : []))
 }
 
 function receiptsOf({ n, first }: Pick<Block, 'n' | 'first'>, entries: ScannedEntry[]): Receipt[] {

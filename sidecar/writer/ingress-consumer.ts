@@ -41,6 +41,8 @@ export interface IngressConsumerOptions {
   /** whether a pool takes each transaction once; undefined if its settings are not known yet: the stored ones count */
   unique?: (pool: string) => boolean | undefined
   batchMs?: (pool: string) => number | undefined
+  /** see PoolWriter */
+  chain?: WriterOptions['chain']
   busy?: WriterOptions['busy']
   sweepMs?: number
   /** whether a pool belongs to this shard; default: all do */
@@ -113,7 +115,7 @@ export class IngressConsumer {
   }
 
   async #openWriter(path: string): Promise<PoolWriter> {
-    const { stores, ingress, cores, ringers, clock, report, unique, batchMs, busy, sweepMs } = this.#options
+    const { stores, ingress, cores, ringers, clock, report, unique, batchMs, chain, busy, sweepMs } = this.#options
     const stopping = this.#stopped.signal
     const retry = retrying(path, this.#options, () => stopping.aborted)
     const pool = await retry('open', () => this.#readPool(path))
@@ -140,6 +142,7 @@ export class IngressConsumer {
       ringers: () => ringers(pool),
       unique: () => unique?.(path) ?? pool.settings?.unique === 'transaction',
       batchMs: () => batchMs?.(path) ?? pool.settings?.batchMs ?? 0,
+      chain,
       busy,
       sweepMs,
       bells: this.bells,

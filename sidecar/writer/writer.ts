@@ -10,6 +10,7 @@ import { type ScannedEntry, scanEntries } from '../../shared/ledger/scanned.ts'
 import type { Message, Queue } from '../../shared/queue/port.ts'
 import { lengthOf } from '../../shared/store/blocks.ts'
 import { isDamage } from '../../shared/store/checksum.ts'
+import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { Receipt } from '../../shared/store/receipts.ts'
 import { Wake } from '../../shared/wake.ts'
@@ -20,8 +21,10 @@ import { type Retry, retrying } from '../retrying.ts'
 import type { Bells } from './bells.ts'
 import { disagreement } from './disagreement.ts'
 import { type CoreState, Effects, type Ringer } from './effects.ts'
+import { InvoiceGate } from './invoice-gate.ts'
 import { RecentIds } from './recent-ids.ts'
 import { SameTransaction } from './same-transaction.ts'
+import { type KnownChain, StatusGate } from './status-gate.ts'
 
 /**
  * After a block of `entries` entries or more, the next block waits `ms`, unless it is full. Under load that makes few full blocks instead of many small ones: a block
@@ -34,6 +37,9 @@ export interface Busy {
 
 /** How many look-ups by transaction are under way at most. */
 const LOOKED_TOGETHER = 16
+
+/** How often `settled` looks, ms. */
+const SETTLE_MS = 5
 
 const BUSY: Busy = { entries: 8, ms: 20 }
 
@@ -50,6 +56,8 @@ export interface WriterOptions {
   unique?: () => boolean
   /** how long to wait for a fuller, cheaper block, ms, as of now (default 0) */
   batchMs?: () => number
+  /** what this machine knows of the chain; undefined: nothing, so what others say of a transaction cannot be checked */
+  chain?: KnownChain
   /** default: 8 entries, 20 ms */
   busy?: Busy
   /** how long a pool is idle until it looks for blocks of another writer and for lost bells, ms (default 5,000) */
@@ -66,6 +74,8 @@ export type Settled = (inMirror: boolean) => void
 /** A post in hand, until its block is in the mirror. A redelivery joins it, and so does the same post by another way. */
 interface Held {
   post: IngressMessage
+  /** of its entry when it came */
+  readonly bytes: number
   /** its messages in the ingress queue, deleted at the end */
   messages: Message[]
   /** the callers of direct posts that wait for it */
@@ -87,6 +97,10 @@ export class PoolWriter {
   readonly #options: WriterOptions
   readonly #untilDone: Retry
   readonly #recent = new RecentIds()
+  readonly #gate: StatusGate
+  readonly #invoices: InvoiceGate
+  /** blocks of other writers that were adopted since this one was opened */
+  #foreign = 0
   readonly #effects: Effects
   readonly #follower: CoreFollower
   readonly #held = new Map<string, Held>()
@@ -136,7 +150,7 @@ export class PoolWriter {
     const from = wrong === undefined ? Math.min(control.checkpoint, length) : 0
     // A rebuilt core of the same length still needs its tree hash written.
     const reported = control.treeHash === undefined ? 0 : control.coreLength
-    const writer = new PoolWriter(options, from, wrong === undefined ? reported : core.length, last)
+    const writer = new PoolWriter(options, control, from, wrong === undefined ? reported : core.length, last)
     writer.#effects.begin()
     writer.#follower.begin()
     if (wrong !== undefined) writer.halt(new OverpoolError('POOL_HALTED', wrong))
@@ -161,14 +175,28 @@ export class PoolWriter {
   }
 
   /** @param from number of the first block whose effects are not done */
-  private constructor(options: WriterOptions, from: number, coreLength: number, last: Block | undefined) {
+  private constructor(options: WriterOptions, control: PoolControl, from: number, coreLength: number, last: Block | undefined) {
     this.#options = options
     this.path = options.path
     this.#untilDone = retrying(options.path, options, () => this.#stopping)
     this.#length = from
     this.#next = last && last.n + 1 === from ? last.first + last.count : 0
-    const { path, stores, core, clock, ringers, report, bells } = options
-    this.#effects = new Effects({ path, stores, ringers, clock, report, bells, checkpoint: from, last, coreLength, core: stateOf(core) })
+    const { path, stores, core, clock, ringers, report, bells, chain } = options
+    this.#gate = new StatusGate(path, stores.statuses, chain)
+    this.#invoices = new InvoiceGate(path, stores)
+    this.#effects = new Effects({
+      path,
+      stores,
+      ringers,
+      clock,
+      report,
+      bells,
+      checkpoint: from,
+      last,
+      coreLength,
+      core: stateOf(core),
+      hasStatuses: control.hasStatuses,
+    })
     const failed = (error: unknown) => this.halt(asHalt(error))
     this.#follower = new CoreFollower({ path, stores, core, clock, report, appended: () => this.#effects.coreGrew(), failed }, from)
   }
@@ -217,7 +245,26 @@ export class PoolWriter {
     return this.#begun && this.#storesWork && !this.#stopping && !this.#halted && !this.#options.batchMs?.() && !this.#effects.isFull
   }
 
-  /** Takes a direct post and calls `settled` once. Call it only while `takesDirect` is true. */
+  /** How many blocks of other writers have come since it was opened: who wants to write what follows on the newest entries asks before and says so with the post. */
+  get foreign(): number {
+    return this.#foreign
+  }
+
+  /** Whether it takes direct posts from one who comes again with those that are let go: he keeps their order, whatever happens to a store. */
+  get takesInOrder(): boolean {
+    return this.#begun && !this.#stopping && !this.#halted && !this.#effects.isFull
+  }
+
+  /** Resolves when all that is in hand now is in the mirror and has had its effects. */
+  async settled(): Promise<void> {
+    const { clock } = this.#options
+    const held = [...this.#held.values()]
+    while (!this.#halted && !this.#stopping && held.some((one) => this.#isHeld(one))) await clock.sleep(SETTLE_MS)
+    const length = this.#length
+    while (!this.#halted && !this.#stopping && this.#effects.done < length) await clock.sleep(SETTLE_MS)
+  }
+
+  /** Takes a direct post and calls `settled` once. Call it only while `takesDirect` or `takesInOrder` is true. */
   acceptDirect(post: IngressMessage, settled: Settled): void {
     const held = this.#hold(post)
     if (!held.waiting.length) this.#direct++
@@ -230,10 +277,10 @@ export class PoolWriter {
       this.#noteDifference(post, earlier.post, () => decodeEntry(earlier.post.entry))
       return earlier
     }
-    const held: Held = { post, messages: [], waiting: [] }
+    const held: Held = { post, bytes: post.entry.length, messages: [], waiting: [] }
     if (!this.#held.size) this.#moved = this.#options.clock.elapsed()
     this.#held.set(post.id, held)
-    this.#bytes += post.entry.length
+    this.#bytes += held.bytes
     const unique = this.#uniqueTxid(post)
     if (unique === undefined || this.#same.join(unique, held)) this.#lookUp(held)
     return held
@@ -263,9 +310,15 @@ export class PoolWriter {
       const since = this.#effects.done
       this.#lookingSince = since
       let batch = this.#stillNew(this.#waiting.splice(0, room).map((held) => ({ held, since })))
+      let untrue: ReadonlySet<IngressMessage> = new Set()
       const receipts = await this.#untilDone('look-up', async () => {
         try {
-          return batch.length ? await this.#findReceipts(batch.map(({ held }) => held.post)) : []
+          if (!batch.length) return []
+          const posts = batch.map(({ held }) => held.post)
+          await this.#gate.look(posts)
+          const found = await this.#findReceipts(posts)
+          untrue = await this.#invoices.settle(posts.filter((_, i) => !found[i]))
+          return found
         } catch (error) {
           batch = this.#storeFailed(batch)
           throw error
@@ -274,14 +327,15 @@ export class PoolWriter {
       batch.forEach((looked, i) => {
         if (!this.#isHeld(looked.held)) return // dropped during the look-up: a store failed, or the pool halted. It may be held again, from the queue
         const receipt = receipts[i]
-        if (!receipt) {
+        if (!receipt && !untrue.has(looked.held.post)) {
           this.#looked.push(looked)
           return
         }
-        this.#noteDifference(looked.held.post, receipt, async () => {
-          const [block] = await stores.blocks.read(path, receipt.block, 1)
-          return block && entryAt(block, receipt.seq - block.first)
-        })
+        if (receipt)
+          this.#noteDifference(looked.held.post, receipt, async () => {
+            const [block] = await stores.blocks.read(path, receipt.block, 1)
+            return block && entryAt(block, receipt.seq - block.first)
+          })
         this.#release([looked.held])
       })
       this.#lookingSince = undefined
@@ -369,7 +423,9 @@ export class PoolWriter {
 
   /** Forgets the ids of old blocks. A pending look-up may have begun before the newest receipts were written, so ids since then stay. */
   #forget(): void {
-    this.#recent.forget(this.#looked[0]?.since ?? this.#lookingSince ?? this.#effects.done)
+    const since = this.#looked[0]?.since ?? this.#lookingSince ?? this.#effects.done
+    this.#recent.forget(since)
+    this.#gate.forget(since)
   }
 
   #takeLooked(): Looked[] {
@@ -382,7 +438,7 @@ export class PoolWriter {
 
   async #put(batch: Looked[]): Promise<void> {
     const { stores, path } = this.#options
-    let fresh = this.#stillNew(batch)
+    let fresh = this.#admitted(this.#stillNew(batch))
     while (fresh.length) {
       let block: Block | undefined
       const stands = await this.#untilDone('put', async () => {
@@ -390,7 +446,7 @@ export class PoolWriter {
         try {
           return block && (await stores.blocks.put(path, block))
         } catch (error) {
-          fresh = this.#storeFailed(fresh) // the block may still have been put: the next put, or the sweep, finds it
+          fresh = this.#admitted(this.#storeFailed(fresh)) // the block may still have been put: the next put, or the sweep, finds it
           throw error
         }
       })
@@ -399,15 +455,28 @@ export class PoolWriter {
       if (Buffer.compare(stands.bytes, block.bytes) === 0) {
         this.#adopt(
           block,
-          fresh.map(({ held }) => held.post),
+          fresh.map(({ held }) => this.#gate.scanned(held.post)),
         )
         this.#release(fresh.map(({ held }) => held))
         return
       }
       // Another writer was first: its block is part of the ledger. Our posts that it lacks go into the next block.
+      this.#foreign++
       this.#adopt(stands, scanEntries(entriesOf(stands)))
-      fresh = this.#stillNew(fresh)
+      fresh = this.#admitted(this.#stillNew(fresh))
     }
+  }
+
+  /** Leaves out statuses that change nothing, and releases them; and what was written for a ledger without the blocks of another writer, and lets it go. */
+  #admitted(batch: Looked[]): Looked[] {
+    const [stale, current] = split(batch, ({ held: { post } }) => post.foreign !== undefined && post.foreign !== this.#foreign)
+    for (const { held } of stale) {
+      this.#drop(held)
+      this.#tell(held, false)
+    }
+    const { admitted, refused } = this.#gate.admitted(current, ({ held }) => held.post)
+    if (refused.length) this.#release(refused.map(({ held }) => held))
+    return admitted
   }
 
   #blockOf(fresh: Looked[]): Block {
@@ -423,6 +492,7 @@ export class PoolWriter {
     this.#length = block.n + 1
     this.#next = block.first + block.count
     this.#recent.add(block.n, entries)
+    this.#gate.add(block.n, entries)
     this.#follower.append(block)
     this.#effects.enqueue(block, entries)
     this.#options.report({ kind: 'block', pool: this.path, n: block.n, entries: block.count })
@@ -434,6 +504,7 @@ export class PoolWriter {
     try {
       let blocks = await stores.blocks.read(path, this.#length)
       while (blocks.length) {
+        this.#foreign += blocks.length
         for (const block of blocks) this.#adopt(block, scanEntries(entriesOf(block)))
         await this.#effectsKeepUp()
         blocks = await stores.blocks.read(path, this.#length)
@@ -487,9 +558,9 @@ export class PoolWriter {
   /** A post leaves this writer: the next one of its transaction is looked up. */
   #drop(held: Held): void {
     if (!this.#isHeld(held)) return
-    const { id, txid = '', entry } = held.post
+    const { id, txid = '' } = held.post
     this.#held.delete(id)
-    this.#bytes -= entry.length
+    this.#bytes -= held.bytes
     const next = this.#same.leave(txid, held, (follower) => this.#isHeld(follower))
     if (next) this.#lookUp(next)
   }
@@ -550,6 +621,10 @@ export class PoolWriter {
     await this.#follower.stop()
     await this.#effects.stop()
   }
+}
+
+function split<T>(list: T[], test: (one: T) => boolean): [T[], T[]] {
+  return list.some(test) ? [list.filter(test), list.filter((one) => !test(one))] : [[], list]
 }
 
 function stateOf(core: PoolCore): CoreState {

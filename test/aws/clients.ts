@@ -1,6 +1,9 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { S3Client } from '@aws-sdk/client-s3'
 import { SQSClient } from '@aws-sdk/client-sqs'
+import { S3Objects } from '../../shared/blobs/s3.ts'
+import type { Ancestors } from '../../shared/store/ancestors.ts'
+import { S3Ancestors } from '../../shared/store/s3/ancestors.ts'
 
 /** An AWS for tests: its address, and what it contains. */
 export interface AwsPlace {
@@ -30,6 +33,11 @@ export function awsClients(endpoint: string): AwsClients {
       for (const client of [dynamodb, sqs, s3]) client.destroy()
     },
   }
+}
+
+/** What came along with payments, in the bucket. */
+export function ancestorsIn({ s3 }: Pick<AwsClients, 's3'>, { bucket }: Pick<AwsPlace, 'bucket'>): Ancestors {
+  return new S3Ancestors(new S3Objects({ client: s3, bucket, prefix: 'ancestors/' }))
 }
 
 /** The URL of a queue of this name. */

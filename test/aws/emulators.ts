@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { json } from 'node:stream/consumers'
 import { CreateTableCommand } from '@aws-sdk/client-dynamodb'
 import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { ChangeMessageVisibilityCommand, ListQueuesCommand } from '@aws-sdk/client-sqs'
@@ -9,7 +10,7 @@ import { type FauxqsServer, startFauxqs } from 'fauxqs'
 import { type AwsClients, type AwsPlace, awsClients, queueUrl } from './clients.ts'
 import { AwsProxy } from './proxy.ts'
 
-/** The value of every secret: a machine's seed. */
+/** The value of every secret that a test does not set: a machine's seed. */
 export const SEED = '5e'.repeat(32)
 
 /**
@@ -25,12 +26,17 @@ export class Emulators {
   readonly #stacks: Server
   /** the outputs of the stack */
   outputs: Record<string, string> = {}
+  /** the secrets that are set, by name or ARN */
+  secrets: Record<string, string> = {}
   /** clients that do not pass the proxy */
   readonly #clients: AwsClients
 
   static async start(): Promise<Emulators> {
     const dynamo = dynalite({ createTableMs: 0 })
-    const secrets = createServer((_, response) => response.end(JSON.stringify({ SecretString: SEED })))
+    const secrets = createServer(async (request, response) => {
+      const { SecretId } = (await json(request)) as { SecretId: string }
+      response.end(JSON.stringify({ SecretString: emulators.secrets[SecretId] ?? SEED }))
+    })
     const stacks = createServer((_, response) => response.end(describedStack(emulators.outputs)))
     const servers = [dynamo, secrets, stacks]
     for (const server of servers) server.listen(0, '127.0.0.1')

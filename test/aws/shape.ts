@@ -1,12 +1,15 @@
 import { CreateQueueCommand, type SQSClient } from '@aws-sdk/client-sqs'
+import { isBroadcasting } from '../../shared/config/bitcoin.ts'
 import type { OverpoolConfig } from '../../shared/config/config.ts'
 import type { EnvOf } from '../../shared/config/env.ts'
-import { planMachine, type RungHandler } from '../../shared/config/plan.ts'
+import { BROADCASTER, planMachine, type RungHandler } from '../../shared/config/plan.ts'
 import { type AwsPlace, queueUrl } from './clients.ts'
 
 /** The visibility timeouts of the stack (cdk/ingress.ts, cdk/handlers.ts), s. */
 const INGRESS_VISIBILITY_S = 60
 const BELLS_VISIBILITY_S = 180
+/** The secret of the tokens of callbacks. */
+export const CALLBACKS_ARN = 'arn:aws:secretsmanager:us-east-1:000000000000:secret:Callbacks'
 
 export interface ShapeOptions {
   config: OverpoolConfig
@@ -42,8 +45,15 @@ export class Shape {
       sqs.send(new CreateQueueCommand({ QueueName: url.split('/').at(-1), Attributes }))
     await Promise.all([
       ...this.ingressUrls.map((url) => make(url, { VisibilityTimeout: String(ingressVisibilityS) })),
-      ...handlers.map(({ name }) => make(this.bellsUrl(name), { VisibilityTimeout: String(BELLS_VISIBILITY_S), FifoQueue: 'true' })),
+      ...[...handlers.map(({ name }) => name), ...this.#broadcaster].map((name) =>
+        make(this.bellsUrl(name), { VisibilityTimeout: String(BELLS_VISIBILITY_S), FifoQueue: 'true' }),
+      ),
     ])
+  }
+
+  /** The name of the broadcaster, if the machine has one. */
+  get #broadcaster(): string[] {
+    return isBroadcasting(this.#options.config.bitcoin) ? [BROADCASTER] : []
   }
 
   /** The variables with which every process reaches AWS. */
@@ -66,6 +76,7 @@ export class Shape {
 
   sidecar(shard: number): EnvOf<'sidecar'> {
     const { config, handlers } = this.#options
+    const [broadcaster] = this.#broadcaster
     const rung = handlers.map((handler) => ({ ...handler, url: this.bellsUrl(handler.name) }))
     return {
       TABLE: this.#place.table,
@@ -74,7 +85,8 @@ export class Shape {
       SHARD: String(shard),
       SHARDS: String(this.shards),
       SEED_ARN: 'arn:aws:secretsmanager:us-east-1:000000000000:secret:Seed',
-      MACHINE: JSON.stringify(planMachine(config, rung)),
+      MACHINE: JSON.stringify(planMachine(config, rung, broadcaster && this.bellsUrl(broadcaster))),
+      ...(config.bitcoin && { CALLBACKS_ARN }),
     }
   }
 }

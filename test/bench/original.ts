@@ -5,17 +5,25 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
-/** The bench installs this outside of the package. `mirror-folder` is pinned because its newest version does not load. */
-const MANIFEST = { private: true, dependencies: { overpool: '0.0.6' }, overrides: { 'mirror-folder': '3.0.0' } }
+/** Installs the original Overpool outside of the package, once; resolves to the package.json from which `require` finds it. */
+export function installOriginal(): Promise<string> {
+  // `mirror-folder` is pinned because its newest version does not load.
+  return install('overpool', '0.0.6', { 'mirror-folder': '3.0.0' })
+}
 
-/** Installs the original Overpool into the user's cache, once; resolves to the package.json from which `require` finds it. */
-export async function installOriginal(): Promise<string> {
-  const folder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'overpool-bench', 'overpool-0.0.6')
+/** The same of the parser that the Planarias of 2019 used. */
+export function installBpu(): Promise<string> {
+  return install('bpu', '0.0.13')
+}
+
+/** Installs a package into the user's cache. */
+async function install(name: string, version: string, overrides: Record<string, string> = {}): Promise<string> {
+  const folder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'overpool-bench', `${name}-${version}`)
   const manifest = join(folder, 'package.json')
   if (existsSync(join(folder, 'node_modules', '.package-lock.json'))) return manifest
-  console.log(`installing the original into ${folder}`)
+  console.log(`installing ${name} ${version} into ${folder}`)
   await mkdir(folder, { recursive: true })
-  await writeFile(manifest, JSON.stringify(MANIFEST))
+  await writeFile(manifest, JSON.stringify({ private: true, dependencies: { [name]: version }, overrides }))
   await promisify(execFile)('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: folder,
     shell: process.platform === 'win32',

@@ -17,7 +17,7 @@ export interface Effort {
   smoke: boolean
 }
 
-export type Bench = (effort: Effort) => Promise<Figures>
+export type Bench = (effort: Effort) => Promise<Figures | Figures[]>
 
 export function median(values: Iterable<number>): number {
   return quantile(values, 0.5)

@@ -82,6 +82,23 @@ describe('the page on the AWS architecture', () => {
     expect(bold(row('**sum**')[3]!)).toBeCloseTo(sum(byPayments.map(({ dollars }) => dollars)), 1)
   })
 
+  it('computes from the same prices what Bitcoin costs', () => {
+    const of: Record<string, Unit> = { reads: 'read unit', writes: 'write unit', sends: 'SQS request', 'FIFO requests': 'SQS FIFO request' }
+    const priced = rows.flatMap(([what, cell = '', dollars]) => {
+      const [, count, name] = /^([\d.,]+) (reads|writes|sends|FIFO requests)\b/.exec(cell) ?? []
+      if (!count) return []
+      const units = Number(count.replaceAll(',', ''))
+      const isMonth = count.includes(',') // a row of looking has the requests of a month; a row of payments has those of one, priced for a million
+      return [{ what, expected: PER_MILLION[of[name!]!] * (isMonth ? units / 1_000_000 : units), dollars: Number(dollars) }]
+    })
+    expect(priced.length).toBeGreaterThan(9)
+    for (const { what, expected, dollars } of priced) expect(dollars, what).toBeCloseTo(expected, 1)
+    const from = rows.findIndex(([what, units]) => what === 'request' && units === 'of each payment')
+    const to = rows.findIndex(([what]) => what === 'sum')
+    expect(sum(rows.slice(from + 1, to).map(([, , dollars]) => Number(dollars)))).toBeCloseTo(Number(rows[to]![2]), 1)
+    expect(COST).toContain(`cost $${rows[to]![2]} per million`)
+  })
+
   it('agrees with docs/cost.md', () => {
     const [, ...perMillion] = row('**$ per million**')
     expect(COST).toContain(`| $ per million payments | ${perMillion.map((cell) => bold(cell).toFixed(2)).join(' | ')} |`)

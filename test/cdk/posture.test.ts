@@ -111,7 +111,7 @@ describe('the stack', () => {
     expect(actionsOf(rightsOf({ write: ['control'] }))).not.toContain('dynamodb:BatchWriteItem')
   })
 
-  it('lets the door put posts into the ingress queue and their bodies into the bucket, and nothing else', () => {
+  it('lets the door put posts into the ingress queue, and their bodies and what comes along with them into the bucket, and nothing else', () => {
     const statements = allowed(template, 'Payments')
     expect(actionsOf(statements)).toEqual([
       'logs:CreateLogStream',
@@ -121,8 +121,8 @@ describe('the stack', () => {
       'sqs:GetQueueUrl',
       'sqs:SendMessage',
     ])
-    const put = statements.find(({ Action }) => Action === 's3:PutObject')!
-    expect(JSON.stringify(put.Resource)).toContain('messages/*')
+    const puts = statements.filter(({ Action }) => Action === 's3:PutObject').map(({ Resource }) => JSON.stringify(Resource))
+    for (const prefix of ['messages/*', 'ancestors/*']) expect(puts.join()).toContain(prefix)
   })
 
   it('lets the door of a pool with a filter read the receipts as well, and no other store', async () => {

@@ -9,14 +9,14 @@ import { Wallets } from './wallets.ts'
 const SECONDS = Number(process.env.OVERPOOL_TWO_SECONDS ?? 5)
 
 it(`two sidecars that run at once for ${SECONDS} s under load, without seeing each other's lease, fork nothing`, {
-  timeout: SECONDS * 3_000 + 120_000,
+  timeout: SECONDS * 3_000 + 360_000,
 }, async () => {
   await using machine = await CloudMachine.open(pools)
   await forkNothing(machine, SECONDS)
 })
 
 it('a sidecar that slept for longer than its lease wakes up beside its successor, forks nothing, and ends', {
-  timeout: 120_000,
+  timeout: 360_000,
 }, async () => {
   console.log(`a sleeping sidecar, seed ${seed}`)
   await using machine = await CloudMachine.open(pools, { leaseMs: 2_000 })

@@ -8,6 +8,8 @@ const STEPS = 3
 const LOOP_EACH = 10
 /** The share of posts that repeat an earlier payment, as a wallet does after a time-out. */
 const AGAIN = 0.2
+/** The longest time in which nothing may move before all is done, ms. */
+const STILL_MS = 60_000
 
 export interface Pace {
   /** the number of wallets that post at once (default 4) */
@@ -105,22 +107,36 @@ export class Wallets {
     return this.#options.pools.reduce((sum, pool) => sum + new Set(this.#machine.ended(pool)).size, 0)
   }
 
-  /** Resolves when no post waits and the handler has come to the end of each pool. */
-  async settled(ms = 60_000): Promise<void> {
+  /** Resolves when no post waits and the handler has come to the end of each pool. Fails when nothing moves for `STILL_MS`: a slow computer may take its time. */
+  async settled(): Promise<void> {
+    let last = ''
+    let movedAt = performance.now()
+    while (true) {
+      const left = await this.#left()
+      if (
+        Object.values(left)
+          .flat()
+          .every((count) => count === 0)
+      )
+        return
+      const now = JSON.stringify(left)
+      if (now !== last) movedAt = performance.now()
+      else if (performance.now() - movedAt > STILL_MS) throw new Error(`nothing has moved for ${STILL_MS} ms: ${now}`)
+      last = now
+      await wait(5)
+    }
+  }
+
+  /** What is left to do, per pool: entries before the handler's end, and how many came while it was read; and posts in the queue, such as those of loops. */
+  async #left(): Promise<{ behind: number[]; waiting: number; inFlight: number; grew: number[] }> {
     const machine = this.#machine
     const lengths = () => Promise.all(this.#options.pools.map((pool) => machine.call('length', pool)))
-    await until(
-      async () => {
-        const before = await lengths()
-        const cursors = await Promise.all(this.#options.pools.map((pool) => machine.call('cursor', pool)))
-        const behind = before.map((length, i) => length - 1 - cursors[i]!.seq)
-        const { waiting, inFlight } = await machine.call('ingress') // the posts that those entries caused
-        const after = await lengths()
-        return { behind, waiting, inFlight, grew: after.map((length, i) => length - before[i]!) }
-      },
-      ({ behind, waiting, inFlight, grew }) => [...behind, waiting, inFlight, ...grew].every((count) => count === 0),
-      ms,
-    )
+    const before = await lengths()
+    const cursors = await Promise.all(this.#options.pools.map((pool) => machine.call('cursor', pool)))
+    const behind = before.map((length, i) => length - 1 - cursors[i]!.seq)
+    const { waiting, inFlight } = await machine.call('ingress')
+    const after = await lengths()
+    return { behind, waiting, inFlight, grew: after.map((length, i) => length - before[i]!) }
   }
 
   /**

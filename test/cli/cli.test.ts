@@ -86,8 +86,8 @@ describe('overpool post, tail and get', () => {
     const common = { at, source: 'chain', hops: 0 }
     const entries: Entry[] = [
       { kind: 'status', ...common, id: idOfStatus(txid, 'refused', ''), of: { txid }, status: 'refused', reason: 'no fee' },
-      { kind: 'block', ...common, id: idOfChainBlock(txid), height: 7, hash: txid, header: new Uint8Array(80), count: 1 },
-      { kind: 'unknown', ...common, id: idOfChainBlock('cd'.repeat(32)), named: 'vote', fields: {} },
+      { kind: 'block', ...common, id: idOfChainBlock(txid, '0'), height: 7, hash: txid, header: new Uint8Array(80), count: 1 },
+      { kind: 'unknown', ...common, id: idOfChainBlock('cd'.repeat(32), '0'), named: 'vote', fields: {} },
     ]
     for (const entry of entries) {
       const { id, kind } = entry
@@ -108,7 +108,7 @@ describe('overpool post, tail and get', () => {
     expect((await project.result('tail', 'mypool')).out).toBe('no entries in mypool\n')
     expect((await project.result('tail', 'mypool', '--kinds', 'all')).out).toBe(
       [
-        `#0  2026-01-01T00:00:00.000Z  status  ${txid} is refused: no fee`,
+        `#0  2026-01-01T00:00:00.000Z  status  ${txid}  refused: no fee`,
         `#1  2026-01-01T00:00:00.000Z  block  7  ${txid}  1 transaction of this pool`,
         '#2  2026-01-01T00:00:00.000Z  vote  of a kind that this version does not know\n',
       ].join('\n'),

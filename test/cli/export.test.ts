@@ -50,7 +50,7 @@ describe('overpool export', () => {
     const { project, events } = await filled('a', 'b')
     await using _ = project
     const { out } = await project.result('export', 'mypool')
-    expect(eventsOf(out)).toEqual(events.map(({ parsed: _parsed, kind: _kind, ...rest }) => rest))
+    expect(eventsOf(out)).toEqual(events.map(({ parsed: _parsed, kind: _kind, status: _status, ...rest }) => rest))
     expect((await project.result('export', 'mypool', '--jsonl')).out).toBe(out)
     expect(await project.result('export', 'nopool')).toMatchObject({
       code: 1,

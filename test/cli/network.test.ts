@@ -346,7 +346,7 @@ describe('a config that is saved while the machine runs', { timeout: 120_000 }, 
     configure(alice, { pools: { coffee: { publish: false } }, network })
     await untilSays(alice, ['status'], /^coffee {2}2 entries {2}not published$/m)
     configure(alice, { pools: { coffee: { publish: { allow: [other] } } }, network: { ...network, port: await freeUdpPort() } })
-    await alices.says(/the settings of the network are taken at the next start/)
+    await alices.says(/the settings of `network` and `bitcoin` are taken at the next start/)
     await untilSays(alice, ['status'], new RegExp(`published.+\n {2}only for: ${other}$`, 'm'))
     expect(await alices.stop()).toBe(0)
     expect(await bobs.stop()).toBe(0)

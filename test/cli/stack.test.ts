@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { HD } from '@bsv/sdk'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { Overpool } from '../../index.ts'
 import { encodeBlock } from '../../shared/ledger/block.ts'
@@ -45,7 +46,12 @@ beforeAll(async () => {
     Bucket: place.bucket,
     IngressUrls: queueUrl(place, 'ingress'),
     BellsMain: `${HANDLER} ${queueUrl(place, `tx-${HANDLER}.fifo`)}`,
+    BellsBroadcaster: `broadcaster ${queueUrl(place, `tx-${HANDLER}.fifo`)}`,
     Seed: 'the-seed',
+    AsksAt: 'https://pay.example/',
+    Receive: HD.fromSeed([...Buffer.alloc(32, 7)])
+      .toPublic()
+      .toString(),
   }
   const { stores, bells, close } = await awsPorts(place)
   await bells(HANDLER)
@@ -97,18 +103,26 @@ describe('the permissions of a caller', () => {
       ['verify', 'large'],
       ['export', 'large'],
     ],
-    '`post`, `import`': [
+    '`post`, `import`, `broadcast`': [
       ['post', 'mypool', '--sample'],
       ['post', 'mypool', 'huge.hex'],
       ['import', 'mypool', 'payments.jsonl'],
+      ['broadcast', 'large', hash],
     ],
-    '`pub`, `unpub`, `sub`, `unsub`, `prune`, `resume`, `repair`': [
+    '`invoice`': [
+      ['invoice', 'mypool', '500', '--expires', '10', '--id', 'coffee'],
+      ['invoice', 'mypool', '--get', 'coffee'],
+      ['invoice', 'mypool', '--list'],
+      ['invoice', 'mypool', '--cancel', 'coffee'],
+    ],
+    '`pub`, `unpub`, `sub`, `unsub`, `prune`, `resume`, `repair`, `watch`': [
       ['pub', 'mypool'],
       ['unpub', 'mypool'],
       ['sub', theirs],
       ['unsub', theirs],
       ['resume', 'halted'],
       ['repair', 'mypool'],
+      ['watch', 'mypool', '--script', '51'],
     ],
     '`redrive`': [
       ['redrive', 'mypool'],

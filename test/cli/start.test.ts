@@ -105,6 +105,26 @@ describe('overpool start', () => {
     await closed.stop()
   })
 
+  it('closes a pool to wallets that has no door: handlers and commands post into it', async () => {
+    const handler = `export async function onTx(e, pool) {
+      console.log('saw', e.path, e.source)
+      if (e.path === 'shop') await pool.post({ path: 'books', payment: e.payment })
+    }`
+    await using project = Project.of({ shop: {}, books: { door: false } }, handler)
+    const machine = await project.start()
+    expect(machine.out).toContain('Nobody posts over HTTP into:\n\n  books  0 entries')
+    expect(machine.out).not.toContain('/books')
+    expect(await pay(`${machine.url}/books`, sampleTransaction('forged'))).toBe(404)
+    expect(await pay(`${machine.url}/shop`, sampleTransaction('sold'))).toBe(200)
+    await machine.says(/^saw books handler$/m)
+    expect((await project.result('post', 'books', '--sample')).code).toBe(0)
+    await machine.says(/^saw books api$/m)
+    project.write('overpool.config.ts', config({ shop: {}, books: {} }))
+    await machine.says(/reloaded/)
+    expect(await pay(`${machine.url}/books`, sampleTransaction('open now'))).toBe(200)
+    await machine.stop()
+  })
+
   it('prints a line for each refusal, and counts those that are alike', async () => {
     await using project = Project.of({ mypool: {} }, printing('saw'))
     const machine = await project.start()
@@ -364,7 +384,7 @@ describe('a mistake gives a sentence without a stack trace, and exit code 1:', (
     [
       'an unknown setting',
       { 'overpool.config.ts': config({ mypool: { maxAttempt: 3 } }) },
-      /there is no setting `pools\.mypool\.maxAttempt`; there are batchMs, encrypt, filter, handler, limits, maxAttempts, .*publish/,
+      /there is no setting `pools\.mypool\.maxAttempt`; there are batchMs, .*filter, .*maxAttempts, .*publish/,
     ],
     ['an invalid name of a pool', { 'overpool.config.ts': config({ 'My Pool': {} }) }, /"My Pool" cannot name a pool: use 1 to 63 of a-z/],
   ])('%s', async (_, files, sentence) => {

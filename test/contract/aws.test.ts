@@ -4,13 +4,14 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { S3Blobs } from '../../shared/blobs/s3.ts'
 import type { Block } from '../../shared/ledger/block.ts'
 import type { EntryId } from '../../shared/ledger/kinds.ts'
+import type { KeptStatus } from '../../shared/ledger/status.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
 import { partitionsOf, STORES, type StoreName } from '../../shared/store/dynamodb/partitions.ts'
 import type { Key } from '../../shared/store/dynamodb/table.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { Receipt } from '../../shared/store/receipts.ts'
-import { type AwsClients, awsClients, queueUrl } from '../aws/clients.ts'
+import { type AwsClients, ancestorsIn, awsClients, queueUrl } from '../aws/clients.ts'
 import { Emulators } from '../aws/emulators.ts'
 import type { AwsCall, Fault } from '../aws/proxy.ts'
 import { until } from '../machine/machine.ts'
@@ -38,9 +39,10 @@ beforeAll(async () => {
     { client: clients.dynamodb, table: place.table },
   ]
   blobs = new S3Blobs(s3)
-  stores = dynamoStores({ ...dynamodb, blobs })
+  const ancestors = ancestorsIn(clients, place)
+  stores = dynamoStores({ ...dynamodb, blobs, ancestors })
   impatientBlobs = new S3Blobs({ ...s3, giveUpMs: GIVE_UP_MS })
-  impatientStores = dynamoStores({ ...dynamodb, blobs: impatientBlobs, giveUpMs: GIVE_UP_MS })
+  impatientStores = dynamoStores({ ...dynamodb, blobs: impatientBlobs, ancestors, giveUpMs: GIVE_UP_MS })
   proxy.listen = (call) => calls.push(call)
   calls = []
 })
@@ -130,7 +132,13 @@ describe('a block whose put', () => {
 
   it('is not answered in time is retried, whether it was done or not', async () => {
     const name = pool()
-    const hurried = dynamoStores({ client: clients.dynamodb, table: emulators.place.table, blobs, attemptMs: 100 })
+    const hurried = dynamoStores({
+      client: clients.dynamodb,
+      table: emulators.place.table,
+      blobs,
+      ancestors: stores.ancestors,
+      attemptMs: 100,
+    })
     goWrong('PutItem', 'unheard', 'unanswered')
     const put = block()
     expect(await hurried.blocks.put(name, put)).toBe(put)
@@ -152,7 +160,7 @@ describe('a block whose put', () => {
   })
 
   it('can never work fails as UNAVAILABLE and not retryable', async () => {
-    const nowhere = dynamoStores({ client: clients.dynamodb, table: 'nowhere', blobs, giveUpMs: GIVE_UP_MS })
+    const nowhere = dynamoStores({ client: clients.dynamodb, table: 'nowhere', blobs, ancestors: stores.ancestors, giveUpMs: GIVE_UP_MS })
     await expect(nowhere.blocks.put(pool(), block())).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: false })
   })
 })
@@ -232,6 +240,42 @@ describe('the control item', () => {
   })
 })
 
+describe('statuses', () => {
+  const open: Omit<KeptStatus, 'txid'> = { seq: 1, status: 'sent' }
+  const many = (count: number, said: Omit<KeptStatus, 'txid'>) =>
+    Array.from({ length: count }, (_, i): KeptStatus => ({ ...said, txid: i.toString(16).padStart(64, '0') }))
+
+  it('are looked up and marked in batches, and cost a request each for the status itself', async () => {
+    const name = pool()
+    await stores.statuses.put(name, many(30, open))
+    expect(operations()).toEqual(['BatchGetItem', 'BatchWriteItem', 'BatchWriteItem', ...new Array(30).fill('UpdateItem')])
+    calls = []
+    await stores.statuses.put(name, many(30, { seq: 2, status: 'seen' })) // they are marked already
+    expect(operations()).toEqual(['BatchGetItem', ...new Array(30).fill('UpdateItem')])
+    calls = []
+    await stores.statuses.put(name, many(30, { seq: 3, status: 'mined', blockHash: 'cd'.repeat(32), proven: true }))
+    const marks = ['BatchWriteItem', 'BatchWriteItem']
+    expect(operations()).toEqual(['BatchGetItem', ...marks, ...new Array(30).fill('UpdateItem'), ...marks])
+    expect(await stores.statuses.open(name)).toEqual([])
+    calls = []
+    await stores.statuses.put(name, many(30, open)) // an older block has its effects again
+    expect(operations()).toEqual(['BatchGetItem'])
+  })
+
+  it('are marked before they are written, and lose a mark after that', async () => {
+    const name = pool()
+    await stores.statuses.put(name, many(1, open))
+    alwaysGoesWrong('UpdateItem', 'throttled')
+    const mined = many(1, { seq: 2, status: 'mined', blockHash: 'cd'.repeat(32), proven: true })
+    await expect(impatientStores.statuses.put(name, mined)).rejects.toMatchObject(UNAVAILABLE)
+    expect(await stores.statuses.open(name)).toHaveLength(1)
+    emulators.proxy.weather = () => undefined
+    await stores.statuses.put(name, mined)
+    expect(await stores.statuses.open(name)).toEqual([])
+    expect(await stores.statuses.minedIn(name, 'cd'.repeat(32))).toHaveLength(1)
+  })
+})
+
 describe('rights on one store', () => {
   const letter = { seq: 0, block: 0, error: 'it threw', attempts: 1, at: 0 }
   const cursor = { seq: 0, block: 0, attempts: 0 }
@@ -246,6 +290,13 @@ describe('rights on one store', () => {
       stores.receipts.put(path, receipts(1)),
       stores.receipts.find(path, receipts(1)),
       stores.receipts.ofTransaction(path, 'ab'),
+    ],
+    statuses: (path) => [
+      stores.statuses.put(path, [{ txid: 'ab'.repeat(32), seq: 1, status: 'sent' }]),
+      stores.statuses.newest(path, ['ab'.repeat(32)]),
+      stores.statuses.open(path),
+      stores.statuses.minedIn(path, 'cd'.repeat(32)),
+      stores.statuses.forget(path),
     ],
     control: (path) => [
       stores.control.create({ kind: 'own', path, key: 'k', discoveryKey: 'd', createdAt: 1 }),
@@ -264,6 +315,23 @@ describe('rights on one store', () => {
       stores.progress.deleteDead('h', path, 0),
     ],
     leases: (path) => [stores.leases.take(path, 'me', 1_000), stores.leases.release(path, 'me')],
+    invoices: (path) => [
+      stores.invoices.nextKey(),
+      stores.invoices.make({ id: 'an id', pool: path, outputs: [], createdAt: 1 }),
+      stores.invoices.claim(
+        path,
+        'an id',
+        { entry: 'ab' as EntryId, txid: 'ab', state: 'paid', received: 1, at: 1, spends: [] },
+        undefined,
+      ),
+      stores.invoices.note(path, 'an id', { entry: 'cd' as EntryId, txid: 'cd', received: 1, at: 1, state: 'late' }),
+      stores.invoices.cancel(path, 'an id', 1),
+      stores.invoices.standings(path, ['an id']),
+      stores.invoices.use(path, 'an output', 'an id'),
+      stores.invoices.named(path, 'a name', 'an id'),
+      stores.invoices.find(path, 'an id'),
+      stores.invoices.list(path),
+    ],
   }
 
   it.each(STORES)('are enough: %s touches only items under its own partition keys', async (store) => {

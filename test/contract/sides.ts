@@ -15,7 +15,7 @@ import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { SqliteFile } from '../../shared/store/sqlite/file.ts'
 import { sqliteStores } from '../../shared/store/sqlite/index.ts'
-import { awsClients, queueUrl } from '../aws/clients.ts'
+import { ancestorsIn, awsClients, queueUrl } from '../aws/clients.ts'
 import { Emulators } from '../aws/emulators.ts'
 import type { AwsRequest, Fault } from '../aws/proxy.ts'
 import { tracelessBadDay } from '../aws/weather.ts'
@@ -94,7 +94,8 @@ async function awsSide(weather: (request: AwsRequest) => Fault | undefined = () 
   }
   const blobs = () => new S3Blobs({ client: clients().s3, bucket: place.bucket, prefix: 'blocks/' })
   return {
-    stores: (clock) => dynamoStores({ client: clients().dynamodb, table: place.table, blobs: blobs(), clock }),
+    stores: (clock) =>
+      dynamoStores({ client: clients().dynamodb, table: place.table, blobs: blobs(), ancestors: ancestorsIn(clients(), place), clock }),
     async queue(name, { fifo, visibilityMs }) {
       const { sqs } = clients()
       const QueueName = fifo ? `${name}.fifo` : name

@@ -4,12 +4,14 @@ import { systemClock } from '../../shared/clock.ts'
 import { type Block, encodeBlock, isLost } from '../../shared/ledger/block.ts'
 import { encodeEntry } from '../../shared/ledger/entry-codec.ts'
 import type { EntryId } from '../../shared/ledger/kinds.ts'
+import type { KeptStatus } from '../../shared/ledger/status.ts'
 import { PAGE_BYTES } from '../../shared/store/blocks.ts'
 import { damagedBlock, haltDamaged } from '../../shared/store/checksum.ts'
 import type { NewPool } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { type Cursor, type DeadLetter, NO_CURSOR } from '../../shared/store/progress.ts'
 import type { Receipt } from '../../shared/store/receipts.ts'
+import { allStatuses, MAX_STATUSES } from '../../shared/store/statuses.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { scanTransaction } from '../../shared/transaction/scan.ts'
 import { until } from '../machine/machine.ts'
@@ -271,6 +273,69 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.receipts.ofTransaction(pool, same[0]!.txid!)).toEqual(same.slice(0, 100))
       expect(await other.receipts.ofTransaction(pool, one.txid!)).toEqual([one])
       expect(await other.receipts.ofTransaction(pool, key())).toEqual([])
+    })
+
+    it('of many transactions are found at once: the oldest of each', async () => {
+      const pool = await freshPool()
+      const others = await putEntries(stores, pool, 3)
+      const same = await putEntries(stores, pool, 3, 'the same')
+      await stores.receipts.put(pool, [...others, ...same].toReversed())
+      const txids = [same[0]!.txid!, key(), ...others.map(({ txid }) => txid!).toReversed()]
+      expect(await other.receipts.oldest(pool, txids)).toEqual([same[0], undefined, ...others.toReversed()])
+      expect(await other.receipts.oldest(pool, [])).toEqual([])
+    })
+  })
+
+  describe('statuses', () => {
+    const txid = (n: number) => n.toString(16).padStart(64, '0')
+    const hash = (n: number) => n.toString(16).padStart(64, 'f')
+    const all = (read: (after?: string) => Promise<KeptStatus[]>) => Array.fromAsync(allStatuses(read), (status) => status.txid)
+
+    it('keeps the newest status of each transaction, whatever order they come in', async () => {
+      const pool = await freshPool()
+      const sent: KeptStatus = { txid: txid(1), seq: 1, status: 'sent', by: 'arc' }
+      const mined: KeptStatus = { txid: txid(1), seq: 5, status: 'mined', height: 7, blockHash: hash(1), proven: true }
+      const local: KeptStatus = { txid: txid(2), seq: 2, status: 'local', reason: 'its time has not come' }
+      await stores.statuses.put(pool, [sent, local])
+      expect(await other.statuses.newest(pool, [txid(1), txid(3), txid(2)])).toEqual([sent, undefined, local])
+      await stores.statuses.put(pool, [mined])
+      await other.statuses.put(pool, [sent, mined]) // the effects of a block are repeated after a crash
+      expect(await stores.statuses.newest(pool, [txid(1)])).toEqual([mined])
+    })
+
+    it('lists what is open, and what is mined in a block, by their newest statuses', async () => {
+      const pool = await freshPool()
+      const sent = [1, 2, 3, 4].map((n): KeptStatus => ({ txid: txid(n), seq: n, status: 'sent' }))
+      await stores.statuses.put(pool, sent)
+      await stores.statuses.put(pool, [
+        { txid: txid(1), seq: 11, status: 'mined', height: 1, blockHash: hash(1), proven: true },
+        { txid: txid(2), seq: 12, status: 'mined', height: 1, blockHash: hash(1) },
+        { txid: txid(3), seq: 13, status: 'rejected', final: true, reason: 'bad-txns-vin-empty' },
+      ])
+      expect(await all((after) => other.statuses.open(pool, after))).toEqual([txid(2), txid(4)])
+      expect(await all((after) => other.statuses.minedIn(pool, hash(1), after))).toEqual([txid(1), txid(2)])
+      await stores.statuses.put(pool, [{ txid: txid(1), seq: 21, status: 'seen' }])
+      expect(await all((after) => other.statuses.open(pool, after))).toEqual([txid(1), txid(2), txid(4)])
+      expect(await all((after) => other.statuses.minedIn(pool, hash(1), after))).toEqual([txid(2)])
+      await stores.statuses.forget(pool)
+      expect(await all((after) => other.statuses.open(pool, after))).toEqual([])
+      expect(await stores.statuses.newest(pool, [txid(1)])).toEqual([undefined])
+    })
+
+    it('lists any number of them, a page after the other', async () => {
+      const pool = await freshPool()
+      const many = Array.from({ length: MAX_STATUSES + 5 }, (_, n): KeptStatus => ({ txid: txid(n), seq: n, status: 'seen' }))
+      await stores.statuses.put(pool, many)
+      expect(await all((after) => stores.statuses.open(pool, after))).toEqual(many.map((status) => status.txid))
+    })
+
+    it('are forgotten when the pool begins anew, and all its blocks have their effects again', async () => {
+      const pool = await freshPool()
+      await stores.control.update(pool, { hasStatuses: true, checkpoint: 3 })
+      await stores.statuses.put(pool, [{ txid: txid(1), seq: 1, status: 'sent' }])
+      await stores.control.beginAnew(pool, blockOf(3, 3, 1))
+      expect(await other.statuses.newest(pool, [txid(1)])).toEqual([undefined])
+      expect(await other.control.read(pool)).toMatchObject({ checkpoint: 0, hasStatuses: true })
     })
   })
 

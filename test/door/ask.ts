@@ -3,8 +3,8 @@ import type { Ack } from '../machine/machine.ts'
 
 export interface Answer extends Ack {
   headers: Record<string, string | string[] | undefined>
-  /** the reason phrase */
-  reason: string
+  /** the reason phrase; a function URL has none */
+  reason?: string
   text: string
 }
 

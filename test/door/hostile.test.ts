@@ -21,7 +21,7 @@ describe('the door serves others, and stays small, while somebody sends', { time
         .slice(0, 10_000_000)
       for (let round = 0; round < 3; round++) {
         expect(await status(machine, deep)).toBe(400)
-        expect(await status(machine, `{"transaction":${deep}`)).toBe(400)
+        expect(await status(machine, `{"transaction":${deep}`)).toBe(422) // a list of bytes, which begins with no byte
         expect(await status(machine, '{"a":'.repeat(2_000_000))).toBe(400)
         expect(await status(machine, form, 'application/x-www-form-urlencoded')).toBe(400)
       }
@@ -191,7 +191,7 @@ const SMUGGLED: [what: string, bytes: string][] = [
   ['another protocol', hidden.replace('HTTP/1.1', 'HTTP/3.7')],
   ['the preface of HTTP/2', `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${hidden}`],
   ['the beginning of a TLS connection', `\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03${hidden}`],
-  ['headers without end', `POST /mypool HTTP/1.1\r\nhost: localhost\r\nx: ${'y'.repeat(20_000)}\r\n\r\n${hidden}`],
+  ['headers without end', `POST /mypool HTTP/1.1\r\nhost: localhost\r\nx: ${'y'.repeat(70_000)}\r\n\r\n${hidden}`],
 ]
 
 describe('a request that can be read in two ways', () => {

@@ -18,6 +18,7 @@ import type { TxEntry } from '../../shared/ledger/kinds.ts'
 import { decodeIngress } from '../../shared/ledger/messages.ts'
 import type { PoolDoor } from '../../shared/machine/accept.ts'
 import { Copies } from '../../shared/machine/copies.ts'
+import { knownOf } from '../../shared/machine/known.ts'
 import { largePayment, payment } from '../machine/machine.ts'
 import { type FunctionUrlRequest, functionUrlEvent } from './function-url.ts'
 
@@ -46,6 +47,8 @@ function door() {
     ingress: ledger.ingress,
     pools: () => [...pools.values()],
     copies: new Copies(ledger.stores.receipts, ledger.ingress),
+    ancestors: ledger.stores.ancestors,
+    known: (path, txid) => knownOf(ledger.stores, path, txid),
     now: Date.now,
     maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,
     log: (error) => log.push(error),

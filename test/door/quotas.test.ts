@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { handle } from 'hono/aws-lambda'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { paymentsApp } from '../../functions/payments/app.ts'
-import { answerAtDoor, type DoorRequest } from '../../functions/payments/door.ts'
+import { answerAtDoor } from '../../functions/payments/door.ts'
+import type { DoorRequest } from '../../functions/payments/http.ts'
 import { Quotas } from '../../functions/payments/quotas.ts'
 import { type LedgerFile, openLedgerFile } from '../../local/ports.ts'
 import { checkSettings, type PoolSettings } from '../../shared/config/config.ts'
@@ -37,7 +38,15 @@ type Asked = Partial<DoorRequest> & { origin?: string; contentType?: string }
 async function post(settings: PoolSettings, { origin, contentType, ...request }: Asked = {}, sent: object = payment(`${n++}`)) {
   const pool = { path: 'mypool', ...checkSettings(settings, 'pools.mypool') }
   const body = async () => Buffer.from(JSON.stringify(sent))
-  const deps = { pool: () => pool, pools: () => [pool], ingress: ledger.ingress, now: clock.now, log: () => {}, quotas }
+  const deps = {
+    pool: () => pool,
+    pools: () => [pool],
+    ingress: ledger.ingress,
+    ancestors: ledger.stores.ancestors,
+    now: clock.now,
+    log: () => {},
+    quotas,
+  }
   const headers: Record<string, string | undefined> = { origin, 'content-type': contentType }
   return answerAtDoor({ method: 'POST', path: '/mypool', header: (name) => headers[name], body, ...request }, deps)
 }
@@ -115,7 +124,15 @@ describe('a pool without limits of its own', () => {
 
   it('limits other hosts on AWS, in each instance of the function', async () => {
     const pool = { path: 'mypool', ...checkSettings({}, '') }
-    const deps = { pool: () => pool, pools: () => [pool], ingress: ledger.ingress, now: Date.now, log: () => {}, maxBytes: 1_000_000 }
+    const deps = {
+      pool: () => pool,
+      pools: () => [pool],
+      ingress: ledger.ingress,
+      ancestors: ledger.stores.ancestors,
+      now: Date.now,
+      log: () => {},
+      maxBytes: 1_000_000,
+    }
     const handler = handle(paymentsApp(deps))
     const event = functionUrlEvent('{}')
     const codes: string[] = []

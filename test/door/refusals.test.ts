@@ -51,36 +51,6 @@ describe('the door takes a payment', () => {
     expect([status, body.payment]).toEqual([200, { transaction, memo: 'a & b' }])
   })
 
-  it.each<[string, object, object?, Record<string, string>?]>([
-    [
-      'ElectrumSV',
-      { merchantData: null, transaction, memo: 'Paid using ElectrumSV' },
-      undefined, // the ACK repeats the fields that are null, as the original did
-      { 'content-type': 'application/bitcoinsv-payment', accept: 'application/bitcoinsv-paymentack' },
-    ],
-    ['SimplyCash', { merchantData: 'order 7', transaction, refundTo: 'name@simply.cash' }],
-    [
-      'a C# wallet',
-      { transaction, merchantData: '{"order":7}' },
-      undefined,
-      { 'content-type': 'application/bitcoinsv-payment; charset=utf-8' },
-    ],
-    ['HandCash', { transaction }],
-    ['the demos of the original', { merchantData: null, transaction, refundTo: null, memo: null }],
-    [
-      'a wallet of 2019: merchantData an object, refundTo an array',
-      { transaction, merchantData: { order: [7, { a: null }] }, refundTo: [{ script: '76a9' }] },
-    ],
-    ['a wallet of 2019: an array of one transaction', { transactions: [transaction], memo: 'x' }, { transaction, memo: 'x' }],
-    ['a later wallet: unknown fields', { transaction, later: { a: 1 }, req: 1 }, { transaction }],
-    ['a wallet that writes hex in capitals', { transaction: transaction.toUpperCase() }, { transaction }],
-    ['a Payment at its limits', { transaction, merchantData: 'm'.repeat(10_000), refundTo: 'r'.repeat(100), memo: '☕'.repeat(10_000) }],
-  ])('in the form of %s', async (_, sent, copy = sent, headers = JSON_TYPE) => {
-    const { status, body } = await post(sent, headers)
-    expect(body).toEqual({ payment: copy, memo: 'Received into mypool', error: 0, success: true })
-    expect(status).toBe(200)
-  })
-
   it('from a web page of any origin', async () => {
     const preflight = await ask('OPTIONS', '/mypool', '', {
       origin: 'https://wallet.example',
@@ -206,7 +176,14 @@ const REFUSALS: Refusal[] = [
     'POOL_NOT_FOUND',
     /no pool of this name/,
   ],
-  ['a path with too many parts', () => post({ transaction }, JSON_TYPE, 'mypool/x'), 404, 'POOL_NOT_FOUND', /are posted to/],
+  ['a path with too many parts', () => post({ transaction }, JSON_TYPE, 'mypool/x/y'), 404, 'POOL_NOT_FOUND', /are posted to/],
+  [
+    'an invoice that does not exist',
+    () => post({ transaction }, JSON_TYPE, 'mypool/x'),
+    404,
+    'INVOICE_NOT_FOUND',
+    /no invoice at this address/,
+  ],
   ['the root', () => post({ transaction }, JSON_TYPE, ''), 404, 'POOL_NOT_FOUND', /are posted to/],
   ['a path with a broken escape', () => post({ transaction }, JSON_TYPE, '%zz'), 404, 'POOL_NOT_FOUND', /no pool of this name/],
   ['an invalid Host', () => post({ transaction }, { ...JSON_TYPE, host: 'a b' }), 400, undefined, /look at its path and its Host/],

@@ -47,6 +47,7 @@ async function turnsOf(filter: Filter | undefined, sent: unknown): Promise<numbe
     pool: () => pool,
     pools: () => [pool],
     ingress: ledger.ingress,
+    ancestors: ledger.stores.ancestors,
     now: Date.now,
     log: () => {},
     quotas: new Quotas(),

@@ -11,14 +11,14 @@ import { S3Blobs } from '../../shared/blobs/s3.ts'
 import { type Clock, systemClock } from '../../shared/clock.ts'
 import { checkSettings, type PoolSettings } from '../../shared/config/config.ts'
 import { MAX_BLOCK_ENTRIES } from '../../shared/ledger/block.ts'
+import type { TxEvent } from '../../shared/ledger/event.ts'
 import { encodeBell } from '../../shared/ledger/messages.ts'
-import type { TxEvent } from '../../shared/machine/event.ts'
 import { LedgerPools } from '../../shared/machine/pools.ts'
 import { SqsQueue } from '../../shared/queue/sqs.ts'
 import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { poolKeys } from '../../sidecar/cores/core.ts'
-import { type AwsClients, awsClients, queueUrl } from '../aws/clients.ts'
+import { type AwsClients, ancestorsIn, awsClients, queueUrl } from '../aws/clients.ts'
 import { Emulators } from '../aws/emulators.ts'
 import { EventSource, type Invocation } from '../aws/event-source.ts'
 import { Project } from '../cdk/synth.ts'
@@ -50,7 +50,7 @@ beforeEach(async () => {
     new CreateQueueCommand({ QueueName: QUEUE, Attributes: { FifoQueue: 'true', VisibilityTimeout: String(VISIBILITY_S) } }),
   )
   blobs = new S3Blobs({ client: clients.s3, bucket: place.bucket, prefix: 'blocks/', giveUpMs })
-  stores = dynamoStores({ client: clients.dynamodb, table: place.table, blobs, giveUpMs })
+  stores = dynamoStores({ client: clients.dynamodb, table: place.table, blobs, ancestors: ancestorsIn(clients, place), giveUpMs })
   queue = new SqsQueue({ client: clients.sqs, url: queueUrl(place, QUEUE), blobs, giveUpMs })
   ran = []
   failures = []

@@ -4,7 +4,7 @@ import { systemClock } from '../../shared/clock.ts'
 import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { Lease } from '../../sidecar/lease.ts'
-import { type AwsClients, awsClients } from '../aws/clients.ts'
+import { type AwsClients, ancestorsIn, awsClients } from '../aws/clients.ts'
 import { Emulators } from '../aws/emulators.ts'
 import type { AwsRequest } from '../aws/proxy.ts'
 import { HandClock } from '../hand-clock.ts'
@@ -29,7 +29,7 @@ beforeEach(async () => {
   clients = awsClients(place.endpoint)
   clock = new HandClock()
   const blobs = new S3Blobs({ client: clients.s3, bucket: place.bucket, prefix: 'blocks/' })
-  stores = dynamoStores({ client: clients.dynamodb, table: place.table, blobs, clock, giveUpMs: 1 })
+  stores = dynamoStores({ client: clients.dynamodb, table: place.table, blobs, ancestors: ancestorsIn(clients, place), clock, giveUpMs: 1 })
   asked = []
   reports = []
   proxy.listen = (call) => call.operation === 'UpdateItem' && asked.push(ownerOf(call))
@@ -132,6 +132,7 @@ it('a sidecar that slept while another took the lease counts it as lost at its n
     client: clients.dynamodb,
     table: emulators.place.table,
     blobs: new S3Blobs({ client: clients.s3, bucket: emulators.place.bucket, prefix: 'blocks/' }),
+    ancestors: stores.ancestors,
     clock: { ...systemClock, elapsed: () => slept },
   })
   expect(await other.leases.take('0', 'other', LEASE_MS)).toBe(false)

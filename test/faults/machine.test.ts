@@ -7,7 +7,7 @@ import { expect, it } from 'vitest'
 import { Overpool } from '../../client/overpool.ts'
 import { folderLayout } from '../../local/folder.ts'
 import { EmbeddedMachine } from '../../local/machine.ts'
-import type { TxEvent } from '../../shared/machine/event.ts'
+import type { TxEvent } from '../../shared/ledger/event.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 
 const run = promisify(execFile)

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, it } from 'vitest'
+import { answerBells } from '../../functions/handler/bells.ts'
 import { HandlerLoop } from '../../functions/handler/loop.ts'
 import { lineOf } from '../../functions/handler/report.ts'
 import { answerBell } from '../../functions/handler/runner.ts'
@@ -7,8 +8,8 @@ import { sleepAwake, systemClock } from '../../shared/clock.ts'
 import { checkSettings } from '../../shared/config/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { LOST } from '../../shared/ledger/block.ts'
+import type { TxEvent } from '../../shared/ledger/event.ts'
 import { encodeBell } from '../../shared/ledger/messages.ts'
-import type { TxEvent } from '../../shared/machine/event.ts'
 import { LedgerPools } from '../../shared/machine/pools.ts'
 import { redrive } from '../../shared/machine/progress.ts'
 import { oneAfterTheOther } from '../../shared/retry.ts'
@@ -282,6 +283,17 @@ it('a machine that is killed once does not end the retries of an entry that has 
   expect(ran).toEqual([0])
 })
 
+it('an entry has all its attempts where the run before has ended at an earlier entry, and the process has died in none', async () => {
+  await using ledger = await tempLedger()
+  const { stores } = ledger
+  await stores.blocks.put('a', blockOf(0, 0, 'one', 'two'))
+  await stores.progress.writeCursor('main', 'a', { seq: -1, block: 0, attempts: 1, begun: 0 }) // the run before has failed with the first entry
+  const counted: unknown[] = []
+  const runner = runnerOf(ledger, async () => counted.push((await stores.progress.readCursor('main', 'a'))?.begun))
+  expect(await answerBell({ pool: 'a', n: 0 }, ledger, 2, later(), runner)).toEqual({ done: true })
+  expect(counted).toEqual([1, 1])
+})
+
 it('the time in which the process stands still is not the handler’s', async () => {
   const clock = new HandClock()
   const over = sleepAwake(clock, 10_000, new AbortController().signal).then(() => true)
@@ -380,4 +392,16 @@ it('a handler that stopped after missing sequence numbers skips the entry where 
   await answerBell(bell, ledger, 1, later(), runner)
   expect(ran).toEqual([0, 6])
   expect((await stores.progress.listDead('main', 'a')).map(({ seq }) => seq)).toEqual([5])
+})
+
+it('a bell that comes again after its work is done counts no attempt at a later entry', async () => {
+  await using ledger = await tempLedger()
+  const { stores } = ledger
+  for (const n of [0, 1]) await stores.blocks.put('a', blockOf(n, n, `entry ${n}`))
+  await stores.progress.writeCursor('main', 'a', { seq: 0, block: 1, attempts: 0 })
+  const begun: unknown[] = []
+  const runner = runnerOf(ledger, async () => begun.push((await stores.progress.readCursor('main', 'a')).begun))
+  const messages = [2, 1].map((receives, n) => ({ body: encodeBell({ pool: 'a', n }), group: 'a', handle: `${n}`, receives }))
+  await answerBells(messages, { answer: (bell, receives) => answerBell(bell, ledger, receives, later(), runner), report: () => {} })
+  expect(begun).toEqual([undefined])
 })

@@ -4,7 +4,7 @@ import { type Prefix, S3Blobs } from '../../shared/blobs/s3.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { CARRY_BYTES, SqsQueue, type SqsQueueOptions } from '../../shared/queue/sqs.ts'
 import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
-import { type AwsPlace, awsClients, queueUrl } from '../aws/clients.ts'
+import { type AwsPlace, ancestorsIn, awsClients, queueUrl } from '../aws/clients.ts'
 
 export interface AwsPortsOptions {
   ingressVisibilityMs?: number
@@ -29,7 +29,7 @@ export async function awsPorts(place: AwsPlace, options: AwsPortsOptions = {}): 
     return made
   }
   return {
-    stores: dynamoStores({ client: dynamodb, table: place.table, blobs: blobs('blocks/') }),
+    stores: dynamoStores({ client: dynamodb, table: place.table, blobs: blobs('blocks/'), ancestors: ancestorsIn({ s3 }, place) }),
     ingress: await queue('ingress', ingressVisibilityMs, { gatherMs }),
     bells: (handler) => queue(`tx-${handler}.fifo`, bellVisibilityMs),
     carryBytes: CARRY_BYTES,

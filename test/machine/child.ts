@@ -55,6 +55,7 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   length: machine.pools.length.bind(machine.pools),
   read: (args: { path: string; from?: number; to?: number }) => Array.fromAsync(machine.pools.read(args)),
   trail: (args: { path: string; hash: string }) => Array.fromAsync(machine.pools.trail(args)),
+  ancestors: machine.pools.ancestors.bind(machine.pools),
   pub: (path: string, args?: PublishOptions) => machine.control.publish(path, args),
   unpub: (path: string) => machine.control.unpublish(path),
   sub: (key: string, args?: SubscribeOptions) => machine.control.subscribe(key, args),

@@ -1,5 +1,5 @@
 import { appendFileSync } from 'node:fs'
-import type { TxEvent } from '../../shared/machine/event.ts'
+import type { TxEvent } from '../../shared/ledger/event.ts'
 import type { Pools } from '../../shared/machine/machine.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 

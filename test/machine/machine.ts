@@ -7,8 +7,9 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { folderLayout, readSeed } from '../../local/folder.ts'
 import { openLedgerFile } from '../../local/ports.ts'
 import { OverpoolError } from '../../shared/errors.ts'
+import type { TxEvent } from '../../shared/ledger/event.ts'
 import type { PublishOptions, SubscribeOptions } from '../../shared/machine/control.ts'
-import type { TxEvent } from '../../shared/machine/event.ts'
+import type { AncestorTransaction } from '../../shared/machine/pools.ts'
 import type { Posted, PostOptions } from '../../shared/machine/post.ts'
 import type { Redriven } from '../../shared/machine/progress.ts'
 import type { PoolStatus } from '../../shared/machine/status.ts'
@@ -40,6 +41,7 @@ export interface Methods {
   prune: (path: string) => void
   length: (path: string) => number
   trail: (options: { path: string; hash: string }) => TxEvent[]
+  ancestors: (options: { path: string; hash: string }) => AncestorTransaction[]
   pub: (path: string, options?: PublishOptions) => string
   unpub: (path: string) => void
   sub: (key: string, options?: SubscribeOptions) => PoolControl

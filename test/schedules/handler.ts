@@ -1,4 +1,4 @@
-import type { TxEvent } from '../../shared/machine/event.ts'
+import type { TxEvent } from '../../shared/ledger/event.ts'
 import type { LedgerPools } from '../../shared/machine/pools.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import type { Process, Scheduler } from './scheduler.ts'

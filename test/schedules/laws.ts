@@ -27,6 +27,18 @@ export function brokenLaw(world: World): string | undefined {
       return `the tree hash of ${path} is not that of its blocks`
   }
 
+  for (const path of world.paths) {
+    const paying = stores.pool(path).entries.flatMap((entry) => ((entry as TxEntry).invoice ? [entry as TxEntry] : []))
+    for (const id of new Set(paying.map(({ invoice }) => invoice!.id))) {
+      const paid = paying.filter(({ invoice }) => invoice!.id === id && invoice!.state === 'paid')
+      if (paid.length !== 1) return `${id} of ${path} was paid ${paid.length} times`
+    }
+  }
+  for (const [id, { pool, invoice }] of world.users.toldPaid) {
+    const entry = stores.pool(pool).entries.find((one) => one.id === id) as TxEntry | undefined
+    if (entry?.invoice?.state !== 'paid') return `the payer of ${id} was told that ${invoice} is paid, and ${pool} does not say so`
+  }
+
   for (const { path, seq, entry, key } of all) {
     for (const handler of world.handlers) {
       const run = `${handler} ${path} ${seq}`

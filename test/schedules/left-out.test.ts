@@ -4,11 +4,13 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { seed } from '../random.ts'
-import { schedulesOf } from './spawn.ts'
+import { chainSchedulesOf, schedulesOf } from './spawn.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 /** The most schedules that may pass before a missing rule breaks a law. Most rules need a few dozen. */
 const SCHEDULES = 4_000
+/** The same of the chain's, which take ten times as long. */
+const CHAIN_SCHEDULES = 300
 
 /** A rule to leave out of the code: its only place, the code without it, and the law that then breaks. */
 interface LeftOut {
@@ -17,13 +19,17 @@ interface LeftOut {
   from: string
   to: string
   law: RegExp
+  /** it is a rule of the chain: schedules of the chain find it */
+  isOfChain?: true
+  /** the first schedule to run, which found it when this was written: after a change of the code another one may. Default: at random */
+  first?: number
 }
 
 const RULES: LeftOut[] = [
   {
     rule: 'a writer that was overtaken looks again which of its entries are still new',
     file: 'sidecar/writer/writer.ts',
-    from: '      fresh = this.#stillNew(fresh)\n',
+    from: '      fresh = this.#admitted(this.#stillNew(fresh))\n',
     to: '',
     law: /^an id is in the ledger twice/,
   },
@@ -89,11 +95,12 @@ const RULES: LeftOut[] = [
     from: '        if (!this.#isHeld(looked.held)) return //',
     to: '        //',
     law: /^an id is in the ledger twice/,
+    first: 2_059_692_280,
   },
   {
     rule: 'ids are known until no look-up is in progress that may have missed their receipts',
     file: 'sidecar/writer/writer.ts',
-    from: 'this.#recent.forget(this.#looked[0]?.since ?? this.#lookingSince ?? this.#effects.done)',
+    from: 'this.#recent.forget(since)',
     to: 'this.#recent.forget(this.#effects.done)',
     law: /^an id is in the ledger twice/,
   },
@@ -146,14 +153,158 @@ const RULES: LeftOut[] = [
     to: '    await stores.progress.writeCursor(handler, path, { seq, block, attempts: 0 })\n    await stores.progress.putDead(handler, path, { seq,',
     law: /^handler \w+ (began with|never ran)/,
   },
+  {
+    rule: 'a payment of an invoice is in the queue before it is decided that the invoice is paid',
+    file: 'shared/machine/accept.ts',
+    from: '!invoice && ingress.post ?',
+    to: 'ingress.post ?',
+    law: /^invoice \d of \w+ was paid 0 times/,
+  },
+  {
+    rule: 'the writer has an entry say what is decided',
+    file: 'sidecar/writer/writer.ts',
+    from: '          untrue = await this.#invoices.settle(posts.filter((_, i) => !found[i]))\n',
+    to: '',
+    law: /^invoice \d of \w+ was paid \d times/,
+  },
+  {
+    rule: 'one conditional write decides which payment an invoice is paid by',
+    file: 'shared/machine/settle.ts',
+    from: 'if (stands?.entry === entry) return { ...said, state: stands.state }',
+    to: 'if (stands) return { ...said, state: stands.state }',
+    law: /^(invoice \d of \w+ was paid \d times)/,
+  },
+  {
+    rule: 'a status is written only if it changes what is known',
+    file: 'sidecar/writer/status-gate.ts',
+    from: 'isBack && follows(now, entry)',
+    to: 'isBack',
+    law: /^a status that changes nothing/,
+    isOfChain: true,
+  },
+  {
+    rule: 'the block entry comes after the transactions of its block',
+    file: 'sidecar/chain/follower.ts',
+    from: 'block ? [...posts, block] : posts',
+    to: 'block ? [block, ...posts] : posts',
+    law: /^a transaction comes after its block/,
+    isOfChain: true,
+  },
+  {
+    rule: 'what was mined goes back before the reorganisation is written',
+    file: 'sidecar/chain/follower.ts',
+    from: '    for (const each of affected) await this.#takeBack(each.path, change.undone)\n',
+    to: '',
+    law: /^a reorganisation is in \w+ before what was mined is taken back|^a block is in \w+ before/,
+    isOfChain: true,
+  },
+  {
+    rule: 'while a block is taken back, nothing is written that was mined in it',
+    file: 'sidecar/chain/follower.ts',
+    from: '    for (const { hash } of change.undone) this.#undone.add(hash) // from now on nothing is written that was mined there\n',
+    to: '',
+    law: /^it does not come to rest: \w+ in shop is mined \w+, and in no block|^a reorganisation is in grid before/,
+    isOfChain: true,
+    first: 7,
+  },
+  {
+    rule: 'a block that the chain comes back to counts again',
+    file: 'sidecar/chain/follower.ts',
+    from: '    this.#undone.delete(header.hash) // the chain may come back to it\n',
+    to: '',
+    law: /^it does not come to rest: \w+ in (shop|grid) is (seen|local|double-spent) , and mined in/,
+    isOfChain: true,
+    first: 272,
+  },
+  {
+    rule: "the machine's own pool has a block before others have what it means",
+    file: 'sidecar/chain/follower.ts',
+    from: '      await this.#pools.write(own.path, [post])\n      own.moved(header, post.id, true)\n    }\n    if (isOwn) await this.#takeForInvoices(header, found, posted)\n    for (const { path } of grids) await this.#append(path, header, found, { grid: this.#pools.chain(path)! })\n    for (const pool of posted) await this.#append(pool.path, header, found, { watch: this.#options.watched(pool) })\n',
+    to: '      for (const pool of posted) await this.#append(pool.path, header, found, { watch: this.#options.watched(pool) })\n      await this.#pools.write(own.path, [post])\n      own.moved(header, post.id, true)\n    }\n    for (const { path } of grids) await this.#append(path, header, found, { grid: this.#pools.chain(path)! })\n',
+    law: /^it does not come to rest: \w+ in shop is (local|seen) , and mined in/,
+    isOfChain: true,
+    first: 3,
+  },
+  {
+    rule: 'a pool of the chain takes back what was mined itself',
+    file: 'sidecar/chain/follower.ts',
+    from: '[...pools.slice(0, -1), ...(await this.#pools.posted())] : [pool]',
+    to: '[...pools.slice(0, -1), ...(await this.#pools.posted())] : []',
+    law: /^a reorganisation is in grid before what was mined is taken back/,
+    isOfChain: true,
+    first: 50,
+  },
+  {
+    rule: 'what was mined is taken back in pools that take posts, too',
+    file: 'sidecar/chain/follower.ts',
+    from: '[...pools.slice(0, -1), ...(await this.#pools.posted())] : [pool]',
+    to: 'pools.slice(0, -1) : [pool]',
+    law: /^it does not come to rest: \w+ in shop is mined \w+, and in no block/,
+    isOfChain: true,
+    first: 30,
+  },
+  {
+    rule: 'a block whose transactions were not all written is read again',
+    file: 'sidecar/chain/follower.ts',
+    from: 'own.moved(header, post.id, true)',
+    to: 'own.moved(header, post.id)',
+    law: /^it does not come to rest: (\w+ in shop is local , and mined in|the shop lacks)/,
+    isOfChain: true,
+    first: 30,
+  },
+  {
+    rule: 'what a pool has gets a status from its block, not a second entry',
+    file: 'sidecar/chain/follower.ts',
+    from: '      if (of.seq !== undefined || (!isWanted && known.requestOf(txid) !== undefined))',
+    to: '      if (false)',
+    law: /^it does not come to rest: (\w+ in shop is local , and mined in|a payment is in the ledger twice)/,
+    isOfChain: true,
+    first: 4,
+  },
+  {
+    rule: 'who posts a payment of an invoice and broadcasts it has paid once: its entry has one id',
+    file: 'sidecar/chain/posts.ts',
+    from: 'const id = idOfInvoicePayment(pool, invoice.id, txid)',
+    to: "const id = idOfInvoicePayment(pool, invoice.id + ' on the chain', txid)",
+    law: /^it does not come to rest: a payment is in the ledger twice/,
+    isOfChain: true,
+    first: 5,
+  },
+  {
+    rule: 'a callback on a transaction that was broadcast as bytes names its request',
+    file: 'shared/broadcast/broadcaster.ts',
+    from: 'by: by ?? now.by, now, origin: await this.#originOf(path, now) }',
+    to: 'by: by ?? now.by, now, origin: {} }',
+    law: /^it does not come to rest: \w+ in shop is seen , and another one spends its output/,
+    isOfChain: true,
+    first: 405,
+  },
+  {
+    rule: 'what no hint has brought is looked for in the mempool',
+    file: 'sidecar/chain/follower.ts',
+    from: '    await this.#unconfirmed.readMempool(source)\n',
+    to: '',
+    law: /^it does not come to rest: the (shop|grid) lacks/,
+    isOfChain: true,
+    first: 1,
+  },
 ]
 
 describe('a schedule breaks a law when the code leaves out the rule:', () => {
-  for (const { rule, file, from, to, law } of RULES) {
+  for (const { rule, file, from, to, law, isOfChain, first: begin = seed } of RULES) {
     it(rule, { timeout: 300_000 }, async () => {
       const tree = mkdtempSync(join(tmpdir(), 'overpool-left-out-'))
       try {
-        for (const part of ['shared', 'functions', 'sidecar', 'test/schedules', 'test/random.ts', 'package.json']) {
+        for (const part of [
+          'shared',
+          'functions',
+          'sidecar',
+          'test/schedules',
+          'test/chain',
+          'test/data',
+          'test/random.ts',
+          'package.json',
+        ]) {
           cpSync(join(ROOT, part), join(tree, part), { recursive: true })
         }
         symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'), 'junction')
@@ -166,14 +317,15 @@ describe('a schedule breaks a law when the code leaves out the rule:', () => {
         // A missing rule can break other laws as well, before or instead of its own.
         const others: string[] = []
         let at: number | undefined
-        for (let first = seed; at === undefined; ) {
-          const { broken } = await schedulesOf(tree, seed + SCHEDULES - first, first)
-          if (!broken) expect.fail(`in ${SCHEDULES} schedules from seed ${seed} no law but these was broken: ${others.join('; ')}`)
+        const [run, most] = isOfChain ? [chainSchedulesOf, CHAIN_SCHEDULES] : [schedulesOf, SCHEDULES]
+        for (let first = begin; at === undefined; ) {
+          const { broken } = await run(tree, begin + most - first, first)
+          if (!broken) expect.fail(`in ${most} schedules from seed ${begin} no law but these was broken: ${others.join('; ')}`)
           if (law.test(broken.law)) at = broken.seed
           else others.push(broken.law)
           first = broken.seed + 1
         }
-        console.log(`found by schedule ${at - seed + 1} from seed ${seed}: ${rule}`)
+        console.log(`found by schedule ${at - begin + 1} from seed ${begin}: ${rule}`)
       } finally {
         rmSync(tree, { recursive: true, force: true })
       }

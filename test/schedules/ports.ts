@@ -2,13 +2,16 @@ import { createHash } from 'node:crypto'
 import { OverpoolError } from '../../shared/errors.ts'
 import { type Block, decodeBlock } from '../../shared/ledger/block.ts'
 import type { Entry } from '../../shared/ledger/kinds.ts'
+import { isOpen, type KeptStatus } from '../../shared/ledger/status.ts'
 import type { Message, Outgoing, Queue, ReceiveOptions } from '../../shared/queue/port.ts'
 import { damagedBlock } from '../../shared/store/checksum.ts'
 import type { NewPool, PoolControl, PoolPatch } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { type Cursor, type DeadLetter, NO_CURSOR } from '../../shared/store/progress.ts'
 import type { Receipt } from '../../shared/store/receipts.ts'
+import { MAX_STATUSES } from '../../shared/store/statuses.ts'
 import type { PoolCore } from '../../sidecar/cores/core.ts'
+import { MemoryInvoices } from './invoices.ts'
 import type { Held, Scheduler, Sync } from './scheduler.ts'
 
 /** SQS drops a repeated deduplication id within this time. */
@@ -30,6 +33,10 @@ interface PoolState {
   entries: Entry[]
   /** by key and id */
   receipts: Map<string, Receipt>
+  /** the newest one of each transaction */
+  statuses: Map<string, KeptStatus>
+  /** when it was written, by txid, ms since 1970 */
+  statusAt: Map<string, number>
 }
 
 /** The stores in memory. They check the laws on writes, and report each write that breaks one. */
@@ -49,6 +56,14 @@ export class MemoryStores implements SyncStores {
     put: (...args) => this.#putReceipts(...args),
     find: (...args) => this.#findReceipts(...args),
     ofTransaction: (...args) => this.#receiptsOf(...args),
+    oldest: (path, txids) => txids.map((txid) => this.#receiptsOf(path, txid)[0]),
+  }
+  readonly statuses: SyncStores['statuses'] = {
+    put: (...args) => this.#putStatuses(...args),
+    newest: (path, txids) => txids.map((txid) => this.pool(path).statuses.get(txid)),
+    open: (path, after) => this.#statusesOf(path, after, isOpen),
+    minedIn: (path, blockHash, after) => this.#statusesOf(path, after, (status) => status.blockHash === blockHash),
+    forget: (path) => this.pool(path).statuses.clear(),
   }
   readonly control: SyncStores['control'] = {
     create: (...args) => this.#createPool(...args),
@@ -71,6 +86,14 @@ export class MemoryStores implements SyncStores {
     take: () => true,
     release: () => {},
   }
+  /** no payment here comes with any */
+  readonly ancestors: SyncStores['ancestors'] = {
+    put: () => {},
+    transaction: () => undefined,
+    spent: () => undefined,
+    proofs: () => [],
+  }
+  readonly invoices = new MemoryInvoices()
   readonly pools = new Map<string, PoolState>()
   readonly cursors = new Map<string, Cursor>()
   readonly dead = new Map<string, Map<number, DeadLetter>>()
@@ -86,16 +109,25 @@ export class MemoryStores implements SyncStores {
 
   /** Takes a snapshot, which the returned function restores. */
   note(): Restore {
-    const pools = [...this.pools].map(([path, { control, blocks, entries, receipts }]): [string, PoolState] => [
+    const pools = [...this.pools].map(([path, { control, blocks, entries, receipts, statuses, statusAt }]): [string, PoolState] => [
       path,
-      { control: { ...control }, blocks: [...blocks], entries: [...entries], receipts: new Map(receipts) },
+      {
+        control: { ...control },
+        blocks: [...blocks],
+        entries: [...entries],
+        receipts: new Map(receipts),
+        statuses: new Map(statuses),
+        statusAt: new Map(statusAt),
+      },
     ])
     const cursors = [...this.cursors]
+    const invoices = this.invoices.snapshot()
     const dead = [...this.dead].map(([key, letters]): [string, Map<number, DeadLetter>] => [key, new Map(letters)])
     return () => {
       refill(this.pools, pools)
       refill(this.cursors, cursors)
       refill(this.dead, dead)
+      invoices()
     }
   }
 
@@ -160,9 +192,24 @@ export class MemoryStores implements SyncStores {
     return [...this.pool(path).receipts.values()].filter(({ key }) => key === txid).sort((a, b) => a.seq - b.seq)
   }
 
+  #putStatuses(path: string, statuses: KeptStatus[]): void {
+    const pool = this.pool(path)
+    for (const status of statuses) {
+      const stands = pool.statuses.get(status.txid)
+      if (stands && stands.seq >= status.seq) continue
+      pool.statuses.set(status.txid, status)
+      pool.statusAt.set(status.txid, this.#scheduler.now)
+    }
+  }
+
+  #statusesOf(path: string, after = '', wanted: (status: KeptStatus) => boolean): KeptStatus[] {
+    const all = [...this.pool(path).statuses.values()].filter((status) => status.txid > after && wanted(status))
+    return all.sort((a, b) => (a.txid < b.txid ? -1 : 1)).slice(0, MAX_STATUSES)
+  }
+
   #createPool(pool: NewPool): PoolControl {
     const control = { ...pool, checkpoint: 0, coreLength: 0, prunedBefore: 0 }
-    this.pools.set(pool.path, { control, blocks: [], entries: [], receipts: new Map() })
+    this.pools.set(pool.path, { control, blocks: [], entries: [], receipts: new Map(), statuses: new Map(), statusAt: new Map() })
     return control
   }
 
@@ -259,6 +306,8 @@ export interface QueueOptions {
 
 /** A queue in memory, with the faults of its kind: a standard queue delivers some messages twice; a FIFO queue (of bells) loses some or changes their order. */
 export class MemoryQueue implements Sync<Queue> {
+  /** messages that were received once more */
+  again = 0
   readonly fifo: boolean
   readonly rows: Row[] = []
   readonly #scheduler: Scheduler
@@ -319,7 +368,7 @@ export class MemoryQueue implements Sync<Queue> {
     return due.slice(0, max).map((row) => {
       const twice = !this.fifo && this.#scheduler.fault(0.1)
       row.visible = twice ? now : now + this.#options.visibilityMs
-      row.receives++
+      if (row.receives++) this.again++
       row.handle = String(++this.#handles)
       return { body: row.body, group: row.group, handle: row.handle, receives: row.receives }
     })

@@ -13,6 +13,8 @@ export interface Faults {
   chance: number
   /** the service is a part of the process, such as its disk: its calls die with the process */
   own?: boolean
+  /** the probability that a call takes effect seconds later, while faults are on (default 0.03) */
+  slow?: number
   /** the prefix of its methods' names: `blocks.put` */
   port?: string
 }
@@ -129,7 +131,7 @@ export class Scheduler {
     if (asked.process.dead) return new Promise(() => {})
     return new Promise((resolve, reject) => {
       const settle = (answer: Answer) => ('error' in answer ? reject(answer.error) : resolve(answer.value))
-      const notBefore = this.fault(0.03) ? this.now + this.below(4_000) : 0
+      const notBefore = this.fault(asked.faults.slow ?? 0.03) ? this.now + this.below(4_000) : 0
       this.#calls.push({ ...asked, notBefore, settle })
     })
   }
@@ -259,6 +261,7 @@ function show(value: unknown): string {
   const text = JSON.stringify(value, function (this: Record<string, unknown>, key: string, part: unknown) {
     const whole = this[key] // a Buffer's toJSON has made a long list of it before it comes here
     if (whole instanceof Uint8Array) return `${whole.length} bytes`
+    if (typeof part === 'bigint') return String(part)
     return whole instanceof Error ? whole.message : part
   })
   return text === undefined ? 'nothing' : text.slice(0, 300)

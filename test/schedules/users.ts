@@ -1,7 +1,10 @@
 import { checkPayment } from '../../shared/bip270/payment.ts'
-import { accept } from '../../shared/machine/accept.ts'
+import { accept, type PoolDoor } from '../../shared/machine/accept.ts'
 import { redrive } from '../../shared/machine/progress.ts'
+import { settle } from '../../shared/machine/settle.ts'
+import type { Ingress } from '../../shared/queue/port.ts'
 import { paymentOf, type Wish } from './handler.ts'
+import type { Process } from './scheduler.ts'
 import type { World } from './world.ts'
 
 /** A payment that a wallet or a program posts. */
@@ -9,6 +12,8 @@ interface Post {
   pool: string
   wish: Wish
   source: 'http' | 'api' | 'named'
+  /** the invoice that it pays in full */
+  invoice?: string
 }
 
 const SOURCES = ['http', 'http', 'api', 'named'] as const
@@ -23,6 +28,8 @@ export interface Acknowledged {
 export class Users {
   /** acknowledged posts by their ids, with their pools */
   readonly acknowledged = new Map<string, Acknowledged & { pool: string }>()
+  /** posts whose payers were told that their invoice is paid, by their ids */
+  readonly toldPaid = new Map<string, { pool: string; invoice: string }>()
   readonly #world: World
   readonly #posts: Post[] = []
   readonly #maxPosts: number
@@ -65,11 +72,13 @@ export class Users {
       sync: scheduler.chance(0.3),
     }
     const post: Post = { pool: scheduler.pick(paths), wish, source: scheduler.pick(SOURCES) }
+    // Several pay one invoice. A pool that takes each transaction once may have it by another post.
+    if (post.source === 'http' && this.#world.settings(post.pool).unique === 'payment' && wish.n % 3) post.invoice = `invoice ${wish.n % 2}`
     this.#posts.push(post)
     this.#send(post)
   }
 
-  #send({ pool, wish, source }: Post): void {
+  #send({ pool, wish, source, invoice }: Post): void {
     const beside = this.#world.scheduler.chance(0.5) ? this.#world.besideSidecar : undefined
     const process = beside?.process ?? this.#world.process('door')
     const ingress = beside?.ingress ?? this.#world.queueOf(process, this.#world.ingress)
@@ -77,7 +86,7 @@ export class Users {
     const door = { path: pool, ...this.#world.settings(pool) }
     const posting =
       source === 'http'
-        ? accept(door, checkPayment(payment), { source }, { ingress, now: process.clock.now })
+        ? this.#pay(door, payment, invoice, { process, ingress })
         : this.#world.poolsOf(process, ingress).post({ path: pool, payment, id: source === 'named' ? `named ${wish.n}` : undefined })
     posting.then(
       ({ id, hash: txid }) => {
@@ -86,6 +95,24 @@ export class Users {
       },
       () => {},
     )
+  }
+
+  /** A wallet's post at the door. What pays an invoice is accepted first; then it is decided whether the invoice is paid. */
+  async #pay(
+    door: PoolDoor,
+    payment: object,
+    invoice: string | undefined,
+    { process, ingress }: { process: Process; ingress: Ingress },
+  ): Promise<{ id: string; hash: string }> {
+    const checked = checkPayment(payment)
+    const deps = { ingress, now: process.clock.now }
+    if (invoice === undefined) return accept(door, checked, { source: 'http' }, deps)
+    const said = { id: invoice, state: 'paid', received: 1 }
+    const accepted = await accept(door, checked, { source: 'http' }, deps, said)
+    const held = { pool: door.path, entry: accepted.id, said, transaction: checked.scanned, at: process.clock.now() }
+    const { state } = await settle(this.#world.storesOf(process), held)
+    if (state === 'paid') this.toldPaid.set(accepted.id, { pool: door.path, invoice })
+    return accepted
   }
 
   /** The operator lets a handler retry its dead letters, or skip the entry where it stopped. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { HandlerLoop } from '../../functions/handler/loop.ts'
 import type { RunnerReport } from '../../functions/handler/report.ts'
-import { type Answer, answerBell } from '../../functions/handler/runner.ts'
+import { type Answer, answerBell, type Receives } from '../../functions/handler/runner.ts'
 import { type CheckedSettings, checkSettings } from '../../shared/config/config.ts'
 import type { TxEntry } from '../../shared/ledger/kinds.ts'
 import { type Bell, decodeBell, decodeIngress } from '../../shared/ledger/messages.ts'
@@ -178,8 +178,8 @@ export class World {
       case 'given-up':
       case 'stopped': {
         const { handler, pool, seq } = report
-        // An attempt is a run, or a run that never began since its process died or the mirror was unreachable.
-        const attempts = this.userHandlers.runs(handler, pool, seq) + this.kills + this.#failedAnswers
+        // An attempt is a run, or a run that never began: its process died, the mirror was unreachable, or it answered so late that the bell came again.
+        const attempts = this.userHandlers.runs(handler, pool, seq) + this.kills + this.#failedAnswers + this.bells.get(handler)!.again
         if (attempts < this.settings(pool).maxAttempts)
           this.break(`handler ${handler} gave up ${pool} #${seq} before its attempts were over`)
         break
@@ -212,9 +212,12 @@ export class World {
     return {
       blocks: port('blocks'),
       receipts: port('receipts'),
+      statuses: port('statuses'),
       control: port('control'),
       progress: port('progress'),
       leases: port('leases'),
+      ancestors: port('ancestors'),
+      invoices: port('invoices'),
     }
   }
 
@@ -289,7 +292,7 @@ export class World {
     const stores = this.storesOf(process)
     const pools = this.poolsOf(process)
     const alone = oneAfterTheOther()
-    const answer = async (handler: string, bell: Bell, receives: number, stopping: AbortSignal): Promise<Answer> => {
+    const answer = async (handler: string, bell: Bell, receives: Receives, stopping: AbortSignal): Promise<Answer> => {
       const name = `${handler} ${bell.pool}`
       if (answering.has(name)) this.break(`two bells of ${bell.pool} are answered side by side by handler ${handler} of one process`)
       answering.set(name, this.scheduler.now + BELL_MS)

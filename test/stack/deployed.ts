@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CloudFormationClient, paginateListStackResources } from '@aws-sdk/client-cloudformation'
-import { CloudWatchLogsClient, paginateFilterLogEvents } from '@aws-sdk/client-cloudwatch-logs'
+import { CloudWatchLogsClient, paginateFilterLogEvents, ResourceNotFoundException } from '@aws-sdk/client-cloudwatch-logs'
 import { AwsProxy } from '../aws/proxy.ts'
 import { Task } from '../machine/task.ts'
 import { cdkLocal } from './deploy.ts'
@@ -65,12 +65,19 @@ export class Deployed {
   /** The lines that handlers have logged since a time (ms since 1970), each by a unique key. */
   async handlerLines(since: number): Promise<Map<string, string>> {
     const lines = new Map<string, string>()
-    const logs = new CloudWatchLogsClient({})
-    for (const [id, logGroupName] of await this.#resources('AWS::Logs::LogGroup')) {
-      if (!id.startsWith('Handler')) continue
-      for await (const { events = [] } of paginateFilterLogEvents({ client: logs }, { logGroupName, startTime: since }))
-        for (const { logStreamName, timestamp, message = '' } of events)
-          lines.set(`${logStreamName} ${timestamp} ${message}`, message.trimEnd())
+    const client = new CloudWatchLogsClient({})
+    const ofHandlers = async (type: string) =>
+      (await this.#resources(type)).flatMap(([id, name]) => (id.startsWith('Handler') ? [name] : []))
+    // LocalStack ignores the configured log group, and writes to the function's default group.
+    const defaults = (await ofHandlers('AWS::Lambda::Function')).map((name) => `/aws/lambda/${name}`)
+    for (const logGroupName of [...(await ofHandlers('AWS::Logs::LogGroup')), ...defaults]) {
+      try {
+        for await (const { events = [] } of paginateFilterLogEvents({ client }, { logGroupName, startTime: since }))
+          for (const { logStreamName, timestamp, message = '' } of events)
+            lines.set(`${logStreamName} ${timestamp} ${message}`, message.trimEnd())
+      } catch (error) {
+        if (!(error instanceof ResourceNotFoundException)) throw error
+      }
     }
     return lines
   }

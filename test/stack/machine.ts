@@ -78,6 +78,7 @@ export class StackMachine extends TestMachine implements WithTasks {
   readonly #names = new Map<string, string>()
   readonly #spawned: Task[] = []
   #task: Task | undefined
+  #keepsWorking = false
   /** the functions that restore the stack */
   readonly #undo: (() => Promise<unknown>)[] = []
   #runs: Run[] = []
@@ -184,6 +185,20 @@ export class StackMachine extends TestMachine implements WithTasks {
     await until(mapping, ({ State }) => State === wanted)
   }
 
+  /** Starts the sidecar again whenever it ends by itself, as ECS does. */
+  keepWorking(): void {
+    this.#keepsWorking = true
+    void this.#startAfterEnd()
+  }
+
+  async #startAfterEnd(): Promise<void> {
+    while (this.#task) {
+      await this.#task.ended()
+      if (!this.#keepsWorking) return
+      this.#task = this.#spawn(this.dir, {})
+    }
+  }
+
   override async stop(): Promise<void> {
     await this.#end('SIGTERM')
   }
@@ -193,6 +208,7 @@ export class StackMachine extends TestMachine implements WithTasks {
   }
 
   async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    this.#keepsWorking = false
     await this.#task?.ended(signal)
   }
 
@@ -256,6 +272,7 @@ export class StackMachine extends TestMachine implements WithTasks {
     tail: ({ path, size }) => this.#pool.tail({ path: this.nameOf(path), size }),
     read: ({ path, ...range }) => Array.fromAsync(this.#pool.read({ path: this.nameOf(path), ...range })),
     trail: ({ path, hash }) => Array.fromAsync(this.#pool.trail({ path: this.nameOf(path), hash })),
+    ancestors: ({ path, hash }) => this.#pool.ancestors({ path: this.nameOf(path), hash }),
     prune: (path) => this.#pool.prune(this.nameOf(path)),
     length: (path) => this.#machine.pools.length(this.nameOf(path)),
     status: () => this.#pool.status(),
@@ -344,6 +361,7 @@ export class StackMachine extends TestMachine implements WithTasks {
 
   override async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort()
+    this.#keepsWorking = false
     if (this.#proxy) this.#proxy.weather = () => undefined
     await Promise.all(this.#spawned.map((task) => task.ended(task === this.#task ? 'SIGTERM' : 'SIGKILL')))
     for (const undo of this.#undo.reverse()) await undo()

@@ -3,6 +3,7 @@ import { lengthOf } from '../blocks.ts'
 import { AS_JSON, type Control, kindByName, type NewPool, type PoolControl, type PoolPatch, STORED_NAMES } from '../control.ts'
 import { PARTITION } from './partitions.ts'
 import type { DynamoProgress } from './progress.ts'
+import type { DynamoStatuses } from './statuses.ts'
 import { attributesOf, type Item, type Key, nothingStandsThere, type Table, text, valuesOf } from './table.ts'
 
 /** The prefix of the sort keys of pools. */
@@ -17,10 +18,12 @@ const coreGoesOn = '#coreLength <= :coreLength'
 export class DynamoControl implements Control {
   readonly #table: Table
   readonly #progress: DynamoProgress
+  readonly #statuses: DynamoStatuses
 
-  constructor(table: Table, progress: DynamoProgress) {
+  constructor(table: Table, progress: DynamoProgress, statuses: DynamoStatuses) {
     this.#table = table
     this.#progress = progress
+    this.#statuses = statuses
   }
 
   async create(pool: NewPool): Promise<PoolControl> {
@@ -71,7 +74,8 @@ export class DynamoControl implements Control {
     }
     const pool = await this.read(path)
     if (!pool) return
-    const checkpoint = Math.min(pool.checkpoint, blocks)
+    if (pool.hasStatuses) await this.#statuses.forget(path)
+    const checkpoint = pool.hasStatuses ? 0 : Math.min(pool.checkpoint, blocks)
     const prunedBefore = Math.min(pool.prunedBefore, entries)
     const anew = { rebuild: undefined, treeHash: undefined, coreLength: 0, checkpoint, prunedBefore }
     await this.#table.update(controlKey(path), attributesOf(anew), poolIsThere) // last: a crash before it repeats everything above

@@ -7,21 +7,26 @@ import type { Stores } from '../port.ts'
 export const PARTITION = {
   block: 'pool#',
   receipt: 'receipt#',
+  status: 'status#',
   control: 'control',
   cursor: 'cursor#',
   dead: 'dead#',
   lease: 'lease#',
+  invoice: 'invoice#',
 } as const
 
-export type StoreName = keyof Stores
+/** The stores that keep items in the table. */
+export type StoreName = Exclude<keyof Stores, 'ancestors'>
 
 /** The kinds of items that each store keeps. */
 const KINDS: Record<StoreName, (keyof typeof PARTITION)[]> = {
   blocks: ['block'],
   receipts: ['receipt'],
+  statuses: ['status'],
   control: ['control'],
   progress: ['cursor', 'dead'],
   leases: ['lease'],
+  invoices: ['invoice'],
 }
 
 export const STORES = Object.keys(KINDS) as StoreName[]

@@ -1,13 +1,10 @@
 import type { WriteRequest } from '@aws-sdk/client-dynamodb'
-import { chunks, parallel } from '../../aws/call.ts'
+import { parallel } from '../../aws/call.ts'
 import type { EntryId } from '../../ledger/kinds.ts'
 import { MAX_RECEIPTS, type Receipt, type ReceiptKey, type Receipts } from '../receipts.ts'
 import { PARTITION } from './partitions.ts'
 import { type Item, type Key, number, type Table, text } from './table.ts'
 
-/** DynamoDB, BatchWriteItem and BatchGetItem: items in one request. */
-const WRITE_BATCH = 25
-const READ_BATCH = 100
 /** Requests that one call has under way at most. */
 const WIDTH = 16
 
@@ -22,18 +19,13 @@ export class DynamoReceipts implements Receipts {
   async put(pool: string, receipts: Receipt[]): Promise<void> {
     const items = new Map(receipts.map((receipt) => [nameOf(receipt), receiptItem(pool, receipt)])) // DynamoDB refuses a batch that has one item twice
     const puts = [...items.values()].map((Item): WriteRequest => ({ PutRequest: { Item } }))
-    await parallel(chunks(puts, WRITE_BATCH), WIDTH, (batch) => this.#table.batchWrite('writing receipts', batch))
+    await this.#table.batchWrite('writing receipts', puts)
   }
 
   async find(pool: string, asked: ReceiptKey[]): Promise<(Receipt | undefined)[]> {
     const keys = new Map(asked.map((one) => [nameOf(one), receiptKey(pool, one)]))
-    const pages = await parallel(chunks([...keys.values()], READ_BATCH), WIDTH, (batch) => this.#table.batchGet('finding receipts', batch))
-    const found = new Map(
-      pages
-        .flat()
-        .map((item) => receiptOf(item, pool))
-        .map((receipt) => [nameOf(receipt), receipt]),
-    )
+    const items = await this.#table.batchGet('finding receipts', [...keys.values()])
+    const found = new Map(items.map((item) => receiptOf(item, pool)).map((receipt) => [nameOf(receipt), receipt]))
     return asked.map((one) => found.get(nameOf(one)))
   }
 
@@ -45,6 +37,10 @@ export class DynamoReceipts implements Receipts {
       oldest = [...oldest, ...receipts].sort((a, b) => a.seq - b.seq).slice(0, MAX_RECEIPTS)
     }
     return oldest
+  }
+
+  oldest(pool: string, txids: string[]): Promise<(Receipt | undefined)[]> {
+    return parallel(txids, WIDTH, async (txid) => (await this.ofTransaction(pool, txid))[0])
   }
 }
 

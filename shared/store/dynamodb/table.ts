@@ -2,6 +2,7 @@ import {
   type AttributeValue,
   BatchGetItemCommand,
   BatchWriteItemCommand,
+  ConditionalCheckFailedException,
   DeleteItemCommand,
   type DynamoDBClient,
   GetItemCommand,
@@ -9,10 +10,16 @@ import {
   QueryCommand,
   type QueryCommandInput,
   UpdateItemCommand,
+  type UpdateItemCommandInput,
   type WriteRequest,
 } from '@aws-sdk/client-dynamodb'
-import { type CallOptions, call, untilNoneIsLeft } from '../../aws/call.ts'
+import { type CallOptions, call, chunks, parallel, untilNoneIsLeft } from '../../aws/call.ts'
 import { OverpoolError } from '../../errors.ts'
+
+/** DynamoDB, BatchWriteItem and BatchGetItem: items in one request. */
+const [WRITE_BATCH, READ_BATCH] = [25, 100]
+/** Requests that one call has under way at most. */
+const WIDTH = 16
 
 export type Item = Record<string, AttributeValue>
 export type Key = { pk: AttributeValue; sk: AttributeValue }
@@ -57,6 +64,14 @@ export class Table {
 
   /** Sets these fields, or removes them where they are undefined; false if the condition does not hold. */
   update(Key: Key, fields: Record<string, AttributeValue | undefined>, condition?: string, more: Item = {}): Promise<boolean> {
+    return this.#conditionHeld(this.#write(new UpdateItemCommand(this.#updating(Key, fields, condition, more))))
+  }
+
+  #write(command: UpdateItemCommand) {
+    return call('writing the mirror', (options) => this.#client.send(command, options), this.#options)
+  }
+
+  #updating(Key: Key, fields: Record<string, AttributeValue | undefined>, condition?: string, more: Item = {}): UpdateItemCommandInput {
     const names = Object.keys(fields)
     const set = names.filter((name) => fields[name] !== undefined)
     const removed = names.filter((name) => fields[name] === undefined)
@@ -65,15 +80,47 @@ export class Table {
       ...(removed.length ? [`REMOVE ${removed.map((name) => `#${name}`).join(', ')}`] : []),
     ]
     const values = { ...Object.fromEntries(set.map((name) => [`:${name}`, fields[name]!])), ...more }
-    const command = new UpdateItemCommand({
+    return {
       TableName: this.#table,
       Key,
       UpdateExpression: parts.join(' '),
       ConditionExpression: condition,
       ExpressionAttributeNames: Object.fromEntries(names.map((name) => [`#${name}`, name])),
       ...(Object.keys(values).length && { ExpressionAttributeValues: values }),
+    }
+  }
+
+  /** Sets these fields if the condition holds. If it does not, `before` is the item as it stands. One request decides. */
+  async decide(
+    Key: Key,
+    fields: Record<string, AttributeValue>,
+    condition: string,
+    more: Item = {},
+  ): Promise<{ held: boolean; before?: Item }> {
+    const updating = this.#updating(Key, fields, condition, more)
+    try {
+      await this.#write(new UpdateItemCommand({ ...updating, ReturnValuesOnConditionCheckFailure: 'ALL_OLD' }))
+      return { held: true }
+    } catch (error) {
+      const cause = error instanceof OverpoolError ? error.cause : undefined
+      if (!(cause instanceof ConditionalCheckFailedException)) throw error
+      const before = cause.Item ?? (await this.get(Key))
+      return { held: false, ...(before && { before }) }
+    }
+  }
+
+  /** Adds 1 to a number, which is 0 at first. @returns the new one */
+  async count(Key: Key, name: string): Promise<number> {
+    const command = new UpdateItemCommand({
+      TableName: this.#table,
+      Key,
+      UpdateExpression: 'ADD #name :one',
+      ExpressionAttributeNames: { '#name': name },
+      ExpressionAttributeValues: { ':one': number(1) },
+      ReturnValues: 'UPDATED_NEW',
     })
-    return this.#conditionHeld(call('writing the mirror', (options) => this.#client.send(command, options), this.#options))
+    const { Attributes } = await this.#write(command)
+    return Number(Attributes![name]!.N)
   }
 
   async delete(Key: Key, condition?: string, fields: Record<string, AttributeValue | undefined> = {}): Promise<void> {
@@ -106,13 +153,15 @@ export class Table {
     return call('reading the mirror', (options) => this.#client.send(command, options), this.#options)
   }
 
-  /** All items of a partition whose sort keys have this prefix, in order, a page at a time. */
-  async *pages(pk: AttributeValue, begin?: string): AsyncGenerator<Item[]> {
+  /** All items of a partition whose sort keys have this prefix, or come after this one, in order, a page at a time. */
+  async *pages(pk: AttributeValue, begin?: string, after?: string): AsyncGenerator<Item[]> {
+    const where = begin !== undefined ? ' AND begins_with(sk, :sk)' : after !== undefined ? ' AND sk > :sk' : ''
+    const sk = begin ?? after
     let ExclusiveStartKey: Item | undefined
     do {
       const { Items = [], LastEvaluatedKey } = await this.query({
-        KeyConditionExpression: begin === undefined ? 'pk = :pk' : 'pk = :pk AND begins_with(sk, :begin)',
-        ExpressionAttributeValues: { ':pk': pk, ...(begin !== undefined && { ':begin': text(begin) }) },
+        KeyConditionExpression: `pk = :pk${where}`,
+        ExpressionAttributeValues: { ':pk': pk, ...(sk !== undefined && { ':sk': text(sk) }) },
         ExclusiveStartKey,
       })
       yield Items
@@ -120,16 +169,17 @@ export class Table {
     } while (ExclusiveStartKey)
   }
 
+  /** In as many requests as it takes. */
   async batchWrite(what: string, requests: WriteRequest[]): Promise<void> {
     const write = async (left: WriteRequest[]) => {
       const command = new BatchWriteItemCommand({ RequestItems: { [this.#table]: left } })
       const { UnprocessedItems } = await call(what, (options) => this.#client.send(command, options), this.#options)
       return UnprocessedItems?.[this.#table] ?? []
     }
-    await untilNoneIsLeft(what, requests, write, this.#options.giveUpMs)
+    await parallel(chunks(requests, WRITE_BATCH), WIDTH, (batch) => untilNoneIsLeft(what, batch, write, this.#options.giveUpMs))
   }
 
-  /** The existing items of these keys, in any order. */
+  /** The existing items of these keys, in any order; in as many requests as it takes. */
   async batchGet(what: string, keys: Key[]): Promise<Item[]> {
     const found: Item[] = []
     const read = async (left: Key[]) => {
@@ -138,7 +188,7 @@ export class Table {
       found.push(...(Responses?.[this.#table] ?? []))
       return (UnprocessedKeys?.[this.#table]?.Keys ?? []) as Key[]
     }
-    await untilNoneIsLeft(what, keys, read, this.#options.giveUpMs)
+    await parallel(chunks(keys, READ_BATCH), WIDTH, (batch) => untilNoneIsLeft(what, batch, read, this.#options.giveUpMs))
     return found
   }
 }

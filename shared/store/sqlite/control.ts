@@ -7,7 +7,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS pools (
     path TEXT PRIMARY KEY, key TEXT NOT NULL, discoveryKey TEXT NOT NULL, createdAt INTEGER NOT NULL, checkpoint INTEGER NOT NULL DEFAULT 0,
     coreLength INTEGER NOT NULL DEFAULT 0, treeHash TEXT, prunedBefore INTEGER NOT NULL DEFAULT 0, halted TEXT,
-    wanted TEXT, rebuild TEXT, network TEXT, signed TEXT, begins TEXT, kind TEXT, repair TEXT, settings TEXT);
+    wanted TEXT, rebuild TEXT, network TEXT, signed TEXT, begins TEXT, kind TEXT, repair TEXT, settings TEXT, hasStatuses TEXT, watch TEXT, chain TEXT);
 `
 
 /** Pools as rows. */
@@ -17,7 +17,7 @@ export class SqliteControl implements Control {
   constructor(file: SqliteFile) {
     this.#file = file
     file.exec(SCHEMA)
-    for (const column of ['kind', 'repair', 'settings']) file.addColumn('pools', column, 'TEXT')
+    for (const column of ['kind', 'repair', 'settings', 'hasStatuses', 'watch', 'chain']) file.addColumn('pools', column, 'TEXT')
   }
 
   create(pool: NewPool): Promise<PoolControl> {
@@ -70,8 +70,9 @@ export class SqliteControl implements Control {
         path,
         entries,
       )
+      this.#file.run('DELETE FROM statuses WHERE pool = ?', path)
       const sql =
-        'UPDATE pools SET rebuild = NULL, treeHash = NULL, coreLength = 0, checkpoint = min(checkpoint, ?), prunedBefore = min(prunedBefore, ?) WHERE path = ?'
+        'UPDATE pools SET rebuild = NULL, treeHash = NULL, coreLength = 0, checkpoint = iif(hasStatuses IS NULL, min(checkpoint, ?), 0), prunedBefore = min(prunedBefore, ?) WHERE path = ?'
       this.#file.run(sql, blocks, entries, path)
     })
   }

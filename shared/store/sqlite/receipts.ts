@@ -85,14 +85,22 @@ export class SqliteReceipts implements Receipts {
   }
 
   async ofTransaction(pool: string, txid: string): Promise<Receipt[]> {
-    const places = this.#file.all<Place>(
-      'SELECT seq FROM receipts WHERE pool = ? AND key = ? ORDER BY seq LIMIT ?',
-      this.#poolNumber(pool),
-      prefixOf(txid),
-      MAX_RECEIPTS,
-    )
     const read: Read = {}
-    return places.flatMap(({ seq }) => this.#completed(pool, txid, seq, read) ?? [])
+    return this.#placesOf(pool, txid).flatMap(({ seq }) => this.#completed(pool, txid, seq, read) ?? [])
+  }
+
+  async oldest(pool: string, txids: string[]): Promise<(Receipt | undefined)[]> {
+    const found = new Array<Receipt | undefined>(txids.length)
+    const read: Read = {}
+    const places = txids.flatMap((txid, i) => this.#placesOf(pool, txid).map(({ seq }) => ({ i, seq })))
+    // In the order of entries, so that each block is read once.
+    for (const { i, seq } of places.sort((a, b) => a.seq - b.seq)) found[i] ??= this.#completed(pool, txids[i]!, seq, read)
+    return found
+  }
+
+  #placesOf(pool: string, txid: string): Place[] {
+    const sql = 'SELECT seq FROM receipts WHERE pool = ? AND key = ? ORDER BY seq LIMIT ?'
+    return this.#file.all<Place>(sql, this.#poolNumber(pool), prefixOf(txid), MAX_RECEIPTS)
   }
 
   /** The receipt of the entry at this place. Undefined if only the prefix of the key is equal. */

@@ -1,10 +1,12 @@
 import { inspect } from 'node:util'
+import { type DataPush, dataOf, type Parsed, parseTransaction, type ScannedTransaction, scanTransaction } from '../transaction/index.ts'
 import type {
   BlockEntry,
   CommitEntry,
   CommonFields,
   Entry,
   EntryId,
+  InvoiceEntry,
   Kind,
   PaymentFields,
   ReorgEntry,
@@ -12,9 +14,9 @@ import type {
   StatusEntry,
   TxEntry,
   UnknownEntry,
-} from '../ledger/kinds.ts'
-import { hex } from '../ledger/values.ts'
-import { type DataPush, dataOf, type Parsed, parseTransaction, type ScannedTransaction, scanTransaction } from '../transaction/index.ts'
+} from './kinds.ts'
+import { type KeptStatus, LOCAL, statusIn, type TxStatus } from './status.ts'
+import { hex } from './values.ts'
 
 /** The BIP270 Payment, `transaction` in hex. */
 export interface Payment extends PaymentFields {
@@ -32,8 +34,8 @@ interface CommonEvent extends Omit<CommonFields, 'unknown'> {
   id: EntryId
 }
 
-/** An entry that records a transaction. `path`, `key`, `hash`, `payment` and `parsed` are those of the original Overpool. */
-export interface TxEvent extends CommonEvent, Pick<TxEntry, 'height' | 'blockHash' | 'index' | 'proof'> {
+/** An entry that records a transaction, with what has become of it, as far as the pool knew when the event was made. `path`, `key`, `hash`, `payment` and `parsed` are those of the original Overpool. */
+export interface TxEvent extends CommonEvent, TxStatus, Pick<TxEntry, 'index' | 'proof' | 'invoice'> {
   kind: 'tx'
   source: Source
   /** txid, 64 hex */
@@ -55,25 +57,37 @@ export type StatusEvent = EventOf<StatusEntry>
 export type BlockEvent = EventOf<BlockEntry>
 /** An entry that records that the chain took blocks back. */
 export type ReorgEvent = EventOf<ReorgEntry>
+/** An entry that records what has become of an invoice without a payment. */
+export type InvoiceEvent = EventOf<InvoiceEntry>
 /** An entry of a kind that this program does not know. */
 export type UnknownEvent = CommonEvent & Pick<UnknownEntry, 'kind' | 'named'>
 
+interface Events {
+  tx: TxEvent
+  commit: CommitEvent
+  status: StatusEvent
+  block: BlockEvent
+  reorg: ReorgEvent
+  invoice: InvoiceEvent
+  unknown: UnknownEvent
+}
+
 /** An entry of a pool, as programs and handlers get it. */
-export type LedgerEvent = TxEvent | CommitEvent | StatusEvent | BlockEvent | ReorgEvent | UnknownEvent
+export type LedgerEvent = Events[keyof Events]
 
 /** The events of some kinds. */
-export type EventOfKind<K extends Kind | 'unknown'> = Extract<LedgerEvent, { kind: K }>
+export type EventOfKind<K extends Kind | 'unknown'> = Events[K]
 
 interface PoolName {
   path: string
   key: string
 }
 
-/** The event of an entry of any kind. */
-export function eventOf(pool: PoolName, seq: number, entry: Entry): LedgerEvent {
+/** The event of an entry of any kind. @param status the newest of its transaction, if the pool knows one */
+export function eventOf(pool: PoolName, seq: number, entry: Entry, status?: KeptStatus): LedgerEvent {
   switch (entry.kind) {
     case 'tx':
-      return txEventOf(pool, seq, entry)
+      return txEventOf(pool, seq, entry, status)
     case 'unknown': {
       const { fields: _fields, unknown: _unknown, ...rest } = entry
       return { path: pool.path, key: pool.key, seq, ...rest }
@@ -89,8 +103,9 @@ export function eventOf(pool: PoolName, seq: number, entry: Entry): LedgerEvent 
  * The event of a transaction. `hash`, `payment` and `parsed` are computed when they are first read. Otherwise they are ordinary properties: console.log and
  * JSON.stringify show them, and a program may write to them, as in the original.
  */
-export function txEventOf(pool: PoolName, seq: number, entry: TxEntry): TxEvent {
-  const { kind, id, at, source, cause, hops, height, blockHash, index, proof } = entry
+export function txEventOf(pool: PoolName, seq: number, entry: TxEntry, newest?: KeptStatus): TxEvent {
+  const { kind, id, at, source, cause, hops, invoice, blockHash, index, proof } = entry
+  const status = shownStatus(newest) ?? ownWord(pool, entry) ?? LOCAL
   let scanned: ScannedTransaction | undefined
   let hash: string | undefined
   let payment: Payment | undefined
@@ -113,7 +128,9 @@ export function txEventOf(pool: PoolName, seq: number, entry: TxEntry): TxEvent 
     source,
     ...(cause && { cause }),
     hops,
-    ...(blockHash !== undefined && { height, blockHash, index, proof }),
+    ...(invoice && pool.path !== pool.key && { invoice }), // a peer's invoices are not ours
+    ...status,
+    ...(blockHash !== undefined && blockHash === status.blockHash && { index, proof }),
     get payment() {
       return (payment ??= { transaction: hex(entry.tx), ...entry.payment })
     },
@@ -135,6 +152,20 @@ export function txEventOf(pool: PoolName, seq: number, entry: TxEntry): TxEvent 
     },
   })
   return showGetters(whole)
+}
+
+/** What an entry from the chain says of itself. A peer's word for a proof is no proof: its pool is named by its key. */
+function ownWord({ path, key }: PoolName, entry: TxEntry): TxStatus | undefined {
+  const status = statusIn(entry)
+  if (path !== key || !status) return status
+  const { proven: _, ...heard } = status
+  return heard
+}
+
+function shownStatus(kept: KeptStatus | undefined): TxStatus | undefined {
+  if (!kept) return undefined
+  const { txid: _txid, seq: _seq, ...status } = kept
+  return status
 }
 
 /** Has console.log show the values of an object's getters; otherwise it shows `[Getter/Setter]`. */

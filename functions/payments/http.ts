@@ -1,0 +1,49 @@
+/** The parts of a request that the door reads. */
+export interface DoorRequest {
+  method: string
+  /** without the query, percent escapes as they are */
+  path: string
+  /** what follows on the first `?`, '' if there is none */
+  query?: string
+  /** @param name in small letters */
+  header: (name: string) => string | undefined
+  /** the client's IP address, if it is known */
+  address?: string
+  /** Reads the body, once; PAYMENT_TOO_LARGE, OVERLOADED, or MALFORMED_PAYMENT when it breaks off. */
+  body: () => Promise<Uint8Array>
+}
+
+export interface DoorAnswer {
+  status: number
+  /** the reason phrase of a refusal: some wallets show nothing else */
+  reason?: string
+  headers: Readonly<Record<string, string>>
+  body?: string
+  /** server-sent events instead of a body: sends data until it resolves, or the client has gone */
+  events?: (send: (data: string) => void, gone: AbortSignal) => Promise<void>
+}
+
+/** Pages of any origin may post and read answers: a door reads no credentials. */
+export const CORS = {
+  'access-control-allow-origin': '*',
+  'access-control-allow-methods': 'GET, POST, OPTIONS',
+  'access-control-allow-headers': 'Content-Type, Accept',
+  'access-control-max-age': '86400',
+}
+export const JSON_HEADERS = { 'content-type': 'application/json', ...CORS }
+/** Of a page without a script. */
+export const HTML_HEADERS = {
+  'content-type': 'text/html; charset=utf-8',
+  'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+  'x-content-type-options': 'nosniff',
+}
+
+/** A part of a path without its percent escapes; as it is, if they are wrong. */
+export function unescaped(part: string): string {
+  if (!part.includes('%')) return part
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
+}
