@@ -36,7 +36,7 @@ export class Handler extends Belled {
     })
     this.code = code
     // It writes its progress and what it wants published or subscribed to; never a block.
-    ledger.grant(this.function, { read: STORES, write: ['progress', 'control', ...(asks ? (['invoices'] as const) : [])] })
+    ledger.grant(this.function, { read: STORES, write: ['progress', 'state', 'control', ...(asks ? (['invoices'] as const) : [])] })
     ledger.grantPutMessages(this.function)
     ledger.grantPutAncestors(this.function)
     ledger.grantGetAncestors(this.function)

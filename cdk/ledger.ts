@@ -41,6 +41,7 @@ export class Ledger extends Construct {
       sortKey: { name: 'sk', type: AttributeType.STRING },
       billingMode: BillingMode.PAY_PER_REQUEST,
       encryption: TableEncryption.DEFAULT, // at rest, with a key of DynamoDB's own: one of KMS costs a request each few minutes for every function
+      timeToLiveAttribute: 'expires', // the journal of the handlers' states
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
       deletionProtection: removalPolicy === RemovalPolicy.RETAIN,
       removalPolicy,

@@ -39,6 +39,7 @@ import { type Payee, payeeOf } from '../shared/paywall/payee.ts'
 import { logged, printed } from '../shared/printed.ts'
 import { Repeats } from '../shared/repeats.ts'
 import { retriesWithin } from '../shared/retry.ts'
+import type { HandlerState } from '../shared/state/handler-state.ts'
 import { openFolder } from './folder.ts'
 import { closeBeforeExit, KeepAlive } from './keep-alive.ts'
 import type { RemoteMachine } from './remote.ts'
@@ -365,9 +366,9 @@ export class Overpool implements Pools {
     if (this.#handlers.some((handler) => handler.name === name))
       throw new OverpoolError('BAD_ARGUMENT', `there is a handler named "${name}" already`)
     if (this.#closing) throw closed()
-    const noted = (event: never, pool: Pools) => {
+    const noted = (event: never, pool: Pools, state: HandlerState) => {
       this.#runs.add(handlerContext.getStore()!)
-      return given(event, pool)
+      return given(event, pool, state)
     }
     const takes = isPoolName(event) ? ({ path }: PoolName) => path === event : () => true
     this.#handlers.push({ name, functions: { [kind]: noted }, takes, event, given })

@@ -442,7 +442,7 @@ export class EmbeddedMachine implements Machine {
     const pool = key === undefined ? await this.pools.control(bell.pool) : { key }
     const options = {
       handler: handler.name,
-      stores: this.#bitcoin ? stores : { blocks: stores.blocks, progress: stores.progress },
+      stores: this.#bitcoin ? stores : { blocks: stores.blocks, progress: stores.progress, state: stores.state },
       clock,
       report,
       functions: bindFunctions(handler, this.#handlersPools),

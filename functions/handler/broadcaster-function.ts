@@ -45,7 +45,7 @@ export async function broadcasterFunction(deps: BroadcasterFunctionDeps): Promis
   return handlerFunction({
     handler: BROADCASTER,
     queue,
-    stores: { blocks: stores.blocks, progress: stores.progress },
+    stores: { blocks: stores.blocks, progress: stores.progress, state: stores.state },
     pools,
     settings,
     clock,

@@ -2,9 +2,8 @@ import type { Broadcaster, Origin, Pending } from '../../shared/broadcast/broadc
 import type { Clock } from '../../shared/clock.ts'
 import type { CommitPolicy } from '../../shared/config/bitcoin.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import type { CommitEvent } from '../../shared/ledger/event.ts'
+import type { CommitEvent, TxEvent } from '../../shared/ledger/event.ts'
 import type { Committed } from '../../shared/ledger/kinds.ts'
-import type { BoundFunctions } from '../../shared/machine/handlers.ts'
 import type { Pools } from '../../shared/machine/machine.ts'
 import { scanTransaction } from '../../shared/transaction/index.ts'
 
@@ -18,7 +17,7 @@ export function broadcasterFunctions(
   policy: (pool: string) => CommitPolicy | undefined,
   pools: Pick<Pools, 'broadcast'>,
   clock: Pick<Clock, 'elapsed'>,
-): Pick<BoundFunctions, 'commit' | 'tx'> {
+): { commit: (event: CommitEvent) => unknown; tx: (event: TxEvent) => Promise<void> } {
   const requests = new Requests(broadcaster, clock)
   return {
     commit: (event) => requests.carryOut(event),

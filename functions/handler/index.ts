@@ -68,7 +68,7 @@ const handlersPools = poolsOf({ pools, control })
 const answer = handlerFunction({
   handler: env.HANDLER,
   queue,
-  stores: config.bitcoin ? stores : { blocks: stores.blocks, progress: stores.progress },
+  stores: config.bitcoin ? stores : { blocks: stores.blocks, progress: stores.progress, state: stores.state },
   pools,
   settings,
   clock,

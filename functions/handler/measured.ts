@@ -5,12 +5,12 @@ import { lineOf, type PostFailed, type RunnerReport } from './report.ts'
 
 /** A handler's functions, with metrics: calls, and how long each entry waited. */
 export function measured(bound: BoundFunctions, telemetry: Telemetry): BoundFunctions {
-  const calls = Object.entries(bound).map(([kind, call]: [string, (event: never) => unknown]) => [
+  const calls = Object.entries(bound).map(([kind, call]: [string, (event: never, state: never) => unknown]) => [
     kind,
-    (event: LedgerEvent) => {
+    (event: LedgerEvent, state: unknown) => {
       telemetry.count('entries')
       telemetry.time('lagMs', Math.max(0, Date.now() - event.at))
-      return call(event as never)
+      return call(event as never, state as never)
     },
   ])
   return Object.fromEntries(calls) as BoundFunctions

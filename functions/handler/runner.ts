@@ -1,16 +1,20 @@
 import { type Clock, sleepAwake, timeLeft } from '../../shared/clock.ts'
 import { type ErrorCode, OverpoolError, textOf } from '../../shared/errors.ts'
 import { type Block, entriesOf, entryAt, isLost } from '../../shared/ledger/block.ts'
-import { eventOf, type LedgerEvent } from '../../shared/ledger/event.ts'
-import type { Entry, Kind } from '../../shared/ledger/kinds.ts'
+import { eventOf, type LedgerEvent, type ReorgEvent } from '../../shared/ledger/event.ts'
+import type { Entry, Kind, ReorgEntry } from '../../shared/ledger/kinds.ts'
 import type { Bell } from '../../shared/ledger/messages.ts'
 import type { KeptStatus } from '../../shared/ledger/status.ts'
 import { type HandlerContext, handlerContext } from '../../shared/machine/context.ts'
 import type { BoundFunctions } from '../../shared/machine/handlers.ts'
 import { backoff, waitsBefore } from '../../shared/retry.ts'
+import type { StateAttempt } from '../../shared/state/attempt.ts'
+import type { HandlerState } from '../../shared/state/handler-state.ts'
+import { StateRun } from '../../shared/state/run.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
-import type { Cursor } from '../../shared/store/progress.ts'
+import type { Cursor, DeadLetter, Move } from '../../shared/store/progress.ts'
+import { SHARED, type State } from '../../shared/store/state.ts'
 import { scanTransaction } from '../../shared/transaction/index.ts'
 import type { RunnerReport } from './report.ts'
 
@@ -26,8 +30,12 @@ const NO_END = 'the process ended while the handler ran, at each attempt'
 export interface RunnerOptions {
   /** the handler's name: its cursor, its dead letters and the ids of its posts go by it */
   handler: string
-  /** `statuses` only where the machine takes part in Bitcoin: then an event shows the newest status */
-  stores: Pick<Stores, 'blocks' | 'progress'> & Partial<Pick<Stores, 'statuses'>>
+  /** `statuses` only where the machine takes part in Bitcoin: then an event shows the newest status. `state` only for the user's handlers: the built-in ones remember nothing */
+  stores: Pick<Stores, 'blocks' | 'progress'> & Partial<Pick<Stores, 'statuses' | 'state'>>
+  /** the handler has one state for all its pools (default: one for each) */
+  sharesState?: boolean
+  /** before a reorganisation is handled, the state loses what the undone entries have changed */
+  undoes?: boolean
   clock: Clock
   report: (report: RunnerReport) => void
   /** the user's functions by kind; entries of other kinds are passed over */
@@ -72,10 +80,21 @@ export async function answerBell(
   deadline: number,
   options: RunnerOptions,
 ): Promise<Answer> {
-  const start = laterOf(await options.stores.progress.readCursor(options.handler, bell.pool), begins)
+  const { handler, stores, sharesState = false } = options
+  // The version is read before the cursor: whoever commits in between has moved both, and this run's commit does not hold.
+  const shared = sharesState ? await stores.state?.open(handler, SHARED) : undefined
+  const cursor = await stores.progress.readCursor(handler, bell.pool)
+  const state = stores.state && (await stateOf(stores.state, handler, bell.pool, cursor, shared))
+  const start = { ...laterOf(cursor, begins), stored: cursor.seq }
   const block = start.redrive === undefined ? start.block : 0
   const times = typeof receives === 'number' ? receives : receives(block)
-  return new BellRun({ path: bell.pool, key }, start, times, deadline, options).answer(bell)
+  return new BellRun({ path: bell.pool, key }, start, times, deadline, options, state).answer(bell)
+}
+
+/** What the handler remembers. @param shared the version of the state that it has for all its pools */
+async function stateOf(store: State, handler: string, pool: string, cursor: Cursor, shared: number | undefined): Promise<StateRun> {
+  if (shared !== undefined) return new StateRun(store, handler, SHARED, shared)
+  return new StateRun(store, handler, pool, await store.open(handler, pool, cursor))
 }
 
 /** Answers one bell: holds the handler's cursor in the pool, and runs the entries after it. */
@@ -85,11 +104,25 @@ class BellRun {
   readonly #receives: number
   readonly #deadline: number
   readonly #options: RunnerOptions
+  readonly #state: StateRun | undefined
   #at: Cursor
+  /** `seq` of the cursor as it is stored */
+  #stored: number
+  /** handled entries whose dead letters are deleted with the next commit */
+  readonly #handled: number[] = []
   /** when the cursor was written last, or read (`Clock.elapsed`) */
   #keptAt: number
 
-  constructor(pool: { path: string; key: string }, start: Cursor, receives: number, deadline: number, options: RunnerOptions) {
+  constructor(
+    pool: { path: string; key: string },
+    start: Cursor & { stored: number },
+    receives: number,
+    deadline: number,
+    options: RunnerOptions,
+    state: StateRun | undefined,
+  ) {
+    this.#state = state
+    this.#stored = start.stored
     this.#pool = pool
     this.#start = start
     this.#receives = receives
@@ -102,7 +135,7 @@ class BellRun {
   async answer(bell: Bell): Promise<Answer> {
     const { redrive, stopped } = this.#start
     if (redrive !== undefined) {
-      const againMs = await rerunDead(this.#pool, redrive, this.#receives, this.#deadline, this.#options)
+      const againMs = await rerunDead(this.#pool, redrive, this.#receives, this.#deadline, this.#options, this.#state)
       if (againMs !== undefined) return { done: false, againMs }
       await this.#endRedrive(redrive)
     } else if (stopped !== undefined) return DONE
@@ -119,7 +152,7 @@ class BellRun {
       if (this.#at.seq !== this.#start.seq) await this.#keep({ ...this.#at, begun: undefined }).catch(() => {})
       throw error
     }
-    if (this.#at.block > this.#start.block) await this.#keep(this.#at)
+    if (this.#at.block > this.#start.block || this.#state?.isChanged) await this.#keep(this.#at)
     return DONE
   }
 
@@ -205,12 +238,16 @@ class BellRun {
   /** Calls the handler with an entry that `tried` attempts have failed with. */
   async #attempt(seq: number, entry: Entry, block: number, next: number, tried: number): Promise<Answer | undefined> {
     const { handler, stores, maxAttempts } = this.#options
-    const failure = await run(this.#pool, seq, entry, this.#options)
+    // What is undone must be in the journal.
+    if (this.#options.undoes && entry.kind === 'reorg' && this.#state?.isChanged) await this.#keep(this.#at)
+    const failure = await run(this.#pool, seq, entry, this.#options, this.#state)
     if (failure) return this.#fail(seq, block, next, tried, failure.thrown)
-    // an earlier attempt may have stored a dead letter and died before the cursor was written
-    if (this.#receives > 1 && tried + 1 >= maxAttempts) await stores.progress.deleteDead(handler, this.#pool.path, seq)
+    // An earlier attempt may have stored a dead letter and died before the cursor was written; or an operator has, who passes over the entry where the handler had stopped.
+    const mayBeDead = (this.#receives > 1 && tried + 1 >= maxAttempts) || this.#start.stopped !== undefined
+    if (mayBeDead && this.#state?.isChanged) this.#handled.push(seq)
+    else if (mayBeDead) await stores.progress.deleteDead(handler, this.#pool.path, seq)
     this.#at = { seq, block: next, attempts: 0 }
-    if (!timeLeft(this.#options.clock, this.#keptAt, CURSOR_MS)) await this.#keep(this.#at)
+    if (this.#state?.isFull || !timeLeft(this.#options.clock, this.#keptAt, CURSOR_MS)) await this.#keep(this.#at)
     return undefined
   }
 
@@ -254,17 +291,38 @@ class BellRun {
       return DONE
     }
     report({ kind: 'given-up', handler, pool: path, seq, error: thrown })
-    await stores.progress.putDead(handler, path, { seq, block, error, attempts, at: clock.now() })
-    await this.#keep({ seq, block: next, attempts: 0 })
+    const letter = { seq, block, error, attempts, at: clock.now() }
+    if (!this.#state) await stores.progress.putDead(handler, path, letter)
+    await this.#keep({ seq, block: next, attempts: 0 }, letter)
     return undefined
   }
 
-  /** Writes the cursor. */
-  async #keep(cursor: Cursor): Promise<void> {
+  /** Writes the cursor, and with it what the handler has changed in its state. With a state an entry is given up by the same write: another run may have handled it meanwhile. */
+  async #keep(cursor: Cursor, givenUp?: DeadLetter): Promise<void> {
+    const { handler, stores, clock } = this.#options
+    if (!givenUp) this.#at = cursor // if the write of a dead letter fails, the cursor must not move without it
+    this.#keptAt = clock.elapsed()
+    if (this.#state && (this.#state.isChanged || givenUp)) {
+      const move = { from: this.#stored, to: cursor, handled: [...this.#handled], ...(givenUp && { givenUp }) }
+      await commitState(handler, this.#pool.path, move, this.#state, this.#options)
+      this.#handled.length = 0
+    } else await stores.progress.writeCursor(handler, this.#pool.path, cursor)
     this.#at = cursor
-    this.#keptAt = this.#options.clock.elapsed()
-    await this.#options.stores.progress.writeCursor(this.#options.handler, this.#pool.path, cursor)
+    this.#stored = cursor.seq
   }
+}
+
+/** Commits what the handler has changed, with the cursor or the end of a dead letter. @throws OverpoolError OVERTAKEN: another run was faster */
+async function commitState(
+  handler: string,
+  pool: string,
+  of: Move | number,
+  state: StateRun,
+  { stores, clock }: Pick<RunnerOptions, 'stores' | 'clock'>,
+): Promise<void> {
+  if (await stores.progress.commit(handler, pool, of, state.commit(clock.now()))) return state.committed()
+  const why = `the state of "${handler}" was changed by another run, or by hand, while this one worked in "${pool}"; the entries since then run again`
+  throw new OverpoolError('OVERTAKEN', why, { retryable: true })
 }
 
 /** The cursor, or the start of the subscription if that is later. The first entry of such a subscription may be unknown. */
@@ -288,6 +346,7 @@ async function rerunDead(
   receives: number,
   deadline: number,
   options: RunnerOptions,
+  state: StateRun | undefined,
 ): Promise<number | undefined> {
   const { handler, stores, clock, stopping } = options
   const letters = (await stores.progress.listDead(handler, pool.path)).filter(({ at }) => at < asked)
@@ -297,15 +356,16 @@ async function rerunDead(
     const entry = block && entryAt(block, letter.seq - block.first)
     if (!entry || !isRunnable(pool, entry, options)) continue // this version, or this handler, cannot run it: the letter stays
     const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), asked) }
-    if (receives > 1) await stores.progress.putDead(handler, pool.path, tried) // counted before it is run: the process may have died in it
-    const error = await run(pool, letter.seq, entry, options)
-    if (error === undefined) await stores.progress.deleteDead(handler, pool.path, letter.seq)
+    if (receives > 1) await stores.progress.updateDead(handler, pool.path, tried) // counted before it is run: the process may have died in it
+    const error = await run(pool, letter.seq, entry, options, state)
+    if (error === undefined && state?.isChanged) await commitState(handler, pool.path, letter.seq, state, options)
+    else if (error === undefined) await stores.progress.deleteDead(handler, pool.path, letter.seq)
     else if (isAway(error.thrown)) {
-      if (receives > 1) await stores.progress.putDead(handler, pool.path, letter)
+      if (receives > 1) await stores.progress.updateDead(handler, pool.path, letter)
       return backoff(receives, options.retryMs, options.retryMostMs)
     } else {
       options.report({ kind: 'given-up', handler, pool: pool.path, seq: letter.seq, error: error.thrown })
-      await stores.progress.putDead(handler, pool.path, { ...tried, error: errorText(error.thrown) })
+      await stores.progress.updateDead(handler, pool.path, { ...tried, error: errorText(error.thrown) })
     }
   }
   return undefined
@@ -342,8 +402,10 @@ async function run(
   seq: number,
   entry: Entry,
   options: RunnerOptions,
+  state: StateRun | undefined,
 ): Promise<{ thrown: unknown } | undefined> {
   const { handler, functions, clock, timeoutMs, report } = options
+  const attempt = state?.begin({ pool: pool.path, seq, ...placeOf(entry) })
   const context: HandlerContext = {
     handler,
     pool: pool.path,
@@ -357,10 +419,12 @@ async function run(
   }
   try {
     const event = eventOf(pool, seq, entry, options.stores.statuses && (await statusOf(pool.path, entry, options)))
-    const call = functions[event.kind as Kind] as (event: LedgerEvent) => unknown
-    const returned = handlerContext.run(context, call, event)
-    if (!isThenable(returned) && !context.posts.length) return undefined
-    const result = finished(returned, context, options.turn ?? nextTurn)
+    if (entry.kind === 'reorg' && options.undoes && attempt) await undo(event as ReorgEvent, entry, attempt)
+    const call = functions[event.kind as Kind] as (event: LedgerEvent, state: HandlerState | undefined) => unknown
+    const returned = handlerContext.run(context, call, event, attempt)
+    const untouched = attempt?.isUntouched ?? true
+    if (!isThenable(returned) && !context.posts.length && untouched) return undefined
+    const result = finished(returned, context, attempt, options.turn ?? nextTurn)
     const timer = new AbortController()
     const tooLong = sleepAwake(clock, timeoutMs, timer.signal).then(() => {
       if (!timer.signal.aborted) throw new Error(`the handler took longer than ${timeoutMs} ms`)
@@ -370,14 +434,28 @@ async function run(
     } finally {
       timer.abort()
     }
+    attempt?.take()
     return undefined
   } catch (thrown) {
     context.failed = true
     return { thrown }
   } finally {
     context.ended = true
+    attempt?.end()
     context.posts.length = 0
   }
+}
+
+/** Takes back what the undone entries have changed in the state, and tells the handler what was left as it was. */
+async function undo(event: ReorgEvent, entry: ReorgEntry, state: StateAttempt): Promise<void> {
+  event.kept = await state.undo(entry)
+}
+
+/** The block of an entry that came from the chain. Statuses are not undone with a block: each is followed by another that says so. */
+function placeOf(entry: Entry): { height?: number; blockHash?: string } {
+  if (entry.kind === 'block') return { height: entry.height, blockHash: entry.hash }
+  if (entry.kind !== 'tx' || entry.blockHash === undefined || entry.height === undefined) return {}
+  return { height: entry.height, blockHash: entry.blockHash }
 }
 
 /** The newest status of a transaction. */
@@ -399,13 +477,19 @@ function isFinal(thrown: unknown): boolean {
   return thrown instanceof OverpoolError && !thrown.retryable && !ENDS_LATER.has(thrown.code)
 }
 
-/** Resolves when the handler and all its posts have ended. A failed post is reported where it failed; the handler may look at it. */
-async function finished(returned: unknown, { posts }: HandlerContext, turn: () => Promise<void>): Promise<void> {
+/** Resolves when the handler, all its posts and all its uses of the state have ended. A failed post is reported where it failed; the handler may look at it. */
+async function finished(
+  returned: unknown,
+  { posts }: HandlerContext,
+  state: StateAttempt | undefined,
+  turn: () => Promise<void>,
+): Promise<void> {
   await returned
   while (posts.length) {
     await Promise.allSettled(posts.splice(0))
     await turn() // the code that waited for these posts may make the next ones
   }
+  await state?.settled()
 }
 
 /** Resolves when all promise callbacks that are due have run. */

@@ -56,7 +56,10 @@ export type StatusEvent = EventOf<StatusEntry>
 /** An entry that records a block of the chain. */
 export type BlockEvent = EventOf<BlockEntry>
 /** An entry that records that the chain took blocks back. */
-export type ReorgEvent = EventOf<ReorgEntry>
+export type ReorgEvent = EventOf<ReorgEntry> & {
+  /** to a handler with `undo`: keys of its state that the undone entries had changed, and later entries too, so that they were left as they are */
+  kept?: string[]
+}
 /** An entry that records what has become of an invoice without a payment. */
 export type InvoiceEvent = EventOf<InvoiceEntry>
 /** An entry of a kind that this program does not know. */

@@ -1,27 +1,46 @@
 import { OverpoolError } from '../errors.ts'
 import type { BlockEvent, CommitEvent, EventOfKind, InvoiceEvent, ReorgEvent, StatusEvent, TxEvent } from '../ledger/event.ts'
 import type { EntryInvoice, Kind } from '../ledger/kinds.ts'
+import type { HandlerState } from '../state/handler-state.ts'
 import type { Pools } from './machine.ts'
 
 /** Called with each transaction of a pool. */
-export type OnTx = (event: TxEvent, pool: Pools) => unknown
+export type OnTx<Values extends object = Record<string, unknown>> = (event: TxEvent, pool: Pools, state: HandlerState<Values>) => unknown
 /** Called with each change of a transaction's status. */
-export type OnStatus = (event: StatusEvent, pool: Pools) => unknown
+export type OnStatus<Values extends object = Record<string, unknown>> = (
+  event: StatusEvent,
+  pool: Pools,
+  state: HandlerState<Values>,
+) => unknown
 /** Called with each block of the chain. */
-export type OnBlock = (event: BlockEvent, pool: Pools) => unknown
+export type OnBlock<Values extends object = Record<string, unknown>> = (
+  event: BlockEvent,
+  pool: Pools,
+  state: HandlerState<Values>,
+) => unknown
 /** Called when the chain takes blocks back. */
-export type OnReorg = (event: ReorgEvent, pool: Pools) => unknown
+export type OnReorg<Values extends object = Record<string, unknown>> = (
+  event: ReorgEvent,
+  pool: Pools,
+  state: HandlerState<Values>,
+) => unknown
 
 /** A payment of an invoice. */
 export type InvoicePayment = TxEvent & { invoice: EntryInvoice }
 /** Called with each payment of an invoice, and when one is cancelled or has expired unpaid. */
-export type OnInvoice = (event: InvoiceEvent | InvoicePayment, pool: Pools) => unknown
+export type OnInvoice<Values extends object = Record<string, unknown>> = (
+  event: InvoiceEvent | InvoicePayment,
+  pool: Pools,
+  state: HandlerState<Values>,
+) => unknown
 
 /** The kinds that handlers can be called with. */
 export type HandledKind = Exclude<Kind, 'commit'>
 
 /** The functions of a handler, by the kind of the entries that each is called with. */
-export type HandlerFunctions = { [K in Exclude<HandledKind, 'invoice'>]?: (event: EventOfKind<K>, pool: Pools) => unknown } & {
+export type HandlerFunctions = {
+  [K in Exclude<HandledKind, 'invoice'>]?: (event: EventOfKind<K>, pool: Pools, state: HandlerState) => unknown
+} & {
   invoice?: OnInvoice
 }
 
@@ -29,20 +48,21 @@ export type HandlerFunctions = { [K in Exclude<HandledKind, 'invoice'>]?: (event
 export type AnyFunctions = HandlerFunctions & { commit?: (event: CommitEvent, pool: Pools) => unknown }
 
 /** The same, as the runner calls them. */
-export type BoundFunctions = { [K in Kind]?: (event: EventOfKind<K>) => unknown }
+export type BoundFunctions = { [K in Kind]?: (event: EventOfKind<K>, state: HandlerState) => unknown }
 
 /** Binds a handler's functions to its pools. After a reload the next call uses the new function. */
 export function bindFunctions(handler: { functions: AnyFunctions }, pools: Pools): BoundFunctions {
-  const bound: Record<string, (event: never) => unknown> = {}
-  for (const kind of Object.keys(handler.functions) as Kind[]) bound[kind] = (event) => handler.functions[kind]?.(event, pools)
-  if (handler.functions.invoice) bound.tx = (event) => ofTx(handler.functions, event, pools)
+  const bound: Record<string, (event: never, state: HandlerState) => unknown> = {}
+  for (const kind of Object.keys(handler.functions) as Kind[])
+    bound[kind] = (event, state) => handler.functions[kind]?.(event, pools, state)
+  if (handler.functions.invoice) bound.tx = (event, state) => ofTx(handler.functions, event, pools, state)
   return bound as BoundFunctions
 }
 
 /** Gives a transaction to `onTx`, and then to `onInvoice`, if it pays an invoice. */
-async function ofTx({ tx, invoice }: AnyFunctions, event: TxEvent, pools: Pools): Promise<void> {
-  await tx?.(event, pools)
-  if (isInvoicePayment(event)) await invoice?.(event, pools)
+async function ofTx({ tx, invoice }: AnyFunctions, event: TxEvent, pools: Pools, state: HandlerState): Promise<void> {
+  await tx?.(event, pools, state)
+  if (isInvoicePayment(event)) await invoice?.(event, pools, state)
 }
 
 function isInvoicePayment(event: TxEvent): event is InvoicePayment {

@@ -42,8 +42,11 @@ export async function redrive(
   if (!last) return nothing
   if (skip) {
     if (stopped === undefined || !next) return nothing
-    await stores.progress.putDead(handler, pool, { ...next, error: stopped, attempts, at: clock.now() })
-    await stores.progress.writeCursor(handler, pool, { ...next, attempts: 0 })
+    // A run that begins at the same time must not count the entry as well: one of the two comes too late.
+    const at = clock.now()
+    const moved = { from: cursor.seq, to: { ...next, attempts: 0 }, givenUp: { ...next, error: stopped, attempts, at } }
+    if (!(await stores.progress.commit(handler, pool, moved, { scope: pool, version: cursor.version ?? 0, changes: [], at })))
+      return nothing
   } else {
     if (stopped === undefined && !letters.length) return nothing
     // later than all letters, even if the clock that wrote them was ahead of this one

@@ -5,6 +5,7 @@ import type { Invoices } from './invoices.ts'
 import type { Leases } from './leases.ts'
 import type { Progress } from './progress.ts'
 import type { Receipts } from './receipts.ts'
+import type { State } from './state.ts'
 import type { Statuses } from './statuses.ts'
 
 /**
@@ -17,6 +18,7 @@ export interface Stores {
   statuses: Statuses
   control: Control
   progress: Progress
+  state: State
   leases: Leases
   ancestors: Ancestors
   invoices: Invoices

@@ -1,3 +1,5 @@
+import type { StateCommit } from './state.ts'
+
 /** How far a handler has come in a pool. */
 export interface Cursor {
   /** the last entry it has finished, -1 for none */
@@ -12,6 +14,10 @@ export interface Cursor {
   stopped?: string
   /** when the operator asked for a redrive, ms since 1970: dead letters last tried before that are retried. `writeCursor` does not write it */
   redrive?: number
+  /** commits of the handler's state in this pool so far (`Progress.commit`). `writeCursor` does not write it */
+  version?: number
+  /** DynamoDB: a commit that may not be finished; `State.open` finishes it */
+  unfinished?: Uint8Array
 }
 
 /** An entry that a handler gave up on. */
@@ -26,11 +32,28 @@ export interface DeadLetter {
 
 export const NO_CURSOR: Cursor = { seq: -1, block: 0, attempts: 0 }
 
+/** A move of a cursor. */
+export interface Move {
+  /** its `seq` as it is stored */
+  from: number
+  to: Cursor
+  /** entries that are handled by now: their dead letters are deleted, if they have any */
+  handled?: number[]
+  /** the entry that is given up with this move: it becomes a dead letter */
+  givenUp?: DeadLetter
+}
+
 /** How far handlers have come, and what they gave up. */
 export interface Progress {
   readCursor(handler: string, pool: string): Promise<Cursor>
   /** Moves the cursor forward, or changes the attempts at its place. A cursor behind the stored one is ignored. `redrive` stays. */
   writeCursor(handler: string, pool: string, cursor: Cursor): Promise<void>
+  /**
+   * Moves the cursor and changes the handler's state, both or neither. If `of` is a number, the dead letter of that entry is deleted instead; if it is undefined, only the state
+   * changes.
+   * @returns false, and changes nothing, if the state has another version by now, or the cursor stands elsewhere: another run was faster, or an operator has changed something
+   */
+  commit(handler: string, pool: string, of: Move | number | undefined, state: StateCommit): Promise<boolean>
   /** Asks, at time `at`, to retry the dead letters; the latest request counts. */
   askRedrive(handler: string, pool: string, at: number): Promise<void>
   /** The request of time `at` has been carried out; a later one stays. */
@@ -39,6 +62,8 @@ export interface Progress {
   listHandlers(pool: string): Promise<string[]>
 
   putDead(handler: string, pool: string, letter: DeadLetter): Promise<void>
+  /** Changes a dead letter that is still there. */
+  updateDead(handler: string, pool: string, letter: DeadLetter): Promise<void>
   listDead(handler: string, pool: string): Promise<DeadLetter[]>
   deleteDead(handler: string, pool: string, seq: number): Promise<void>
 }

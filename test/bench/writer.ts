@@ -89,13 +89,14 @@ function far(stores: Stores): { stores: Stores; calls: () => number } {
           return (Reflect.get(target, name) as (...args: unknown[]) => unknown).apply(target, args)
         },
     })
-  const { blocks, receipts, statuses, control, progress, leases, ancestors, invoices } = stores
+  const { blocks, receipts, statuses, control, progress, state, leases, ancestors, invoices } = stores
   const all = {
     blocks: later(blocks),
     receipts: later(receipts),
     statuses: later(statuses),
     control: later(control),
     progress: later(progress),
+    state,
     leases: later(leases),
     ancestors,
     invoices: later(invoices),

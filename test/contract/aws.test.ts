@@ -314,6 +314,7 @@ describe('rights on one store', () => {
       stores.progress.listDead('h', path),
       stores.progress.deleteDead('h', path, 0),
     ],
+    state: (path) => [stores.state.get('h', path, 'a'), stores.state.list('h', path, { limit: 1 }), stores.state.journal('h', path)],
     leases: (path) => [stores.leases.take(path, 'me', 1_000), stores.leases.release(path, 'me')],
     invoices: (path) => [
       stores.invoices.nextKey(),

@@ -210,7 +210,7 @@ export class CloudMachine extends TestMachine implements WithTasks {
       handler: HANDLER,
       queue: queue(shape.bellsUrl(HANDLER)),
       pools,
-      stores: bitcoin ? stores : { blocks: stores.blocks, progress: stores.progress },
+      stores: bitcoin ? stores : { blocks: stores.blocks, progress: stores.progress, state: stores.state },
       functions: bindFunctions({ functions }, handlersPools),
       report,
       failed,

@@ -147,7 +147,7 @@ export class ChainWorld {
     const { clock } = process
     const port = <Name extends keyof Stores>(name: Name, store = this.stores[name] as Sync<Stores[Name]>) =>
       scheduler.port<Stores[Name]>(process, store, { chance: this.#faults, slow: this.#slow, port: name })
-    const names = ['blocks', 'receipts', 'statuses', 'control', 'progress', 'leases', 'ancestors', 'invoices'] as const
+    const names = ['blocks', 'receipts', 'statuses', 'control', 'progress', 'state', 'leases', 'ancestors', 'invoices'] as const
     const stores = Object.fromEntries(names.map((name) => [name, port(name)])) as unknown as Stores
     const queue = (of: MemoryQueue) =>
       scheduler.port<Queue>(process, of, { chance: this.#faults }, (method, [options]) =>

@@ -1,5 +1,6 @@
 import type { TxEvent } from '../../shared/ledger/event.ts'
 import type { LedgerPools } from '../../shared/machine/pools.ts'
+import type { HandlerState } from '../../shared/state/handler-state.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import type { Process, Scheduler } from './scheduler.ts'
 
@@ -50,7 +51,7 @@ export class Handlers {
   }
 
   /** `onTx` of a handler in this process. */
-  handle(handler: string, event: TxEvent, pools: LedgerPools, process: Process): unknown {
+  handle(handler: string, event: TxEvent, pools: LedgerPools, state: HandlerState, process: Process): unknown {
     const { scheduler, beginning } = this.#options
     const run = `${handler} ${event.path} ${event.seq}`
     const wish = wishOf(event.payment)
@@ -59,14 +60,16 @@ export class Handlers {
     const end = () => void this.ended.add(run)
     const posts = handler === 'main' && isFollowed(wish, event.hops)
     if (wish.sync && !posts && !wish.slow && wish.poison !== 'kill') {
+      if (remembers(wish)) countIn(state, event.seq).catch(() => {}) // not awaited, and counts all the same
       if (wish.poison || scheduler.fault(0.1)) throw new Error('the handler fails')
       return end()
     }
-    return this.#run(event, wish, posts, pools, process).then(end)
+    return this.#run(event, wish, posts, pools, state, process).then(end)
   }
 
-  async #run(event: TxEvent, wish: Wish, posts: boolean, pools: LedgerPools, process: Process): Promise<void> {
+  async #run(event: TxEvent, wish: Wish, posts: boolean, pools: LedgerPools, state: HandlerState, process: Process): Promise<void> {
     const { scheduler, dieWith } = this.#options
+    if (remembers(wish)) await countIn(state, event.seq)
     if (wish.slow) await process.clock.sleep(SLOW_MS)
     if (wish.poison === 'before' || scheduler.fault(0.05)) throw new Error('the handler fails')
     if (posts) await this.#post(event, wish, pools)
@@ -99,6 +102,20 @@ export function paymentOf(text: string, wish: Wish): { transaction: string; memo
 
 function wishOf({ memo }: { memo?: string }): Wish {
   return JSON.parse(memo!) as Wish
+}
+
+/** Whether the handler counts this entry in its state. */
+export function isCounted({ payment }: { payment: { memo?: string } }): boolean {
+  return remembers(wishOf(payment))
+}
+
+function remembers({ n }: Wish): boolean {
+  return n % 3 > 0
+}
+
+/** Counts an entry, and all entries. */
+async function countIn(state: HandlerState, seq: number): Promise<void> {
+  for (const key of [`entry ${seq}`, 'entries']) await state.update(key, (count) => ((count as number | undefined) ?? 0) + 1)
 }
 
 function isFollowed({ loop }: Wish, hops: number): boolean {

@@ -1,5 +1,7 @@
 import type { TxEntry } from '../../shared/ledger/kinds.ts'
+import { decodeValue } from '../../shared/state/values.ts'
 import { scanTransaction } from '../../shared/transaction/index.ts'
+import { isCounted } from './handler.ts'
 import { treeHashOf } from './ports.ts'
 import type { World } from './world.ts'
 
@@ -50,6 +52,22 @@ export function brokenLaw(world: World): string | undefined {
     const next = all.filter(({ entry: { cause } }) => cause?.key === key && cause.seq === seq).length
     const [least, most] = userHandlers.followers(path, seq, entry as TxEntry, isGivenUp('main', path, seq))
     if (next < least || next > most) return `the loop step of ${path} #${seq} (hops ${entry.hops}) was posted ${next} times`
+  }
+  for (const handler of world.handlers) {
+    for (const path of world.paths) {
+      const value = (key: string) => {
+        const bytes = stores.state.get(handler, path, key)
+        return bytes ? (decodeValue(bytes) as number) : 0
+      }
+      const counted = all.filter((one) => one.path === path && isCounted(one.entry as TxEntry))
+      for (const { seq } of counted) {
+        const expected = isGivenUp(handler, path, seq) ? 0 : 1
+        if (value(`entry ${seq}`) !== expected)
+          return `the state of ${handler} counts ${path} #${seq} ${value(`entry ${seq}`)} times, not ${expected}`
+      }
+      const sum = counted.filter(({ seq }) => !isGivenUp(handler, path, seq)).length
+      if (value('entries') !== sum) return `the state of ${handler} counts ${value('entries')} entries in ${path}, and ${sum} were handled`
+    }
   }
   return world.unrest && `it does not come to rest: ${world.unrest}`
 }

@@ -7,12 +7,14 @@ import type { Message, Outgoing, Queue, ReceiveOptions } from '../../shared/queu
 import { damagedBlock } from '../../shared/store/checksum.ts'
 import type { NewPool, PoolControl, PoolPatch } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
-import { type Cursor, type DeadLetter, NO_CURSOR } from '../../shared/store/progress.ts'
+import { type Cursor, type DeadLetter, type Move, NO_CURSOR } from '../../shared/store/progress.ts'
 import type { Receipt } from '../../shared/store/receipts.ts'
+import type { StateCommit } from '../../shared/store/state.ts'
 import { MAX_STATUSES } from '../../shared/store/statuses.ts'
 import type { PoolCore } from '../../sidecar/cores/core.ts'
 import { MemoryInvoices } from './invoices.ts'
 import type { Held, Scheduler, Sync } from './scheduler.ts'
+import { MemoryState } from './state.ts'
 
 /** SQS drops a repeated deduplication id within this time. */
 const DEDUPE_MS = 5 * 60_000
@@ -75,13 +77,16 @@ export class MemoryStores implements SyncStores {
   readonly progress: SyncStores['progress'] = {
     readCursor: (...args) => this.#readCursor(...args),
     writeCursor: (...args) => this.#writeCursor(...args),
+    commit: (...args) => this.#commitState(...args),
     askRedrive: (...args) => this.#askRedrive(...args),
     endRedrive: (...args) => this.#endRedrive(...args),
     listHandlers: (...args) => this.#listHandlers(...args),
     putDead: (...args) => this.#putDead(...args),
+    updateDead: (...args) => this.#updateDead(...args),
     listDead: (...args) => this.#listDead(...args),
     deleteDead: (...args) => this.#deleteDead(...args),
   }
+  readonly state = new MemoryState()
   readonly leases: SyncStores['leases'] = {
     take: () => true,
     release: () => {},
@@ -122,12 +127,14 @@ export class MemoryStores implements SyncStores {
     ])
     const cursors = [...this.cursors]
     const invoices = this.invoices.snapshot()
+    const state = this.state.note()
     const dead = [...this.dead].map(([key, letters]): [string, Map<number, DeadLetter>] => [key, new Map(letters)])
     return () => {
       refill(this.pools, pools)
       refill(this.cursors, cursors)
       refill(this.dead, dead)
       invoices()
+      state()
     }
   }
 
@@ -238,13 +245,27 @@ export class MemoryStores implements SyncStores {
   }
 
   #readCursor(handler: string, path: string): Cursor {
-    return { ...(this.cursors.get(`${handler} ${path}`) ?? NO_CURSOR) }
+    const version = this.state.version(handler, path)
+    return { ...(this.cursors.get(`${handler} ${path}`) ?? NO_CURSOR), ...(version && { version }) }
   }
 
   #writeCursor(handler: string, path: string, { redrive: _redrive, ...cursor }: Cursor): void {
     const stands = this.#readCursor(handler, path)
     if (cursor.seq < stands.seq) return
     this.cursors.set(`${handler} ${path}`, { ...cursor, redrive: stands.redrive })
+  }
+
+  #commitState(handler: string, path: string, of: Move | number | undefined, commit: StateCommit): boolean {
+    if (this.state.version(handler, commit.scope) !== commit.version) return false
+    if (typeof of === 'number') this.#deleteDead(handler, path, of)
+    else if (of) {
+      if (this.#readCursor(handler, path).seq !== of.from) return false
+      this.#writeCursor(handler, path, of.to)
+      for (const seq of of.handled ?? []) this.#deleteDead(handler, path, seq)
+      if (of.givenUp) this.#putDead(handler, path, of.givenUp)
+    }
+    this.state.change(handler, commit)
+    return true
   }
 
   #askRedrive(handler: string, path: string, at: number): void {
@@ -271,6 +292,10 @@ export class MemoryStores implements SyncStores {
   #putDead(handler: string, path: string, letter: DeadLetter): void {
     this.givenUp.add(`${handler} ${path} ${letter.seq}`)
     this.#letters(handler, path).set(letter.seq, letter)
+  }
+
+  #updateDead(handler: string, path: string, letter: DeadLetter): void {
+    if (this.#letters(handler, path).has(letter.seq)) this.#putDead(handler, path, letter)
   }
 
   #listDead(handler: string, path: string): DeadLetter[] {

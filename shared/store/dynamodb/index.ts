@@ -8,6 +8,7 @@ import { DynamoInvoices } from './invoices.ts'
 import { DynamoLeases } from './leases.ts'
 import { DynamoProgress } from './progress.ts'
 import { DynamoReceipts } from './receipts.ts'
+import { DynamoState } from './state.ts'
 import { DynamoStatuses } from './statuses.ts'
 import { Table, type TableOptions } from './table.ts'
 
@@ -22,7 +23,8 @@ export interface DynamoOptions extends TableOptions {
 /** The stores in one DynamoDB table (docs/design.md, Formats). The caller closes the client. */
 export function dynamoStores({ blobs, ancestors, clock = systemClock, ...options }: DynamoOptions): Stores {
   const table = new Table(options)
-  const progress = new DynamoProgress(table)
+  const state = new DynamoState(table)
+  const progress = new DynamoProgress(table, state)
   const statuses = new DynamoStatuses(table)
   const control = new DynamoControl(table, progress, statuses)
   return {
@@ -31,6 +33,7 @@ export function dynamoStores({ blobs, ancestors, clock = systemClock, ...options
     statuses,
     control,
     progress,
+    state,
     leases: new DynamoLeases(table, clock),
     invoices: new DynamoInvoices(table),
     ancestors,

@@ -11,6 +11,8 @@ export const PARTITION = {
   control: 'control',
   cursor: 'cursor#',
   dead: 'dead#',
+  state: 'state#',
+  journal: 'journal#',
   lease: 'lease#',
   invoice: 'invoice#',
 } as const
@@ -25,6 +27,7 @@ const KINDS: Record<StoreName, (keyof typeof PARTITION)[]> = {
   statuses: ['status'],
   control: ['control'],
   progress: ['cursor', 'dead'],
+  state: ['state', 'journal'],
   leases: ['lease'],
   invoices: ['invoice'],
 }

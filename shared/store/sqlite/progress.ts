@@ -1,5 +1,7 @@
-import { type Cursor, type DeadLetter, NO_CURSOR, type Progress } from '../progress.ts'
+import { type Cursor, type DeadLetter, type Move, NO_CURSOR, type Progress } from '../progress.ts'
+import type { StateCommit } from '../state.ts'
 import type { SqliteFile } from './file.ts'
+import type { SqliteState } from './state.ts'
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS cursors (
@@ -13,9 +15,11 @@ const SCHEMA = `
 /** Cursors and dead letters as rows. */
 export class SqliteProgress implements Progress {
   readonly #file: SqliteFile
+  readonly #state: SqliteState
 
-  constructor(file: SqliteFile) {
+  constructor(file: SqliteFile, state: SqliteState) {
     this.#file = file
+    this.#state = state
     file.exec(SCHEMA)
     file.addColumn('cursors', 'begun', 'INTEGER')
   }
@@ -28,28 +32,59 @@ export class SqliteProgress implements Progress {
       begun: number | null
       stopped: string | null
       redrive: number
-    }>('SELECT seq, block, attempts, begun, stopped, redrive FROM cursors WHERE handler = ? AND pool = ?', handler, pool)
+      version: number | null
+    }>(
+      'SELECT seq, block, attempts, begun, stopped, redrive, version FROM cursors LEFT JOIN state_scopes ON state_scopes.handler = cursors.handler AND scope = pool WHERE cursors.handler = ? AND pool = ?',
+      handler,
+      pool,
+    )
     if (!row) return NO_CURSOR
-    const { begun, stopped, redrive, ...cursor } = row
-    return { ...cursor, ...(begun !== null && { begun }), ...(stopped !== null && { stopped }), ...(redrive && { redrive }) }
+    const { begun, stopped, redrive, version, ...cursor } = row
+    return {
+      ...cursor,
+      ...(begun !== null && { begun }),
+      ...(stopped !== null && { stopped }),
+      ...(redrive && { redrive }),
+      ...(version && { version }),
+    }
   }
 
-  async writeCursor(handler: string, pool: string, { seq, block, attempts, begun, stopped }: Cursor): Promise<void> {
-    await this.#file.write(
-      () =>
-        this.#file.run(
-          `INSERT INTO cursors (handler, pool, seq, block, attempts, begun, stopped) VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET seq = excluded.seq, block = excluded.block, attempts = excluded.attempts, begun = excluded.begun, stopped = excluded.stopped WHERE excluded.seq >= seq`,
-          handler,
-          pool,
-          seq,
-          block,
-          attempts,
-          begun ?? null,
-          stopped ?? null,
-        ),
-      'ordered',
+  async writeCursor(handler: string, pool: string, cursor: Cursor): Promise<void> {
+    await this.#file.write(() => this.#write(handler, pool, cursor), 'ordered')
+  }
+
+  /** Only inside a transaction. */
+  #write(handler: string, pool: string, { seq, block, attempts, begun, stopped }: Cursor): void {
+    this.#file.run(
+      `INSERT INTO cursors (handler, pool, seq, block, attempts, begun, stopped) VALUES (?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET seq = excluded.seq, block = excluded.block, attempts = excluded.attempts, begun = excluded.begun, stopped = excluded.stopped WHERE excluded.seq >= seq`,
+      handler,
+      pool,
+      seq,
+      block,
+      attempts,
+      begun ?? null,
+      stopped ?? null,
     )
+  }
+
+  async commit(handler: string, pool: string, of: Move | number | undefined, state: StateCommit): Promise<boolean> {
+    return this.#file.write(() => {
+      if (this.#state.version(handler, state.scope) !== state.version) return false
+      if (typeof of === 'number') this.#deleteDead(handler, pool, of)
+      else if (of) {
+        if (this.#seq(handler, pool) !== of.from) return false
+        this.#write(handler, pool, of.to)
+        for (const seq of of.handled ?? []) this.#deleteDead(handler, pool, seq)
+        if (of.givenUp) this.#putDead(handler, pool, of.givenUp)
+      }
+      this.#state.change(handler, state)
+      return true
+    }, 'ordered')
+  }
+
+  #seq(handler: string, pool: string): number {
+    return this.#file.get<{ seq: number }>('SELECT seq FROM cursors WHERE handler = ? AND pool = ?', handler, pool)?.seq ?? -1
   }
 
   async askRedrive(handler: string, pool: string, at: number): Promise<void> {
@@ -75,9 +110,25 @@ export class SqliteProgress implements Progress {
       .map(({ handler }) => handler)
   }
 
-  async putDead(handler: string, pool: string, { seq, block, error, attempts, at }: DeadLetter): Promise<void> {
+  async putDead(handler: string, pool: string, letter: DeadLetter): Promise<void> {
+    await this.#file.write(() => this.#putDead(handler, pool, letter))
+  }
+
+  #putDead(handler: string, pool: string, { seq, block, error, attempts, at }: DeadLetter): void {
+    this.#file.run('INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)', handler, pool, seq, block, error, attempts, at)
+  }
+
+  async updateDead(handler: string, pool: string, { seq, error, attempts, at }: DeadLetter): Promise<void> {
     await this.#file.write(() =>
-      this.#file.run('INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)', handler, pool, seq, block, error, attempts, at),
+      this.#file.run(
+        'UPDATE dead SET error = ?, attempts = ?, at = ? WHERE handler = ? AND pool = ? AND seq = ?',
+        error,
+        attempts,
+        at,
+        handler,
+        pool,
+        seq,
+      ),
     )
   }
 
@@ -90,6 +141,10 @@ export class SqliteProgress implements Progress {
   }
 
   async deleteDead(handler: string, pool: string, seq: number): Promise<void> {
-    await this.#file.write(() => this.#file.run('DELETE FROM dead WHERE handler = ? AND pool = ? AND seq = ?', handler, pool, seq))
+    await this.#file.write(() => this.#deleteDead(handler, pool, seq))
+  }
+
+  #deleteDead(handler: string, pool: string, seq: number): void {
+    this.#file.run('DELETE FROM dead WHERE handler = ? AND pool = ? AND seq = ?', handler, pool, seq)
   }
 }
