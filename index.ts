@@ -52,7 +52,17 @@ export type {
 } from './shared/ledger/event.ts'
 export type { StatusName, TxStatus } from './shared/ledger/status.ts'
 export type { Broadcast, Broadcastable, BroadcastOptions } from './shared/machine/commit.ts'
-export type { InvoicePayment, OnBlock, OnInvoice, OnReorg, OnStatus, OnTx } from './shared/machine/handlers.ts'
+export {
+  defineHandler,
+  type HandlerDefinition,
+  type HandlerOptions,
+  type InvoicePayment,
+  type OnBlock,
+  type OnInvoice,
+  type OnReorg,
+  type OnStatus,
+  type OnTx,
+} from './shared/machine/handlers.ts'
 export type { InvoiceCalls, InvoiceOptions, InvoiceStatus } from './shared/machine/invoices.ts'
 export type { Pools, PubOptions, SubOptions, WatchOptions } from './shared/machine/machine.ts'
 export type { AncestorTransaction, Kinds } from './shared/machine/pools.ts'
@@ -60,4 +70,6 @@ export type { PaymentLike, Posted, PostOptions, TransactionLike } from './shared
 export type { PoolStatus } from './shared/machine/status.ts'
 export type { Payee } from './shared/paywall/payee.ts'
 export type { PaidFor } from './shared/paywall/paywall.ts'
+export type { HandlerState, ListOptions, StateItem } from './shared/state/handler-state.ts'
+export type { StateOptions, StateView } from './shared/state/view.ts'
 export { type DataPush, dataTransaction, type Parsed } from './shared/transaction/index.ts'

@@ -40,6 +40,7 @@ import { logged, printed } from '../shared/printed.ts'
 import { Repeats } from '../shared/repeats.ts'
 import { retriesWithin } from '../shared/retry.ts'
 import type { HandlerState } from '../shared/state/handler-state.ts'
+import type { StateOptions, StateView } from '../shared/state/view.ts'
 import { openFolder } from './folder.ts'
 import { closeBeforeExit, KeepAlive } from './keep-alive.ts'
 import type { RemoteMachine } from './remote.ts'
@@ -257,6 +258,11 @@ export class Overpool implements Pools {
   /** The entry of a transaction, then its cause, and so on back to where the loop began, or as far as this machine has the entries. */
   async *trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void> {
     yield* this.#each(({ pools }) => pools.trail(options))
+  }
+
+  /** What a handler remembers: read and edited beside the running machine. HANDLER_NOT_FOUND if no such handler has worked on the pool. */
+  async state(options: StateOptions): Promise<StateView> {
+    return this.#use(({ pools }) => pools.state(options))
   }
 
   /** What a transaction of a pool spends from, and what that spends from in turn, as far as wallets have sent it along (BEEF): parents before children. */

@@ -29,7 +29,7 @@ import type { LogFormat } from '../shared/log.ts'
 import type { PoolDoor } from '../shared/machine/accept.ts'
 import type { MachineControl } from '../shared/machine/control.ts'
 import { Copies } from '../shared/machine/copies.ts'
-import { type AnyFunctions, bindFunctions } from '../shared/machine/handlers.ts'
+import { type AnyFunctions, bindFunctions, type HandlerOptions } from '../shared/machine/handlers.ts'
 import type { Invoicing } from '../shared/machine/invoicing.ts'
 import { knownOf } from '../shared/machine/known.ts'
 import { type Machine, type Pools, poolsOf } from '../shared/machine/machine.ts'
@@ -60,6 +60,7 @@ const CLOSE_MS = 10_000
 export interface Handler {
   readonly name: string
   functions: AnyFunctions
+  options?: HandlerOptions
   /** whether it is rung for a block with these entries (default: for each block) */
   wants?: (pool: string, entries: ScannedEntry[]) => boolean
   /** whether it is called with the entries of a pool */
@@ -71,6 +72,9 @@ interface WorkingHandler {
   queue: Queue
   loop: HandlerLoop
 }
+
+/** Runs one after the other the pools of a handler that has one state for all. */
+type InTurn = ReturnType<typeof oneAfterTheOther>
 
 export interface MachineOptions {
   /** the machine's folder */
@@ -414,7 +418,8 @@ export class EmbeddedMachine implements Machine {
     if (this.#stopping.signal.aborted) return
     const { clock } = this.#ports
     const report = (error: unknown) => this.#options.report({ kind: 'retrying', pool: '', step: `handler ${name}`, error })
-    const loop = HandlerLoop.start({ queue, clock, report, answer: (...bell) => this.#answer(handler, ...bell) })
+    const inTurn = oneAfterTheOther()
+    const loop = HandlerLoop.start({ queue, clock, report, answer: (...bell) => this.#answer(handler, inTurn, ...bell) })
     this.#handlers.set(name, { handler, queue, loop })
     await this.ringAgain()
   }
@@ -434,7 +439,7 @@ export class EmbeddedMachine implements Machine {
     await ending
   }
 
-  async #answer(handler: Handler, bell: Bell, receives: Receives, stopping: AbortSignal) {
+  async #answer(handler: Handler, inTurn: InTurn, bell: Bell, receives: Receives, stopping: AbortSignal) {
     const { stores, clock } = this.#ports
     const { report } = this.#options
     const { maxAttempts, retryForMs, onPoison, timeoutMs } = this.#known(bell.pool) ?? DEFAULT_SETTINGS
@@ -446,6 +451,8 @@ export class EmbeddedMachine implements Machine {
       clock,
       report,
       functions: bindFunctions(handler, this.#handlersPools),
+      ...(handler.options?.state === 'shared' && { shared: inTurn }),
+      undoes: handler.options?.undo ?? false,
       maxAttempts,
       retryForMs,
       onPoison,

@@ -8,7 +8,7 @@ import { load } from '../shared/config/load-user-file.ts'
 import { messageOf, OverpoolError } from '../shared/errors.ts'
 import type { LogFormat } from '../shared/log.ts'
 import { codeContext } from '../shared/machine/context.ts'
-import { type HandlerFunctions, handlerFunctions } from '../shared/machine/handlers.ts'
+import { type HandlerFunctions, type HandlerOptions, handlerFunctions, handlerOptions } from '../shared/machine/handlers.ts'
 import { checkFileLimit } from './explain.ts'
 import { folderLayout, makeFolder } from './folder.ts'
 import { EmbeddedMachine, type Handler } from './machine.ts'
@@ -56,6 +56,7 @@ interface StartedPool {
 
 interface LoadedHandler extends PlannedHandler {
   functions: HandlerFunctions
+  options: HandlerOptions
 }
 
 /** A loaded config with its handlers. It is applied only if all of it is right. */
@@ -211,6 +212,9 @@ function handlerOf(working: LoadedHandler): Handler {
     get functions() {
       return working.functions
     },
+    get options() {
+      return working.options
+    },
     takes: (pool) => takes(working, pool),
   }
 }
@@ -236,7 +240,8 @@ async function readPlan({ config: file, dir, report }: StartOptions, files: Set<
     const { file, named } = planned
     saw(file)
     if (!existsSync(file)) throw new OverpoolError('BAD_CONFIG', `the config names a handler ${named}, and there is no such file`)
-    handlers.set(planned.name, { ...planned, functions: handlerFunctions(await loaded(file), named) })
+    const exports = await loaded(file)
+    handlers.set(planned.name, { ...planned, functions: handlerFunctions(exports, named), options: handlerOptions(exports, named) })
   }
   return { config, handlers }
 }

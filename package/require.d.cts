@@ -18,7 +18,7 @@ declare namespace Overpool {
   type Limits = library.Limits
   type MachineError = library.MachineError
   type OnOptions = library.OnOptions
-  type OnTx = library.OnTx
+  type OnTx<Values extends object = Record<string, unknown>> = library.OnTx<Values>
   type Overpool = library.Overpool
   type OverpoolConfig = library.OverpoolConfig
   type OverpoolError = library.OverpoolError
@@ -43,11 +43,11 @@ declare namespace Overpool {
   type Terms = library.Terms
   type TermsOutput = library.TermsOutput
   type TransactionLike = library.TransactionLike
-  type OnBlock = library.OnBlock
+  type OnBlock<Values extends object = Record<string, unknown>> = library.OnBlock<Values>
   type InvoicePayment = library.InvoicePayment
-  type OnInvoice = library.OnInvoice
-  type OnReorg = library.OnReorg
-  type OnStatus = library.OnStatus
+  type OnInvoice<Values extends object = Record<string, unknown>> = library.OnInvoice<Values>
+  type OnReorg<Values extends object = Record<string, unknown>> = library.OnReorg<Values>
+  type OnStatus<Values extends object = Record<string, unknown>> = library.OnStatus<Values>
   type BlockEvent = library.BlockEvent
   type CommitEvent = library.CommitEvent
   type LedgerEvent = library.LedgerEvent
@@ -56,6 +56,13 @@ declare namespace Overpool {
   type StatusEvent = library.StatusEvent
   type Kinds = library.Kinds
   type TxEvent = library.TxEvent
+  type HandlerDefinition<Values extends object = Record<string, unknown>> = library.HandlerDefinition<Values>
+  type HandlerOptions = library.HandlerOptions
+  type HandlerState<Values extends object = Record<string, unknown>> = library.HandlerState<Values>
+  type ListOptions = library.ListOptions
+  type StateItem<Value = unknown> = library.StateItem<Value>
+  type StateOptions = library.StateOptions
+  type StateView = library.StateView
   type Broadcast = library.Broadcast
   type Broadcastable = library.Broadcastable
   type BroadcastOptions = library.BroadcastOptions

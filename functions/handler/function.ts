@@ -1,6 +1,6 @@
 import type { Clock } from '../../shared/clock.ts'
 import type { CheckedSettings } from '../../shared/config/config.ts'
-import type { BoundFunctions } from '../../shared/machine/handlers.ts'
+import type { BoundFunctions, HandlerOptions } from '../../shared/machine/handlers.ts'
 import type { LedgerPools } from '../../shared/machine/pools.ts'
 import { oneAfterTheOther } from '../../shared/retry.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
@@ -24,6 +24,7 @@ export interface FunctionDeps {
   clock: Clock
   /** the user's functions */
   functions: BoundFunctions
+  options?: HandlerOptions
   report: (report: RunnerReport) => void
   /** called when bells could not be answered */
   failed: (error: unknown) => void
@@ -31,10 +32,11 @@ export interface FunctionDeps {
 
 /** The Lambda function of one handler: called with a batch of its bells, and the time that is left. */
 export function handlerFunction(deps: FunctionDeps): (event: BellsEvent, remainingMs: () => number) => Promise<BellsResponse> {
-  const { handler, queue, stores, pools, settings, clock, functions, report, failed } = deps
+  const { handler, queue, stores, pools, settings, clock, functions, options = {}, report, failed } = deps
   /** Our own pools, whose keys never change. A subscription may change, so it is read each time. */
   const own = new Map<string, Pick<PoolControl, 'key' | 'begins'>>()
   const alone = oneAfterTheOther()
+  const inTurn = oneAfterTheOther()
   const answer: BellsDeps['answer'] = async (bell, receives, remainingMs) => {
     const { maxAttempts, retryForMs, onPoison, timeoutMs } = settings(bell.pool)
     const pool = own.get(bell.pool) ?? (await pools.control(bell.pool))
@@ -42,7 +44,8 @@ export function handlerFunction(deps: FunctionDeps): (event: BellsEvent, remaini
     // An entry begins only if its whole time-out is left: Lambda never ends the call in the middle of a handler.
     const deadline = clock.elapsed() + remainingMs() - timeoutMs
     const attempts = { maxAttempts, retryForMs, onPoison, timeoutMs, retryMs: RETRY_MS, retryMostMs: RETRY_MOST_MS, alone }
-    return answerBell(bell, pool, receives, deadline, { handler, stores, clock, report, functions, ...attempts })
+    const remembers = { ...(options.state === 'shared' && { shared: inTurn }), undoes: options.undo ?? false }
+    return answerBell(bell, pool, receives, deadline, { handler, stores, clock, report, functions, ...remembers, ...attempts })
   }
   return (event, remainingMs) => answerBatch(event, remainingMs, { queue, answer, report: failed })
 }

@@ -11,7 +11,7 @@ import { type CheckedSettings, checkPool, checkSettings } from '../../shared/con
 import { readEnv } from '../../shared/config/env.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { MachineControl } from '../../shared/machine/control.ts'
-import { bindFunctions, handlerFunctions } from '../../shared/machine/handlers.ts'
+import { bindFunctions, handlerFunctions, handlerOptions } from '../../shared/machine/handlers.ts'
 import { invoicingOnAws } from '../../shared/machine/invoicing-on-aws.ts'
 import { poolsOf } from '../../shared/machine/machine.ts'
 import { LedgerPools } from '../../shared/machine/pools.ts'
@@ -73,6 +73,7 @@ const answer = handlerFunction({
   settings,
   clock,
   functions: measured(bindFunctions({ functions }, handlersPools), telemetry),
+  options: handlerOptions(user, env.HANDLER),
   report: (said) => reportTo(telemetry, said),
   failed: (error) => telemetry.log.error('bells could not be answered', error as Error),
 })

@@ -32,8 +32,11 @@ export interface RunnerOptions {
   handler: string
   /** `statuses` only where the machine takes part in Bitcoin: then an event shows the newest status. `state` only for the user's handlers: the built-in ones remember nothing */
   stores: Pick<Stores, 'blocks' | 'progress'> & Partial<Pick<Stores, 'statuses' | 'state'>>
-  /** the handler has one state for all its pools (default: one for each) */
-  sharesState?: boolean
+  /**
+   * the handler has one state for all its pools (default: one for each): runs a pool's entries when those of no other pool run. Of two processes that do so at once, one has to begin
+   * anew
+   */
+  shared?: <T>(run: () => Promise<T>) => Promise<T>
   /** before a reorganisation is handled, the state loses what the undone entries have changed */
   undoes?: boolean
   clock: Clock
@@ -80,9 +83,21 @@ export async function answerBell(
   deadline: number,
   options: RunnerOptions,
 ): Promise<Answer> {
-  const { handler, stores, sharesState = false } = options
+  const answer = () => answerAlone(bell, { key, begins }, receives, deadline, options)
+  if (!options.shared) return answer()
+  return options.shared(async () => (options.clock.elapsed() >= deadline ? { done: false, againMs: 0 } : answer()))
+}
+
+async function answerAlone(
+  bell: Bell,
+  { key, begins }: Pick<PoolControl, 'key' | 'begins'>,
+  receives: number | Receives,
+  deadline: number,
+  options: RunnerOptions,
+): Promise<Answer> {
+  const { handler, stores } = options
   // The version is read before the cursor: whoever commits in between has moved both, and this run's commit does not hold.
-  const shared = sharesState ? await stores.state?.open(handler, SHARED) : undefined
+  const shared = options.shared && (await stores.state?.open(handler, SHARED))
   const cursor = await stores.progress.readCursor(handler, bell.pool)
   const state = stores.state && (await stateOf(stores.state, handler, bell.pool, cursor, shared))
   const start = { ...laterOf(cursor, begins), stored: cursor.seq }

@@ -69,6 +69,30 @@ function isInvoicePayment(event: TxEvent): event is InvoicePayment {
   return event.invoice !== undefined
 }
 
+/** How a handler remembers. */
+export interface HandlerOptions {
+  /** 'shared': one state for all its pools, which then are handled one after the other; default 'pool': one for each */
+  state?: 'pool' | 'shared'
+  /** before a reorganisation is handled, the state loses what the entries of the undone blocks have changed (docs/state.md) */
+  undo?: boolean
+}
+
+/** A handler as one object: what its file exports by default. */
+export interface HandlerDefinition<Values extends object = Record<string, unknown>> extends HandlerOptions {
+  onTx?: OnTx<Values>
+  onStatus?: OnStatus<Values>
+  onBlock?: OnBlock<Values>
+  onReorg?: OnReorg<Values>
+  onInvoice?: OnInvoice<Values>
+}
+
+/** Gives the functions of a handler their types: `export default defineHandler<{ balance: number }>({ async onTx(e, pool, state) { … } })`. */
+export function defineHandler<Values extends object = Record<string, unknown>>(
+  handler: HandlerDefinition<Values>,
+): HandlerDefinition<Values> {
+  return handler
+}
+
 /** What a handler file exports for each kind. */
 export const EXPORTS: Record<HandledKind, string> = {
   tx: 'onTx',
@@ -87,7 +111,27 @@ export const EVENTS: readonly string[] = [...Object.keys(EXPORTS), '*', 'error']
  * @throws OverpoolError BAD_CONFIG: it exports none, one that is no function, or one that is misspelt
  */
 export function handlerFunctions(exports: Record<string, unknown>, file: string): HandlerFunctions {
-  checkExports(Object.keys(exports), file)
+  return functionsIn(definitionIn(exports), file)
+}
+
+/** How the handler of a file remembers. @throws OverpoolError BAD_CONFIG: its `state` or `undo` is none */
+export function handlerOptions(exports: Record<string, unknown>, file: string): HandlerOptions {
+  const { state, undo } = definitionIn(exports)
+  if (state !== undefined && state !== 'pool' && state !== 'shared') throw wrong(file, "has a `state` that is neither 'pool' nor 'shared'")
+  if (undo !== undefined && typeof undo !== 'boolean') throw wrong(file, 'has an `undo` that is neither true nor false')
+  return { ...(state !== undefined && { state }), ...(undo !== undefined && { undo }) }
+}
+
+/** The exports of a file, with those of a default export that is a whole handler. */
+function definitionIn(exports: Record<string, unknown>): Record<string, unknown> {
+  return typeof exports.default === 'object' && exports.default !== null ? { ...exports.default, ...exports } : exports
+}
+
+function functionsIn(exports: Record<string, unknown>, file: string): HandlerFunctions {
+  checkExports(
+    Object.keys(exports).filter((name) => name !== 'default' || typeof exports.default === 'function'),
+    file,
+  )
   const functions: Record<string, unknown> = {}
   for (const [kind, name] of Object.entries(EXPORTS)) {
     const exported = exports[name] ?? (kind === 'tx' && typeof exports.default === 'function' ? exports.default : undefined)

@@ -1,5 +1,6 @@
 import type { Watch } from '../chain/filter.ts'
 import type { TxEvent } from '../ledger/event.ts'
+import type { StateOptions, StateView } from '../state/view.ts'
 import type { Broadcast, Broadcastable, BroadcastOptions } from './commit.ts'
 import type { MachineControl, PublishOptions, SubscribeOptions } from './control.ts'
 import type { InvoiceCalls } from './invoices.ts'
@@ -62,6 +63,8 @@ export interface Pools {
   trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void>
   /** What a transaction of a pool spends from, and what that spends from in turn, as far as wallets have sent it along (BEEF): parents before children. */
   ancestors(options: { path: string; hash: string }): Promise<AncestorTransaction[]>
+  /** What a handler remembers: `(await pool.state({ handler: 'main', path: 'mypool' })).get('balance')`. */
+  state(options: StateOptions): Promise<StateView>
   /** Archives the entries of a pool: `tail` and `read` begin after them, `get` still finds them. */
   prune(pool: string | { path: string }, options?: PruneOptions): Promise<void>
   /**
@@ -92,6 +95,7 @@ export function poolsOf({ pools, control }: Pick<Machine, 'pools' | 'control'>):
     read: (options: ReadOptions) => pools.read(options) as AsyncGenerator<never, void>,
     trail: (options) => pools.trail(options),
     ancestors: (options) => pools.ancestors(options),
+    state: (options) => pools.state(options),
     prune: (pool, options) => pools.prune(pool, options),
     watch: async (options) => {
       const { path, ...wanted } = optionsOf(options, 'watch')

@@ -9,6 +9,7 @@ import { asHeard, scanEntries } from '../ledger/scanned.ts'
 import type { KeptStatus } from '../ledger/status.ts'
 import { hex, hexBytes, isUint } from '../ledger/values.ts'
 import type { Ingress } from '../queue/port.ts'
+import { type StateOptions, type StateView, viewOf } from '../state/view.ts'
 import { findAncestor } from '../store/ancestors.ts'
 import { lengthOf } from '../store/blocks.ts'
 import type { PoolControl } from '../store/control.ts'
@@ -394,6 +395,11 @@ export class LedgerPools {
         }
       n += blocks.length
     }
+  }
+
+  async state(options: StateOptions): Promise<StateView> {
+    const { stores, clock } = this.#deps
+    return viewOf(optionsOf(options, 'state') as StateOptions, stores, clock)
   }
 
   /** What a transaction of a pool spends from, and what that spends from in turn, as far as wallets have sent it along (BEEF): parents before children. */

@@ -47,6 +47,8 @@ export interface StateValue {
 
 export interface JournalPage {
   changes: StateChange[]
+  /** its last change is the first that was ever made */
+  isFirst?: boolean
   next?: string
 }
 

@@ -7,6 +7,7 @@ import { redrive } from '../../shared/machine/progress.ts'
 import { statusOf } from '../../shared/machine/status.ts'
 import type { AwsPlace } from '../aws/clients.ts'
 import type { AwsPortsOptions } from './aws-ports.ts'
+import { bank } from './bank.ts'
 import { withFilter } from './filters.ts'
 import { FileRuns, handlerOf } from './handler.ts'
 
@@ -19,7 +20,9 @@ export interface ChildOptions {
   aws?: AwsPlace & AwsPortsOptions
   pools: Record<string, PoolSettings>
   runsFile: string
-  /** whether no handler runs */
+  /** whether the bank's handler runs */
+  bank?: boolean
+  /** whether no handler `main` runs */
   idle?: boolean
   network?: NetworkSettings
 }
@@ -46,6 +49,7 @@ const machine = await EmbeddedMachine.open({
 for (const [path, settings] of Object.entries(options.pools)) await machine.create(path, withFilter(settings))
 const server = await machine.listen(Object.keys(options.pools), 0, '127.0.0.1')
 if (!options.idle) await machine.handle({ name: 'main', functions: { tx: handlerOf(new FileRuns(options.runsFile)) }, takes: () => true })
+if (options.bank) await machine.handle({ name: 'bank', functions: { tx: bank }, takes: () => true })
 
 const methods: Record<string, (...args: never[]) => unknown> = {
   post: machine.pools.post.bind(machine.pools),
@@ -69,6 +73,7 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   dead: (path: string) => ports.stores.progress.listDead('main', path),
   redrive: async (path: string, skip: boolean) =>
     redrive('main', path, skip, { stores: ports.stores, bells: await ports.bells('main'), clock: ports.clock }),
+  state: async (handler: string, path: string) => (await machine.pools.state({ handler, path })).list({ limit: 1_000 }),
   rss: () => process.memoryUsage.rss() / 2 ** 20,
   close: () => machine.close(),
 }

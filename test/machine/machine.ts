@@ -49,6 +49,7 @@ export interface Methods {
   announced: (path: string) => void
   status: () => PoolStatus[]
   reports: () => string[]
+  state: (handler: string, path: string) => { key: string; value: unknown }[]
   ingress: () => { waiting: number; inFlight: number }
   control: (path: string) => PoolControl
   cursor: (path: string) => Cursor

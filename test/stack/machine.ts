@@ -281,6 +281,7 @@ export class StackMachine extends TestMachine implements WithTasks {
     sub: (path, options) => this.#pool.sub({ path, ...options }),
     unsub: (path) => this.#pool.unsub({ path }),
     announced: (path) => this.#pool.ready({ path: this.nameOf(path), announced: true }),
+    state: async (handler, path) => (await this.#machine.pools.state({ handler, path: this.nameOf(path) })).list({ limit: 1_000 }),
     rss: notHere,
     reports: () => this.#reports(),
     ingress: () => this.#access.ingress.depth(),

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { encode } from 'cborg'
 import { expect, it } from 'vitest'
-import { answerBell } from '../../functions/handler/runner.ts'
+import { answerBell, type RunnerOptions } from '../../functions/handler/runner.ts'
 import { systemClock } from '../../shared/clock.ts'
 import type { TxEvent } from '../../shared/ledger/event.ts'
 import { redrive } from '../../shared/machine/progress.ts'
@@ -15,7 +15,7 @@ type OnTx = (event: TxEvent, state: HandlerState) => unknown
 
 const later = () => Date.now() + 60_000
 
-function runnerOf({ stores }: Ledger, tx: OnTx, more: { sharesState?: boolean; timeoutMs?: number; reports?: string[] } = {}) {
+function runnerOf({ stores }: Ledger, tx: OnTx, more: { shared?: RunnerOptions['shared']; reports?: string[] } = {}) {
   const { reports = [], ...options } = more
   return {
     handler: 'main',
@@ -229,7 +229,8 @@ it('a shared state is one for all pools of the handler', async () => {
   const { stores } = ledger
   await stores.blocks.put('a', blockOf(0, 0, 'one', 'two'))
   await stores.blocks.put('b', blockOf(0, 0, 'three'))
-  for (const pool of ['a', 'b']) await answerBell({ pool, n: 0 }, ledger, 1, later(), runnerOf(ledger, count, { sharesState: true }))
+  for (const pool of ['a', 'b'])
+    await answerBell({ pool, n: 0 }, ledger, 1, later(), runnerOf(ledger, count, { shared: oneAfterTheOther() }))
   expect(await value(ledger, 'entries', SHARED)).toBe(3)
 })
 

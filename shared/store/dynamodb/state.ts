@@ -153,6 +153,7 @@ export class DynamoState implements State {
     })
     return {
       changes: Items.flatMap(({ changes }) => (decode(changes!.B!) as StateChange[]).reverse()),
+      isFirst: Number(Items.at(-1)?.sk?.S) === 1,
       ...(LastEvaluatedKey && { next: String(Number(LastEvaluatedKey.sk!.S)) }),
     }
   }

@@ -86,7 +86,7 @@ export class SqliteState implements State {
       page === undefined ? Number.MAX_SAFE_INTEGER : Number(page),
       PAGE,
     )
-    return { changes: rows.map(changeOf), ...(rows.length === PAGE && { next: String(rows.at(-1)!.n) }) }
+    return { changes: rows.map(changeOf), isFirst: rows.at(-1)?.n === 0, ...(rows.length === PAGE && { next: String(rows.at(-1)!.n) }) }
   }
 
   /** Changes the values. Only inside a transaction. */

@@ -1,0 +1,180 @@
+import type { Clock } from '../clock.ts'
+import { OverpoolError } from '../errors.ts'
+import type { Stores } from '../store/port.ts'
+import { journalOf, SHARED, type StateChange } from '../store/state.ts'
+import type { ListOptions, StateItem } from './handler-state.ts'
+import { checkKey, decodeValue, encodeValue } from './values.ts'
+
+export interface StateOptions {
+  /** the handler's name */
+  handler: string
+  /** the pool. For a handler that has one state for all its pools: any of them, or none */
+  path?: string
+}
+
+/** How often an edit is tried while the handler commits. */
+const EDITS = 50
+/** Values read at a time. */
+const PAGE = 1_000
+
+/** What a handler remembers, as anybody else sees it and can change it, beside a running machine: as it was last committed. */
+export class StateView {
+  readonly handler: string
+  /** the pool, or `*` for a state that is one for all pools */
+  readonly scope: string
+  readonly #pool: string
+  readonly #stores: Pick<Stores, 'progress' | 'state'>
+  readonly #clock: Pick<Clock, 'now'>
+
+  constructor(
+    options: { handler: string; scope: string; pool: string },
+    stores: Pick<Stores, 'progress' | 'state'>,
+    clock: Pick<Clock, 'now'>,
+  ) {
+    this.handler = options.handler
+    this.scope = options.scope
+    this.#pool = options.pool
+    this.#stores = stores
+    this.#clock = clock
+  }
+
+  /** How often the handler has committed changes. */
+  async version(): Promise<number> {
+    return (await this.#stores.state.look(this.handler, this.scope)).version
+  }
+
+  /**
+   * @param at.at the value when the handler had finished this entry
+   * @throws OverpoolError BAD_ARGUMENT: the journal does not reach back so far
+   */
+  async get(key: string, { at }: { at?: number } = {}): Promise<unknown> {
+    checkKey(key)
+    const bytes = at === undefined ? await this.#bytes(key) : await this.#bytesAt(key, at)
+    return bytes && decodeValue(bytes)
+  }
+
+  /** In the order of the keys. With `at`, as it was when the handler had finished this entry. */
+  async list({ prefix = '', after = '', limit = 100, at }: ListOptions & { at?: number } = {}): Promise<StateItem[]> {
+    // An unfinished commit holds few values, and the journal is bounded.
+    const over = at === undefined ? await this.#unfinished() : await this.#before(at)
+    const found: StateItem[] = []
+    const isIn = (key: string) => key.startsWith(prefix) && compare(key, after) > 0
+    const changed = [...over].filter(([key]) => isIn(key)).sort(([a], [b]) => compare(a, b))
+    for (let from = after; found.length < limit; ) {
+      const stored = await this.#stores.state.list(this.handler, this.scope, { prefix, after: from, limit: PAGE })
+      const end = stored.length === PAGE ? stored.at(-1)!.key : undefined
+      const values = new Map<string, Uint8Array | undefined>(stored.map(({ key, value }) => [key, value]))
+      for (const [key, value] of changed)
+        if (compare(key, from) > 0 && (end === undefined || compare(key, end) <= 0)) values.set(key, value)
+      const sorted = [...values].sort(([a], [b]) => compare(a, b))
+      found.push(...sorted.flatMap(([key, value]) => (value ? [{ key, value: decodeValue(value) }] : [])))
+      if (end === undefined) break
+      from = end
+    }
+    return found.slice(0, limit)
+  }
+
+  /** Sets a key, or deletes it if the value is undefined. A run of the handler that is under way begins anew. */
+  set(key: string, value: unknown): Promise<void> {
+    return this.change([{ key, value }])
+  }
+
+  delete(key: string): Promise<void> {
+    return this.set(key, undefined)
+  }
+
+  /** Sets some keys together; undefined deletes one. @throws OverpoolError UNAVAILABLE: the handler commits without a pause, try again */
+  async change(items: { key: string; value: unknown }[]): Promise<void> {
+    const values = items.map(({ key, value }) => [checkKey(key), value === undefined ? undefined : encodeValue(key, value)] as const)
+    const { progress, state } = this.#stores
+    for (let i = 0; i < EDITS; i++) {
+      const version = await state.open(this.handler, this.scope)
+      const { seq } = await progress.readCursor(this.handler, this.#pool)
+      const changes = await Promise.all(
+        values.map(async ([key, after]) => ({
+          key,
+          pool: this.#pool,
+          seq,
+          before: await state.get(this.handler, this.scope, key),
+          after,
+        })),
+      )
+      const commit = { scope: this.scope, version, changes, at: this.#clock.now() }
+      if (await progress.commit(this.handler, this.#pool, undefined, commit)) return
+    }
+    throw new OverpoolError(
+      'UNAVAILABLE',
+      `the handler "${this.handler}" changes its state without a pause: try again, or pause it first`,
+      {
+        retryable: true,
+      },
+    )
+  }
+
+  /** The newest changes, the newest first. */
+  async changes({ limit = 100 }: { limit?: number } = {}): Promise<StateChange[]> {
+    const found: StateChange[] = []
+    for await (const page of journalOf(this.#stores.state, this.handler, this.scope)) {
+      found.push(...page)
+      if (found.length >= limit) break
+    }
+    return found.slice(0, limit)
+  }
+
+  async #unfinished(): Promise<Map<string, Uint8Array | undefined>> {
+    const { unfinished } = await this.#stores.state.look(this.handler, this.scope)
+    return new Map(unfinished.map(({ key, after }) => [key, after]))
+  }
+
+  async #bytes(key: string): Promise<Uint8Array | undefined> {
+    const unfinished = await this.#unfinished()
+    return unfinished.has(key) ? unfinished.get(key) : this.#stores.state.get(this.handler, this.scope, key)
+  }
+
+  async #bytesAt(key: string, at: number): Promise<Uint8Array | undefined> {
+    const before = await this.#before(at)
+    return before.has(key) ? before.get(key) : this.#bytes(key)
+  }
+
+  /** The values that later entries have changed, as they were when an entry was finished. */
+  async #before(at: number): Promise<Map<string, Uint8Array | undefined>> {
+    const before = await this.#unfinished()
+    let isWhole = (await this.version()) === 0
+    let next: string | undefined
+    do {
+      const page = await this.#stores.state.journal(this.handler, this.scope, next)
+      for (const change of page.changes) if (change.pool === this.#pool && change.seq > at) before.set(change.key, change.before)
+      // Entries that were redriven stand between later ones: the whole journal is read.
+      if (page.changes.some(({ pool, seq }) => pool === this.#pool && seq <= at)) isWhole = true
+      isWhole ||= page.isFirst ?? false
+      next = page.next
+    } while (next !== undefined)
+    if (isWhole) return before
+    const why = `the journal of "${this.handler}" does not reach back to entry ${at} of "${this.#pool}": \`overpool replay\` runs the handler over the ledger up to there`
+    throw new OverpoolError('BAD_ARGUMENT', why)
+  }
+}
+
+/** Finds the state of a handler. @throws OverpoolError BAD_ARGUMENT, HANDLER_NOT_FOUND */
+export async function viewOf(
+  { handler, path }: StateOptions,
+  stores: Pick<Stores, 'progress' | 'state'>,
+  clock: Pick<Clock, 'now'>,
+): Promise<StateView> {
+  if (typeof handler !== 'string' || !handler)
+    throw new OverpoolError('BAD_ARGUMENT', 'say whose state: { handler: <the name of its file without the ending>, path: <the pool> }')
+  const { version } = await stores.state.look(handler, SHARED)
+  if (version > 0) return new StateView({ handler, scope: SHARED, pool: path ?? SHARED }, stores, clock)
+  if (path === undefined) throw new OverpoolError('BAD_ARGUMENT', `"${handler}" has a state for each pool: name the pool`)
+  const there = await stores.progress.listHandlers(path)
+  if (!there.includes(handler))
+    throw new OverpoolError(
+      'HANDLER_NOT_FOUND',
+      `no handler "${handler}" has worked on "${path}"; there are: ${there.join(', ') || 'none'}`,
+    )
+  return new StateView({ handler, scope: path, pool: path }, stores, clock)
+}
+
+function compare(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+}
