@@ -147,11 +147,25 @@ const RULES: LeftOut[] = [
     law: /^(handler \w+ never ran|it does not come to rest)/,
   },
   {
-    rule: 'a dead letter is kept before the cursor passes over its entry',
+    rule: 'a dead letter is kept when the cursor passes over its entry',
     file: 'functions/handler/runner.ts',
-    from: '    await stores.progress.putDead(handler, path, { seq,',
-    to: '    await stores.progress.writeCursor(handler, path, { seq, block, attempts: 0 })\n    await stores.progress.putDead(handler, path, { seq,',
+    from: '...(givenUp && { givenUp })',
+    to: '',
     law: /^handler \w+ (began with|never ran)/,
+  },
+  {
+    rule: 'a state changes in the same write as the cursor',
+    file: 'functions/handler/runner.ts',
+    from: '      await commitState(handler, this.#pool.path, move, this.#state, this.#options)\n',
+    to: '      await commitState(handler, this.#pool.path, undefined as never, this.#state, this.#options)\n      await stores.progress.writeCursor(handler, this.#pool.path, cursor)\n',
+    law: /^the state of/,
+  },
+  {
+    rule: 'a call that fails changes nothing in the state',
+    file: 'functions/handler/runner.ts',
+    from: '    context.failed = true\n',
+    to: '    context.failed = true\n    attempt?.take()\n',
+    law: /^the state of/,
   },
   {
     rule: 'a payment of an invoice is in the queue before it is decided that the invoice is paid',
