@@ -16,10 +16,8 @@ export interface Undone {
  */
 export async function undoneBy(journal: AsyncIterable<StateChange[]>, blocks: string[], fork: number): Promise<Undone> {
   const undone = new Set(blocks)
-  const since = await changesSince(journal, fork)
-  // What an earlier reorganisation took back is void as well, with the changes that did so.
-  for (const { undoes = [] } of since) for (const hash of undoes) undone.add(hash)
   const isVoid = ({ blockHash, undoes }: StateChange) => undoes !== undefined || (blockHash !== undefined && undone.has(blockHash))
+  const since = await changesSince(journal, fork, undone, isVoid)
   const result: Undone = { values: new Map(), kept: [] }
   for (const [key, changes] of Map.groupBy(since, (change) => change.key)) {
     const first = changes.findIndex(isVoid)
@@ -37,12 +35,21 @@ export async function undoneBy(journal: AsyncIterable<StateChange[]>, blocks: st
   return result
 }
 
-/** The changes after the last one of a block that stays, the oldest first. */
-async function changesSince(journal: AsyncIterable<StateChange[]>, fork: number): Promise<StateChange[]> {
+/**
+ * The changes after the last one of a block that stays, the oldest first. What an earlier reorganisation took back is void as well, with the changes that did so: its blocks join
+ * `undone`.
+ */
+async function changesSince(
+  journal: AsyncIterable<StateChange[]>,
+  fork: number,
+  undone: Set<string>,
+  isVoid: (change: StateChange) => boolean,
+): Promise<StateChange[]> {
   const since: StateChange[] = []
   for await (const page of journal) {
     for (const change of page) {
-      if (change.height !== undefined && change.height <= fork) return since.reverse()
+      for (const hash of change.undoes ?? []) undone.add(hash)
+      if (change.height !== undefined && change.height <= fork && !isVoid(change)) return since.reverse()
       since.push(change)
     }
   }
