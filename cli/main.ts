@@ -23,7 +23,9 @@ import { withMachine } from './machine.ts'
 import * as network from './network.ts'
 import { outOf } from './out.ts'
 import { rebuild } from './rebuild.ts'
+import { replay } from './replay.ts'
 import { run } from './start.ts'
+import { state } from './state.ts'
 import { VERSION } from './version.ts'
 
 const FAILED = 1
@@ -172,6 +174,48 @@ program
   .option('--script <hex...>', 'those that pay to a locking script')
   .option('--outpoint <txid:vout...>', 'those that spend an output')
   .action((pool, flags) => commands.watch(pool, flags, context()))
+
+program
+  .command('state <handler> [key]')
+  .description('show what a handler remembers, beside a running machine')
+  .option('--pool <name>', 'the pool; not needed if the handler has worked on one only, or has one state for all its pools')
+  .option('--prefix <text>', 'only keys that begin with this')
+  .option('--at <seq>', 'as it was when the handler had finished this entry, as far back as the journal reaches', whole)
+  .option('--watch', 'show each change as it comes')
+  .option('--set <json>', 'set the key')
+  .option('--delete', 'delete the key')
+  .option('--export', 'print all keys, one JSON value a line, for --import')
+  .option('--import <file>', 'set the keys of a file that --export has printed, or - for standard input; other keys stay')
+  .addHelpText(
+    'after',
+    `
+What JSON lacks is written as {"$bytes": hex}, {"$bigint": "12"}, {"$number": "NaN"}.
+
+  overpool state bank                         all keys with their values
+  overpool state bank 'account 7' --at 1500   a value as it was after entry 1500
+  overpool state bank 'account 7' --set 250`,
+  )
+  .action((handler, key, flags) => state(handler, key, flags, context(), untilInterrupted))
+
+program
+  .command('replay <pool>')
+  .description('run a handler again over the entries of a pool, in this terminal, beside the running machine')
+  .requiredOption('--handler <name>', 'the handler: the name of its file without the ending')
+  .option('--from <seq>', 'the first entry', whole, 0)
+  .option('--to <seq>', 'the first entry that is not run; default: all', whole)
+  .option('--into <name>', 'under a new name, with a state of its own; posts are counted and not made')
+  .option('--compare', 'with --into: show the keys in which the two states differ, and exit with 1 if there are any')
+  .option('-c, --config <file>', 'the config file', 'overpool.config.ts')
+  .addHelpText(
+    'after',
+    `
+Without --into the handler’s posts keep their ids, so that none is made twice, and its state stays as it is. Each entry is tried once. Ctrl-C stops it after the
+current entry.
+
+  overpool replay shop --handler bank --from 1200           again from entry 1200 on
+  overpool replay shop --handler bank --into bank2 --compare   a mended handler on all of history`,
+  )
+  .action(async (pool, flags) => exitWith(await replay(pool, flags, context(), untilInterrupted())))
 
 const keys = program.command('keys').description('the keys of the machine that payments go to')
 keys

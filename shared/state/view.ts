@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { OverpoolError } from '../errors.ts'
 import type { Stores } from '../store/port.ts'
-import { journalOf, SHARED, type StateChange } from '../store/state.ts'
+import { type JournalChange, journalOf, SHARED } from '../store/state.ts'
 import type { ListOptions, StateItem } from './handler-state.ts'
 import { checkKey, decodeValue, encodeValue } from './values.ts'
 
@@ -111,12 +111,13 @@ export class StateView {
     )
   }
 
-  /** The newest changes, the newest first. */
-  async changes({ limit = 100 }: { limit?: number } = {}): Promise<StateChange[]> {
-    const found: StateChange[] = []
+  /** The newest changes, the newest first. @param options.since only those of commits after this version */
+  async changes({ limit = 100, since = 0 }: { limit?: number; since?: number } = {}): Promise<JournalChange[]> {
+    const found: JournalChange[] = []
     for await (const page of journalOf(this.#stores.state, this.handler, this.scope)) {
-      found.push(...page)
-      if (found.length >= limit) break
+      const fresh = page.filter(({ version }) => version > since)
+      found.push(...fresh)
+      if (found.length >= limit || fresh.length < page.length) break
     }
     return found.slice(0, limit)
   }

@@ -45,8 +45,11 @@ export interface StateValue {
   value: Uint8Array
 }
 
+/** A change with the version of the commit that it was part of. */
+export type JournalChange = StateChange & { version: number }
+
 export interface JournalPage {
-  changes: StateChange[]
+  changes: JournalChange[]
   /** its last change is the first that was ever made */
   isFirst?: boolean
   next?: string
@@ -74,7 +77,7 @@ export interface State {
 }
 
 /** The pages of the journal, one after the other. */
-export async function* journalOf(state: Pick<State, 'journal'>, handler: string, scope: string): AsyncGenerator<StateChange[]> {
+export async function* journalOf(state: Pick<State, 'journal'>, handler: string, scope: string): AsyncGenerator<JournalChange[]> {
   let next: string | undefined
   do {
     const page: JournalPage = await state.journal(handler, scope, next)

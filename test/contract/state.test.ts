@@ -131,7 +131,11 @@ describe.each(SIDES)('the state of a handler, on %s', (_, make) => {
     const undo = { ...change(pool, 2, 'a', 2, 1), undoes: ['ab'.repeat(32)] }
     await commit(pool, 1, 0, [change(pool, 0, 'a', undefined, 1), mined])
     await commit(pool, 2, 1, [undo])
-    expect(await journal(pool)).toEqual([undo, mined, change(pool, 0, 'a', undefined, 1)])
+    expect(await journal(pool)).toEqual([
+      { ...undo, version: 2 },
+      { ...mined, version: 1 },
+      { ...change(pool, 0, 'a', undefined, 1), version: 1 },
+    ])
   })
 
   it('has a journal of any length', async () => {

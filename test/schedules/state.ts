@@ -1,12 +1,12 @@
 import type { Cursor } from '../../shared/store/progress.ts'
-import type { State, StateChange, StateCommit, StateValue } from '../../shared/store/state.ts'
+import type { JournalChange, State, StateChange, StateCommit, StateValue } from '../../shared/store/state.ts'
 import type { Restore } from './ports.ts'
 import type { Sync } from './scheduler.ts'
 
 interface Scope {
   version: number
   values: Map<string, Uint8Array>
-  journal: StateChange[]
+  journal: JournalChange[]
 }
 
 /** What handlers remember, in memory. */
@@ -34,7 +34,7 @@ export class MemoryState implements Sync<State> {
     return [...this.#scope(handler, scope).values].map(([key, value]) => ({ key, value }))
   }
 
-  journal(handler: string, scope: string): { changes: StateChange[] } {
+  journal(handler: string, scope: string): { changes: JournalChange[] } {
     return { changes: this.#scope(handler, scope).journal.toReversed() }
   }
 
@@ -45,7 +45,7 @@ export class MemoryState implements Sync<State> {
       if (after) state.values.set(key, after)
       else state.values.delete(key)
     }
-    state.journal.push(...changes)
+    state.journal.push(...changes.map((change) => ({ ...change, version: version + 1 })))
   }
 
   /** Takes a snapshot, which the returned function restores. */

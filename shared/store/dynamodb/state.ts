@@ -152,7 +152,9 @@ export class DynamoState implements State {
       ExclusiveStartKey: page === undefined ? undefined : journalKey(handler, scope, Number(page)),
     })
     return {
-      changes: Items.flatMap(({ changes }) => (decode(changes!.B!) as StateChange[]).reverse()),
+      changes: Items.flatMap(({ sk, changes }) =>
+        (decode(changes!.B!) as StateChange[]).reverse().map((change) => ({ ...change, version: Number(sk!.S) })),
+      ),
       isFirst: Number(Items.at(-1)?.sk?.S) === 1,
       ...(LastEvaluatedKey && { next: String(Number(LastEvaluatedKey.sk!.S)) }),
     }

@@ -1,4 +1,4 @@
-import type { JournalPage, State, StateChange, StateCommit, StateRange, StateValue } from '../state.ts'
+import type { JournalChange, JournalPage, State, StateChange, StateCommit, StateRange, StateValue } from '../state.ts'
 import type { SqliteFile } from './file.ts'
 
 const SCHEMA = `
@@ -7,7 +7,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS state_scopes (
     handler TEXT NOT NULL, scope TEXT NOT NULL, version INTEGER NOT NULL, changes INTEGER NOT NULL, PRIMARY KEY (handler, scope)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS state_journal (
-    handler TEXT NOT NULL, scope TEXT NOT NULL, n INTEGER NOT NULL, pool TEXT NOT NULL, seq INTEGER NOT NULL, key TEXT NOT NULL, before BLOB, after BLOB,
+    handler TEXT NOT NULL, scope TEXT NOT NULL, n INTEGER NOT NULL, version INTEGER NOT NULL, pool TEXT NOT NULL, seq INTEGER NOT NULL, key TEXT NOT NULL, before BLOB, after BLOB,
     height INTEGER, block_hash TEXT, undoes TEXT, PRIMARY KEY (handler, scope, n)) WITHOUT ROWID;
 `
 /** Changes that a page of the journal holds. */
@@ -20,6 +20,7 @@ const SHORTENED_EVERY = 1_024
 
 interface Row {
   n: number
+  version: number
   pool: string
   seq: number
   key: string
@@ -80,7 +81,7 @@ export class SqliteState implements State {
 
   async journal(handler: string, scope: string, page?: string): Promise<JournalPage> {
     const rows = this.#file.all<Row>(
-      'SELECT n, pool, seq, key, before, after, height, block_hash, undoes FROM state_journal WHERE handler = ? AND scope = ? AND n < ? ORDER BY n DESC LIMIT ?',
+      'SELECT n, version, pool, seq, key, before, after, height, block_hash, undoes FROM state_journal WHERE handler = ? AND scope = ? AND n < ? ORDER BY n DESC LIMIT ?',
       handler,
       scope,
       page === undefined ? Number.MAX_SAFE_INTEGER : Number(page),
@@ -92,7 +93,7 @@ export class SqliteState implements State {
   /** Changes the values. Only inside a transaction. */
   change(handler: string, { scope, version, changes }: StateCommit): void {
     const last = this.#scope(handler, scope)?.changes ?? 0
-    for (const [i, change] of changes.entries()) this.#note(handler, scope, last + i, change)
+    for (const [i, change] of changes.entries()) this.#note(handler, scope, last + i, { ...change, version: version + 1 })
     for (const [key, value] of new Map(changes.map(({ key, after }) => [key, after]))) {
       if (value) this.#file.run('INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)', handler, scope, key, value)
       else this.#file.run('DELETE FROM state WHERE handler = ? AND scope = ? AND key = ?', handler, scope, key)
@@ -102,12 +103,18 @@ export class SqliteState implements State {
     if (Math.floor(last / SHORTENED_EVERY) !== Math.floor(all / SHORTENED_EVERY)) this.#shorten(handler, scope, changes.at(-1)!)
   }
 
-  #note(handler: string, scope: string, n: number, { pool, seq, key, before, after, height, blockHash, undoes }: StateChange): void {
+  #note(
+    handler: string,
+    scope: string,
+    n: number,
+    { version, pool, seq, key, before, after, height, blockHash, undoes }: JournalChange,
+  ): void {
     this.#file.run(
-      'INSERT INTO state_journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO state_journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
       handler,
       scope,
       n,
+      version,
       pool,
       seq,
       key,
@@ -139,8 +146,9 @@ export class SqliteState implements State {
   }
 }
 
-function changeOf({ pool, seq, key, before, after, height, block_hash, undoes }: Row): StateChange {
+function changeOf({ version, pool, seq, key, before, after, height, block_hash, undoes }: Row): JournalChange {
   return {
+    version,
     pool,
     seq,
     key,
