@@ -16,6 +16,7 @@ const ROOMS: Record<string, string[]> = {
   'shared/blobs': ['shared/base', 'shared/aws'],
   'shared/queue': ['shared/base', 'shared/aws', 'shared/blobs', 'shared/ledger', 'shared/store'],
   'shared/store': ['shared/base', 'shared/aws', 'shared/blobs', 'shared/chain', 'shared/invoice', 'shared/ledger', 'shared/transaction'],
+  'shared/state': ['shared/base', 'shared/ledger', 'shared/store'],
   'shared/config': ['shared/base', 'shared/chain', 'shared/invoice', 'shared/ledger', 'shared/transaction'],
   'shared/base': [], // the files of the folder itself: errors, clock, retry …
   'shared/machine': ['shared'],

@@ -8,7 +8,7 @@ import type { KeptStatus } from '../../shared/ledger/status.ts'
 import { type HandlerContext, handlerContext } from '../../shared/machine/context.ts'
 import type { BoundFunctions } from '../../shared/machine/handlers.ts'
 import { backoff, waitsBefore } from '../../shared/retry.ts'
-import type { StateAttempt } from '../../shared/state/attempt.ts'
+import { StateAttempt } from '../../shared/state/attempt.ts'
 import type { HandlerState } from '../../shared/state/handler-state.ts'
 import { StateRun } from '../../shared/state/run.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
@@ -420,7 +420,7 @@ async function run(
   state: StateRun | undefined,
 ): Promise<{ thrown: unknown } | undefined> {
   const { handler, functions, clock, timeoutMs, report } = options
-  const attempt = state?.begin({ pool: pool.path, seq, ...placeOf(entry) })
+  const attempt = state && new StateAttempt(state, { pool: pool.path, seq, ...placeOf(entry) })
   const context: HandlerContext = {
     handler,
     pool: pool.path,

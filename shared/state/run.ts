@@ -1,6 +1,5 @@
 import { OverpoolError } from '../errors.ts'
 import { journalOf, type State, type StateChange, type StateCommit } from '../store/state.ts'
-import { StateAttempt } from './attempt.ts'
 
 /** What one entry changes is at most so long, with the values before, bytes: a commit is one item of DynamoDB, which takes 400 KB. */
 const MAX_ENTRY = 320 * 1024
@@ -35,10 +34,6 @@ export class StateRun {
   /** Whether so much has changed that it must be committed. */
   get isFull(): boolean {
     return this.#bytes >= this.#store.commitBytes
-  }
-
-  begin(entry: StateEntry): StateAttempt {
-    return new StateAttempt(this, entry)
   }
 
   /** A value with the changes of all finished entries. */

@@ -1,7 +1,7 @@
-import type { StateCommit } from './state.ts'
+import type { StateCommit, StateMark } from './state.ts'
 
-/** How far a handler has come in a pool. */
-export interface Cursor {
+/** How far a handler has come in a pool, and its state there (`Progress.commit`); `writeCursor` does not write the latter. */
+export interface Cursor extends StateMark {
   /** the last entry it has finished, -1 for none */
   seq: number
   /** the block to look for the next entry in: the block of `seq`, or the one after it if `seq` was its last entry; 0 at the start */
@@ -14,10 +14,6 @@ export interface Cursor {
   stopped?: string
   /** when the operator asked for a redrive, ms since 1970: dead letters last tried before that are retried. `writeCursor` does not write it */
   redrive?: number
-  /** commits of the handler's state in this pool so far (`Progress.commit`). `writeCursor` does not write it */
-  version?: number
-  /** DynamoDB: a commit that may not be finished; `State.open` finishes it */
-  unfinished?: Uint8Array
 }
 
 /** An entry that a handler gave up on. */

@@ -1,7 +1,13 @@
-import type { Cursor } from './progress.ts'
-
 /** The scope of a state that a handler has over all its pools; another scope is the path of a pool. No pool has this name. */
 export const SHARED = '*'
+
+/** How far the state of a scope is, as its item says. */
+export interface StateMark {
+  /** commits so far; undefined: none */
+  version?: number
+  /** DynamoDB: a commit that may not be finished; `State.open` finishes it */
+  unfinished?: Uint8Array
+}
 
 /** One change of one key, as the journal keeps it. */
 export interface StateChange {
@@ -66,7 +72,7 @@ export interface State {
    * The scope's version, 0 at the start. It first finishes the commit of a process that died.
    * @param cursor of the scope's pool, if it was just read: then nothing more is read
    */
-  open(handler: string, scope: string, cursor?: Cursor): Promise<number>
+  open(handler: string, scope: string, cursor?: StateMark): Promise<number>
   /** As last committed. */
   get(handler: string, scope: string, key: string): Promise<Uint8Array | undefined>
   list(handler: string, scope: string, range: StateRange): Promise<StateValue[]>

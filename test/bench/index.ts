@@ -17,6 +17,7 @@ import { type Bench, type Effort, median, number, textOf } from './report.ts'
 import { scale } from './scale.ts'
 import { scanner } from './scanner.ts'
 import { sidecar } from './sidecar.ts'
+import { state } from './state.ts'
 import { swarm } from './swarm.ts'
 import { writer } from './writer.ts'
 
@@ -37,6 +38,7 @@ const BENCHES: Record<string, Bench> = {
   memory,
   page,
   invoices,
+  state,
 }
 
 const HELP = `Usage: npm run bench -- [names] [--smoke]
@@ -59,7 +61,8 @@ Measures this machine, and says which of its goals it has met; all of them take 
   rebuild   how soon a sidecar with an empty disk has a pool of 1 million entries again
   memory    memory of machines that publish and follow a gigabyte of large blocks (Linux)
   page      the page of an invoice: its size, and in chromium its first paint and layout shift
-    invoices  payment requests and pages a second, and the cost of a payment that pays what was asked for, compared with one that does not
+  invoices  payment requests and pages a second, and the cost of a payment that pays what was asked for, compared with one that does not
+  state     entries a second of a handler with a state, compared with one without and one with a SQLite file of its own; and of a replay
 
   --smoke   only shows that they run: seconds, small sizes, no goals
   --help    this text

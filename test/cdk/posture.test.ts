@@ -75,7 +75,9 @@ describe('the stack', () => {
     const handlers = writing(allowed(template, 'Handler'))
     expect(handlers).toHaveLength(2)
     for (const { Condition, Action } of handlers) {
-      expect(Condition).toEqual({ 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cursor#*', 'dead#*', 'control'] } })
+      expect(Condition).toEqual({
+        'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cursor#*', 'dead#*', 'state#*', 'journal#*', 'control'] },
+      })
       expect(Action).not.toContain('dynamodb:BatchWriteItem')
     }
     expect(writing(allowed(template, 'SidecarShard0TaskTaskRole'))).toHaveLength(1)
@@ -85,10 +87,10 @@ describe('the stack', () => {
     expect(blocks(allowed(template, 'SidecarShard0TaskTaskRole'))).toHaveLength(1)
   })
 
-  it('lets the door use no store, a handler read all and write its progress and the desired state of pools, and the sidecar read and write all', () => {
+  it('lets the door use no store, a handler read all and write its progress, its state and the desired state of pools, and the sidecar read and write all', () => {
     expect(storesOf(allowed(template, 'Payments'))).toEqual({ read: [], write: [] })
     for (const handler of ['HandlermainRole', 'HandlercoffeeRole'])
-      expect(storesOf(allowed(template, handler)), handler).toEqual({ read: STORES, write: ['control', 'progress'] })
+      expect(storesOf(allowed(template, handler)), handler).toEqual({ read: STORES, write: ['control', 'progress', 'state'] })
     expect(storesOf(allowed(template, 'SidecarShard0TaskTaskRole'))).toEqual({ read: STORES, write: STORES })
   })
 

@@ -1,5 +1,4 @@
-import type { Cursor } from '../../shared/store/progress.ts'
-import type { JournalChange, State, StateChange, StateCommit, StateValue } from '../../shared/store/state.ts'
+import type { JournalChange, State, StateChange, StateCommit, StateMark, StateValue } from '../../shared/store/state.ts'
 import type { Restore } from './ports.ts'
 import type { Sync } from './scheduler.ts'
 
@@ -14,7 +13,7 @@ export class MemoryState implements Sync<State> {
   readonly commitBytes = 16 * 1024
   readonly #scopes = new Map<string, Scope>()
 
-  open(handler: string, scope: string, _cursor?: Cursor): number {
+  open(handler: string, scope: string, _cursor?: StateMark): number {
     return this.version(handler, scope)
   }
 

@@ -21,7 +21,7 @@ function runnerOf({ stores }: Ledger, tx: OnTx, more: { shared?: RunnerOptions['
     handler: 'main',
     stores,
     clock: systemClock,
-    report: (said: { kind: string; error?: unknown }) => reports.push(`${said.kind}: ${said.error}`),
+    report: (said: { kind: string; error?: unknown }) => reports.push(`${said.kind}: ${String(said.error)}`),
     functions: { tx },
     maxAttempts: 1,
     retryForMs: 0,
@@ -221,7 +221,7 @@ it.each([
     runnerOf(ledger, (_e, state) => use(state), { reports }),
   )
   expect(reports).toEqual([expect.stringContaining(says)])
-  expect(await ledger.stores.state.open('main', 'a')).toBe(0)
+  expect(await ledger.stores.state.list('main', 'a', { limit: 1 })).toEqual([])
 })
 
 it('a shared state is one for all pools of the handler', async () => {

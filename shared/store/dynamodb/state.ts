@@ -2,7 +2,7 @@ import type { AttributeValue } from '@aws-sdk/client-dynamodb'
 import { decode, encode } from 'cborg'
 import { parallel } from '../../aws/call.ts'
 import type { Cursor } from '../progress.ts'
-import type { JournalPage, State, StateChange, StateCommit, StateRange, StateValue } from '../state.ts'
+import type { JournalPage, State, StateChange, StateCommit, StateMark, StateRange, StateValue } from '../state.ts'
 import { PARTITION } from './partitions.ts'
 import { attributesOf, type Item, type Key, number, type Table, text } from './table.ts'
 
@@ -53,7 +53,7 @@ export class DynamoState implements State {
     this.#table = table
   }
 
-  async open(handler: string, scope: string, cursor?: Cursor): Promise<number> {
+  async open(handler: string, scope: string, cursor?: StateMark): Promise<number> {
     const { version = 0, unfinished } = cursor ?? (await this.#scope(handler, scope))
     if (unfinished) await this.#finish(handler, scope, version, unfinished)
     return version
@@ -69,9 +69,10 @@ export class DynamoState implements State {
     return { version, unfinished: unfinished ? (decode(unfinished) as Pending).changes : [] }
   }
 
-  async #scope(handler: string, scope: string): Promise<{ version: number; unfinished?: Uint8Array | undefined }> {
+  async #scope(handler: string, scope: string): Promise<{ version: number; unfinished?: Uint8Array }> {
     const item = await this.#table.get(cursorKey(handler, scope))
-    return { version: Number(item?.version?.N ?? 0), unfinished: item?.pending?.B }
+    const unfinished = item?.pending?.B
+    return { version: Number(item?.version?.N ?? 0), ...(unfinished && { unfinished }) }
   }
 
   /** Writes the values of a commit, unless this process knows that it is done. */

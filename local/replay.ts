@@ -1,11 +1,11 @@
-import type { Clock } from '../../shared/clock.ts'
-import { type AnyFunctions, bindFunctions, type HandlerOptions } from '../../shared/machine/handlers.ts'
-import type { Pools } from '../../shared/machine/machine.ts'
-import { oneAfterTheOther } from '../../shared/retry.ts'
-import type { Stores } from '../../shared/store/port.ts'
-import { type Cursor, type DeadLetter, NO_CURSOR, type Progress } from '../../shared/store/progress.ts'
-import type { RunnerReport } from './report.ts'
-import { answerBell } from './runner.ts'
+import type { RunnerReport } from '../functions/handler/report.ts'
+import { answerBell } from '../functions/handler/runner.ts'
+import type { Clock } from '../shared/clock.ts'
+import { type AnyFunctions, bindFunctions, type HandlerOptions } from '../shared/machine/handlers.ts'
+import type { Pools } from '../shared/machine/machine.ts'
+import { oneAfterTheOther } from '../shared/retry.ts'
+import type { Stores } from '../shared/store/port.ts'
+import { type Cursor, type DeadLetter, NO_CURSOR, type Progress } from '../shared/store/progress.ts'
 
 export interface ReplayOptions {
   pool: { path: string; key: string }
