@@ -124,10 +124,12 @@ describe('the permissions of a caller', () => {
       ['repair', 'mypool'],
       ['watch', 'mypool', '--script', '51'],
     ],
-    '`redrive`': [
+    '`redrive`, `state --set`, `replay --into`': [
       ['redrive', 'mypool'],
       ['redrive', 'strict', '--skip'],
       ['redrive', 'strict', '--drop'],
+      ['state', HANDLER, 'a key', '--pool', 'mypool', '--set', '1'],
+      ['state', HANDLER, '--pool', 'mypool'],
     ],
     '`id`; `pub` and `verify` of an encrypted pool': [['id'], ['pub', 'private'], ['verify', 'private']],
   }

@@ -78,6 +78,20 @@ describe.each(SIDES)('the state of a handler, on %s', (_, make) => {
     expect(await other.state.get('main', pool, 'a')).toEqual(value(1))
   })
 
+  it('changes with the cursor and the dead letters: one that is made, and those of entries that work now', async () => {
+    const pool = poolName()
+    const letter = (seq: number) => ({ seq, block: 0, error: 'it threw', attempts: 1, at: 1 })
+    for (const seq of [1, 2, 3]) await stores.progress.putDead('main', pool, letter(seq))
+    const move = { from: -1, to: at(5), handled: [1, 3], givenUp: letter(5) }
+    expect(await stores.progress.commit('main', pool, move, { scope: pool, version: 0, changes: [], at: 1 })).toBe(true)
+    expect(await other.progress.listDead('main', pool)).toEqual([letter(2), letter(5)])
+    const late = { from: -1, to: at(6), handled: [2], givenUp: letter(6) }
+    expect(await stores.progress.commit('main', pool, late, { scope: pool, version: 1, changes: [], at: 1 })).toBe(false)
+    await stores.progress.updateDead('main', pool, { ...letter(2), error: 'it threw again' })
+    await stores.progress.updateDead('main', pool, letter(7))
+    expect(await other.progress.listDead('main', pool)).toEqual([{ ...letter(2), error: 'it threw again' }, letter(5)])
+  })
+
   it('can be one for all pools, each with its cursor', async () => {
     const [one, two] = [poolName(), poolName()]
     const all = `${SHARED}${one}` // a scope of this test alone

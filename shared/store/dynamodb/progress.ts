@@ -54,16 +54,11 @@ export class DynamoProgress implements Progress {
     // The scope of one pool has its version in the item of the cursor, so that one write moves both.
     if (state.scope !== pool || !move)
       return this.#state.commit(handler, state, { ...after, ...(move && { pool, cursor: fieldsOf(move.to) }) })
-    return this.#state.commit(
-      handler,
-      state,
-      { dead },
-      {
-        fields: attributesOf(fieldsOf(move.to)),
-        condition: move.from < 0 ? nothingIsFinished : cursorStandsThere,
-        values: { ':from': number(move.from) },
-      },
-    )
+    return this.#state.commit(handler, state, after, {
+      fields: attributesOf(fieldsOf(move.to)),
+      condition: move.from < 0 ? nothingIsFinished : cursorStandsThere,
+      values: { ':from': number(move.from) },
+    })
   }
 
   async askRedrive(handler: string, pool: string, at: number): Promise<void> {
