@@ -466,10 +466,11 @@ async function undo(event: ReorgEvent, entry: ReorgEntry, state: StateAttempt): 
   event.kept = await state.undo(entry)
 }
 
-/** The block of an entry that came from the chain. Statuses are not undone with a block: each is followed by another that says so. */
+/** The block of the chain that an entry goes back with: it records the block, a transaction that came with it, or that a transaction was mined in it. */
 function placeOf(entry: Entry): { height?: number; blockHash?: string } {
   if (entry.kind === 'block') return { height: entry.height, blockHash: entry.hash }
-  if (entry.kind !== 'tx' || entry.blockHash === undefined || entry.height === undefined) return {}
+  const isMined = entry.kind === 'tx' || (entry.kind === 'status' && entry.status === 'mined')
+  if (!isMined || entry.blockHash === undefined || entry.height === undefined) return {}
   return { height: entry.height, blockHash: entry.blockHash }
 }
 

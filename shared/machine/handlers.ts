@@ -73,7 +73,7 @@ function isInvoicePayment(event: TxEvent): event is InvoicePayment {
 export interface HandlerOptions {
   /** 'shared': one state for all its pools, which then are handled one after the other; default 'pool': one for each */
   state?: 'pool' | 'shared'
-  /** before a reorganisation is handled, the state loses what the entries of the undone blocks have changed (docs/state.md) */
+  /** before a reorganisation is handled, the state loses what was changed because of the undone blocks (docs/state.md) */
   undo?: boolean
 }
 

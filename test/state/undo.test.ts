@@ -3,8 +3,8 @@ import { answerBell } from '../../functions/handler/runner.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { encodeBlock } from '../../shared/ledger/block.ts'
 import { encodeEntry } from '../../shared/ledger/entry-codec.ts'
-import type { ReorgEvent, TxEvent } from '../../shared/ledger/event.ts'
-import type { EntryId, ReorgEntry, TxEntry } from '../../shared/ledger/kinds.ts'
+import type { ReorgEvent, StatusEvent, TxEvent } from '../../shared/ledger/event.ts'
+import type { EntryId, ReorgEntry, StatusEntry, TxEntry } from '../../shared/ledger/kinds.ts'
 import { oneAfterTheOther } from '../../shared/retry.ts'
 import type { HandlerState } from '../../shared/state/handler-state.ts'
 import { decodeValue } from '../../shared/state/values.ts'
@@ -13,7 +13,7 @@ import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { type Ledger, tempLedger } from '../faults/ledger.ts'
 import { random, seed } from '../random.ts'
 
-// Entries of the chain, payments that come between them, and reorganisations, through the real runner over SQLite.
+// Statuses of what was mined, payments that come between them, and reorganisations, through the real runner over SQLite.
 
 type Step = { memo: string; blockHash?: string; height?: number } | { undone: string[]; to: number }
 
@@ -28,19 +28,16 @@ function entryOf(step: Step): Uint8Array {
     return encodeEntry({ ...common, kind: 'reorg', source: 'chain', from: place, to: place, undone: step.undone } satisfies ReorgEntry)
   }
   const { memo, ...block } = step
+  if (block.blockHash) {
+    const of = { txid: nextId() as string, seq: 0 }
+    return encodeEntry({ ...common, kind: 'status', source: 'chain', of, status: 'mined', by: memo, ...block } satisfies StatusEntry)
+  }
   const { bytes: tx } = transactionFromHex(sampleTransaction(`${ids}`))
-  return encodeEntry({
-    ...common,
-    kind: 'tx',
-    source: block.blockHash ? 'chain' : 'http',
-    tx,
-    payment: { memo },
-    ...block,
-  } satisfies TxEntry)
+  return encodeEntry({ ...common, kind: 'tx', source: 'http', tx, payment: { memo } } satisfies TxEntry)
 }
 
 interface Functions {
-  tx: (event: TxEvent, state: HandlerState) => unknown
+  tx: (event: TxEvent | StatusEvent, state: HandlerState) => unknown
   reorg?: (event: ReorgEvent, state: HandlerState) => unknown
 }
 
@@ -56,7 +53,7 @@ async function run({ stores, key }: Ledger, steps: Step[], functions: Functions,
       stores,
       clock: systemClock,
       report: (said) => expect(said).toBeUndefined(),
-      functions: { reorg: () => {}, ...functions },
+      functions: { reorg: () => {}, status: functions.tx, ...functions },
       undoes: true,
       maxAttempts: 1,
       retryForMs: 0,
@@ -76,15 +73,15 @@ async function values({ stores }: Ledger): Promise<Record<string, unknown>> {
 }
 
 /** `key=value` sets a key, `key+n` adds to it. */
-async function write({ payment }: TxEvent, state: HandlerState): Promise<void> {
-  for (const one of payment.memo!.split(' ')) {
+async function write(event: TxEvent | StatusEvent, state: HandlerState): Promise<void> {
+  for (const one of (event.kind === 'tx' ? event.payment.memo! : event.by!).split(' ')) {
     const [, key, how, text] = /^(.*)([=+])(.*)$/.exec(one)!
     if (how === '=') await state.set(key!, text || undefined)
     else await state.update(key!, (value) => ((value as number) ?? 0) + Number(text))
   }
 }
 
-it('a reorganisation takes back what the entries of its blocks changed, before the handler is called', async () => {
+it('a reorganisation takes back what was changed because of its blocks, before the handler is called', async () => {
   await using ledger = await tempLedger()
   const mined = (height: number, memo: string) => ({ memo, height, blockHash: hash(height, 0) })
   let seen: unknown
