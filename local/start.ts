@@ -88,7 +88,7 @@ export async function start(options: StartOptions): Promise<Started> {
   })
   const running = new RunningConfig(options, machine, plan, files)
   try {
-    const { url } = await machine.listen([...doors], port, host)
+    const { url } = await machine.listen([...doors], port, host, othersOf(plan.config))
     await running.begin(url, since)
     const pools = Object.entries(plan.config.pools).map(([path, { handler = plan.config.handler, filter, price, origins, grid }]) => ({
       path,
@@ -154,7 +154,7 @@ class RunningConfig {
   async #applyPools(config: OverpoolConfig): Promise<void> {
     for (const [path, { handler: _, door: __, publish, ...settings }] of Object.entries(config.pools))
       await this.#machine.create(path, settings, publish)
-    this.#machine.serveOnly(doorsOf(config))
+    this.#machine.serveOnly(doorsOf(config), othersOf(config))
     await this.#machine.syncSubscriptions(config)
   }
 
@@ -199,6 +199,12 @@ class RunningConfig {
     await this.#reloading
     await this.#machine.close()
   }
+}
+
+/** The pools that take no payments over HTTP. */
+function othersOf(config: OverpoolConfig): string[] {
+  const doors = new Set(doorsOf(config))
+  return Object.keys(config.pools).filter((path) => !doors.has(path))
 }
 
 function fixedOf({ config: { network, bitcoin } }: Plan): string {

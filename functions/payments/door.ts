@@ -9,6 +9,7 @@ import type { Known } from '../../shared/machine/known.ts'
 import type { Paywall } from '../../shared/paywall/paywall.ts'
 import type { Ancestors } from '../../shared/store/ancestors.ts'
 import { turn } from '../../shared/turn.ts'
+import type { FollowDeps } from '../events/follow.ts'
 import { answerAsArc } from './arc.ts'
 import { CORS, type DoorAnswer, type DoorRequest, HTML_HEADERS, JSON_HEADERS, unescaped } from './http.ts'
 import { showInvoice, takeForInvoice } from './invoice-door.ts'
@@ -44,6 +45,10 @@ export interface DoorDeps extends AcceptDeps {
   callbacks?: { secret: () => Promise<string>; hear: (word: Word) => Promise<void> }
   /** whom a pool with a price or a paymail is paid to */
   paywall?: (pool: string) => Paywall
+  /** pools that can be followed here */
+  follow?: Omit<FollowDeps, 'quotas' | 'log'>
+  /** where they can be followed instead, if another program sends the events: a URL with a slash at its end */
+  followAt?: string | undefined
 }
 
 /** A payment that was refused. */
@@ -76,11 +81,20 @@ export async function answerAtDoor(request: DoorRequest, deps: DoorDeps): Promis
     const { name } = place
     const found = name === undefined ? undefined : deps.pool(name)
     pool = found instanceof Promise ? await found : found
-    return forOrigin(await answer(request, place, pool, deps), request, pool)
+    return forOrigin(await answer(request, place, pool, deps), request, originsOf(place, pool, deps))
   } catch (error) {
     noteFailure(error, request, deps)
-    return forOrigin(place.arc ? refusal(error, problemOf(error)) : refusal(error), request, pool)
+    const refused = place.arc ? refusal(error, problemOf(error)) : place.isFollowed ? refusal(error, undefined, NO_EVENTS) : refusal(error)
+    return forOrigin(refused, request, originsOf(place, pool, deps))
   }
+}
+
+/** What a follower is told of faults of ours. */
+const NO_EVENTS = 'The events cannot be sent at this moment. Please come again.'
+
+/** A pool may be followed where nobody posts into it. */
+function originsOf({ name, isFollowed }: Place, pool: PoolDoor | undefined, { follow }: DoorDeps): Pick<PoolDoor, 'origins'> | undefined {
+  return isFollowed && name !== undefined && follow ? follow.pool(name) : pool
 }
 
 function noteFailure(error: unknown, { method, path }: DoorRequest, { log, refused }: DoorDeps): void {
@@ -94,6 +108,8 @@ interface Place {
   /** the last part of an invoice's URL, and what of it is asked for; undefined: the whole */
   invoice?: string
   part?: 'state' | 'events'
+  /** these are the events of the pool */
+  isFollowed?: true
 }
 
 /** The pool's name in a path such as `/mypool` or `/mypool/v1/tx`, and what follows on it where ARC is spoken, or where it has an invoice. People and proxies add slashes. */
@@ -103,13 +119,14 @@ function placeIn(path: string): Place {
   const pool = { name: unescaped(name) }
   if (first === undefined) return pool
   if (first === 'v1') return { ...pool, arc: more }
+  if (first === 'events' && !more.length) return { ...pool, isFollowed: true }
   if (!more.length) return { ...pool, invoice: unescaped(first) }
   const [part, ...others] = more
   return !others.length && (part === 'state' || part === 'events') ? { ...pool, invoice: unescaped(first), part } : {}
 }
 
 /** An answer that only the pages can read that may post into the pool. */
-function forOrigin(answer: DoorAnswer, { header }: DoorRequest, pool: PoolDoor | undefined): DoorAnswer {
+function forOrigin(answer: DoorAnswer, { header }: DoorRequest, pool: Pick<PoolDoor, 'origins'> | undefined): DoorAnswer {
   if (!pool?.origins) return answer
   const origin = header('origin')
   const { 'access-control-allow-origin': _, ...headers } = answer.headers
@@ -133,6 +150,7 @@ async function answer(request: DoorRequest, place: Place, pool: PoolDoor | undef
   if (path === '/_/arc' && method === 'POST' && deps.callbacks) return hearCallback(request, deps.callbacks)
   if (paywall && PAYMAIL.test(path)) return (await import('./paymail.ts')).answerPaymail(request, { ...deps, paywall })
   if (name === undefined) throw new OverpoolError('POOL_NOT_FOUND', 'payments are posted to /{pool}')
+  if (place.isFollowed) return followed(request, name, deps)
   if (arc) {
     const { status, said } = await answerAsArc(arc, request, pool, { ...deps, refusedOne: (error) => noteFailure(error, request, deps) })
     return { status, headers: JSON_HEADERS, body: JSON.stringify(said) }
@@ -167,6 +185,15 @@ async function answer(request: DoorRequest, place: Place, pool: PoolDoor | undef
     asked && invoicing ? await takeForInvoice(pool, payment, asked, { ...deps, invoicing }) : await takePayment(pool, payment, deps)
   if (body.length > LARGE) await turn()
   return { status: 200, headers: JSON_HEADERS, body: acknowledgement(payment, memo) }
+}
+
+/** The events of a pool. What sends them is loaded with the first follower. */
+async function followed(request: DoorRequest, path: string, { follow, followAt, quotas, log }: DoorDeps): Promise<DoorAnswer> {
+  if (follow) return (await import('../events/follow.ts')).answerFollower(request, path, { ...follow, quotas, log })
+  if (followAt === undefined) throw new OverpoolError('POOL_NOT_FOUND', 'no pool can be followed here')
+  const query = request.query ? `?${request.query}` : ''
+  const location = `${followAt}${encodeURIComponent(path)}/events${query}`
+  return { status: 307, headers: { ...CORS, 'cache-control': 'no-store', location } }
 }
 
 async function takePayment(pool: PoolDoor, payment: CheckedPayment, deps: DoorDeps): Promise<string> {
@@ -235,16 +262,19 @@ function preflight({ header }: DoorRequest, { isLoopback }: DoorDeps): Record<st
   return headers
 }
 
-/** The answer to a failure: a status and a PaymentACK, since some wallets read only the status, others only `error`. @param problem in place of the PaymentACK */
-function refusal(error: unknown, problem?: object): DoorAnswer {
+/**
+ * The answer to a failure: a status and a PaymentACK, since some wallets read only the status, others only `error`.
+ * @param problem in place of the PaymentACK. @param ours the sentence for faults of ours, to a follower
+ */
+function refusal(error: unknown, problem?: object, ours?: string): DoorAnswer {
   const code = error instanceof OverpoolError ? error.code : undefined
   const status = statusOfError(error)
   const headers: Record<string, string> = { ...JSON_HEADERS }
-  if (status === 405) headers.allow = problem ? 'GET, POST, OPTIONS' : 'POST, OPTIONS'
+  if (status === 405) headers.allow = ours ? 'GET, OPTIONS' : problem ? 'GET, POST, OPTIONS' : 'POST, OPTIONS'
   if (status === 415) headers['accept-encoding'] = 'identity'
   if (status === 503) headers['retry-after'] = '1'
   if (error instanceof OverpoolError && error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS)
-  const memo = sentence(error, status)
+  const memo = ours !== undefined && status >= 500 && !isRefusal(error) ? ours : sentence(error, status)
   return {
     status,
     reason: reasonPhrase(memo),

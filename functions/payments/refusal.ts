@@ -57,6 +57,7 @@ export function statusOf(code: ErrorCode): number {
   switch (code) {
     case 'MALFORMED_PAYMENT':
     case 'BAD_CALLBACK':
+    case 'BAD_REQUEST':
       return 400
     case 'CALLBACK_FORGED':
       return 401
@@ -64,6 +65,7 @@ export function statusOf(code: ErrorCode): number {
       return 402
     case 'FILTER_REFUSED':
     case 'ORIGIN_REFUSED':
+    case 'FOLLOWING_REFUSED':
       return 403
     case 'POOL_NOT_FOUND':
     case 'INVOICE_NOT_FOUND':

@@ -19,6 +19,7 @@ import {
   type GridSettings,
   isBroadcasting,
 } from './bitcoin.ts'
+import type { EventsSetting } from './events.ts'
 
 /** What a filter gets: the Payment, and its transaction as handlers get it. */
 export interface FilterPayment extends PaymentFields {
@@ -83,6 +84,10 @@ export interface PoolSettings {
   watch?: Watch
   /** what an entry costs, satoshis: whoever comes without a payment gets 402, with the terms of BRC-121 and BRC-166 (docs/paywall.md) */
   price?: number
+  /**
+   * who may follow the pool's entries as they come, at `GET /{pool}/events` (docs/push.md): true for everybody, or a function that decides by the request. Default: nobody
+   */
+  events?: EventsSetting
   /** the paymail to which wallets pay into this pool, such as `shop@example.com`: the domain is where this machine's door is reached */
   paymail?: string
 }
@@ -148,7 +153,7 @@ export interface OverpoolConfig {
 /** A pool's settings with all defaults filled in. */
 export type CheckedSettings = Required<Omit<PoolSettings, Unset>> & Pick<PoolSettings, Unset>
 /** The settings that may be left out for good. */
-type Unset = 'filter' | 'limits' | 'origins' | 'watch' | 'request' | 'page' | 'price' | 'paymail'
+type Unset = 'filter' | 'limits' | 'origins' | 'watch' | 'request' | 'page' | 'price' | 'paymail' | 'events'
 
 const DEFAULTS: CheckedSettings = {
   unique: 'payment',
@@ -161,7 +166,18 @@ const DEFAULTS: CheckedSettings = {
   batchMs: 0,
   commit: 'never',
 }
-const SETTING_KEYS = new Set([...Object.keys(DEFAULTS), 'filter', 'limits', 'origins', 'watch', 'request', 'page', 'price', 'paymail'])
+const SETTING_KEYS = new Set([
+  ...Object.keys(DEFAULTS),
+  'filter',
+  'limits',
+  'origins',
+  'watch',
+  'request',
+  'page',
+  'price',
+  'paymail',
+  'events',
+])
 /** A handle and a domain, perhaps this computer's. */
 const PAYMAIL = /^[a-z0-9][a-z0-9._+-]{0,63}@[a-z0-9-]+(\.[a-z0-9-]+)*$/
 const POOL_KEYS = new Set([...SETTING_KEYS, 'handler', 'publish', 'encrypt', 'grid', 'door'])
@@ -312,6 +328,8 @@ export function checkSettings(settings: PoolSettings, where: string): CheckedSet
   if (all.request !== undefined && typeof all.request !== 'function') checkTerms(all.request, `${where}.request`, 'BAD_CONFIG')
   if (all.page !== undefined) checkPageSettings(all.page, `${where}.page`)
   if (all.filter !== undefined && typeof all.filter !== 'function') throw wrong(`${where}.filter is a function`)
+  if (all.events !== undefined && typeof all.events !== 'boolean' && typeof all.events !== 'function')
+    throw wrong(`${where}.events is true, false, or a function of the request that returns true, false or 'whole'`)
   checkPaid(all, where)
   if (all.price !== undefined && all.request !== undefined)
     throw wrong(`${where} has a \`price\`, or a \`request\`, and not both: each answers whoever opens its URL`)
