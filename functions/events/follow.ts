@@ -1,7 +1,7 @@
 import { atMost, type Clock } from '../../shared/clock.ts'
 import { type EventsSetting, type FollowDecision, hasEvents } from '../../shared/config/events.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { KINDS } from '../../shared/ledger/kinds.ts'
+import { HANDLED_KINDS, KINDS } from '../../shared/ledger/kinds.ts'
 import { isUint } from '../../shared/ledger/values.ts'
 import { codeContext } from '../../shared/machine/context.ts'
 import { type DoorAnswer, type DoorRequest, EVENT_HEADERS, type Sink } from '../payments/http.ts'
@@ -9,7 +9,7 @@ import type { Quotas } from '../payments/quotas.ts'
 import type { EncodedBlock, Wanted } from './encoded.ts'
 import type { Feed, Feeds } from './feed.ts'
 import type { Followers } from './followers.ts'
-import { PUBLIC_KINDS, type View } from './view.ts'
+import type { View } from './view.ts'
 
 /** A browser that has lost its connection comes again after this time, ms. */
 const AGAIN_MS = 1_000
@@ -17,6 +17,7 @@ const AGAIN_MS = 1_000
 const STALLED_MS = 20_000
 /** A function of the config has this time to decide, ms. */
 const DECIDES_MS = 10_000
+/** Only who sees the whole sees a `commit`: it may hold transactions that are not broadcast yet. */
 const WHOLE_KINDS = [...KINDS, 'unknown']
 
 /** A pool that somebody wants to follow. */
@@ -121,7 +122,7 @@ function viewOf(decision: FollowDecision): View {
 }
 
 function kindsIn(given: string | null, view: View): readonly string[] {
-  const known: readonly string[] = view === 'whole' ? WHOLE_KINDS : PUBLIC_KINDS
+  const known: readonly string[] = view === 'whole' ? WHOLE_KINDS : HANDLED_KINDS
   if (given === null) return ['tx']
   if (given === 'all') return known
   const asked = new Set(given.split(','))

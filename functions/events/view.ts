@@ -8,9 +8,6 @@ import { asHex } from '../../shared/ledger/values.ts'
  */
 export type View = 'public' | 'whole'
 
-/** The kinds that anybody sees who may follow. A `commit` holds transactions that are not broadcast yet. */
-export const PUBLIC_KINDS = ['tx', 'status', 'block', 'reorg', 'invoice'] as const
-
 /** An event of more characters is sent without `payment` and `parsed`, so that one entry fills no memory of a thousand followers. */
 const MAX_EVENT = 1024 * 1024
 /** The JSON of a larger transaction, bytes, is longer than that: it is not made at all. */

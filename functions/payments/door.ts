@@ -11,13 +11,13 @@ import type { Ancestors } from '../../shared/store/ancestors.ts'
 import { turn } from '../../shared/turn.ts'
 import type { FollowDeps } from '../events/follow.ts'
 import { answerAsArc } from './arc.ts'
-import { CORS, type DoorAnswer, type DoorRequest, HTML_HEADERS, JSON_HEADERS, unescaped } from './http.ts'
+import { CORS, type DoorAnswer, type DoorRequest, forOrigin, HTML_HEADERS, JSON_HEADERS, preflight, unescaped } from './http.ts'
 import { showInvoice, takeForInvoice } from './invoice-door.ts'
 import { isLoopback } from './loopback.ts'
 import { poolPage } from './page.ts'
 import { placeOf } from './place.ts'
 import type { Quotas } from './quotas.ts'
-import { checkOrigin, checkThere, isRefusal, problemOf, reasonPhrase, sentence, statusOf, statusOfError } from './refusal.ts'
+import { checkOrigin, checkThere, isRefusal, NO_EVENTS, problemOf, reasonPhrase, refusal, statusOf } from './refusal.ts'
 
 export interface DoorDeps extends AcceptDeps {
   ancestors: Pick<Ancestors, 'put'>
@@ -63,8 +63,6 @@ export interface Refusal {
 const PAYMAIL = /^\/(\.well-known\/bsvalias$|_\/paymail\/)/
 /** How a pool with a price is asked and paid. */
 const PRICED = new Set(['GET', 'HEAD', 'POST'])
-/** Names of headers, separated by commas (RFC 9110, tokens). */
-const HEADER_NAMES = /^[\w!#$%&'*+.^`|~, -]{1,1000}$/
 
 /** Others have their turn before a message of this size, bytes, is answered. */
 const LARGE = 64 * 1024
@@ -88,9 +86,6 @@ export async function answerAtDoor(request: DoorRequest, deps: DoorDeps): Promis
     return forOrigin(refused, request, originsOf(place, pool, deps))
   }
 }
-
-/** What a follower is told of faults of ours. */
-const NO_EVENTS = 'The events cannot be sent at this moment. Please come again.'
 
 /** A pool may be followed where nobody posts into it. */
 function originsOf({ name, isFollowed }: Place, pool: PoolDoor | undefined, { follow }: DoorDeps): Pick<PoolDoor, 'origins'> | undefined {
@@ -123,22 +118,6 @@ function placeIn(path: string): Place {
   if (!more.length) return { ...pool, invoice: unescaped(first) }
   const [part, ...others] = more
   return !others.length && (part === 'state' || part === 'events') ? { ...pool, invoice: unescaped(first), part } : {}
-}
-
-/** An answer that only the pages can read that may post into the pool. */
-function forOrigin(answer: DoorAnswer, { header }: DoorRequest, pool: Pick<PoolDoor, 'origins'> | undefined): DoorAnswer {
-  if (!pool?.origins) return answer
-  const origin = header('origin')
-  const { 'access-control-allow-origin': _, ...headers } = answer.headers
-  const isAllowed = origin !== undefined && pool.origins.includes(origin)
-  return {
-    ...answer,
-    headers: {
-      ...headers,
-      ...(isAllowed && { 'access-control-allow-origin': origin }),
-      vary: headers.vary === undefined ? 'origin' : `${headers.vary}, origin`,
-    },
-  }
 }
 
 async function answer(request: DoorRequest, place: Place, pool: PoolDoor | undefined, deps: DoorDeps): Promise<DoorAnswer> {
@@ -251,34 +230,4 @@ async function page(path: string, { header }: DoorRequest, { newest, url }: Door
   const isHere = isLoopback(place.host) && !FORWARDED.some((name) => header(name) !== undefined)
   const entries = isHere ? await newest?.(path) : undefined
   return { status: 200, headers: PAGE_HEADERS, body: poolPage({ path, url: `${place.url}/${path}`, entries }) }
-}
-
-/** A page may send any header that it asks for: the door reads no credentials. A browser asks too whether a page may reach the machine that it runs on. */
-function preflight({ header }: DoorRequest, { isLoopback }: DoorDeps): Record<string, string> {
-  const headers: Record<string, string> = { ...CORS, vary: 'Access-Control-Request-Headers, Access-Control-Request-Private-Network' }
-  const asked = header('access-control-request-headers')
-  if (asked !== undefined && HEADER_NAMES.test(asked)) headers['access-control-allow-headers'] = asked
-  if (isLoopback && header('access-control-request-private-network') === 'true') headers['access-control-allow-private-network'] = 'true'
-  return headers
-}
-
-/**
- * The answer to a failure: a status and a PaymentACK, since some wallets read only the status, others only `error`.
- * @param problem in place of the PaymentACK. @param ours the sentence for faults of ours, to a follower
- */
-function refusal(error: unknown, problem?: object, ours?: string): DoorAnswer {
-  const code = error instanceof OverpoolError ? error.code : undefined
-  const status = statusOfError(error)
-  const headers: Record<string, string> = { ...JSON_HEADERS }
-  if (status === 405) headers.allow = ours ? 'GET, OPTIONS' : problem ? 'GET, POST, OPTIONS' : 'POST, OPTIONS'
-  if (status === 415) headers['accept-encoding'] = 'identity'
-  if (status === 503) headers['retry-after'] = '1'
-  if (error instanceof OverpoolError && error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS)
-  const memo = ours !== undefined && status >= 500 && !isRefusal(error) ? ours : sentence(error, status)
-  return {
-    status,
-    reason: reasonPhrase(memo),
-    headers,
-    body: JSON.stringify(problem ?? { memo, error: 1, ...(status !== 500 && { code }) }),
-  }
 }

@@ -63,3 +63,31 @@ export function unescaped(part: string): string {
     return part
   }
 }
+
+/** Names of headers, separated by commas (RFC 9110, tokens). */
+const HEADER_NAMES = /^[\w!#$%&'*+.^`|~, -]{1,1000}$/
+
+/** A page may send any header that it asks for: the door reads no credentials. A browser asks too whether a page may reach the machine that it runs on. */
+export function preflight({ header }: DoorRequest, { isLoopback }: { isLoopback?: boolean | undefined }): Record<string, string> {
+  const headers: Record<string, string> = { ...CORS, vary: 'Access-Control-Request-Headers, Access-Control-Request-Private-Network' }
+  const asked = header('access-control-request-headers')
+  if (asked !== undefined && HEADER_NAMES.test(asked)) headers['access-control-allow-headers'] = asked
+  if (isLoopback && header('access-control-request-private-network') === 'true') headers['access-control-allow-private-network'] = 'true'
+  return headers
+}
+
+/** An answer that only the pages can read that may post into the pool. */
+export function forOrigin(answer: DoorAnswer, { header }: DoorRequest, pool: { origins?: string[] | undefined } | undefined): DoorAnswer {
+  if (!pool?.origins) return answer
+  const origin = header('origin')
+  const { 'access-control-allow-origin': _, ...headers } = answer.headers
+  const isAllowed = origin !== undefined && pool.origins.includes(origin)
+  return {
+    ...answer,
+    headers: {
+      ...headers,
+      ...(isAllowed && { 'access-control-allow-origin': origin }),
+      vary: headers.vary === undefined ? 'origin' : `${headers.vary}, origin`,
+    },
+  }
+}

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import { type ErrorCode, OverpoolError } from '../../shared/errors.ts'
 import type { PoolDoor } from '../../shared/machine/accept.ts'
+import { type DoorAnswer, JSON_HEADERS } from './http.ts'
 
 /** Characters of a reason phrase. */
 const MAX_REASON = 200
@@ -90,5 +91,29 @@ export function statusOf(code: ErrorCode): number {
       return 503
     default:
       return 500
+  }
+}
+
+/** What a follower is told of faults of ours. */
+export const NO_EVENTS = 'The events cannot be sent at this moment. Please come again.'
+
+/**
+ * The answer to a failure: a status and a PaymentACK, since some wallets read only the status, others only `error`.
+ * @param problem in place of the PaymentACK. @param ours the sentence for faults of ours, to a follower
+ */
+export function refusal(error: unknown, problem?: object, ours?: string): DoorAnswer {
+  const code = error instanceof OverpoolError ? error.code : undefined
+  const status = statusOfError(error)
+  const headers: Record<string, string> = { ...JSON_HEADERS }
+  if (status === 405) headers.allow = ours ? 'GET, OPTIONS' : problem ? 'GET, POST, OPTIONS' : 'POST, OPTIONS'
+  if (status === 415) headers['accept-encoding'] = 'identity'
+  if (status === 503) headers['retry-after'] = '1'
+  if (error instanceof OverpoolError && error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS)
+  const memo = ours !== undefined && status >= 500 && !isRefusal(error) ? ours : sentence(error, status)
+  return {
+    status,
+    reason: reasonPhrase(memo),
+    headers,
+    body: JSON.stringify(problem ?? { memo, error: 1, ...(status !== 500 && { code }) }),
   }
 }

@@ -20,6 +20,7 @@ import {
   isBroadcasting,
 } from './bitcoin.ts'
 import type { EventsSetting } from './events.ts'
+import { checkForwards, type ForwardConfig } from './forward.ts'
 
 /** What a filter gets: the Payment, and its transaction as handlers get it. */
 export interface FilterPayment extends PaymentFields {
@@ -137,6 +138,8 @@ export interface OverpoolConfig {
   /** the file of the handler for every pool and subscription that names none, relative to the config */
   handler?: string
   pools: Record<string, PoolConfig>
+  /** more handlers, by name: programs in any language that entries are posted to */
+  handlers?: Record<string, ForwardConfig>
   /** peers' pools to subscribe to: what their `pub` printed */
   subscribe?: (string | SubscriptionConfig)[]
   network?: NetworkSettings
@@ -200,7 +203,7 @@ export function checkConfig(value: unknown): OverpoolConfig {
   if (typeof config !== 'object' || config === null || typeof config.pools !== 'object' || config.pools === null) {
     throw wrong('it has no `pools`; write: export default defineConfig({ handler: "./functions/handlers/main.ts", pools: { mypool: {} } })')
   }
-  refuseUnknown(config, new Set(['handler', 'pools', 'subscribe', 'network', 'bitcoin', 'url', 'receive', 'aws']), '')
+  refuseUnknown(config, new Set(['handler', 'handlers', 'pools', 'subscribe', 'network', 'bitcoin', 'url', 'receive', 'aws']), '')
   if (config.handler !== undefined && typeof config.handler !== 'string') throw wrong('`handler` is the path of a file')
   for (const [path, pool] of Object.entries(config.pools)) {
     const where = `pools.${path}`
@@ -210,6 +213,11 @@ export function checkConfig(value: unknown): OverpoolConfig {
   }
   if (config.subscribe !== undefined && !Array.isArray(config.subscribe)) throw wrong('`subscribe` is a list of what `pub` printed')
   for (const [i, subscription] of (config.subscribe ?? []).entries()) checkSubscription(subscription, `subscribe[${i}]`)
+  checkForwards({
+    handlers: config.handlers,
+    pools: config.pools,
+    peers: (config.subscribe ?? []).map((one) => parsePoolAddress(typeof one === 'string' ? one : one.key).key),
+  })
   if (config.network !== undefined) checkNetwork(config.network)
   if (config.bitcoin !== undefined) checkBitcoin(config.bitcoin)
   for (const [path, { commit = 'never', grid }] of Object.entries(config.pools)) {

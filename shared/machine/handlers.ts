@@ -1,6 +1,6 @@
 import { OverpoolError } from '../errors.ts'
 import type { BlockEvent, CommitEvent, EventOfKind, InvoiceEvent, ReorgEvent, StatusEvent, TxEvent } from '../ledger/event.ts'
-import type { EntryInvoice, Kind } from '../ledger/kinds.ts'
+import type { EntryInvoice, HandledKind, Kind } from '../ledger/kinds.ts'
 import type { Pools } from './machine.ts'
 
 /** Called with each transaction of a pool. */
@@ -16,9 +16,6 @@ export type OnReorg = (event: ReorgEvent, pool: Pools) => unknown
 export type InvoicePayment = TxEvent & { invoice: EntryInvoice }
 /** Called with each payment of an invoice, and when one is cancelled or has expired unpaid. */
 export type OnInvoice = (event: InvoiceEvent | InvoicePayment, pool: Pools) => unknown
-
-/** The kinds that handlers can be called with. */
-export type HandledKind = Exclude<Kind, 'commit'>
 
 /** The functions of a handler, by the kind of the entries that each is called with. */
 export type HandlerFunctions = { [K in Exclude<HandledKind, 'invoice'>]?: (event: EventOfKind<K>, pool: Pools) => unknown } & {
