@@ -1,10 +1,9 @@
 import type { Construct } from 'constructs'
-import type { OverpoolConfig } from '../shared/config/config.ts'
 import type { EnvOf } from '../shared/config/env.ts'
 import { Belled } from './belled.ts'
 import type { Ledger } from './ledger.ts'
 import type { ForwardCode } from './read.ts'
-import { checkSecretOnAws, namedSecret } from './secret.ts'
+import { namedSecret } from './secret.ts'
 
 export interface ForwardProps {
   code: ForwardCode
@@ -41,9 +40,4 @@ export class Forward extends Belled {
     const { secret } = code.forward
     if ('secret' in secret) namedSecret(this, 'Secret', secret.secret).grantRead(this.function)
   }
-}
-
-/** @throws OverpoolError BAD_CONFIG: a secret is not where a function finds it */
-export function checkForwardsOnAws({ handlers = {} }: OverpoolConfig): void {
-  for (const [name, { secret }] of Object.entries(handlers)) checkSecretOnAws(secret, `handlers.${name}.secret`)
 }

@@ -8,8 +8,8 @@ import { OverpoolError } from '../shared/errors.ts'
 import { checkBitcoinOnAws } from './bitcoin.ts'
 import { type Bundle, bundleBroadcaster, bundleEvents, bundleForward, bundleHandler, bundlePayments, OUT } from './bundle.ts'
 import { checkEventsOnAws, isFollowed } from './events.ts'
-import { checkForwardsOnAws } from './forward.ts'
 import { checkAskedOnAws } from './invoice-keys.ts'
+import { checkSecretOnAws } from './secret.ts'
 
 /** Seconds added to a handler's `timeoutMs` for its function's timeout: for the runner's own work, and for further entries of the same bell. */
 const ROOM_S = 30
@@ -57,8 +57,8 @@ export async function readProgram(file: string): Promise<Program> {
   checkBitcoinOnAws(config, planned)
   checkAskedOnAws(config)
   checkEventsOnAws(config)
-  checkForwardsOnAws(config)
   const forwarding = planForwards(config, planned)
+  for (const { name, forward } of forwarding) checkSecretOnAws(forward.secret, `handlers.${name}.secret`)
   for (const { file, named } of planned) {
     if (!existsSync(file)) throw new OverpoolError('BAD_CONFIG', `the config names a handler ${named}, and there is no such file`)
   }
