@@ -94,7 +94,7 @@ export class OverpoolStack extends Stack {
     this.#output('Endpoint', door?.url ?? payments.url.url, 'where wallets post to: this and the name of a pool')
     if (door) this.#output('FunctionUrl', payments.url.url, 'the same, without the domain')
     if (door && !domain?.zone) this.#output('DomainTarget', door.target, `what ${domain!.name} has to point to`)
-    if (events) this.#output('Events', events.url.url, 'where pools are followed: this, the name of a pool, and /events')
+    if (events) this.#output('FollowAt', events.url.url, 'where pools are followed: this, the name of a pool, and /events')
     for (const [path, name] of outputNames('Pool', doorsOf(config).slice(0, MAX_POOL_OUTPUTS)))
       this.#output(name, `${door?.url ?? payments.url.url}${path}`)
     // The library and the command line find a machine by these outputs.

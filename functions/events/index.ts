@@ -25,6 +25,8 @@ declare const awslambda: {
 
 /** Each follower has an instance of this function to itself, and looks for blocks this often, ms: a look is a request to DynamoDB. */
 const LOOK_MS = 1_000
+/** Lambda counts the followers (cdk/events.ts). */
+const MAX_FOLLOWERS = 1_000
 
 // The Lambda that sends the events of pools to those who follow them. The pools' settings are in its bundle.
 const env = readEnv('events')
@@ -46,7 +48,7 @@ const answer = eventsFunction(
       lookMs: LOOK_MS,
       failed,
     }),
-    followers: new Followers({ most: 1 }),
+    followers: new Followers({ most: MAX_FOLLOWERS }),
     quotas: new Quotas(),
     clock: systemClock,
     threwLate: (_, error) => telemetry.log.error('code of `events` that it did not wait for has failed', error as Error),
