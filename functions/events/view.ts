@@ -1,5 +1,5 @@
 import { eventOf, type LedgerEvent } from '../../shared/ledger/event.ts'
-import type { Entry } from '../../shared/ledger/kinds.ts'
+import type { Entry, EntryInvoice } from '../../shared/ledger/kinds.ts'
 import { asHex } from '../../shared/ledger/values.ts'
 
 /**
@@ -32,8 +32,9 @@ function publicOf(event: LedgerEvent): object {
 }
 
 /** Who knows an invoice's id can open its page, and `data` is the merchant's own. */
-function publicInvoice<T extends { id: string; data?: unknown }>({ id: _, data: __, ...invoice }: T): Omit<T, 'id' | 'data'> {
-  return invoice
+function publicInvoice(invoice: EntryInvoice): Omit<EntryInvoice, 'id' | 'data'> {
+  const { id: _, data: __, ...shown } = invoice
+  return shown
 }
 
 /** What of a large event names the entry. It reads no getter that would make the whole. */

@@ -12,7 +12,7 @@ export interface Got {
   id: string
   timestamp: number
   /** undefined: the signature is not that of the secret */
-  event?: { type: string; timestamp: string; data: { seq: number; path: string; hash: string; [key: string]: unknown } }
+  event?: { type: string; timestamp: string; data: { seq: number; path: string; key: string; hash: string; [key: string]: unknown } }
   /** when it came, ms */
   at: number
   headers: IncomingMessage['headers']
