@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 // What browsers load as well: it imports nothing that runs, and stays below 2 KB (test/push/client.test.ts).
 
 import type { EventOfKind } from '../shared/ledger/event.ts'
@@ -23,11 +24,15 @@ type Large<K extends Kind> = Pick<Json<EventOfKind<K>>, Common> & { kind: K; lar
 /** An entry of a pool, as a follower gets it (docs/push.md). */
 export type FollowedEvent<K extends Kind = Kind> = { [Each in K]: Whole<Each> | Large<Each> }[K]
 
-export interface FollowOptions<K extends Kind = 'tx'> {
+/** The kinds that a client asks for. */
+export type FollowedKinds = readonly Kind[] | 'all'
+type EventsOf<K extends FollowedKinds> = K extends readonly Kind[] ? FollowedEvent<K[number]> : FollowedEvent
+
+export interface FollowOptions<K extends FollowedKinds = readonly ['tx']> {
   /** the last entry that you have, by its `seq`: the first event is the one after it; -1: from the first entry on. Default: what comes from now on */
   after?: number
   /** default: transactions; 'all': every kind that the pool shows you */
-  kinds?: readonly K[] | 'all'
+  kinds?: K
   /** entries about this transaction alone */
   txid?: string
   /** ends it */
@@ -64,19 +69,19 @@ const AGAIN_MOST_MS = 30_000
  * @param options with `onEvent` it calls that, one event after the other, and resolves when `signal` is aborted; without, the events are read by `for await`
  * @throws FollowError the pool does not let you follow it
  */
-export function followPool<K extends Kind = 'tx'>(
+export function followPool<const K extends FollowedKinds = readonly ['tx']>(
   url: string | URL,
-  options: FollowOptions<K> & { onEvent: (event: FollowedEvent<K>) => unknown },
+  options: FollowOptions<K> & { onEvent: (event: EventsOf<K>) => unknown },
 ): Promise<void>
-export function followPool<K extends Kind = 'tx'>(
+export function followPool<const K extends FollowedKinds = readonly ['tx']>(
   url: string | URL,
   options?: FollowOptions<K>,
-): AsyncGenerator<FollowedEvent<K>, void, undefined>
-export function followPool<K extends Kind>(
+): AsyncGenerator<EventsOf<K>, void, undefined>
+export function followPool<K extends FollowedKinds>(
   url: string | URL,
-  options: FollowOptions<K> & { onEvent?: (event: FollowedEvent<K>) => unknown } = {},
+  options: FollowOptions<K> & { onEvent?: (event: EventsOf<K>) => unknown } = {},
 ) {
-  const events = eventsOf(url, options) as AsyncGenerator<FollowedEvent<K>, void, undefined>
+  const events = eventsOf(url, options) as AsyncGenerator<EventsOf<K>, void, undefined>
   const { onEvent } = options
   if (!onEvent) return events
   return (async () => {
@@ -84,7 +89,10 @@ export function followPool<K extends Kind>(
   })()
 }
 
-async function* eventsOf(url: string | URL, { after, kinds, txid, signal, headers }: FollowOptions<Kind>): AsyncGenerator<unknown, void> {
+async function* eventsOf(
+  url: string | URL,
+  { after, kinds, txid, signal, headers }: FollowOptions<FollowedKinds>,
+): AsyncGenerator<unknown, void> {
   const at = new URL(url)
   at.pathname = at.pathname.replace(/\/*$/, '/events')
   const { searchParams } = at

@@ -33,6 +33,7 @@ export type ErrorCode =
   | 'MACHINE_NOT_FOUND'
   | 'LOOP_TOO_DEEP'
   | 'FORWARD_FAILED' // the program that entries are forwarded to does not take one
+  | 'FORWARD_GONE' // it is no longer at its address: no entry will be taken there
   | 'CALL_OVER' // a post of a handler's call that has failed or timed out
   | 'DEPLOYED' // on AWS: change the config and run `npx cdk deploy`
   | 'ACCESS_DENIED'

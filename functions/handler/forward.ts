@@ -12,8 +12,9 @@ import { signer } from './webhook.ts'
 const MAX_ANSWER = 1024 * 1024
 /** Characters of an answer that an error shows. */
 const MAX_SHOWN = 200
-/** Answers that say that this entry will never be taken: the request is wrong, or what was here is gone. */
-const NEVER: ReadonlySet<number> = new Set([400, 410, 413, 414, 415, 422])
+/** Answers that say that this entry will never be taken: it is too large, or not what the program works on. A wrong signature is 400 or 401 with many programs, and may be mended. */
+const NEVER: ReadonlySet<number> = new Set([413, 414, 415, 422])
+const GONE = 410
 
 /**
  * The functions of a handler that posts each entry to a program on the network, signed as Standard Webhooks has it. The runner calls them in order, again after a failure, and gives an
@@ -47,9 +48,10 @@ export function forwardFunctions({ name, forward }: PlannedForward, secret: stri
 function refusalOf(target: string, { status, headers, body }: HttpAnswer): OverpoolError {
   if (status >= 300 && status < 400)
     return new OverpoolError(
-      'FORWARD_FAILED',
-      `${target} answers with a redirect (${status}), which is not followed: name the address it leads to`,
+      'FORWARD_GONE',
+      `${target} answers with a redirect (${status}), which is not followed: name the address that it leads to`,
     )
+  if (status === GONE) return new OverpoolError('FORWARD_GONE', `${target} answers 410: it is gone for good`)
   const said = inLine(
     body
       .toString('utf8', 0, 4 * MAX_SHOWN)

@@ -251,7 +251,7 @@ class BellRun {
     const { handler, stores, clock, report, onPoison } = this.#options
     const { path } = this.#pool
     const error = errorText(thrown)
-    if (onPoison === 'stop') {
+    if (onPoison === 'stop' || isGone(thrown)) {
       report({ kind: 'stopped', handler, pool: path, seq, error: thrown })
       await this.#keep({ ...this.#at, attempts, begun: 0, stopped: error })
       return DONE
@@ -400,6 +400,11 @@ const ENDS_LATER: ReadonlySet<string> = new Set<ErrorCode>(['POOL_HALTED', 'BLOC
 /** Whether waiting does not help, such as for a loop that is too deep. */
 function isFinal(thrown: unknown): boolean {
   return thrown instanceof OverpoolError && !thrown.retryable && !ENDS_LATER.has(thrown.code)
+}
+
+/** Whether what failed has nothing to do with this entry, and would be the same with all that follow. */
+function isGone(thrown: unknown): boolean {
+  return thrown instanceof OverpoolError && thrown.code === 'FORWARD_GONE'
 }
 
 /** How long the program that an entry was forwarded to asks to wait, ms. The broadcaster goes by the words of its services itself. */

@@ -7,6 +7,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { EncodedBlock } from '../../functions/events/encoded.ts'
 import { Followers } from '../../functions/events/followers.ts'
 import { type CreateOptions, Overpool } from '../../index.ts'
+import { makeFolder } from '../../local/folder.ts'
+import { EmbeddedMachine } from '../../local/machine.ts'
+import { checkSettings } from '../../shared/config/config.ts'
 import { encodeBlock } from '../../shared/ledger/block.ts'
 import { encodeEntry } from '../../shared/ledger/entry-codec.ts'
 import type { EntryId } from '../../shared/ledger/kinds.ts'
@@ -147,6 +150,24 @@ describe('the events of a pool', () => {
     expect(stream.frames.at(-1)).toEqual({ id: '2' })
   })
 
+  it('are there as soon as the door is open after a restart, while the pool is opened: a browser that is told "not found" does not come again', async () => {
+    const folder = join(dir, 'restarted')
+    const settings = () => checkSettings({ events: true }, '')
+    const options = { dir: folder, settings, report: () => {} }
+    makeFolder(folder)
+    const before = await EmbeddedMachine.open(options)
+    await before.create('mypool', { events: true })
+    await before.close()
+    const after = await EmbeddedMachine.open(options)
+    const { url } = await after.listen(['mypool'], 0, '127.0.0.1')
+    const stream = await follow(`${url}/mypool`)
+    expect(stream.response.status).toBe(200)
+    await after.create('mypool', { events: true })
+    await after.pools.post({ path: 'mypool', payment: sampleTransaction('after') })
+    await stream.got(1)
+    await after.close()
+  })
+
   it('leave out the transaction of an entry that is too large for them, and say so', async () => {
     const { path, url } = await pool()
     const { hash } = await machine.post({ path, payment: largePayment(300_000) })
@@ -242,6 +263,7 @@ describe('a follower', () => {
     slow.pause()
     slow.write(`GET ${pathname}/events HTTP/1.1\r\nhost: ${hostname}\r\n\r\n`)
     const quick = await follow(url)
+    const quiet = await follow((await pool()).url)
     const count = 2_000
     const memo = 'x'.repeat(10_000) // in all more than the system's buffers take
     for (let i = 0; i < count; i += 100) await Promise.all(Array.from({ length: 100 }, (_, j) => post(path, `large ${i + j}`, { memo })))
@@ -250,6 +272,7 @@ describe('a follower', () => {
     const closed = once(slow, 'close')
     // It reads what had been sent, and no more comes.
     await new Promise((resolve) => setTimeout(resolve, 21_000))
+    expect(quiet.frames.slice(1, 3), 'signs of life, where nothing happens').toContainEqual({ id: '-1' })
     slow.on('data', (chunk) => (read += chunk)).on('error', () => {})
     slow.resume()
     await closed
