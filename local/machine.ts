@@ -391,7 +391,7 @@ export class EmbeddedMachine implements Machine {
     const followed = (path: string): FollowedPool | undefined => {
       // Also while the pool is being opened: a browser that is told "not found" does not come again.
       const settings = open.has(path) || others.has(path) ? this.#known(path) : undefined
-      return settings && { path, events: settings.events, origins: settings.origins }
+      return settings && { path, events: settings.events, origins: settings.origins, limits: settings.limits }
     }
     const pool = (path: string): PoolDoor | undefined => {
       if (!open.has(path)) return undefined

@@ -178,9 +178,17 @@ export class Feed {
     this.#moved = Promise.withResolvers()
   }
 
-  /** Resolves when there is a block of number n, at the next sign of life, or when the feed has ended. */
-  async moved(n: number): Promise<void> {
-    if (n >= this.#blocks && !this.#ended) await this.#moved.promise
+  /** Resolves when there is a block of number n, at the next sign of life, when the feed has ended, or the follower has gone. */
+  moved(n: number, gone: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (n < this.#blocks || this.#ended || gone.aborted) return resolve()
+      const done = () => {
+        gone.removeEventListener('abort', done)
+        resolve()
+      }
+      gone.addEventListener('abort', done)
+      void this.#moved.promise.then(done)
+    })
   }
 
   hasBlock(n: number): boolean {

@@ -1,4 +1,5 @@
 import { atMost, type Clock } from '../../shared/clock.ts'
+import type { Limits } from '../../shared/config/config.ts'
 import { type EventsSetting, type FollowDecision, hasEvents } from '../../shared/config/events.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import { HANDLED_KINDS, KINDS } from '../../shared/ledger/kinds.ts'
@@ -25,6 +26,8 @@ export interface FollowedPool {
   path: string
   events?: EventsSetting | undefined
   origins?: string[] | undefined
+  /** false: nobody is limited */
+  limits?: Limits | false | undefined
 }
 
 export interface FollowDeps {
@@ -55,7 +58,8 @@ export async function answerFollower(request: DoorRequest, path: string, deps: F
       'no pool of this name can be followed here: `events: true` in the settings of a pool lets everybody follow it',
     )
   if (method !== 'GET') throw new OverpoolError('METHOD_NOT_ALLOWED', 'the events of a pool are read with a GET')
-  deps.quotas.spend({ path: `the events of ${path}` }, address, 1, 0)
+  const isLimited = pool.limits !== false
+  deps.quotas.spend({ path: `the events of ${path}`, ...(!isLimited && { limits: false }) }, address, 1, 0)
   const origin = header('origin')
   if (origin !== undefined && pool.origins && !pool.origins.includes(origin))
     throw new OverpoolError('ORIGIN_REFUSED', 'this pool cannot be followed from this web page')
@@ -63,7 +67,7 @@ export async function answerFollower(request: DoorRequest, path: string, deps: F
   const view = viewOf(await decisionOf(pool, request, query, deps))
   const wanted: Wanted = { view, kinds: kindsIn(query.get('kinds'), view), txid: txidIn(query.get('txid')) }
   const after = afterIn(header('last-event-id') ?? query.get('after'))
-  const leave = deps.followers.enter(address)
+  const leave = deps.followers.enter(address, isLimited)
   try {
     const feed = await deps.feeds.enter(path)
     const left = () => {
@@ -211,7 +215,7 @@ class Follower {
   /** Waits for the next block. A sign of life says how far it has come, so that it does not read again later what it has passed over. */
   async #next(n: number): Promise<void> {
     const left = this.#until - this.#deps.clock.elapsed()
-    const moved = this.#feed.moved(n)
+    const moved = this.#feed.moved(n, this.#sink.gone)
     await (left === Number.POSITIVE_INFINITY ? moved : atMost(this.#deps.clock, left, moved))
     if (this.#mayStay && !this.#feed.hasBlock(n) && !this.#sink.write(Buffer.from(this.#place))) await this.#drained()
   }

@@ -30,14 +30,14 @@ export class Followers {
     this.#heldBytes = heldBytes
   }
 
-  /** Counts a follower. @returns what to call when it has gone. @throws OverpoolError OVERLOADED, QUOTA_EXCEEDED */
-  enter(address: string): () => void {
+  /** Counts a follower. @param isLimited whether those of one address are limited. @returns what to call when it has gone. @throws OverpoolError OVERLOADED, QUOTA_EXCEEDED */
+  enter(address: string, isLimited = true): () => void {
     if (this.#all >= this.#most)
       throw new OverpoolError('OVERLOADED', `${this.#most} others follow pools of this machine; please come again later`, {
         retryable: true,
         retryAfterS: 10,
       })
-    const network = isHere(address) ? undefined : networkOf(address)
+    const network = !isLimited || isHere(address) ? undefined : networkOf(address)
     const ofAddress = network === undefined ? 0 : (this.#byAddress.get(network) ?? 0)
     if (ofAddress >= MAX_OF_ADDRESS)
       throw new OverpoolError(

@@ -109,6 +109,7 @@ export function refusal(error: unknown, problem?: object, ours?: string): DoorAn
   if (status === 415) headers['accept-encoding'] = 'identity'
   if (status === 503) headers['retry-after'] = '1'
   if (error instanceof OverpoolError && error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS)
+  if (headers['retry-after'] !== undefined) headers['access-control-expose-headers'] = 'Retry-After' // a page of another origin may read it
   const memo = ours !== undefined && status >= 500 && !isRefusal(error) ? ours : sentence(error, status)
   return {
     status,

@@ -5,15 +5,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { EncodedBlock } from '../../functions/events/encoded.ts'
+import { Feeds } from '../../functions/events/feed.ts'
+import { answerFollower } from '../../functions/events/follow.ts'
 import { Followers } from '../../functions/events/followers.ts'
+import { Quotas } from '../../functions/payments/quotas.ts'
 import { type CreateOptions, Overpool } from '../../index.ts'
 import { makeFolder } from '../../local/folder.ts'
 import { EmbeddedMachine } from '../../local/machine.ts'
+import { openLedgerFile } from '../../local/ports.ts'
+import { systemClock } from '../../shared/clock.ts'
 import { checkSettings } from '../../shared/config/config.ts'
 import { encodeBlock } from '../../shared/ledger/block.ts'
 import { encodeEntry } from '../../shared/ledger/entry-codec.ts'
 import type { EntryId } from '../../shared/ledger/kinds.ts'
 import { hexBytes } from '../../shared/ledger/values.ts'
+import { findPool } from '../../shared/machine/find-pool.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { largePayment, until } from '../machine/machine.ts'
 import { type Followed, Stream } from './stream.ts'
@@ -283,6 +289,50 @@ describe('a follower', () => {
     expect([...ids, ...rest]).toEqual(Array.from({ length: count }, (_, seq) => seq))
   })
 
+  it('makes room for another one as soon as it goes', async () => {
+    const folder = join(dir, 'room')
+    makeFolder(folder)
+    const { stores, close } = openLedgerFile(folder)
+    await stores.control.create({ path: 'mypool', kind: 'own', key: 'aa', discoveryKey: 'bb', createdAt: 0 })
+    const fail = (error: unknown) => expect.fail(String(error))
+    const feeds = new Feeds({
+      blocks: stores.blocks,
+      control: (path) => findPool(stores.control, path),
+      clock: systemClock,
+      lookMs: 60_000,
+      failed: fail,
+    })
+    const followers = new Followers({ most: 1 })
+    const request = { method: 'GET', path: '/mypool/events', header: () => undefined, body: async () => new Uint8Array() }
+    const deps = {
+      pool: () => ({ path: 'mypool', events: true }),
+      feeds,
+      followers,
+      quotas: new Quotas(),
+      clock: systemClock,
+      threwLate: fail,
+      log: fail,
+    }
+    for (let i = 0; i < 3; i++) {
+      const gone = new AbortController()
+      const { stream } = await answerFollower(request, 'mypool', deps)
+      const sent: string[] = []
+      const write = (bytes: Uint8Array) => sent.push(Buffer.from(bytes).toString()) > 0
+      const over = stream!({ write, drained: async () => true, cut: () => {}, gone: gone.signal })
+      await until(
+        () => sent.length,
+        (length) => length === 1,
+      )
+      await expect(answerFollower(request, 'mypool', deps)).rejects.toThrow(expect.objectContaining({ code: 'OVERLOADED' }))
+      const asked = performance.now()
+      gone.abort()
+      await over
+      expect(performance.now() - asked).toBeLessThan(1_000)
+    }
+    feeds.close()
+    close()
+  })
+
   it('is one of at most so many, in all and of one address', () => {
     const followers = new Followers({ most: 150 })
     const left = Array.from({ length: 100 }, () => followers.enter('203.0.113.7'))
@@ -290,6 +340,7 @@ describe('a follower', () => {
     left.push(...Array.from({ length: 50 }, () => followers.enter('127.0.0.1')))
     expect(() => followers.enter('198.51.100.1')).toThrow(expect.objectContaining({ code: 'OVERLOADED', retryAfterS: 10 }))
     for (const leave of [...left, ...left]) leave() // each counts once
+    for (let i = 0; i < 20; i++) followers.enter('203.0.113.7', false)
     for (let i = 0; i < 100; i++) followers.enter('203.0.113.7')
     expect(() => followers.enter('203.0.113.7')).toThrow(expect.objectContaining({ code: 'QUOTA_EXCEEDED' }))
   })
