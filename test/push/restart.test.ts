@@ -29,19 +29,19 @@ afterAll(async () => {
 })
 
 /** The machine, and a wallet that pays into it until it has its ACK. */
-class Mortal {
-  readonly project = new Project()
+class Mortal implements AsyncDisposable {
+  readonly #project = new Project()
   url = ''
   #port = 0
   #machine: Program | undefined
 
   async start(): Promise<void> {
     this.#port ||= await freePort()
-    this.project.write(
+    this.#project.write(
       'overpool.config.ts',
       "import { defineConfig } from 'overpool-cloud'\nexport default defineConfig({ pools: { mypool: { events: true, limits: false } } })\n",
     )
-    const machine = await this.project.start([], { PORT: String(this.#port) })
+    const machine = await this.#project.start([], { PORT: String(this.#port) })
     this.#machine = machine
     this.url = `${machine.url}/mypool`
   }
@@ -53,6 +53,10 @@ class Mortal {
   async pay(i: number): Promise<void> {
     const once = () => pay(this.url, sampleTransaction(`payment ${i}`)).catch(() => 0)
     await until(once, (status) => status === 200, 60_000)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#project[Symbol.asyncDispose]()
   }
 
   /** Pays while the machine dies and comes back. */
@@ -81,8 +85,7 @@ const ALL = Array.from({ length: PAYMENTS }, (_, seq) => seq)
 it('followers in chromium, by EventSource and by followPool, and in Node get each entry once, in order', { timeout: 120_000 }, async ({
   skip,
 }) => {
-  const mortal = new Mortal()
-  await using project = mortal.project
+  await using mortal = new Mortal()
   await mortal.start()
   const inNode: number[] = []
   const gone = new AbortController()
@@ -98,20 +101,16 @@ it('followers in chromium, by EventSource and by followPool, and in Node get eac
       tsconfigRaw: {},
     })
     for (const script of [
-      'const source = new EventSource(url + "/events"); source.onmessage = ({ lastEventId, data }) => got.push([Number(lastEventId), JSON.parse(data).seq])',
+      'globalThis.source = new EventSource(url + "/events"); source.onmessage = ({ lastEventId, data }) => got.push([Number(lastEventId), JSON.parse(data).seq])',
       `${outputFiles[0]!.text}; overpool.followPool(url, { onEvent: ({ seq }) => got.push([seq, seq]), after: -1 })`,
     ]) {
       const page = await browser.newPage()
       await page.goto(`http://127.0.0.1:${(shop.address() as AddressInfo).port}/`)
-      // The page begins before the first payment: an EventSource gets what comes from now on.
       await page.evaluate(`{ globalThis.got = []; const url = ${JSON.stringify(mortal.url)}; ${script}; undefined }`)
       pages.push(page)
     }
-    await until(
-      async () => (await fetch(`${mortal.url.replace('/mypool', '')}/_/health`)).status,
-      (status) => status === 200,
-    )
-    await pages[0]!.waitForTimeout(500)
+    // The page begins before the first payment: an EventSource gets what comes from now on.
+    await pages[0]!.waitForFunction('source.readyState === EventSource.OPEN')
   }
   await mortal.live()
   const got = (page: Page) => page.evaluate('got') as Promise<[id: number, seq: number][]>
@@ -130,6 +129,5 @@ it('followers in chromium, by EventSource and by followPool, and in Node get eac
   await following
   expect(inNode).toEqual(ALL)
   for (const page of pages) expect(await got(page)).toEqual(ALL.map((seq) => [seq, seq]))
-  void project
   if (!browser) skip('there is no chromium on the PATH, nor at CHROMIUM: only Node has followed')
 })
