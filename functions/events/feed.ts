@@ -136,9 +136,14 @@ export class Feed {
     void this.#pump()
   }
 
-  /** How many entries the pool has. */
+  /** How many entries the pool has, as far as the feed has read it. */
   get entries(): number {
     return this.#entries
+  }
+
+  /** How many entries the pool has. */
+  async length(): Promise<number> {
+    return lengthOf(await this.#deps.blocks.last(this.pool.path)).entries
   }
 
   look(): void {

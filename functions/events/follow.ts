@@ -75,7 +75,7 @@ export async function answerFollower(request: DoorRequest, path: string, deps: F
       leave()
     }
     try {
-      const from = startOf(feed, after)
+      const from = await startOf(feed, after)
       return { status: 200, headers: EVENT_HEADERS, stream: (sink) => new Follower(feed, wanted, from, sink, deps).run().finally(left) }
     } catch (error) {
       deps.feeds.leave(feed)
@@ -88,8 +88,11 @@ export async function answerFollower(request: DoorRequest, path: string, deps: F
 }
 
 /** The sequence number to begin with. */
-function startOf({ entries, pool: { path, prunedBefore } }: Feed, after: number | undefined): number {
-  if (after === undefined) return entries
+async function startOf(feed: Feed, after: number | undefined): Promise<number> {
+  const { path, prunedBefore } = feed.pool
+  if (after === undefined) return feed.entries
+  // The feed reads a block a moment after it is written, and a handler may have told the client of it already.
+  const entries = after < feed.entries ? feed.entries : await feed.length()
   if (after >= entries)
     throw new OverpoolError(
       'BAD_REQUEST',

@@ -184,6 +184,17 @@ describe('the events of a pool', () => {
     expect([large!.payment, large!.parsed, small!.large]).toEqual([undefined, undefined, undefined])
   })
 
+  it('go on after an entry that a handler has told the client of, though the feed has not read it yet', async () => {
+    const { path, url } = await pool()
+    await follow(url) // the feed is there, and reads what is new a moment later
+    for (let seq = 0; seq < 20; seq++) {
+      await post(path, `entry ${seq}`)
+      expect((await follow(url, `?after=${seq}`)).response.status).toBe(200)
+    }
+    await post(path, 'the last')
+    expect((await open.at(-1)!.got(1)).map(({ seq }) => seq)).toEqual([20])
+  })
+
   it('begin after what was pruned', async () => {
     const { path, url } = await pool()
     await post(path, 'old')
