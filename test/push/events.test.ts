@@ -6,13 +6,13 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { EncodedBlock } from '../../functions/events/encoded.ts'
 import { Feeds } from '../../functions/events/feed.ts'
-import { answerFollower } from '../../functions/events/follow.ts'
+import { answerFollower, type FollowDeps } from '../../functions/events/follow.ts'
 import { Followers } from '../../functions/events/followers.ts'
 import { Quotas } from '../../functions/payments/quotas.ts'
 import { type CreateOptions, Overpool } from '../../index.ts'
 import { makeFolder } from '../../local/folder.ts'
 import { EmbeddedMachine } from '../../local/machine.ts'
-import { openLedgerFile } from '../../local/ports.ts'
+import { type LedgerFile, openLedgerFile } from '../../local/ports.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { checkSettings } from '../../shared/config/config.ts'
 import { encodeBlock } from '../../shared/ledger/block.ts'
@@ -20,6 +20,7 @@ import { encodeEntry } from '../../shared/ledger/entry-codec.ts'
 import type { EntryId } from '../../shared/ledger/kinds.ts'
 import { hexBytes } from '../../shared/ledger/values.ts'
 import { findPool } from '../../shared/machine/find-pool.ts'
+import type { Stores } from '../../shared/store/port.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { largePayment, until } from '../machine/machine.ts'
 import { type Followed, Stream } from './stream.ts'
@@ -184,17 +185,6 @@ describe('the events of a pool', () => {
     expect([large!.payment, large!.parsed, small!.large]).toEqual([undefined, undefined, undefined])
   })
 
-  it('go on after an entry that a handler has told the client of, though the feed has not read it yet', async () => {
-    const { path, url } = await pool()
-    await follow(url) // the feed is there, and reads what is new a moment later
-    for (let seq = 0; seq < 20; seq++) {
-      await post(path, `entry ${seq}`)
-      expect((await follow(url, `?after=${seq}`)).response.status).toBe(200)
-    }
-    await post(path, 'the last')
-    expect((await open.at(-1)!.got(1)).map(({ seq }) => seq)).toEqual([20])
-  })
-
   it('begin after what was pruned', async () => {
     const { path, url } = await pool()
     await post(path, 'old')
@@ -301,47 +291,34 @@ describe('a follower', () => {
   })
 
   it('makes room for another one as soon as it goes', async () => {
-    const folder = join(dir, 'room')
-    makeFolder(folder)
-    const { stores, close } = openLedgerFile(folder)
-    await stores.control.create({ path: 'mypool', kind: 'own', key: 'aa', discoveryKey: 'bb', createdAt: 0 })
-    const fail = (error: unknown) => expect.fail(String(error))
-    const feeds = new Feeds({
-      blocks: stores.blocks,
-      control: (path) => findPool(stores.control, path),
-      clock: systemClock,
-      lookMs: 60_000,
-      failed: fail,
-    })
-    const followers = new Followers({ most: 1 })
-    const request = { method: 'GET', path: '/mypool/events', header: () => undefined, body: async () => new Uint8Array() }
-    const deps = {
-      pool: () => ({ path: 'mypool', events: true }),
-      feeds,
-      followers,
-      quotas: new Quotas(),
-      clock: systemClock,
-      threwLate: fail,
-      log: fail,
-    }
+    await using small = await Small.open({ most: 1 })
     for (let i = 0; i < 3; i++) {
-      const gone = new AbortController()
-      const { stream } = await answerFollower(request, 'mypool', deps)
-      const sent: string[] = []
-      const write = (bytes: Uint8Array) => sent.push(Buffer.from(bytes).toString()) > 0
-      const over = stream!({ write, drained: async () => true, cut: () => {}, gone: gone.signal })
+      const { gone, over, sent } = await small.follow()
       await until(
         () => sent.length,
         (length) => length === 1,
       )
-      await expect(answerFollower(request, 'mypool', deps)).rejects.toThrow(expect.objectContaining({ code: 'OVERLOADED' }))
+      await expect(small.follow()).rejects.toThrow(expect.objectContaining({ code: 'OVERLOADED' }))
       const asked = performance.now()
       gone.abort()
       await over
       expect(performance.now() - asked).toBeLessThan(1_000)
     }
-    feeds.close()
-    close()
+  })
+
+  it('may go on after an entry that a handler has told it of, though the feed has not read it yet', async () => {
+    await using small = await Small.open({ most: 10 })
+    await small.follow() // the feed is there, and has read what there was: nothing
+    await small.stores.blocks.put('mypool', blocks[0]!)
+    await expect(small.follow('after=1')).rejects.toThrow(/has 1 entries/)
+    const { sent } = await small.follow('after=0')
+    await small.stores.blocks.put('mypool', blocks[1]!)
+    small.feeds.wrote('mypool')
+    await until(
+      () => sent.length,
+      (length) => length >= 2,
+    )
+    expect(sent.map((text) => /^(?:retry: \d+\n)?id: (-?\d+)/.exec(text)![1])).toEqual(['0', '1'])
   })
 
   it('is one of at most so many, in all and of one address', () => {
@@ -357,24 +334,71 @@ describe('a follower', () => {
   })
 
   it('is cut off when too many bytes wait for slow readers, the one first that has waited the longest', () => {
-    const blocks = [0, 1, 2].map((n) => blockOf(n))
-    const followers = new Followers({ most: 10, heldBytes: 2.5 * blocks[0]!.size })
+    const encoded = blocks.map((block) => new EncodedBlock({ path: 'mypool', key: 'ab'.repeat(32) }, block))
+    const followers = new Followers({ most: 10, heldBytes: 2.5 * encoded[0]!.size })
     const cut: string[] = []
-    followers.hold(blocks[0]!, () => cut.push('first'))
-    followers.hold(blocks[0]!, () => cut.push('second'))
-    const release = followers.hold(blocks[1]!, () => cut.push('third'))
+    followers.hold(encoded[0]!, () => cut.push('first'))
+    followers.hold(encoded[0]!, () => cut.push('second'))
+    const release = followers.hold(encoded[1]!, () => cut.push('third'))
     expect(cut).toEqual([]) // a block that two wait for counts once
-    followers.hold(blocks[2]!, () => cut.push('fourth'))
+    followers.hold(encoded[2]!, () => cut.push('fourth'))
     expect(cut).toEqual(['first', 'second'])
     release()
-    followers.hold(blocks[0]!, () => cut.push('fifth'))
+    followers.hold(encoded[0]!, () => cut.push('fifth'))
     expect(cut).toEqual(['first', 'second'])
   })
 })
 
-function blockOf(n: number): EncodedBlock {
+/** Blocks of one entry each. */
+const blocks = [0, 1, 2].map((n) => {
   const tx = hexBytes(sampleTransaction(`block ${n}`.padEnd(200)))
   const id = String(n).padStart(64, '0') as EntryId
-  const entry = encodeEntry({ kind: 'tx', id, at: 1, source: 'http', hops: 0, tx, payment: {} })
-  return new EncodedBlock({ path: 'mypool', key: 'ab'.repeat(32) }, encodeBlock(n, n, [entry]))
+  return encodeBlock(n, n, [encodeEntry({ kind: 'tx', id, at: 1, source: 'http', hops: 0, tx, payment: {} })])
+})
+
+/** The feed of a pool in a ledger whose blocks the test writes. */
+class Small implements AsyncDisposable {
+  readonly stores: Stores
+  readonly feeds: Feeds
+  readonly #close: () => void
+  readonly #deps: FollowDeps
+
+  static async open({ most }: { most: number }): Promise<Small> {
+    const folder = mkdtempSync(join(dir, 'small-'))
+    const file = openLedgerFile(folder)
+    await file.stores.control.create({ path: 'mypool', kind: 'own', key: 'aa', discoveryKey: 'bb', createdAt: 0 })
+    return new Small(file, most)
+  }
+
+  private constructor({ stores, close }: LedgerFile, most: number) {
+    const fail = (error: unknown) => expect.fail(String(error))
+    this.stores = stores
+    this.#close = close
+    const control = (path: string) => findPool(stores.control, path)
+    this.feeds = new Feeds({ blocks: stores.blocks, control, clock: systemClock, lookMs: 60_000, failed: fail })
+    this.#deps = {
+      pool: () => ({ path: 'mypool', events: true }),
+      feeds: this.feeds,
+      followers: new Followers({ most }),
+      quotas: new Quotas(),
+      clock: systemClock,
+      threwLate: fail,
+      log: fail,
+    }
+  }
+
+  /** A follower, what was sent to it, and the end of its stream. */
+  async follow(query = ''): Promise<{ sent: string[]; gone: AbortController; over: Promise<void> }> {
+    const request = { method: 'GET', path: '/mypool/events', query, header: () => undefined, body: async () => new Uint8Array() }
+    const { stream } = await answerFollower(request, 'mypool', this.#deps)
+    const gone = new AbortController()
+    const sent: string[] = []
+    const write = (bytes: Uint8Array) => sent.push(Buffer.from(bytes).toString()) > 0
+    return { sent, gone, over: stream!({ write, drained: async () => true, cut: () => {}, gone: gone.signal }) }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.feeds.close()
+    this.#close()
+  }
 }
