@@ -36,6 +36,8 @@ export {
   type Quota,
   type SubscriptionConfig,
 } from './shared/config/config.ts'
+export type { EventsSetting, FollowDecision, FollowRequest } from './shared/config/events.ts'
+export type { ForwardConfig } from './shared/config/forward.ts'
 export { type ErrorCode, OverpoolError } from './shared/errors.ts'
 export type { PageSettings } from './shared/invoice/page-settings.ts'
 export type { RequestSetting, Terms, TermsOutput } from './shared/invoice/terms.ts'

@@ -20,6 +20,7 @@ import { Construct } from 'constructs'
 import type { AwsSettings } from '../shared/config/aws.ts'
 import type { OverpoolConfig } from '../shared/config/config.ts'
 import type { Broadcaster } from './broadcaster.ts'
+import type { Forward } from './forward.ts'
 import type { Handler } from './handlers.ts'
 import type { Ingress } from './ingress.ts'
 import type { Ledger } from './ledger.ts'
@@ -39,7 +40,7 @@ export interface AlarmsProps {
   ledger: Ledger
   ingress: Ingress
   payments: Payments
-  handlers: Handler[]
+  handlers: (Handler | Forward)[]
   broadcaster?: Broadcaster
   sidecars: Sidecars
 }

@@ -3,13 +3,13 @@ import type { IGrantable } from 'aws-cdk-lib/aws-iam'
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager'
 import { Construct } from 'constructs'
 import { ChainFilter } from '../shared/chain/filter.ts'
-import { SECRET } from '../shared/config/aws.ts'
 import { type BitcoinSettings, broadcastPlaces, isBroadcasting, secretPlaces } from '../shared/config/bitcoin.ts'
 import type { OverpoolConfig } from '../shared/config/config.ts'
 import type { PlannedHandler } from '../shared/config/handlers.ts'
 import { BROADCASTER } from '../shared/config/plan.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { acknowledge } from './acknowledge.ts'
+import { checkSecretOnAws, namedSecret } from './secret.ts'
 
 /** The secrets with which a machine takes part in Bitcoin. */
 export class Bitcoin extends Construct {
@@ -31,11 +31,7 @@ export class Bitcoin extends Construct {
         'A token says only what has become of one transaction, which is asked for as well; services keep tokens for days.',
     })
     const ids = new Set(secretPlaces(bitcoin).flatMap(({ place }) => ('secret' in place ? [place.secret] : [])))
-    this.#named = [...ids].map((id, i) => this.#find(`Secret${i}`, id))
-  }
-
-  #find(construct: string, id: string): ISecret {
-    return id.startsWith('arn:') ? Secret.fromSecretCompleteArn(this, construct, id) : Secret.fromSecretNameV2(this, construct, id)
+    this.#named = [...ids].map((id, i) => namedSecret(this, `Secret${i}`, id))
   }
 
   /** Grants reading these secrets, and no others. */
@@ -46,14 +42,7 @@ export class Bitcoin extends Construct {
 
 /** Checks what a machine on AWS cannot do of a config, so that it fails here and not in a task. @throws OverpoolError BAD_CONFIG */
 export function checkBitcoinOnAws({ bitcoin, pools }: OverpoolConfig, handlers: PlannedHandler[]): void {
-  for (const { place, where } of bitcoin ? secretPlaces(bitcoin) : []) {
-    if (!('secret' in place))
-      throw wrong(
-        `${where}: on AWS a secret is in Secrets Manager, where neither the template nor the console shows it: put it there as plain text, and write { secret: 'its name' }`,
-      )
-    if (place.secret.startsWith('arn:') && !SECRET.test(place.secret))
-      throw wrong(`${where} is the name of a secret, or its complete ARN, arn:aws:secretsmanager:…, with the six characters at its end`)
-  }
+  for (const { place, where } of bitcoin ? secretPlaces(bitcoin) : []) checkSecretOnAws(place, where)
   const chain = bitcoin?.chain ?? []
   for (const [i, place] of chain.entries())
     if ('blocks' in place)

@@ -32,6 +32,16 @@ export async function bundleHandler(name: string, { file, named }: { file: strin
   return bundle(`handler-${name}`, entries, { '#config': config, '#handler': file })
 }
 
+/** The runner of one forward, with the config. */
+export function bundleForward(name: string, config: string): Promise<Bundle> {
+  return bundle(`forward-${name}`, { index: fileOf('functions/handler/forward-index') }, { '#config': config })
+}
+
+/** What sends the events of pools, with the config and its functions in it. */
+export function bundleEvents(config: string): Promise<Bundle> {
+  return bundle('events', { index: fileOf('functions/events/index') }, { '#config': config })
+}
+
 /** The built-in broadcaster, with the config and its functions in it. */
 export function bundleBroadcaster(config: string): Promise<Bundle> {
   const entries = { index: fileOf('functions/handler/broadcaster-index'), 'watchdog-thread': fileOf('functions/handler/watchdog-thread') }

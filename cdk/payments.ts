@@ -23,6 +23,8 @@ export interface PaymentsProps {
   invoiceKeys?: ISecret
   /** of which the keys are made that payments of HTTP 402 and paymail go to, where a pool has a price or a paymail */
   paySecret?: ISecret
+  /** where pools can be followed, if any can: the door sends followers there */
+  followAt?: string
   /** a pool has a price: the door looks in the receipts whether a payment that comes late was taken in time */
   prices: boolean
   namespace: string
@@ -37,7 +39,20 @@ export class Payments extends Construct {
 
   constructor(
     scope: Construct,
-    { bundle, ledger, ingress, filters, prices, callbacks, invoiceKeys, paySecret, namespace, reservedConcurrency, traces }: PaymentsProps,
+    {
+      bundle,
+      ledger,
+      ingress,
+      filters,
+      prices,
+      callbacks,
+      invoiceKeys,
+      paySecret,
+      followAt,
+      namespace,
+      reservedConcurrency,
+      traces,
+    }: PaymentsProps,
   ) {
     super(scope, 'Payments')
     const environment: EnvOf<'payments'> = { INGRESS_URLS: ingress.urls, BUCKET: ledger.bucket.bucketName, NAMESPACE: namespace }
@@ -48,6 +63,7 @@ export class Payments extends Construct {
       ...(invoiceKeys ? (['invoices'] as const) : []),
     ]
     if (read.length) environment.TABLE = ledger.table.tableName
+    if (followAt !== undefined) environment.FOLLOW_AT = followAt
     if (callbacks) environment.CALLBACKS_ARN = callbacks.secretArn
     if (invoiceKeys) environment.INVOICE_KEYS_ARN = invoiceKeys.secretArn
     if (paySecret) environment.PAY_SECRET_ARN = paySecret.secretArn

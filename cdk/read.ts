@@ -2,12 +2,14 @@ import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { isBroadcasting } from '../shared/config/bitcoin.ts'
 import { checkConfig, checkPool, checkSettings, type OverpoolConfig } from '../shared/config/config.ts'
-import { type PlannedHandler, planHandlers, subscriptionsOf } from '../shared/config/handlers.ts'
+import { type PlannedForward, type PlannedHandler, planForwards, planHandlers, subscriptionsOf } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load-user-file.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { checkBitcoinOnAws } from './bitcoin.ts'
-import { type Bundle, bundleBroadcaster, bundleHandler, bundlePayments, OUT } from './bundle.ts'
+import { type Bundle, bundleBroadcaster, bundleEvents, bundleForward, bundleHandler, bundlePayments, OUT } from './bundle.ts'
+import { checkEventsOnAws, isFollowed } from './events.ts'
 import { checkAskedOnAws } from './invoice-keys.ts'
+import { checkSecretOnAws } from './secret.ts'
 
 /** Seconds added to a handler's `timeoutMs` for its function's timeout: for the runner's own work, and for further entries of the same bell. */
 const ROOM_S = 30
@@ -19,6 +21,12 @@ export interface HandlerCode extends PlannedHandler {
   timeoutS: number
 }
 
+/** A program that entries are forwarded to: what does so, ready to be deployed. */
+export interface ForwardCode extends PlannedForward {
+  bundle: Bundle
+  timeoutS: number
+}
+
 /** The built-in broadcaster, ready to be deployed. */
 export type BroadcasterCode = Pick<HandlerCode, 'bundle' | 'timeoutS'>
 
@@ -27,6 +35,9 @@ export interface Program {
   config: OverpoolConfig
   payments: Bundle
   handlers: HandlerCode[]
+  forwards: ForwardCode[]
+  /** if a pool can be followed */
+  events?: Bundle
   /** if there is somebody to broadcast to */
   broadcaster?: BroadcasterCode
 }
@@ -45,12 +56,23 @@ export async function readProgram(file: string): Promise<Program> {
   const planned = planHandlers(config, resolve(dirname(file)))
   checkBitcoinOnAws(config, planned)
   checkAskedOnAws(config)
+  checkEventsOnAws(config)
+  const forwarding = planForwards(config, planned)
+  for (const { name, forward } of forwarding) checkSecretOnAws(forward.secret, `handlers.${name}.secret`)
   for (const { file, named } of planned) {
     if (!existsSync(file)) throw new OverpoolError('BAD_CONFIG', `the config names a handler ${named}, and there is no such file`)
   }
-  const [payments, broadcaster, handlers] = await Promise.all([
+  const [payments, broadcaster, events, forwards, handlers] = await Promise.all([
     bundlePayments(resolve(file)),
     isBroadcasting(config.bitcoin) ? bundleBroadcaster(resolve(file)) : undefined,
+    isFollowed(config) ? bundleEvents(resolve(file)) : undefined,
+    Promise.all(
+      forwarding.map(async (forward) => ({
+        ...forward,
+        timeoutS: timeoutOf(forward, config),
+        bundle: await bundleForward(forward.name, resolve(file)),
+      })),
+    ),
     Promise.all(
       planned.map(async (handler) => ({
         ...handler,
@@ -60,7 +82,14 @@ export async function readProgram(file: string): Promise<Program> {
     ),
   ])
   const timeoutS = timeoutOf({ pools: Object.keys(config.pools) }, config)
-  return { config, payments, handlers, ...(broadcaster && { broadcaster: { bundle: broadcaster, timeoutS } }) }
+  return {
+    config,
+    payments,
+    handlers,
+    forwards,
+    ...(events && { events }),
+    ...(broadcaster && { broadcaster: { bundle: broadcaster, timeoutS } }),
+  }
 }
 
 /** The timeout of a handler's function is that of its slowest pool. */

@@ -34,6 +34,7 @@ import { STORES } from '../shared/store/dynamodb/partitions.ts'
 import { acknowledge } from './acknowledge.ts'
 import type { Bitcoin } from './bitcoin.ts'
 import type { Broadcaster } from './broadcaster.ts'
+import type { Forward } from './forward.ts'
 import { LOGS_KEPT } from './function.ts'
 import type { Handler } from './handlers.ts'
 import type { Ingress } from './ingress.ts'
@@ -53,7 +54,7 @@ export interface SidecarsProps {
   shards: number
   ledger: Ledger
   ingress: Ingress
-  handlers: Handler[]
+  handlers: (Handler | Forward)[]
   bitcoin?: Bitcoin
   broadcaster?: Broadcaster
   /** for an emulator: no image is built and no task is run; the sidecar is a process beside it */

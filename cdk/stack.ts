@@ -6,6 +6,8 @@ import { Alarms } from './alarms.ts'
 import { Bitcoin } from './bitcoin.ts'
 import { Broadcaster } from './broadcaster.ts'
 import { Domain } from './domain.ts'
+import { Events } from './events.ts'
+import { Forward } from './forward.ts'
 import { Handler } from './handlers.ts'
 import { Ingress } from './ingress.ts'
 import { invoiceKeys } from './invoice-keys.ts'
@@ -26,6 +28,10 @@ export class OverpoolStack extends Stack {
   readonly payments: Payments
   /** by name: grant a handler's `function` what it needs besides, such as a table of its own */
   readonly handlers: Record<string, Handler>
+  /** by name: what posts entries to programs of yours */
+  readonly forwards: Record<string, Forward>
+  /** what sends the events of pools; undefined if none can be followed. Grant its `function` what your `events` functions need */
+  readonly events: Events | undefined
   /** the same for the built-in broadcaster, whose function runs your `commit` functions; undefined if there is nobody to broadcast to */
   readonly broadcaster: Broadcaster | undefined
 
@@ -40,10 +46,18 @@ export class OverpoolStack extends Stack {
     const ledger = new Ledger(this, { retain, adopted: settings.ledger })
     const ingress = new Ingress(this, { shards, retain })
     const handlers = program.handlers.map((code) => new Handler(this, { code, ledger, ingress, namespace, traces, asks }))
+    const statuses = config.bitcoin !== undefined
+    const forwards = program.forwards.map((code) => new Forward(this, { code, ledger, namespace, traces, statuses }))
+    const called = [...handlers, ...forwards]
+    const { followers } = settings
+    const events =
+      program.events && followers !== undefined
+        ? new Events(this, { bundle: program.events, ledger, namespace, followers, traces })
+        : undefined
     const bitcoin = config.bitcoin && new Bitcoin(this, { bitcoin: config.bitcoin })
     const broadcaster =
       bitcoin && program.broadcaster && new Broadcaster(this, { code: program.broadcaster, bitcoin, ledger, ingress, namespace, traces })
-    const sidecars = new Sidecars(this, { config, settings, shards, ledger, ingress, handlers, bitcoin, broadcaster, local })
+    const sidecars = new Sidecars(this, { config, settings, shards, ledger, ingress, handlers: called, bitcoin, broadcaster, local })
     const filters = Object.values(config.pools).some(({ filter }) => filter)
     const prices = Object.values(config.pools).some(({ price }) => price !== undefined)
     const isPaid = prices || Object.values(config.pools).some(({ paymail }) => paymail !== undefined)
@@ -57,6 +71,7 @@ export class OverpoolStack extends Stack {
       callbacks: broadcaster && bitcoin?.callbacks,
       invoiceKeys: asks ? invoiceKeys(this) : undefined,
       paySecret,
+      followAt: events?.url.url,
       namespace,
       reservedConcurrency,
       traces,
@@ -65,9 +80,11 @@ export class OverpoolStack extends Stack {
     for (const { function: poster } of [payments, ...handlers, ...(broadcaster ? [broadcaster] : [])])
       poster.node.addDependency(...sidecars.services)
     this.handlers = Object.fromEntries(handlers.map((handler) => [handler.name, handler]))
+    this.forwards = Object.fromEntries(forwards.map((forward) => [forward.name, forward]))
+    this.events = events
     this.broadcaster = broadcaster
     this.payments = payments
-    if (!local) new Alarms(this, { config, settings, namespace, ledger, ingress, payments, handlers, broadcaster, sidecars })
+    if (!local) new Alarms(this, { config, settings, namespace, ledger, ingress, payments, handlers: called, broadcaster, sidecars })
 
     const { domain, throttle } = settings
     const door = domain && new Domain(this, { domain, throttle, function: payments.function })
@@ -77,6 +94,7 @@ export class OverpoolStack extends Stack {
     this.#output('Endpoint', door?.url ?? payments.url.url, 'where wallets post to: this and the name of a pool')
     if (door) this.#output('FunctionUrl', payments.url.url, 'the same, without the domain')
     if (door && !domain?.zone) this.#output('DomainTarget', door.target, `what ${domain!.name} has to point to`)
+    if (events) this.#output('FollowAt', events.url.url, 'where pools are followed: this, the name of a pool, and /events')
     for (const [path, name] of outputNames('Pool', doorsOf(config).slice(0, MAX_POOL_OUTPUTS)))
       this.#output(name, `${door?.url ?? payments.url.url}${path}`)
     // The library and the command line find a machine by these outputs.
@@ -90,7 +108,7 @@ export class OverpoolStack extends Stack {
     const { isTest, watches } = askingIn(config)
     if (asks && isTest) this.#output('IsTest', 'true', "the machine's chain is that of a test network")
     if (asks && watches) this.#output('Watches', 'true', 'the machine looks on the chain for what is sent to the addresses of invoices')
-    const belled = new Map([...handlers, ...(broadcaster ? [broadcaster] : [])].map(({ name, bells }) => [name, bells.queueUrl]))
+    const belled = new Map([...called, ...(broadcaster ? [broadcaster] : [])].map(({ name, bells }) => [name, bells.queueUrl]))
     for (const [name, output] of outputNames('Bells', [...belled.keys()])) this.#output(output, `${name} ${belled.get(name)}`)
     if (local) {
       for (const [shard, environment] of sidecars.environments.entries()) this.#output(`Sidecar${shard}`, JSON.stringify(environment))

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { asHex } from '../shared/ledger/values.ts'
 import { printed } from '../shared/printed.ts'
 
 /** Prints a command's answer: lines for people, or one JSON value a line. */
@@ -43,11 +44,6 @@ export function outOf(json: boolean): Out {
 /** Not by `console`, which belongs to the handlers (`printJson`). */
 function print(line: string): void {
   process.stdout.write(`${line}\n`)
-}
-
-/** Bytes in an answer are shown as hex. */
-function asHex(_: string, value: unknown): unknown {
-  return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value
 }
 
 /** Shows nothing if the work ends before the first update is due. */

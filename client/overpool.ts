@@ -7,20 +7,12 @@ import { checkNetwork, checkReached, isPath, type NetworkSettings, type PoolSett
 import { readEnv } from '../shared/config/env.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import type { LedgerEvent, TxEvent } from '../shared/ledger/event.ts'
+import type { HandledKind } from '../shared/ledger/kinds.ts'
 import type { PoolName } from '../shared/ledger/pool.ts'
 import { isPublicKey } from '../shared/ledger/pool-address.ts'
 import { type Broadcast, type Broadcastable, type BroadcastOptions, checkBroadcast } from '../shared/machine/commit.ts'
 import { type HandlerContext, handlerContext } from '../shared/machine/context.ts'
-import {
-  EVENTS,
-  EXPORTS,
-  type HandledKind,
-  type OnBlock,
-  type OnInvoice,
-  type OnReorg,
-  type OnStatus,
-  type OnTx,
-} from '../shared/machine/handlers.ts'
+import { EVENTS, EXPORTS, type OnBlock, type OnInvoice, type OnReorg, type OnStatus, type OnTx } from '../shared/machine/handlers.ts'
 import { checkInvoice, type InvoiceCalls, invoiceCalls } from '../shared/machine/invoices.ts'
 import type { Machine, Pools, PubOptions, SubOptions, WatchOptions } from '../shared/machine/machine.ts'
 import { optionsOf } from '../shared/machine/options.ts'

@@ -1,4 +1,7 @@
 import { accessSync, constants, existsSync } from 'node:fs'
+import { Feeds } from '../functions/events/feed.ts'
+import type { FollowedPool } from '../functions/events/follow.ts'
+import { Followers } from '../functions/events/followers.ts'
 import { broadcasterFunctions } from '../functions/handler/broadcaster.ts'
 import { HandlerLoop } from '../functions/handler/loop.ts'
 import { answerBell, type Receives } from '../functions/handler/runner.ts'
@@ -103,6 +106,10 @@ const ASK_MS = 2_000
 const CHAIN_LOOK_MS = 10_000
 /** How often it looks for invoices that have expired, ms. */
 const EXPIRY_MS = 1_000
+/** Followers of all doors: so many that as many connections are left for those who pay (http-connections.ts). */
+const MAX_FOLLOWERS = 1_500
+/** How often their feeds look for blocks, should one not have been reported, ms. */
+const FEED_LOOK_MS = 5_000
 
 /** How many entries the page of a pool shows. */
 const PAGE_ENTRIES = 10
@@ -125,6 +132,8 @@ export class EmbeddedMachine implements Machine {
   /** of its doors */
   #urlsNow: string[] = []
   readonly #copies: Copies
+  readonly #feeds: Feeds
+  readonly #followers = new Followers({ most: MAX_FOLLOWERS })
   readonly #settings: Map<string, CheckedSettings>
   readonly #handlers: Map<string, WorkingHandler>
   readonly #bitcoin: BitcoinParts | undefined
@@ -138,7 +147,7 @@ export class EmbeddedMachine implements Machine {
   readonly #alone = oneAfterTheOther()
   #broadcaster: Broadcaster | undefined
   #tracker: Tracker | undefined
-  readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string> }>()
+  readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string>; others: Set<string> }>()
 
   /** Opens a folder; FOLDER_IN_USE while another machine runs in it. Unfinished work of an earlier process goes on. */
   static async open(options: MachineOptions): Promise<EmbeddedMachine> {
@@ -159,6 +168,7 @@ export class EmbeddedMachine implements Machine {
       const settingsOf = (pool: string) => settings.get(pool) ?? options.settings?.(pool)
       const handlers = new Map<string, WorkingHandler>()
       const grids = new Map<string, Grid>()
+      let wrote = (_pool: string): void => {}
       const { stores, ingress, clock, carryBytes } = ports
       const sidecar = await Sidecar.open({
         stores,
@@ -182,7 +192,10 @@ export class EmbeddedMachine implements Machine {
         },
         batchMs: (pool) => settingsOf(pool)?.batchMs,
         expiryMs: EXPIRY_MS,
-        report: options.report,
+        report: (said) => {
+          options.report(said)
+          if (said.kind === 'block') wrote(said.pool)
+        },
         ringers: (pool) =>
           [...handlers.values()]
             .filter(({ handler }) => handler.takes(pool))
@@ -195,6 +208,7 @@ export class EmbeddedMachine implements Machine {
       })
       const machine = new EmbeddedMachine(options, lock, ports, sidecar, settings, handlers, grids, bitcoin, seed)
       close = () => machine.close()
+      wrote = (pool) => machine.#feeds.wrote(pool)
       await machine.#beginBroadcasting()
       machine.#noteRunning([])
       catchLateErrors(options.logFormat)
@@ -245,6 +259,13 @@ export class EmbeddedMachine implements Machine {
       postFailed: (error) => options.report({ kind: 'post-failed', error }),
     })
     this.#handlersPools = poolsOf(this)
+    this.#feeds = new Feeds({
+      blocks: stores.blocks,
+      control: (path) => this.pools.control(path),
+      clock,
+      lookMs: FEED_LOOK_MS,
+      failed: (error) => options.report({ kind: 'retrying', pool: '', step: 'the events of a pool', error }),
+    })
   }
 
   /** Starts the built-in handler that hands transactions to the network, and what asks after them. */
@@ -328,22 +349,26 @@ export class EmbeddedMachine implements Machine {
     return this.#paySecret
   }
 
-  /** Opens the HTTP door for pools that were created here. Pools with the same host and port share it; port 0 takes a free one. */
-  async listen(paths: string[], port: number, host: string): Promise<LocalServer> {
+  /**
+   * Opens the HTTP door for pools that were created here. Pools with the same host and port share it; port 0 takes a free one.
+   * @param others pools that take no payments there, and can be followed if their settings say so
+   */
+  async listen(paths: string[], port: number, host: string, others: string[] = []): Promise<LocalServer> {
     const place = `${host}:${port}`
     const door = this.#doors.get(place)
     if (door) {
       for (const path of paths) door.paths.add(path)
+      for (const path of others) door.others.add(path)
       return door.server
     }
-    const open = new Set(paths)
+    const open = { paths: new Set(paths), others: new Set(others) }
     const server = listen(this.#door(open, host), port, host)
-    this.#doors.set(place, { server, paths: open })
-    const others = [...this.#doors.keys()].filter((other) => other !== place && port && other.endsWith(`:${port}`))
+    this.#doors.set(place, { server, ...open })
+    const places = [...this.#doors.keys()].filter((other) => other !== place && port && other.endsWith(`:${port}`))
     await server.catch((error) => {
       this.#doors.delete(place)
-      if (!others.length) throw error
-      throw new OverpoolError('PORT_IN_USE', `${place} cannot be opened beside ${others.join(', ')}: give the pools of one port one host`, {
+      if (!places.length) throw error
+      throw new OverpoolError('PORT_IN_USE', `${place} cannot be opened beside ${places.join(', ')}: give the pools of one port one host`, {
         cause: error,
       })
     })
@@ -351,20 +376,32 @@ export class EmbeddedMachine implements Machine {
     return server
   }
 
-  /** From now on every door takes payments for these pools only. */
-  serveOnly(paths: string[]): void {
-    for (const { paths: open } of this.#doors.values()) {
-      open.clear()
-      for (const path of paths) open.add(path)
+  /** From now on every door takes payments for these pools only. @param others see `listen` */
+  serveOnly(paths: string[], others: string[]): void {
+    for (const door of this.#doors.values()) {
+      for (const [open, now] of [
+        [door.paths, paths],
+        [door.others, others],
+      ] as const) {
+        open.clear()
+        for (const path of now) open.add(path)
+      }
     }
   }
 
-  #door(open: ReadonlySet<string>, host: string): LocalDoor {
+  #door({ paths: open, others }: { paths: ReadonlySet<string>; others: ReadonlySet<string> }, host: string): LocalDoor {
+    const { clock } = this.#ports
+    const threwLate = (code: string, error: unknown) => this.#options.report({ kind: 'code-threw-late', code, error })
+    const followed = (path: string): FollowedPool | undefined => {
+      // Also while the pool is being opened: a browser that is told "not found" does not come again.
+      const settings = open.has(path) || others.has(path) ? this.#known(path) : undefined
+      return settings && { path, events: settings.events, origins: settings.origins, limits: settings.limits }
+    }
     const pool = (path: string): PoolDoor | undefined => {
       if (!open.has(path)) return undefined
       const settings = this.#settings.get(path)
       const halted = settings ? this.#sidecar.halted(path)?.message : 'it is being opened'
-      const filterThrewLate = (error: unknown) => this.#options.report({ kind: 'code-threw-late', code: `the filter of ${path}`, error })
+      const filterThrewLate = (error: unknown) => threwLate(`the filter of ${path}`, error)
       return { path, ...(settings ?? DEFAULT_SETTINGS), halted, filterThrewLate }
     }
     return {
@@ -386,6 +423,13 @@ export class EmbeddedMachine implements Machine {
         hear: (word) => this.#broadcaster!.hear(word),
       },
       paywall: this.#paywall,
+      follow: {
+        pool: followed,
+        feeds: this.#feeds,
+        followers: this.#followers,
+        clock,
+        threwLate: (path, error) => threwLate(`\`events\` of ${path}`, error),
+      },
       log: (error) => this.#options.report({ kind: 'door', error }),
       refused: this.#options.refused,
     }
@@ -467,6 +511,7 @@ export class EmbeddedMachine implements Machine {
 
   /** Stops in the order of a payment's way: doors, sidecar, handlers, files. Unfinished work goes on at the next start. */
   async close(): Promise<void> {
+    this.#feeds.close()
     const doors = await Promise.allSettled([...this.#doors.values()].map(({ server }) => server))
     await Promise.all(doors.flatMap((door) => (door.status === 'fulfilled' ? [door.value.close()] : [])))
     this.#stopping.abort()

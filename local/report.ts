@@ -38,7 +38,7 @@ export function levelOf({ kind }: MachineReport): 'info' | 'warn' | 'error' {
 export function lineOf(report: MachineReport): string | undefined {
   switch (report.kind) {
     case 'door':
-      return `a payment could not be taken: ${stackOf(report.error)}`
+      return `the door could not answer a request: ${stackOf(report.error)}`
     case 'code-threw-late':
       return `code of ${report.code} that nothing waited for has failed; await every promise there: ${stackOf(report.error)}`
     case 'not-open':

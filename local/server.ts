@@ -7,6 +7,7 @@ import { Quotas } from '../functions/payments/quotas.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { turn } from '../shared/turn.ts'
 import { boundConnections } from './http-connections.ts'
+import { sendStream } from './stream.ts'
 
 /** A client has this time to send its headers, ms: slow-loris attacks hold no connection for long. */
 const HEADERS_TIMEOUT_MS = 10_000
@@ -97,6 +98,7 @@ async function serve(incoming: IncomingMessage, outgoing: ServerResponse, door: 
   const { status, reason = STATUS_CODES[status] ?? '', headers, body } = answer
   if (status >= 400) await letGo(incoming)
   if (answer.events) return sendEvents(outgoing, answer, door.log)
+  if (answer.stream) return sendStream(outgoing, answer, answer.stream)
   if (body === undefined) outgoing.writeHead(status, reason, headers).end()
   else if (body.length < LARGE) outgoing.writeHead(status, reason, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body)
   else {

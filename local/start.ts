@@ -1,9 +1,12 @@
 import { existsSync } from 'node:fs'
 import { dirname, relative } from 'node:path'
+import { forwardFunctions } from '../functions/handler/forward.ts'
 import type { Refusal } from '../functions/payments/door.ts'
 import { isLoopback } from '../functions/payments/loopback.ts'
+import { localSecrets } from '../shared/broadcast/secret.ts'
+import { systemClock } from '../shared/clock.ts'
 import { checkConfig, checkPool, doorsOf, type Filter, type OverpoolConfig } from '../shared/config/config.ts'
-import { type PlannedHandler, planHandlers, takes } from '../shared/config/handlers.ts'
+import { planForwards, planHandlers, type Takes, takes } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load-user-file.ts'
 import { messageOf, OverpoolError } from '../shared/errors.ts'
 import type { LogFormat } from '../shared/log.ts'
@@ -41,7 +44,7 @@ export interface Started {
 
 interface StartedPool {
   path: string
-  /** the file of its handler */
+  /** its handlers, for people: the file, and names of forwards */
   handler?: string
   filter?: Filter
   /** what an entry costs, satoshis */
@@ -54,7 +57,8 @@ interface StartedPool {
   isOpen: boolean
 }
 
-interface LoadedHandler extends PlannedHandler {
+interface LoadedHandler extends Takes {
+  name: string
   functions: HandlerFunctions
   options: HandlerOptions
 }
@@ -89,11 +93,12 @@ export async function start(options: StartOptions): Promise<Started> {
   })
   const running = new RunningConfig(options, machine, plan, files)
   try {
-    const { url } = await machine.listen([...doors], port, host)
+    const { url } = await machine.listen([...doors], port, host, othersOf(plan.config))
     await running.begin(url, since)
+    const forwards = planForwards(plan.config, [])
     const pools = Object.entries(plan.config.pools).map(([path, { handler = plan.config.handler, filter, price, origins, grid }]) => ({
       path,
-      handler,
+      handler: [handler, ...forwards.filter((each) => each.pools.includes(path)).map(({ name }) => name)].filter(Boolean).join(', '),
       filter,
       price,
       isGrid: grid !== undefined,
@@ -155,7 +160,7 @@ class RunningConfig {
   async #applyPools(config: OverpoolConfig): Promise<void> {
     for (const [path, { handler: _, door: __, publish, ...settings }] of Object.entries(config.pools))
       await this.#machine.create(path, settings, publish)
-    this.#machine.serveOnly(doorsOf(config))
+    this.#machine.serveOnly(doorsOf(config), othersOf(config))
     await this.#machine.syncSubscriptions(config)
   }
 
@@ -202,6 +207,12 @@ class RunningConfig {
   }
 }
 
+/** The pools that take no payments over HTTP. */
+function othersOf(config: OverpoolConfig): string[] {
+  const doors = new Set(doorsOf(config))
+  return Object.keys(config.pools).filter((path) => !doors.has(path))
+}
+
 function fixedOf({ config: { network, bitcoin } }: Plan): string {
   return JSON.stringify({ network, bitcoin })
 }
@@ -236,12 +247,18 @@ async function readPlan({ config: file, dir, report }: StartOptions, files: Set<
   }
   const config = checkConfig((await loaded(file)).default)
   const handlers = new Map<string, LoadedHandler>()
-  for (const planned of planHandlers(config, dirname(file))) {
+  const inFiles = planHandlers(config, dirname(file))
+  for (const planned of inFiles) {
     const { file, named } = planned
     saw(file)
     if (!existsSync(file)) throw new OverpoolError('BAD_CONFIG', `the config names a handler ${named}, and there is no such file`)
     const exports = await loaded(file)
     handlers.set(planned.name, { ...planned, functions: handlerFunctions(exports, named), options: handlerOptions(exports, named) })
+  }
+  const secretOf = localSecrets(process.env)
+  for (const planned of planForwards(config, inFiles)) {
+    const secret = await secretOf(planned.forward.secret, `handlers.${planned.name}.secret`)
+    handlers.set(planned.name, { ...planned, functions: forwardFunctions(planned, secret!, systemClock) })
   }
   return { config, handlers }
 }

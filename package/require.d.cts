@@ -9,8 +9,12 @@ declare namespace Overpool {
   type CreateOptions = library.CreateOptions
   type DataPush = library.DataPush
   type ErrorCode = library.ErrorCode
+  type EventsSetting = library.EventsSetting
   type Filter = library.Filter
   type FilterPayment = library.FilterPayment
+  type FollowDecision = library.FollowDecision
+  type FollowRequest = library.FollowRequest
+  type ForwardConfig = library.ForwardConfig
   type InvoiceCalls = library.InvoiceCalls
   type InvoiceOptions = library.InvoiceOptions
   type InvoiceState = library.InvoiceState

@@ -12,6 +12,8 @@ export type ErrorCode =
   | 'METHOD_NOT_ALLOWED'
   | 'FILTER_REFUSED'
   | 'ORIGIN_REFUSED'
+  | 'FOLLOWING_REFUSED' // the pool does not let this client follow it
+  | 'BAD_REQUEST' // a query of the events that the door cannot make sense of
   | 'QUOTA_EXCEEDED'
   | 'PRICE_NOT_PAID' // the pool has a price, and the message does not pay it
   | 'BUDGET_EXCEEDED' // payingFetch: the call costs more than it may
@@ -30,6 +32,8 @@ export type ErrorCode =
   | 'HANDLER_NOT_FOUND'
   | 'MACHINE_NOT_FOUND'
   | 'LOOP_TOO_DEEP'
+  | 'FORWARD_FAILED' // the program that entries are forwarded to does not take one
+  | 'FORWARD_GONE' // it is no longer at its address: no entry will be taken there
   | 'CALL_OVER' // a post of a handler's call that has failed or timed out
   | 'DEPLOYED' // on AWS: change the config and run `npx cdk deploy`
   | 'ACCESS_DENIED'

@@ -60,14 +60,15 @@ export function unanswered(
   { status, headers }: Pick<HttpAnswer, 'status' | 'headers'>,
   what = `answers with HTTP status ${status}`,
 ): OverpoolError {
-  const retryAfterS = secondsOf(headers.get('retry-after'))
+  const retryAfterS = retryAfterOf(headers)
   return new OverpoolError('UNAVAILABLE', `${name} ${what}`, { retryable: true, ...(retryAfterS !== undefined && { retryAfterS }) })
 }
 
 const MAX_RETRY_AFTER_S = 24 * 3600
 
-/** `Retry-After` is seconds or a date. */
-function secondsOf(retryAfter: string | null): number | undefined {
+/** How many seconds an answer asks to wait. `Retry-After` is seconds or a date. */
+export function retryAfterOf(headers: Headers): number | undefined {
+  const retryAfter = headers.get('retry-after')
   if (!retryAfter) return undefined
   const seconds = /^\d+$/.test(retryAfter) ? Number(retryAfter) : Math.ceil((Date.parse(retryAfter) - Date.now()) / 1000)
   return Number.isNaN(seconds) ? undefined : Math.min(Math.max(0, seconds), MAX_RETRY_AFTER_S)

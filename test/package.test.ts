@@ -73,6 +73,7 @@ describe('npm pack', () => {
       'bin',
       'overpool',
       './cdk',
+      './follow',
     ])
     for (const [, path] of named.matchAll(/"\.\/([^"]+\.\w+)"/g)) expect(packed).toContain(path)
     const text = packed.map((path) => readFileSync(join(installed, path), 'utf8')).join('\n')
@@ -148,12 +149,25 @@ describe('the library', () => {
         const { stack }: { stack: OverpoolStack } = await overpoolApp()
         void new OverpoolStack(new App(), 'Mine', { program: await readProgram('overpool.config.ts') }).handlers.main?.function
         void stack.payments.url`,
+      'follow.mts': `
+        import { followPool, FollowError } from 'overpool-cloud/follow'
+        const gone = new AbortController()
+        await followPool('https://example.com/mypool', { signal: gone.signal, onEvent: (e) => e.large || e.payment.memo?.length })
+        for await (const e of followPool(new URL('https://example.com/mypool'), { kinds: ['tx', 'status'], after: -1 })) {
+          if (e.large) continue
+          if (e.kind === 'status') void (e.of.txid satisfies string)
+          else void (e.payment.transaction satisfies string)
+          // @ts-expect-error blocks are not asked for
+          if (e.kind === 'block') break
+        }
+        for await (const e of followPool('https://example.com/mypool', { kinds: 'all' }))
+          if (e.kind === 'block' && !e.large) void [e.header satisfies string, new FollowError('', 404).status]`,
     }
     const tsc = join(repository, 'node_modules/typescript/bin/tsc')
     for (const [module, moduleResolution, include, types] of [
       ['nodenext', 'nodenext', ['esm.mts', 'cjs.cts'], ['node']],
-      ['esnext', 'bundler', ['esm.mts'], ['node']],
-      ['nodenext', 'nodenext', ['esm.mts', 'cdk.mts'], []], // what TypeScript does by default
+      ['esnext', 'bundler', ['esm.mts', 'follow.mts'], ['node']],
+      ['nodenext', 'nodenext', ['esm.mts', 'cdk.mts', 'follow.mts'], []], // what TypeScript does by default
     ]) {
       const compilerOptions = {
         module,

@@ -24,6 +24,8 @@ const MAX_ERROR = 1_000
 const MARGIN_MS = 1_000
 /** In a long run the cursor is written at least this often, ms: after a kill, the entries of this time are handled again. */
 const CURSOR_MS = 250
+/** A program that entries are forwarded to may ask for this wait at most, ms. */
+const MAX_ASKED_WAIT_MS = 60 * 60_000
 /** The error of an entry whose every attempt ended with the process. */
 const NO_END = 'the process ended while the handler ran, at each attempt'
 
@@ -292,7 +294,8 @@ class BellRun {
     if (!away && isOver) return this.#giveUp(seq, block, next, attempts, thrown)
     report({ kind: 'failed', handler, pool: this.#pool.path, seq, attempt: attempts, error: thrown })
     await this.#keep({ ...this.#at, attempts: away ? tried : attempts, begun: 0 })
-    return { done: false, againMs: backoff(away ? this.#receives : attempts, retryMs, retryMostMs) }
+    const againMs = backoff(away ? this.#receives : attempts, retryMs, retryMostMs)
+    return { done: false, againMs: Math.max(againMs, askedWait(thrown)) }
   }
 
   /** All attempts have failed: the handler stops here, or the entry becomes a dead letter and the pool goes on. */
@@ -300,7 +303,7 @@ class BellRun {
     const { handler, stores, clock, report, onPoison } = this.#options
     const { path } = this.#pool
     const error = errorText(thrown)
-    if (onPoison === 'stop') {
+    if (onPoison === 'stop' || isGone(thrown)) {
       report({ kind: 'stopped', handler, pool: path, seq, error: thrown })
       await this.#keep({ ...this.#at, attempts, begun: 0, stopped: error })
       return DONE
@@ -491,6 +494,17 @@ const ENDS_LATER: ReadonlySet<string> = new Set<ErrorCode>(['POOL_HALTED', 'BLOC
 /** Whether waiting does not help, such as for a loop that is too deep. */
 function isFinal(thrown: unknown): boolean {
   return thrown instanceof OverpoolError && !thrown.retryable && !ENDS_LATER.has(thrown.code)
+}
+
+/** Whether what failed has nothing to do with this entry, and would be the same with all that follow. */
+function isGone(thrown: unknown): boolean {
+  return thrown instanceof OverpoolError && thrown.code === 'FORWARD_GONE'
+}
+
+/** How long the program that an entry was forwarded to asks to wait, ms. The broadcaster goes by the words of its services itself. */
+function askedWait(thrown: unknown): number {
+  if (!(thrown instanceof OverpoolError) || thrown.code !== 'FORWARD_FAILED') return 0
+  return Math.min((thrown.retryAfterS ?? 0) * 1_000, MAX_ASKED_WAIT_MS)
 }
 
 /** Resolves when the handler, all its posts and all its uses of the state have ended. A failed post is reported where it failed; the handler may look at it. */

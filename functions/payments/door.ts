@@ -9,14 +9,15 @@ import type { Known } from '../../shared/machine/known.ts'
 import type { Paywall } from '../../shared/paywall/paywall.ts'
 import type { Ancestors } from '../../shared/store/ancestors.ts'
 import { turn } from '../../shared/turn.ts'
+import type { FollowDeps } from '../events/follow.ts'
 import { answerAsArc } from './arc.ts'
-import { CORS, type DoorAnswer, type DoorRequest, HTML_HEADERS, JSON_HEADERS, unescaped } from './http.ts'
+import { CORS, type DoorAnswer, type DoorRequest, forOrigin, HTML_HEADERS, JSON_HEADERS, preflight, unescaped } from './http.ts'
 import { showInvoice, takeForInvoice } from './invoice-door.ts'
 import { isLoopback } from './loopback.ts'
 import { poolPage } from './page.ts'
 import { placeOf } from './place.ts'
 import type { Quotas } from './quotas.ts'
-import { checkOrigin, checkThere, isRefusal, problemOf, reasonPhrase, sentence, statusOf, statusOfError } from './refusal.ts'
+import { checkOrigin, checkThere, isRefusal, NO_EVENTS, problemOf, reasonPhrase, refusal, statusOf } from './refusal.ts'
 
 export interface DoorDeps extends AcceptDeps {
   ancestors: Pick<Ancestors, 'put'>
@@ -44,6 +45,10 @@ export interface DoorDeps extends AcceptDeps {
   callbacks?: { secret: () => Promise<string>; hear: (word: Word) => Promise<void> }
   /** whom a pool with a price or a paymail is paid to */
   paywall?: (pool: string) => Paywall
+  /** pools that can be followed here */
+  follow?: Omit<FollowDeps, 'quotas' | 'log'>
+  /** where they can be followed instead, if another program sends the events: a URL with a slash at its end */
+  followAt?: string | undefined
 }
 
 /** A payment that was refused. */
@@ -58,8 +63,6 @@ export interface Refusal {
 const PAYMAIL = /^\/(\.well-known\/bsvalias$|_\/paymail\/)/
 /** How a pool with a price is asked and paid. */
 const PRICED = new Set(['GET', 'HEAD', 'POST'])
-/** Names of headers, separated by commas (RFC 9110, tokens). */
-const HEADER_NAMES = /^[\w!#$%&'*+.^`|~, -]{1,1000}$/
 
 /** Others have their turn before a message of this size, bytes, is answered. */
 const LARGE = 64 * 1024
@@ -76,11 +79,17 @@ export async function answerAtDoor(request: DoorRequest, deps: DoorDeps): Promis
     const { name } = place
     const found = name === undefined ? undefined : deps.pool(name)
     pool = found instanceof Promise ? await found : found
-    return forOrigin(await answer(request, place, pool, deps), request, pool)
+    return forOrigin(await answer(request, place, pool, deps), request, originsOf(place, pool, deps))
   } catch (error) {
     noteFailure(error, request, deps)
-    return forOrigin(place.arc ? refusal(error, problemOf(error)) : refusal(error), request, pool)
+    const refused = place.arc ? refusal(error, problemOf(error)) : place.isFollowed ? refusal(error, undefined, NO_EVENTS) : refusal(error)
+    return forOrigin(refused, request, originsOf(place, pool, deps))
   }
+}
+
+/** A pool may be followed where nobody posts into it. */
+function originsOf({ name, isFollowed }: Place, pool: PoolDoor | undefined, { follow }: DoorDeps): Pick<PoolDoor, 'origins'> | undefined {
+  return isFollowed && name !== undefined && follow ? follow.pool(name) : pool
 }
 
 function noteFailure(error: unknown, { method, path }: DoorRequest, { log, refused }: DoorDeps): void {
@@ -94,6 +103,8 @@ interface Place {
   /** the last part of an invoice's URL, and what of it is asked for; undefined: the whole */
   invoice?: string
   part?: 'state' | 'events'
+  /** these are the events of the pool */
+  isFollowed?: true
 }
 
 /** The pool's name in a path such as `/mypool` or `/mypool/v1/tx`, and what follows on it where ARC is spoken, or where it has an invoice. People and proxies add slashes. */
@@ -103,25 +114,10 @@ function placeIn(path: string): Place {
   const pool = { name: unescaped(name) }
   if (first === undefined) return pool
   if (first === 'v1') return { ...pool, arc: more }
+  if (first === 'events' && !more.length) return { ...pool, isFollowed: true }
   if (!more.length) return { ...pool, invoice: unescaped(first) }
   const [part, ...others] = more
   return !others.length && (part === 'state' || part === 'events') ? { ...pool, invoice: unescaped(first), part } : {}
-}
-
-/** An answer that only the pages can read that may post into the pool. */
-function forOrigin(answer: DoorAnswer, { header }: DoorRequest, pool: PoolDoor | undefined): DoorAnswer {
-  if (!pool?.origins) return answer
-  const origin = header('origin')
-  const { 'access-control-allow-origin': _, ...headers } = answer.headers
-  const isAllowed = origin !== undefined && pool.origins.includes(origin)
-  return {
-    ...answer,
-    headers: {
-      ...headers,
-      ...(isAllowed && { 'access-control-allow-origin': origin }),
-      vary: headers.vary === undefined ? 'origin' : `${headers.vary}, origin`,
-    },
-  }
 }
 
 async function answer(request: DoorRequest, place: Place, pool: PoolDoor | undefined, deps: DoorDeps): Promise<DoorAnswer> {
@@ -133,6 +129,7 @@ async function answer(request: DoorRequest, place: Place, pool: PoolDoor | undef
   if (path === '/_/arc' && method === 'POST' && deps.callbacks) return hearCallback(request, deps.callbacks)
   if (paywall && PAYMAIL.test(path)) return (await import('./paymail.ts')).answerPaymail(request, { ...deps, paywall })
   if (name === undefined) throw new OverpoolError('POOL_NOT_FOUND', 'payments are posted to /{pool}')
+  if (place.isFollowed) return followed(request, name, deps)
   if (arc) {
     const { status, said } = await answerAsArc(arc, request, pool, { ...deps, refusedOne: (error) => noteFailure(error, request, deps) })
     return { status, headers: JSON_HEADERS, body: JSON.stringify(said) }
@@ -167,6 +164,15 @@ async function answer(request: DoorRequest, place: Place, pool: PoolDoor | undef
     asked && invoicing ? await takeForInvoice(pool, payment, asked, { ...deps, invoicing }) : await takePayment(pool, payment, deps)
   if (body.length > LARGE) await turn()
   return { status: 200, headers: JSON_HEADERS, body: acknowledgement(payment, memo) }
+}
+
+/** The events of a pool. What sends them is loaded with the first follower. */
+async function followed(request: DoorRequest, path: string, { follow, followAt, quotas, log }: DoorDeps): Promise<DoorAnswer> {
+  if (follow) return (await import('../events/follow.ts')).answerFollower(request, path, { ...follow, quotas, log })
+  if (followAt === undefined) throw new OverpoolError('POOL_NOT_FOUND', 'no pool can be followed here')
+  const query = request.query ? `?${request.query}` : ''
+  const location = `${followAt}${encodeURIComponent(path)}/events${query}`
+  return { status: 307, headers: { ...CORS, 'cache-control': 'no-store', location } }
 }
 
 async function takePayment(pool: PoolDoor, payment: CheckedPayment, deps: DoorDeps): Promise<string> {
@@ -224,31 +230,4 @@ async function page(path: string, { header }: DoorRequest, { newest, url }: Door
   const isHere = isLoopback(place.host) && !FORWARDED.some((name) => header(name) !== undefined)
   const entries = isHere ? await newest?.(path) : undefined
   return { status: 200, headers: PAGE_HEADERS, body: poolPage({ path, url: `${place.url}/${path}`, entries }) }
-}
-
-/** A page may send any header that it asks for: the door reads no credentials. A browser asks too whether a page may reach the machine that it runs on. */
-function preflight({ header }: DoorRequest, { isLoopback }: DoorDeps): Record<string, string> {
-  const headers: Record<string, string> = { ...CORS, vary: 'Access-Control-Request-Headers, Access-Control-Request-Private-Network' }
-  const asked = header('access-control-request-headers')
-  if (asked !== undefined && HEADER_NAMES.test(asked)) headers['access-control-allow-headers'] = asked
-  if (isLoopback && header('access-control-request-private-network') === 'true') headers['access-control-allow-private-network'] = 'true'
-  return headers
-}
-
-/** The answer to a failure: a status and a PaymentACK, since some wallets read only the status, others only `error`. @param problem in place of the PaymentACK */
-function refusal(error: unknown, problem?: object): DoorAnswer {
-  const code = error instanceof OverpoolError ? error.code : undefined
-  const status = statusOfError(error)
-  const headers: Record<string, string> = { ...JSON_HEADERS }
-  if (status === 405) headers.allow = problem ? 'GET, POST, OPTIONS' : 'POST, OPTIONS'
-  if (status === 415) headers['accept-encoding'] = 'identity'
-  if (status === 503) headers['retry-after'] = '1'
-  if (error instanceof OverpoolError && error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS)
-  const memo = sentence(error, status)
-  return {
-    status,
-    reason: reasonPhrase(memo),
-    headers,
-    body: JSON.stringify(problem ?? { memo, error: 1, ...(status !== 500 && { code }) }),
-  }
 }

@@ -48,6 +48,7 @@ const app = paymentsApp({
   ancestors: bucket.ancestors(),
   invoicing,
   url: config.url,
+  followAt: env.FOLLOW_AT,
   now: Date.now,
   paywall: env.PAY_SECRET_ARN === undefined ? undefined : paywallsIn(env.PAY_SECRET_ARN),
   maxBytes: MAX_PAYMENT_BYTES_ON_LAMBDA,

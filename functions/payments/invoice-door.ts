@@ -6,7 +6,7 @@ import type { InvoiceView } from '../../shared/invoice/view.ts'
 import type { EntryInvoice } from '../../shared/ledger/kinds.ts'
 import { type AcceptDeps, accept, type PoolDoor } from '../../shared/machine/accept.ts'
 import type { Invoicing } from '../../shared/machine/invoicing.ts'
-import { CORS, type DoorAnswer, type DoorRequest, JSON_HEADERS } from './http.ts'
+import { type DoorAnswer, type DoorRequest, EVENT_HEADERS, JSON_HEADERS } from './http.ts'
 import { placeOf } from './place.ts'
 import type { Quotas } from './quotas.ts'
 
@@ -28,7 +28,6 @@ interface InvoicePlace {
 const TEXT_HEADERS = { ...JSON_HEADERS, 'content-type': 'text/uri-list', vary: 'Accept', 'cache-control': 'no-store' }
 /** An events connection looks at the invoice every LOOK_MS ms, ends after MAX_LOOKS looks, and sends every SIGN_OF_LIFE looks even without news. */
 const [LOOK_MS, MAX_LOOKS, SIGN_OF_LIFE] = [500, 1_200, 40]
-const EVENT_HEADERS = { ...CORS, 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' }
 const REQUEST_HEADERS = { ...JSON_HEADERS, vary: 'Accept', 'cache-control': 'no-store' }
 
 /**

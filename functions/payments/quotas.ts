@@ -26,8 +26,7 @@ export class Quotas {
    */
   spend(pool: { path: string; limits?: Limits | false }, address: string, posts: number, bytes: number): void {
     if (pool.limits === false) return
-    const isHere = address === '' || isLoopback(plain(address)) // '': not known, as in a test
-    const defaults = isHere ? NONE : DEFAULTS
+    const defaults = isHere(address) ? NONE : DEFAULTS
     this.#spend(`${pool.path} ${networkOf(address)}`, { ...defaults, ...pool.limits }, posts, bytes, 'your address has sent this pool')
     this.#spend(pool.path, { ...defaults.total, ...pool.limits?.total }, posts, bytes, 'this pool has been sent')
   }
@@ -55,8 +54,13 @@ export class Quotas {
   }
 }
 
+/** Whether an address is this computer's. '': it is not known, as in a test. */
+export function isHere(address: string): boolean {
+  return address === '' || isLoopback(plain(address))
+}
+
 /** An IPv4 address; of an IPv6 address its first 64 bits, since whoever has one has all that begin so. */
-function networkOf(address: string): string {
+export function networkOf(address: string): string {
   const it = plain(address)
   if (!it.includes(':')) return it
   const [head = '', tail = ''] = it.split('%', 1)[0]!.split('::')

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import { type ErrorCode, OverpoolError } from '../../shared/errors.ts'
 import type { PoolDoor } from '../../shared/machine/accept.ts'
+import { type DoorAnswer, JSON_HEADERS } from './http.ts'
 
 /** Characters of a reason phrase. */
 const MAX_REASON = 200
@@ -57,6 +58,7 @@ export function statusOf(code: ErrorCode): number {
   switch (code) {
     case 'MALFORMED_PAYMENT':
     case 'BAD_CALLBACK':
+    case 'BAD_REQUEST':
       return 400
     case 'CALLBACK_FORGED':
       return 401
@@ -64,6 +66,7 @@ export function statusOf(code: ErrorCode): number {
       return 402
     case 'FILTER_REFUSED':
     case 'ORIGIN_REFUSED':
+    case 'FOLLOWING_REFUSED':
       return 403
     case 'POOL_NOT_FOUND':
     case 'INVOICE_NOT_FOUND':
@@ -88,5 +91,30 @@ export function statusOf(code: ErrorCode): number {
       return 503
     default:
       return 500
+  }
+}
+
+/** What a follower is told of faults of ours. */
+export const NO_EVENTS = 'The events cannot be sent at this moment. Please come again.'
+
+/**
+ * The answer to a failure: a status and a PaymentACK, since some wallets read only the status, others only `error`.
+ * @param problem in place of the PaymentACK. @param ours the sentence for faults of ours, to a follower
+ */
+export function refusal(error: unknown, problem?: object, ours?: string): DoorAnswer {
+  const code = error instanceof OverpoolError ? error.code : undefined
+  const status = statusOfError(error)
+  const headers: Record<string, string> = { ...JSON_HEADERS }
+  if (status === 405) headers.allow = ours ? 'GET, OPTIONS' : problem ? 'GET, POST, OPTIONS' : 'POST, OPTIONS'
+  if (status === 415) headers['accept-encoding'] = 'identity'
+  if (status === 503) headers['retry-after'] = '1'
+  if (error instanceof OverpoolError && error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS)
+  if (headers['retry-after'] !== undefined) headers['access-control-expose-headers'] = 'Retry-After' // a page of another origin may read it
+  const memo = ours !== undefined && status >= 500 && !isRefusal(error) ? ours : sentence(error, status)
+  return {
+    status,
+    reason: reasonPhrase(memo),
+    headers,
+    body: JSON.stringify(problem ?? { memo, error: 1, ...(status !== 500 && { code }) }),
   }
 }

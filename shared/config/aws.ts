@@ -9,6 +9,11 @@ export interface AwsSettings {
   throttle?: { rate: number; burst: number }
   /** payments handled at one moment at most, reserved from the account's concurrency; 0 closes the door. Default: the account's limit */
   reservedConcurrency?: number
+  /**
+   * followers of pools (`events`) at one moment, reserved from the account's concurrency; further ones get 429. Needed where a pool can be followed: each follower holds an execution
+   * of its own
+   */
+  followers?: number
   /** number of sidecars, each with its share of the pools, default 1. It can grow at any time; before it shrinks the ingress queues must be empty */
   shards?: number
   /**
@@ -47,6 +52,7 @@ const KNOWN = {
     'domain',
     'throttle',
     'reservedConcurrency',
+    'followers',
     'shards',
     'sidecar',
     'retain',
@@ -84,7 +90,8 @@ export function checkAws(value: unknown, wrong: (what: string) => Error): assert
   }
 
   object(value, 'aws', KNOWN.aws)
-  const { domain, throttle, reservedConcurrency, shards, sidecar, retain, ledger, alarmEmail, vpc, budget, traces } = value as AwsSettings
+  const { domain, throttle, reservedConcurrency, followers, shards, sidecar, retain, ledger, alarmEmail, vpc, budget, traces } =
+    value as AwsSettings
   if (domain !== undefined) {
     object(domain, 'aws.domain', KNOWN.domain)
     matches(domain.name, HOST, 'aws.domain.name is a domain of yours, such as pay.example.com')
@@ -107,6 +114,7 @@ export function checkAws(value: unknown, wrong: (what: string) => Error): assert
     whole(throttle.burst, 'aws.throttle.burst', 1)
   }
   if (reservedConcurrency !== undefined) whole(reservedConcurrency, 'aws.reservedConcurrency', 0)
+  if (followers !== undefined) whole(followers, 'aws.followers', 1)
   if (shards !== undefined) whole(shards, 'aws.shards', 1, MAX_SHARDS)
   if (sidecar !== undefined) {
     object(sidecar, 'aws.sidecar', KNOWN.sidecar)

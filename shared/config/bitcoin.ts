@@ -97,6 +97,9 @@ export function secretPlaces(bitcoin: BitcoinSettings): { place: SecretPlace; wh
   return [...of(bitcoin.broadcast ?? [], 'broadcast'), ...of(bitcoin.chain ?? [], 'chain')]
 }
 
+/** The name of the built-in handler that hands transactions to the network. */
+export const BROADCASTER = 'broadcaster'
+
 /** Whether whole blocks are read: public services find only what they are asked for. */
 function readsWholeBlocks({ chain = [] }: BitcoinSettings): boolean {
   return chain.some((place) => !('services' in place))
@@ -164,7 +167,8 @@ function checkPlace(place: object, where: string, kinds: string[]): void {
     throw wrong(`${where}.${kind} is an http or https address`)
 }
 
-function checkSecretPlace(value: unknown, where: string): void {
+/** Checks that a setting says where a secret is. @throws OverpoolError BAD_CONFIG */
+export function checkSecretPlace(value: unknown, where: string): void {
   const [[key, name] = [], ...more] = typeof value === 'object' && value !== null ? Object.entries(value) : []
   if (more.length || !['env', 'file', 'secret'].includes(key ?? '') || typeof name !== 'string' || !name)
     throw wrong(

@@ -19,6 +19,8 @@ import {
   type GridSettings,
   isBroadcasting,
 } from './bitcoin.ts'
+import type { EventsSetting } from './events.ts'
+import { checkForwards, type ForwardConfig } from './forward.ts'
 
 /** What a filter gets: the Payment, and its transaction as handlers get it. */
 export interface FilterPayment extends PaymentFields {
@@ -83,6 +85,10 @@ export interface PoolSettings {
   watch?: Watch
   /** what an entry costs, satoshis: whoever comes without a payment gets 402, with the terms of BRC-121 and BRC-166 (docs/paywall.md) */
   price?: number
+  /**
+   * who may follow the pool's entries as they come, at `GET /{pool}/events` (docs/push.md): true for everybody, or a function that decides by the request. Default: nobody
+   */
+  events?: EventsSetting
   /** the paymail to which wallets pay into this pool, such as `shop@example.com`: the domain is where this machine's door is reached */
   paymail?: string
 }
@@ -132,6 +138,8 @@ export interface OverpoolConfig {
   /** the file of the handler for every pool and subscription that names none, relative to the config */
   handler?: string
   pools: Record<string, PoolConfig>
+  /** more handlers, by name: programs in any language that entries are posted to */
+  handlers?: Record<string, ForwardConfig>
   /** peers' pools to subscribe to: what their `pub` printed */
   subscribe?: (string | SubscriptionConfig)[]
   network?: NetworkSettings
@@ -148,7 +156,7 @@ export interface OverpoolConfig {
 /** A pool's settings with all defaults filled in. */
 export type CheckedSettings = Required<Omit<PoolSettings, Unset>> & Pick<PoolSettings, Unset>
 /** The settings that may be left out for good. */
-type Unset = 'filter' | 'limits' | 'origins' | 'watch' | 'request' | 'page' | 'price' | 'paymail'
+type Unset = 'filter' | 'limits' | 'origins' | 'watch' | 'request' | 'page' | 'price' | 'paymail' | 'events'
 
 const DEFAULTS: CheckedSettings = {
   unique: 'payment',
@@ -161,7 +169,18 @@ const DEFAULTS: CheckedSettings = {
   batchMs: 0,
   commit: 'never',
 }
-const SETTING_KEYS = new Set([...Object.keys(DEFAULTS), 'filter', 'limits', 'origins', 'watch', 'request', 'page', 'price', 'paymail'])
+const SETTING_KEYS = new Set([
+  ...Object.keys(DEFAULTS),
+  'filter',
+  'limits',
+  'origins',
+  'watch',
+  'request',
+  'page',
+  'price',
+  'paymail',
+  'events',
+])
 /** A handle and a domain, perhaps this computer's. */
 const PAYMAIL = /^[a-z0-9][a-z0-9._+-]{0,63}@[a-z0-9-]+(\.[a-z0-9-]+)*$/
 const POOL_KEYS = new Set([...SETTING_KEYS, 'handler', 'publish', 'encrypt', 'grid', 'door'])
@@ -184,7 +203,7 @@ export function checkConfig(value: unknown): OverpoolConfig {
   if (typeof config !== 'object' || config === null || typeof config.pools !== 'object' || config.pools === null) {
     throw wrong('it has no `pools`; write: export default defineConfig({ handler: "./functions/handlers/main.ts", pools: { mypool: {} } })')
   }
-  refuseUnknown(config, new Set(['handler', 'pools', 'subscribe', 'network', 'bitcoin', 'url', 'receive', 'aws']), '')
+  refuseUnknown(config, new Set(['handler', 'handlers', 'pools', 'subscribe', 'network', 'bitcoin', 'url', 'receive', 'aws']), '')
   if (config.handler !== undefined && typeof config.handler !== 'string') throw wrong('`handler` is the path of a file')
   for (const [path, pool] of Object.entries(config.pools)) {
     const where = `pools.${path}`
@@ -194,6 +213,11 @@ export function checkConfig(value: unknown): OverpoolConfig {
   }
   if (config.subscribe !== undefined && !Array.isArray(config.subscribe)) throw wrong('`subscribe` is a list of what `pub` printed')
   for (const [i, subscription] of (config.subscribe ?? []).entries()) checkSubscription(subscription, `subscribe[${i}]`)
+  checkForwards({
+    handlers: config.handlers,
+    pools: config.pools,
+    peers: (config.subscribe ?? []).map((one) => parsePoolAddress(typeof one === 'string' ? one : one.key).key),
+  })
   if (config.network !== undefined) checkNetwork(config.network)
   if (config.bitcoin !== undefined) checkBitcoin(config.bitcoin)
   for (const [path, { commit = 'never', grid }] of Object.entries(config.pools)) {
@@ -312,6 +336,8 @@ export function checkSettings(settings: PoolSettings, where: string): CheckedSet
   if (all.request !== undefined && typeof all.request !== 'function') checkTerms(all.request, `${where}.request`, 'BAD_CONFIG')
   if (all.page !== undefined) checkPageSettings(all.page, `${where}.page`)
   if (all.filter !== undefined && typeof all.filter !== 'function') throw wrong(`${where}.filter is a function`)
+  if (all.events !== undefined && typeof all.events !== 'boolean' && typeof all.events !== 'function')
+    throw wrong(`${where}.events is true, false, or a function of the request that returns true, false or 'whole'`)
   checkPaid(all, where)
   if (all.price !== undefined && all.request !== undefined)
     throw wrong(`${where} has a \`price\`, or a \`request\`, and not both: each answers whoever opens its URL`)

@@ -4,16 +4,26 @@ import { OverpoolError } from '../errors.ts'
 export const ENV = {
   /**
    * the HTTP door; TABLE is given where a pool has a filter or a price, where services call back with the tokens of CALLBACKS_ARN, a secret, or where pools ask for payments: the keys of
-   * `merchantData` are in the secret INVOICE_KEYS_ARN; PAY_SECRET_ARN is the secret of which the keys are made that payments of HTTP 402 and paymail go to; TRACES turns X-Ray on
+   * `merchantData` are in the secret INVOICE_KEYS_ARN; FOLLOW_AT is where pools can be followed; PAY_SECRET_ARN is the secret of which the keys are made that payments of HTTP 402 and paymail go to; TRACES turns X-Ray on
    */
   payments: {
     required: ['INGRESS_URLS', 'BUCKET', 'NAMESPACE'],
-    optional: ['TABLE', 'CALLBACKS_ARN', 'INVOICE_KEYS_ARN', 'PAY_SECRET_ARN', 'TRACES', 'AWS_ENDPOINT_URL'],
+    optional: ['TABLE', 'FOLLOW_AT', 'CALLBACKS_ARN', 'INVOICE_KEYS_ARN', 'PAY_SECRET_ARN', 'TRACES', 'AWS_ENDPOINT_URL'],
   },
   /** the runner of one handler; DOOR_URL is where its invoices are paid, given where pools ask for payments */
   handler: {
     required: ['HANDLER', 'BELLS_URL', 'TABLE', 'BUCKET', 'INGRESS_URLS', 'NAMESPACE'],
     optional: ['DOOR_URL', 'TRACES', 'AWS_ENDPOINT_URL'],
+  },
+  /** the runner of a handler that posts entries to a program on the network */
+  forward: {
+    required: ['HANDLER', 'BELLS_URL', 'TABLE', 'BUCKET', 'NAMESPACE'],
+    optional: ['TRACES', 'AWS_ENDPOINT_URL'],
+  },
+  /** sends the events of pools to those who follow them */
+  events: {
+    required: ['TABLE', 'BUCKET', 'NAMESPACE'],
+    optional: ['TRACES', 'AWS_ENDPOINT_URL'],
   },
   /** the built-in handler that hands transactions to the network; services call back at DOOR_URL */
   broadcaster: {

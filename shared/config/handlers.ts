@@ -3,6 +3,7 @@ import { OverpoolError } from '../errors.ts'
 import type { PoolName } from '../ledger/pool.ts'
 import { parsePoolAddress } from '../ledger/pool-address.ts'
 import type { OverpoolConfig, SubscriptionConfig } from './config.ts'
+import { type ForwardConfig, withDefaults } from './forward.ts'
 
 /** The pools that a handler is called for. */
 export interface Takes {
@@ -20,6 +21,13 @@ export interface PlannedHandler extends Takes {
   file: string
   /** as the config has it */
   named: string
+}
+
+/** A program that a config forwards entries to. */
+export interface PlannedForward extends Takes {
+  /** its cursor goes by this */
+  name: string
+  forward: Required<Omit<ForwardConfig, 'pools'>>
 }
 
 /** The handlers of a config, each once, with their pools. @param dir the folder of the config's file */
@@ -46,6 +54,20 @@ export function planHandlers(config: OverpoolConfig, dir: string): PlannedHandle
   // Subscriptions that are not in the config (`overpool sub`) go to the config's default handler.
   if (config.handler !== undefined) at(config.handler).notPeers = pools.map(([path]) => path)
   return [...planned.values()]
+}
+
+/** The forwards of a checked config. @param handlers its other handlers. @throws OverpoolError BAD_CONFIG: one of them has the same name */
+export function planForwards(config: OverpoolConfig, handlers: Pick<PlannedHandler, 'name' | 'named'>[]): PlannedForward[] {
+  return Object.entries(config.handlers ?? {}).map(([name, forward]) => {
+    const other = handlers.find((each) => each.name === name)
+    if (other)
+      throw new OverpoolError(
+        'BAD_CONFIG',
+        `handlers.${name} and ${other.named} have one name; a handler's place in the pools is kept under it: rename one`,
+      )
+    const which: Takes = forward.pools ? { pools: forward.pools } : { pools: Object.keys(config.pools), notPeers: [] }
+    return { name, ...which, forward: withDefaults(forward, config) }
+  })
 }
 
 export function takes({ pools, notPeers }: Takes, { path, kind }: PoolName): boolean {

@@ -25,8 +25,7 @@ export interface MachinePlan {
   broadcaster?: { url: string; commits: string[] }
 }
 
-/** The name of the built-in handler that hands transactions to the network. */
-export const BROADCASTER = 'broadcaster'
+export { BROADCASTER } from './bitcoin.ts'
 
 /** @param broadcasterUrl of the broadcaster's queue, if the machine has one */
 export function planMachine(config: OverpoolConfig, handlers: RungHandler[], broadcasterUrl?: string): MachinePlan {

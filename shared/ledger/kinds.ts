@@ -6,6 +6,11 @@ export type Kind = 'tx' | 'commit' | 'status' | 'block' | 'reorg' | 'invoice'
 
 export const KINDS: readonly Kind[] = ['tx', 'commit', 'status', 'block', 'reorg', 'invoice']
 
+/** The kinds that handlers can be called with, and that followers may see. */
+export type HandledKind = Exclude<Kind, 'commit'>
+
+export const HANDLED_KINDS: readonly HandledKind[] = ['tx', 'status', 'block', 'reorg', 'invoice']
+
 /** Where a transaction came from. */
 export type Source = 'http' | 'api' | 'handler' | 'mempool' | 'chain'
 

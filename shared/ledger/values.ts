@@ -59,3 +59,9 @@ export function hex(bytes: Uint8Array): string {
 export function hexBytes(text: string): Uint8Array {
   return Buffer.from(text, 'hex')
 }
+
+/** For `JSON.stringify`: bytes are written as hex. */
+export function asHex(this: Record<string, unknown>, key: string, value: unknown): unknown {
+  const raw = this[key] // a Buffer has a toJSON of its own
+  return raw instanceof Uint8Array ? hex(raw) : value
+}

@@ -1,6 +1,6 @@
 import { OverpoolError } from '../errors.ts'
 import type { BlockEvent, CommitEvent, EventOfKind, InvoiceEvent, ReorgEvent, StatusEvent, TxEvent } from '../ledger/event.ts'
-import type { EntryInvoice, Kind } from '../ledger/kinds.ts'
+import type { EntryInvoice, HandledKind, Kind } from '../ledger/kinds.ts'
 import type { HandlerState } from '../state/handler-state.ts'
 import type { Pools } from './machine.ts'
 
@@ -33,9 +33,6 @@ export type OnInvoice<Values extends object = Record<string, unknown>> = (
   pool: Pools,
   state: HandlerState<Values>,
 ) => unknown
-
-/** The kinds that handlers can be called with. */
-export type HandledKind = Exclude<Kind, 'commit'>
 
 /** The functions of a handler, by the kind of the entries that each is called with. */
 export type HandlerFunctions = {

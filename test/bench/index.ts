@@ -12,6 +12,7 @@ import { invoices } from './invoices.ts'
 import { ledger } from './ledger.ts'
 import { memory } from './memory.ts'
 import { page } from './page.ts'
+import { push } from './push.ts'
 import { rebuild } from './rebuild.ts'
 import { type Bench, type Effort, median, number, textOf } from './report.ts'
 import { scale } from './scale.ts'
@@ -39,6 +40,7 @@ const BENCHES: Record<string, Bench> = {
   page,
   invoices,
   state,
+  push,
 }
 
 const HELP = `Usage: npm run bench -- [names] [--smoke]
@@ -63,6 +65,7 @@ Measures this machine, and says which of its goals it has met; all of them take 
   page      the page of an invoice: its size, and in chromium its first paint and layout shift
   invoices  payment requests and pages a second, and the cost of a payment that pays what was asked for, compared with one that does not
   state     entries a second of a handler with a state, compared with one without and one with a SQLite file of its own; and of a replay
+  push      1,000 followers of one pool: how late they get what is posted, and what they take of the machine's memory
 
   --smoke   only shows that they run: seconds, small sizes, no goals
   --help    this text
