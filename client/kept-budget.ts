@@ -85,7 +85,8 @@ export class KeptBudget implements Disposable {
       const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
       this.#db = new DatabaseSync(file, { timeout: BUSY_MS })
       this.#db.exec(`
-        PRAGMA synchronous = EXTRA;
+        PRAGMA journal_mode = WAL;
+        PRAGMA synchronous = FULL;
         BEGIN IMMEDIATE;
         CREATE TABLE IF NOT EXISTS budget (one INTEGER PRIMARY KEY CHECK (one = 1), per_call INTEGER, per_day INTEGER, seen_at INTEGER NOT NULL, renewed_after INTEGER NOT NULL);
         CREATE TABLE IF NOT EXISTS payments (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, satoshis INTEGER NOT NULL, url TEXT NOT NULL, purpose TEXT NOT NULL,
@@ -118,7 +119,7 @@ export class KeptBudget implements Disposable {
 
   /** @param limits those of this process */
   standing(limits: Limits = {}): Standing {
-    return this.#exclusively(() => this.#standing(limits, this.#time()))
+    return this.#standing(limits, this.#time())
   }
 
   /**
@@ -206,7 +207,14 @@ export class KeptBudget implements Disposable {
 
   /** One process at a time, and durable when it returns. */
   #exclusively<T>(work: () => T): T {
-    this.#db.exec('BEGIN IMMEDIATE')
+    try {
+      this.#db.exec('BEGIN IMMEDIATE')
+    } catch (cause) {
+      throw new OverpoolError('UNAVAILABLE', `the budget cannot be changed now, so nothing is paid: ${messageOf(cause)}`, {
+        cause,
+        retryable: true,
+      })
+    }
     try {
       const result = work()
       this.#db.exec('COMMIT')

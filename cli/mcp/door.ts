@@ -1,6 +1,5 @@
 import type { Limits } from '../../client/kept-budget.ts'
 import { KeptBudget } from '../../client/kept-budget.ts'
-import type { PayingWallet } from '../../client/paying-wallet.ts'
 import { Purse } from '../../client/purse.ts'
 import type { RemoteMachine } from '../../client/remote.ts'
 import { OverpoolError } from '../../shared/errors.ts'
@@ -57,9 +56,8 @@ export class McpDoor implements AsyncDisposable {
   async #openPurse(): Promise<Purse> {
     const { limits, wallet: url, network, payees } = this.settings
     const budget = this.budget()
-    const { HTTPWalletJSON } = await import('@bsv/sdk')
-    const wallet = new HTTPWalletJSON('overpool.localhost', url) as PayingWallet
-    return new Purse({ budget, limits, wallet, network, ...(payees && { payees }) })
+    const { walletAt } = await import('../../client/http-wallet.ts')
+    return new Purse({ budget, limits, wallet: walletAt(url), network, ...(payees && { payees }) })
   }
 
   /** Waits for payments that are under way, then closes all that was opened. */

@@ -82,7 +82,7 @@ export function addInvoiceMaking(server: McpServer, door: McpDoor): void {
         'Asks somebody for money: makes an invoice in a pool of this machine, and returns the URL at which it is paid. Give the URL to the payer; then wait_for_payment.',
       inputSchema: z.strictObject({
         pool: POOL,
-        satoshis: z.int().min(1).max(2_100_000_000_000_000),
+        satoshis: z.int().min(1).max(2_100_000_000_000_000).describe('how much to ask for'),
         memo: z.string().max(1_000).optional().describe('what it is for: the payer sees it'),
         expires_minutes: z.number().positive().max(5_000_000).optional().describe('until when it can be paid; default: no end'),
         data: z.record(z.string(), z.json()).optional().describe('JSON that comes back with the payment; the payer can read it'),

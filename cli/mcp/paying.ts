@@ -41,10 +41,13 @@ export function addPayingTools(server: McpServer, door: McpDoor, codec: RequestS
       title: 'Pay for a URL',
       description: `Requests a URL and, if it answers 402 Payment Required, pays its price and returns what was bought. Use it for what machines sell over HTTP (BRC-121, BRC-166). When the answer of a payment is lost, call again with the same arguments: the same payment is sent. ${WITHIN} ${UNTRUSTED}`,
       inputSchema: z.strictObject({
-        url: z.string().max(8_000),
-        method: z.enum(METHODS).default('GET'),
-        headers: z.record(z.string().regex(/^[\w-]{1,100}$/), z.string().max(8_000)).default({}),
-        body: z.string().max(1_000_000).optional(),
+        url: z.string().max(8_000).describe('https://…'),
+        method: z.enum(METHODS).default('GET').describe('HTTP method'),
+        headers: z
+          .record(z.string().regex(/^[\w-]{1,100}$/), z.string().max(8_000))
+          .default({})
+          .describe('HTTP headers, by their names'),
+        body: z.string().max(1_000_000).optional().describe('of the request'),
         max_satoshis: MOST,
       }),
       outputSchema: z.object({
@@ -94,7 +97,7 @@ export function addPayingTools(server: McpServer, door: McpDoor, codec: RequestS
     {
       title: 'Pay an invoice',
       description: `Pays an invoice (BIP270) by its URL, such as make_invoice of another machine returns, or the URL behind \`r=\` of a pay: or bitcoin: URI. An invoice is paid once: a second call says so, or sends the same payment again if the first one had no answer. ${WITHIN} ${UNTRUSTED}`,
-      inputSchema: z.strictObject({ url: z.string().max(8_000), max_satoshis: MOST }),
+      inputSchema: z.strictObject({ url: z.string().max(8_000).describe('of the invoice: https://…'), max_satoshis: MOST }),
       outputSchema: z.object({
         satoshis: z.number(),
         txid: z.string(),

@@ -61,7 +61,7 @@ export function addWritingTools(server: McpServer, door: McpDoor): void {
       inputSchema: z.strictObject({
         pool: POOL,
         txids: z.array(TXID).max(100).optional().describe('entries of this pool'),
-        transactions: z.array(TRANSACTION).max(100).optional(),
+        transactions: z.array(TRANSACTION).max(100).optional().describe('transactions that need not be in the pool'),
         id: NAME,
       }),
       outputSchema: z.object({ pool: z.string(), id: z.string(), txids: z.array(z.string()), running: z.boolean() }),
