@@ -135,34 +135,41 @@ describe('an agent that pays', () => {
     expect((await agent.call('get_budget')).value.spent).toBe(0)
   })
 
-  it.each([
-    ['an answer that is no invoice', Response.json({ hello: 1 }), /must have 1 to 1000 outputs/],
-    ['an amount that is none', Response.json({ outputs: [{ amount: -5, script: '51' }], paymentUrl: '/pay' }), /no amount/],
-    [
-      'more than there is',
-      Response.json({ outputs: Array(3).fill({ amount: 2 ** 52, script: '51' }), paymentUrl: '/pay' }),
-      /more than there is/,
-    ],
-    [
-      'a paymentUrl of another server',
-      Response.json({ outputs: [{ amount: 5, script: '51' }], paymentUrl: 'https://evil.example/pay' }),
-      /another server/,
-    ],
-    [
-      'an invoice that has expired',
-      Response.json({ outputs: [{ amount: 5, script: '51' }], paymentUrl: '/pay', expirationTimestamp: 1 }),
-      /has expired/,
-    ],
-    ['a redirect', new Response(null, { status: 302, headers: { location: 'http://127.0.0.1:1/' } }), /leads elsewhere/],
-    ['a price', new Response('', { status: 402 }), /pay it as a URL/],
-    ['no JSON', new Response('<html>'), /no JSON/],
-  ])('pays nothing for %s', async (_, answer, sentence) => {
+  it('pays nothing for what is no invoice that can be paid', async () => {
     await using project = Project.of(POOLS, HANDLER)
-    const front = await serve(() => answer.clone())
+    const cases: [string, Response, RegExp][] = [
+      ['an answer that is no invoice', Response.json({ hello: 1 }), /must have 1 to 1000 outputs/],
+      ['an amount that is none', Response.json({ outputs: [{ amount: -5, script: '51' }], paymentUrl: '/pay' }), /no amount/],
+      [
+        'more than there is',
+        Response.json({ outputs: Array(3).fill({ amount: 2 ** 52, script: '51' }), paymentUrl: '/pay' }),
+        /more than there is/,
+      ],
+      [
+        'a paymentUrl of another server',
+        Response.json({ outputs: [{ amount: 5, script: '51' }], paymentUrl: 'https://evil.example/pay' }),
+        /another server/,
+      ],
+      [
+        'an invoice that has expired',
+        Response.json({ outputs: [{ amount: 5, script: '51' }], paymentUrl: '/pay', expirationTimestamp: 1 }),
+        /has expired/,
+      ],
+      ['a redirect', new Response(null, { status: 302, headers: { location: 'http://127.0.0.1:1/' } }), /leads elsewhere/],
+      ['a price', new Response('', { status: 402 }), /pay it as a URL/],
+      ['no JSON', new Response('<html>'), /no JSON/],
+    ]
+    let answer = new Response()
+    const front = await serve(() => answer)
     const { dir, args, wallet } = await shop(project)
-    const said = await (await Agent.stdio(dir, [...args, '--payee', new URL(front).host])).call('pay_invoice', { url: front })
-    expect([said.code, said.text]).toEqual(['PAYMENT_REFUSED', expect.stringMatching(sentence)])
+    const agent = await Agent.stdio(dir, [...args, '--payee', new URL(front).host])
+    for (const [what, invoice, sentence] of cases) {
+      answer = invoice
+      const said = await agent.call('pay_invoice', { url: front })
+      expect([said.code, said.text], what).toEqual(['PAYMENT_REFUSED', expect.stringMatching(sentence)])
+    }
     expect(wallet.actions).toEqual([])
+    expect((await agent.call('get_budget')).value.spent).toBe(0)
   })
 
   it('says so when the payee does not take the payment, and pays it no second time', async () => {

@@ -141,24 +141,33 @@ describe('the tools', () => {
     })
   })
 
-  it.each([
-    ['a pool that is not there', 'read_entries', { pool: 'cofee' }, 'POOL_NOT_FOUND', /no pool named "cofee"/],
-    ['bytes that are no transaction', 'post', { pool: 'till', transaction: 'abcd' }, 'BAD_TRANSACTION', /only 2 are left/],
-    ['nothing to post', 'post', { pool: 'till' }, 'BAD_ARGUMENT', /say one thing to post/],
-    ['a broadcast without Bitcoin', 'broadcast', { pool: 'till', transactions: [sampleTransaction('x')] }, 'NO_BROADCASTER', /set bitcoin/],
-    ['a transaction that is in no pool', 'explain_transaction', { txid: '11'.repeat(32) }, 'ENTRY_NOT_FOUND', /no pool of this machine/],
-    ['an invoice that is not there', 'get_invoice', { pool: 'till', id: 'none' }, 'INVOICE_NOT_FOUND', /has no invoice/],
-    ['an argument that does not exist', 'list_pools', { pools: 1 }, 'SDK', /pools/],
-    ['a limit that is too high', 'read_entries', { pool: 'till', limit: 1_000_000 }, 'SDK', /limit/],
-    ['a payee that does not answer', 'pay_invoice', { url: 'https://127.0.0.1:1/x' }, 'UNAVAILABLE', /cannot be reached/],
-    ['a URL that is no https', 'pay_url', { url: 'http://169.254.169.254/latest' }, 'BAD_ARGUMENT', /--payee/],
-    ['a file', 'pay_url', { url: 'file:///etc/passwd' }, 'BAD_ARGUMENT', /https/],
-  ])('say what is wrong: %s', async (_, name, args, code, sentence) => {
+  it('say what is wrong, and what to do', async () => {
     await using project = Project.of({ till: {} }, HANDLER)
     const { dir } = await machine(project)
-    const said = await (await Agent.stdio(dir)).call(name, args)
-    expect(said.text).toMatch(sentence)
-    expect(said.code).toBe(code)
+    const agent = await Agent.stdio(dir)
+    const cases: [string, string, Record<string, unknown>, string, RegExp][] = [
+      ['a pool that is not there', 'read_entries', { pool: 'cofee' }, 'POOL_NOT_FOUND', /no pool named "cofee"/],
+      ['bytes that are no transaction', 'post', { pool: 'till', transaction: 'abcd' }, 'BAD_TRANSACTION', /only 2 are left/],
+      ['nothing to post', 'post', { pool: 'till' }, 'BAD_ARGUMENT', /say one thing to post/],
+      [
+        'a broadcast without Bitcoin',
+        'broadcast',
+        { pool: 'till', transactions: [sampleTransaction('x')] },
+        'NO_BROADCASTER',
+        /set bitcoin/,
+      ],
+      ['a transaction that is in no pool', 'explain_transaction', { txid: '11'.repeat(32) }, 'ENTRY_NOT_FOUND', /no pool of this machine/],
+      ['an invoice that is not there', 'get_invoice', { pool: 'till', id: 'none' }, 'INVOICE_NOT_FOUND', /has no invoice/],
+      ['an argument that does not exist', 'list_pools', { pools: 1 }, 'SDK', /pools/],
+      ['a limit that is too high', 'read_entries', { pool: 'till', limit: 1_000_000 }, 'SDK', /limit/],
+      ['a payee that does not answer', 'pay_invoice', { url: 'https://127.0.0.1:1/x' }, 'UNAVAILABLE', /cannot be reached/],
+      ['a URL that is no https', 'pay_url', { url: 'http://169.254.169.254/latest' }, 'BAD_ARGUMENT', /--payee/],
+      ['a file', 'pay_url', { url: 'file:///etc/passwd' }, 'BAD_ARGUMENT', /https/],
+    ]
+    for (const [what, name, args, code, sentence] of cases) {
+      const said = await agent.call(name, args)
+      expect([said.code, said.text], what).toEqual([code, expect.stringMatching(sentence)])
+    }
   })
 
   it('say that there is no machine, and find it when it is started later', async () => {
