@@ -4,6 +4,7 @@ import { OverpoolError } from '../shared/errors.ts'
 import { inLine } from '../shared/printed.ts'
 import type { CommandContext } from './commands.ts'
 import type { Where } from './machine.ts'
+import type { Out } from './out.ts'
 
 export interface BudgetFlags extends Limits {
   file?: string
@@ -15,13 +16,25 @@ export interface BudgetFlags extends Limits {
 const LISTED = 20
 
 /** Shows what agents may pay and have paid, and changes it. */
-export function budget({ file, renew, release, perCall, perDay }: BudgetFlags, { where, out }: CommandContext): void {
-  using kept = new KeptBudget(file ?? fileIn(where))
+export function budget({ file, ...flags }: BudgetFlags, { where, out }: CommandContext): void {
+  const kept = new KeptBudget(file ?? fileIn(where))
+  try {
+    change(kept, flags)
+    show(kept, out)
+  } finally {
+    kept.close()
+  }
+}
+
+function change(kept: KeptBudget, { renew, release, perCall, perDay }: BudgetFlags): void {
   if (perCall !== undefined || perDay !== undefined)
     kept.set({ ...(perCall !== undefined && { perCall }), ...(perDay !== undefined && { perDay }) })
   if (release !== undefined && !kept.release(release))
     throw new OverpoolError('BAD_ARGUMENT', `payment ${release} is none that may or may not have been made: there is nothing to give back`)
   if (renew) kept.renew()
+}
+
+function show(kept: KeptBudget, out: Out): void {
   const standing = kept.standing()
   const payments = kept.list(LISTED)
   const { spent, left } = standing

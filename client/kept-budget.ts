@@ -225,8 +225,12 @@ export class KeptBudget implements Disposable {
     }
   }
 
-  [Symbol.dispose](): void {
+  close(): void {
     this.#db.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
   }
 }
 

@@ -21,7 +21,7 @@ export interface McpSettings {
 }
 
 /** What the tools work on. All is opened when it is first needed: a machine may be started after the agent. */
-export class McpDoor implements AsyncDisposable {
+export class McpDoor {
   readonly settings: McpSettings
   #machine: Promise<RemoteMachine> | undefined
   #budget: KeptBudget | undefined
@@ -61,10 +61,10 @@ export class McpDoor implements AsyncDisposable {
   }
 
   /** Waits for payments that are under way, then closes all that was opened. */
-  async [Symbol.asyncDispose](): Promise<void> {
+  async close(): Promise<void> {
     const purse = await this.#purse?.catch(() => undefined)
     await purse?.idle()
-    this.#budget?.[Symbol.dispose]()
+    this.#budget?.close()
     const machine = await this.#machine?.catch(() => undefined)
     await machine?.close()
   }

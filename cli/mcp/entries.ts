@@ -53,7 +53,7 @@ export type ShownEntry = z.infer<typeof ENTRY>
 
 /** An entry as agents see it. */
 export function shownEntry(event: LedgerEvent): ShownEntry {
-  const { path, seq, kind, id, at, source, hops = 0, cause } = event as TxEvent
+  const { path, seq, kind, id, at, source, hops, cause } = event as TxEvent
   const common = {
     pool: path,
     seq,

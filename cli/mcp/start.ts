@@ -31,18 +31,30 @@ const MIN_TOKEN = 16
 
 /** Serves the machine to an agent, over standard input and output, or over HTTP, until the agent goes, or the signal is aborted. */
 export async function serveMcp(flags: McpFlags, { where, out }: CommandContext, signal: AbortSignal): Promise<void> {
-  await using door = new McpDoor(settingsOf(flags, where))
-  const servers = serversOf(door)
-  if (flags.http === undefined) {
-    if (flags.token !== undefined)
-      throw new OverpoolError('BAD_ARGUMENT', '--token goes with --http: over standard input nobody else can call')
-    const stdio = serveStdio(servers, { onerror: warn })
-    await Promise.race([aborted(signal), once(process.stdin, 'close'), once(process.stdin, 'end')])
-    await stdio.close()
-    return
+  if (flags.http === undefined && flags.token !== undefined)
+    throw new OverpoolError('BAD_ARGUMENT', '--token goes with --http: over standard input nobody else can call')
+  const door = new McpDoor(settingsOf(flags, where))
+  try {
+    await (flags.http === undefined ? overStdio(door, signal) : overHttp(door, flags, out, signal))
+  } finally {
+    await door.close()
   }
-  const token = flags.token === undefined ? newToken() : tokenIn(flags.token)
-  const http = await listenMcp(servers, flags.http === true ? 0 : flags.http, token)
+}
+
+async function overStdio(door: McpDoor, signal: AbortSignal): Promise<void> {
+  const stdio = serveStdio(serversOf(door), { onerror: warn })
+  await Promise.race([aborted(signal), once(process.stdin, 'close'), once(process.stdin, 'end')])
+  await stdio.close()
+}
+
+async function overHttp(
+  door: McpDoor,
+  { http: port, token: file }: McpFlags,
+  out: CommandContext['out'],
+  signal: AbortSignal,
+): Promise<void> {
+  const token = file === undefined ? newToken() : tokenIn(file)
+  const http = await listenMcp(serversOf(door), typeof port === 'number' ? port : 0, token)
   out.show(
     { url: http.url, token },
     `MCP is served at ${http.url}\nIts clients send the header  Authorization: Bearer ${token}\nWho has the token can do all that its tools do. Ctrl-C stops it.`,

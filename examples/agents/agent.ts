@@ -22,7 +22,7 @@ export interface Said {
 /**
  * An agent at its own machine: it has the tools of `overpool mcp`, as any program with a language model has. This one has no model: what it does is written in seller.ts and buyer.ts.
  */
-export class Agent implements AsyncDisposable {
+export class Agent {
   readonly #client = new Client({ name: 'agent', version: '1' })
   readonly #pool: string
   readonly #other: string
@@ -64,7 +64,7 @@ export class Agent implements AsyncDisposable {
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  async close(): Promise<void> {
     await this.#client.close()
   }
 }

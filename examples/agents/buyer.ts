@@ -7,7 +7,7 @@ const FIRST_BID = 600
 const STEP = 150
 const HIGHEST_BID = 1_200
 
-await using agent = await new Agent('buyer', SELLER).connect(OVERPOOL_DIR, ['--wallet', WALLET, '--payee', PAYEE])
+const agent = await new Agent('buyer', SELLER).connect(OVERPOOL_DIR, ['--wallet', WALLET, '--payee', PAYEE])
 
 const price = await agree()
 const { word, about: url } = await agent.hear()
@@ -18,6 +18,7 @@ const { about: report } = await agent.hear()
 console.log(`the report says: ${report}`)
 const { spent, left } = await agent.call<{ spent: number; left: number }>('get_budget', {})
 console.log(`${spent} sat are spent, ${left} may be paid now`)
+await agent.close()
 
 /** Bids until the price is one that it would bid next. */
 async function agree(): Promise<number> {

@@ -8,7 +8,7 @@ const STEP = 150
 const LOWEST_PRICE = 900
 const REPORT = 'rain until noon, then sun'
 
-await using agent = await new Agent('seller', BUYER).connect(OVERPOOL_DIR)
+const agent = await new Agent('seller', BUYER).connect(OVERPOOL_DIR)
 
 const price = await agree()
 const { url } = await agent.call<{ url: string }>('make_invoice', { pool: 'till', satoshis: price, memo: 'a weather report', id: 'report' })
@@ -20,6 +20,7 @@ await agent.call('broadcast', { pool: 'till', txids: [payment!.txid], id: 'repor
 await paid('mined')
 console.log('the payment is mined')
 await agent.say('report', REPORT, 'report')
+await agent.close()
 
 /** Names prices until the buyer accepts one. */
 async function agree(): Promise<number> {

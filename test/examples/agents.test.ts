@@ -21,7 +21,9 @@ it('two agents without a model agree on a price, and settle on the chain, as the
   expect(program.err).toBe('')
   expect(lasting(program.out)).toEqual(lasting(shownBy('agents', 'npm run example -- agents')))
 
-  const machines = Object.fromEntries(['seller', 'buyer'].map((name) => [name, new Overpool({ dir: join(ledgers, name), url: 'http://127.0.0.1' })]))
+  const machines = Object.fromEntries(
+    ['seller', 'buyer'].map((name) => [name, new Overpool({ dir: join(ledgers, name), url: 'http://127.0.0.1' })]),
+  )
   const { seller, buyer } = machines as { seller: Overpool; buyer: Overpool }
   try {
     const [invoice, ...more] = await seller.invoice.list({ path: 'till' })
