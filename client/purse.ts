@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { messageOf, OverpoolError } from '../shared/errors.ts'
-import { askHttp, type HttpAnswer, readAll } from '../shared/http.ts'
+import { askHttp, type HttpAnswer } from '../shared/http.ts'
 import { hex } from '../shared/ledger/values.ts'
 import { cut, inLine } from '../shared/printed.ts'
 import type { ScannedTransaction } from '../shared/transaction/index.ts'
@@ -48,6 +48,8 @@ export interface UrlAnswer {
   /** where it leads to, if it is a redirect, which is not followed */
   location?: string
   body: Buffer
+  /** it is longer than what is in `body` */
+  isCut: boolean
   /** what was paid for this answer; undefined if it was free */
   paid?: { satoshis: number; txid: string; before: boolean }
 }
@@ -62,7 +64,7 @@ export interface PaidInvoice {
   before: boolean
 }
 
-/** Longest answer of a URL, bytes. */
+/** So much of an answer is read, bytes. */
 const MAX_ANSWER = 1_000_000
 const TIMEOUT_MS = 30_000
 /** A call ends after this time, ms: a wallet may ask its user. */
@@ -138,20 +140,20 @@ export class Purse {
         },
       })
       const id = unanswered?.id ?? reserving.id
-      const read = await readAll(answer, MAX_ANSWER)
+      const read = await beginningOf(answer)
       if (id !== undefined && answer.status < 500) budget.answered(id, answer.status)
       return {
         status: answer.status,
         contentType: answer.headers.get('content-type') ?? undefined,
         location: answer.headers.get('location') ?? undefined,
-        body: read,
+        ...read,
         ...(receipt && { paid: { satoshis: receipt.satoshis, txid: receipt.txid, before: unanswered !== undefined } }),
       }
     } catch (error) {
       const id = unanswered?.id ?? reserving.id
       if (error instanceof OverpoolError && error.code === 'PAYMENT_REFUSED' && receipt && id !== undefined)
         budget.answered(id, receipt.status ?? 402)
-      throw receipt ? error : this.#unpaid(error, reserving.id, wallet)
+      throw receipt ? error : this.#unpaid(sentenceOf(error, place), reserving.id, wallet)
     }
   }
 
@@ -373,6 +375,25 @@ function accepted({ status = 0 }: MadePayment): boolean {
 
 function descriptionOf({ host, pathname }: URL): string {
   return `Invoice: ${host}${pathname}`.slice(0, MAX_DESCRIPTION)
+}
+
+/** The error of a request that has no answer. */
+function sentenceOf(error: unknown, { host }: URL): unknown {
+  if (error instanceof OverpoolError) return error
+  const why = error instanceof DOMException ? 'did not answer in time, or the call was cancelled' : 'cannot be reached'
+  return new OverpoolError('UNAVAILABLE', `${host} ${why}`, { cause: error, retryable: true })
+}
+
+/** An answer, up to so many bytes. */
+async function beginningOf(answer: Response): Promise<Pick<UrlAnswer, 'body' | 'isCut'>> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of answer.body ?? []) {
+    chunks.push(chunk)
+    size += chunk.length
+    if (size > MAX_ANSWER) break // which cancels the rest
+  }
+  return { body: Buffer.concat(chunks).subarray(0, MAX_ANSWER), isCut: size > MAX_ANSWER }
 }
 
 function withoutHash(url: URL): URL {

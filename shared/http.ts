@@ -43,8 +43,7 @@ export async function askHttp(name: string, url: string | URL, request: HttpRequ
 
 class TooLong extends Error {}
 
-/** The whole body of an answer. @throws an error if it is longer */
-export async function readAll(response: Response, maxBytes: number): Promise<Buffer> {
+async function readAll(response: Response, maxBytes: number): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   let size = 0
   for await (const chunk of response.body ?? []) {

@@ -83,7 +83,7 @@ export function addPayingTools(server: McpServer, door: McpDoor, codec: RequestS
           ...(location !== undefined && { location: shown(location) }),
           untrusted: { body: text },
           encoding,
-          cut: isCut,
+          cut: isCut || got.isCut,
         }
         const cost = paid ? `${paid.before ? 'was paid before, ' : ''}${paid.satoshis} satoshis by ${paid.txid}` : 'nothing was paid'
         return answer(

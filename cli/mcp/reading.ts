@@ -98,7 +98,7 @@ export function addReadingTools(server: McpServer, door: McpDoor): void {
     ({ pool, from, kinds, limit, timeout_seconds }, ctx) =>
       answering(async () => {
         const machine = await door.machine()
-        let next = from ?? (await machine.pools.length(pool))
+        let next = from ?? (await machine.pools.tailStart({ path: pool, size: 0 }))
         const page = await waited(machine, timeout_seconds, ctx, async () => {
           const found = await pageOf(machine, pool, next, limit, kinds)
           next = found.next
@@ -190,7 +190,7 @@ export async function pageOf(
   limit: number,
   kinds: readonly Kind[] = ['tx'],
 ): Promise<z.infer<typeof PAGE>> {
-  const end = await machine.pools.length(path) // before it is read: what comes meanwhile is not passed over
+  const end = await machine.pools.tailStart({ path, size: 0 }) // with this agent's own posts, and before it is read: what comes meanwhile is not passed over
   const entries: ShownEntry[] = []
   let size = 0
   for await (const event of machine.pools.read({ path, from, to: Math.max(from, end), kinds })) {

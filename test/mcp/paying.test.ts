@@ -105,6 +105,17 @@ describe('an agent that pays', () => {
     expect((await agent.call('get_budget')).value.spent).toBe(50)
   })
 
+  it('shows what is no text in base64, and the beginning of what is long', async () => {
+    await using project = Project.of(POOLS, HANDLER)
+    const front = await serve((request) => new Response(request.url.endsWith('/long') ? 'x'.repeat(3_000_000) : Buffer.of(0, 255, 1)))
+    const { dir, args } = await shop(project)
+    const agent = await Agent.stdio(dir, [...args, '--payee', new URL(front).host])
+    const bytes = await agent.call('pay_url', { url: `${front}/bytes` })
+    expect(bytes.value).toMatchObject({ status: 200, encoding: 'base64', untrusted: { body: 'AP8B' }, cut: false })
+    const long = await agent.call('pay_url', { url: `${front}/long` })
+    expect(long.value).toMatchObject({ encoding: 'text', untrusted: { body: 'x'.repeat(50_000) }, cut: true })
+  })
+
   it('counts no money as spent that was certainly not paid, and all that may have been', async () => {
     await using project = Project.of(POOLS, HANDLER)
     const { url, dir, host } = await shop(project)

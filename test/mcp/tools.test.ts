@@ -161,6 +161,7 @@ describe('the tools', () => {
       ['an argument that does not exist', 'list_pools', { pools: 1 }, 'SDK', /pools/],
       ['a limit that is too high', 'read_entries', { pool: 'till', limit: 1_000_000 }, 'SDK', /limit/],
       ['a payee that does not answer', 'pay_invoice', { url: 'https://127.0.0.1:1/x' }, 'UNAVAILABLE', /cannot be reached/],
+      ['a URL that does not answer', 'pay_url', { url: 'https://127.0.0.1:9/' }, 'UNAVAILABLE', /127.0.0.1:9 cannot be reached/],
       ['a URL that is no https', 'pay_url', { url: 'http://169.254.169.254/latest' }, 'BAD_ARGUMENT', /--payee/],
       ['a file', 'pay_url', { url: 'file:///etc/passwd' }, 'BAD_ARGUMENT', /https/],
     ]
@@ -218,7 +219,7 @@ describe('the resources', () => {
       'overpool://pool/{pool}/entry/{seq}',
     ])
     const read = async (uri: string) => JSON.parse(((await agent.client.readResource({ uri })).contents[0] as { text: string }).text)
-    await agent.call('wait_for_entries', { pool: 'till', from: 0 })
+    expect((await agent.call('read_entries', { pool: 'till' })).value.entries, 'an agent sees what it has just posted').toHaveLength(1)
     expect(await read('overpool://pool/till')).toMatchObject({ pool: 'till', length: 1, newest: [{ seq: 0, txid: value.txid }] })
     expect(await read('overpool://pool/till/entry/0')).toMatchObject({
       seq: 0,
