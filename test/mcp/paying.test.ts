@@ -240,6 +240,26 @@ describe('a payment above the budget', () => {
   )
 })
 
+describe('a yes of the user', () => {
+  it('is for the price that was asked: a price that has risen meanwhile is not paid', async () => {
+    await using project = Project.of(POOLS, HANDLER)
+    let price = 300
+    const server = new TestWallet().key.toPublicKey().toString()
+    const front = await serve(() => new Response('', { status: 402, headers: { 'x-bsv-sats': String(price), 'x-bsv-server': server } }))
+    const { dir, args, wallet } = await shop(project)
+    const options = { versionNegotiation: { mode: 'auto' as const }, capabilities: { elicitation: { form: {} } } }
+    const agent = await Agent.stdio(dir, [...args, '--payee', new URL(front).host, '--ask', '400'], options, (client) =>
+      client.setRequestHandler('elicitation/create', () => {
+        price = 390
+        return { action: 'accept', content: { pay: true } }
+      }),
+    )
+    const said = await agent.call('pay_url', { url: `${front}/x` })
+    expect([said.code, said.text]).toEqual(['BUDGET_EXCEEDED', expect.stringContaining('costs 390 satoshis')])
+    expect(wallet.actions).toEqual([])
+  })
+})
+
 describe('a budget that several agents share', () => {
   const LIMIT = 1_000
   const ROUNDS = 3
