@@ -29,16 +29,23 @@ export class Agent {
     this.client = new Client({ name: 'test', version: '1' }, options)
   }
 
-  /** Connects to `overpool mcp` over its standard input and output. */
-  static async stdio(
-    dir: string,
-    args: string[] = [],
-    options: ClientOptions = {},
-    prepare: (client: Client) => unknown = () => {},
+  /** Connects to `overpool mcp` on the machine of a folder, over its standard input and output. */
+  static stdio(dir: string, args: string[] = [], options: ClientOptions = {}, prepare?: (client: Client) => unknown): Promise<Agent> {
+    return Agent.run(['--dir', dir, 'mcp', ...args], { options, ...(prepare && { prepare }) })
+  }
+
+  /** Runs `overpool` with these arguments, and connects to it. */
+  static async run(
+    args: string[],
+    {
+      options = {},
+      prepare = () => {},
+      env,
+    }: { options?: ClientOptions; prepare?: (client: Client) => unknown; env?: Record<string, string> } = {},
   ): Promise<Agent> {
     const agent = new Agent(options)
     prepare(agent.client)
-    const transport = new StdioClientTransport({ command: process.execPath, args: [MAIN, '--dir', dir, 'mcp', ...args], stderr: 'inherit' })
+    const transport = new StdioClientTransport({ command: process.execPath, args: [MAIN, ...args], stderr: 'inherit', ...(env && { env }) })
     await agent.client.connect(transport)
     agent.#pid = transport.pid
     onTestFinished(() => agent.client.close())

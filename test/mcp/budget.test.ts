@@ -126,7 +126,7 @@ describe('a budget that several processes share', () => {
     const dir = mkdtempSync(join(tmpdir(), 'overpool-budget-'))
     const [file, paidFile] = [join(dir, 'budget.sqlite'), join(dir, 'paid')]
     writeFileSync(paidFile, '')
-    const perDay = 10_000
+    const perDay = 4_000
     using budget = new KeptBudget(file)
     budget.set({ perCall: 9, perDay })
     const paid = () =>
@@ -136,9 +136,13 @@ describe('a budget that several processes share', () => {
     let killed = 0
     const spend = async () => {
       while (budget.standing().left > 0) {
-        const child = spawn(process.execPath, [fileURLToPath(new URL('spender.ts', import.meta.url)), file, paidFile], { stdio: 'inherit' })
-        const timer = setTimeout(() => child.kill('SIGKILL') && killed++, 150 + Math.random() * 400)
-        const [code, signal] = await once(child, 'exit')
+        const child = spawn(process.execPath, [fileURLToPath(new URL('spender.ts', import.meta.url)), file, paidFile], {
+          stdio: ['ignore', 'pipe', 'inherit'],
+        })
+        const exited = once(child, 'exit')
+        await once(child.stdout, 'data')
+        const timer = setTimeout(() => child.kill('SIGKILL') && killed++, 20 + Math.random() * 200)
+        const [code, signal] = await exited
         clearTimeout(timer)
         expect(signal ?? code).toBe(signal === null ? 0 : 'SIGKILL')
         expect(paid()).toBeLessThanOrEqual(budget.standing().spent)

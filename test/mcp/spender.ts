@@ -7,6 +7,7 @@ import { OverpoolError } from '../../shared/errors.ts'
 
 const [file = '', paidFile = ''] = process.argv.slice(2)
 using budget = new KeptBudget(file)
+process.stdout.write('begins\n')
 try {
   while (true) {
     const satoshis = 1 + Math.floor(Math.random() * 9)
