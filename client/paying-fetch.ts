@@ -76,7 +76,8 @@ export interface PayingOptions extends RequestInit {
 /** How often the same payment is sent when no answer comes, or a 5xx; and the wait between, ms, longer each time. BRC-121 gives 30 s in all. */
 const ATTEMPTS = 4
 const WAIT_MS = 500
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
+/** Hosts of this computer: nobody is on the way to them. */
+export const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
 /** Characters of a server's sentence that an error repeats. */
 const MAX_SAID = 300
 const MAX_REFUSAL_BYTES = 10_000

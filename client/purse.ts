@@ -5,7 +5,7 @@ import { hex } from '../shared/ledger/values.ts'
 import { cut, inLine } from '../shared/printed.ts'
 import type { ScannedTransaction } from '../shared/transaction/index.ts'
 import type { KeptBudget, Limits, MadePayment } from './kept-budget.ts'
-import { Budget, payingFetch, type Receipt } from './paying-fetch.ts'
+import { Budget, LOOPBACK, payingFetch, type Receipt } from './paying-fetch.ts'
 import { MAX_DESCRIPTION, type PayingWallet, transactionBy } from './paying-wallet.ts'
 
 export interface PurseOptions {
@@ -240,13 +240,19 @@ export class Purse {
         `${inLine(cut(url, MAX_SAID))} is no URL that can be paid: give one such as https://shop.example/article`,
       )
     const { payees } = this.#options
-    if (payees ? payees.some((host) => host === place.host || host === place.hostname) : place.protocol === 'https:')
-      return withoutHash(place)
+    const { protocol, host, hostname } = place
+    if (payees && !payees.some((named) => named === host || named === hostname))
+      throw new OverpoolError(
+        'BAD_ARGUMENT',
+        `${host} is none of the hosts that may be paid: ${payees.join(', ')}. The operator names others with --payee`,
+      )
+    const isLocal = protocol === 'http:' && LOOPBACK.test(hostname)
+    if (protocol === 'https:' || (payees && isLocal)) return withoutHash(place)
     throw new OverpoolError(
       'BAD_ARGUMENT',
-      payees
-        ? `${place.host} is none of the hosts that may be paid: ${payees.join(', ')}. The operator names others with --payee`
-        : `${place.host} is not reached by https: the operator names a host of this computer with --payee ${place.host}`,
+      isLocal
+        ? `${host} is on this computer, and nobody has allowed to pay there: the operator names it with --payee ${host}`
+        : `${inLine(cut(place.href, MAX_SAID))} is no https: anybody on the way could be the one who is paid`,
     )
   }
 }
@@ -291,9 +297,12 @@ class CertainWallet implements PayingWallet {
   signAction: PayingWallet['signAction'] = (args) => this.#wallet.signAction(args)
 }
 
+/** Errors of a connection that was never made. */
+const NOT_CONNECTED: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
+
 function isUnreached(error: unknown): boolean {
   const cause = error instanceof Error ? (error.cause as NodeJS.ErrnoException | undefined) : undefined
-  return cause?.code === 'ECONNREFUSED' || (cause instanceof AggregateError && cause.errors.every(({ code }) => code === 'ECONNREFUSED'))
+  return NOT_CONNECTED.has(cause?.code ?? '')
 }
 
 /** WERR_INSUFFICIENT_FUNDS of @bsv/sdk. */

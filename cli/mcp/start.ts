@@ -68,6 +68,9 @@ function settingsOf(
   where: McpSettings['where'],
 ): McpSettings {
   const limits = checkLimits({ ...(perCall !== undefined && { perCall }), ...(perDay !== undefined && { perDay }) })
+  const place = URL.parse(wallet)
+  if (place?.protocol !== 'http:' && place?.protocol !== 'https:')
+    throw new OverpoolError('BAD_ARGUMENT', '--wallet is the URL of a wallet, such as http://127.0.0.1:3321')
   const file = budget ?? (where.stack === undefined ? folderLayout(where.dir).budget : undefined)
   return {
     where,

@@ -190,6 +190,9 @@ describe('an agent that pays', () => {
       const said = await agent.call('pay_invoice', { url: front })
       expect([said.code, said.text], what).toEqual(['PAYMENT_REFUSED', expect.stringMatching(sentence)])
     }
+    const plain = await Agent.stdio(dir, [...args, '--payee', 'shop.example'])
+    expect((await plain.call('pay_invoice', { url: 'http://shop.example/1' })).text).toContain('is no https')
+    expect((await plain.call('pay_url', { url: 'https://evil.example/' })).text).toContain('none of the hosts that may be paid')
     expect(wallet.actions).toEqual([])
     expect((await agent.call('get_budget')).value.spent).toBe(0)
   })

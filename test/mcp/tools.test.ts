@@ -162,7 +162,14 @@ describe('the tools', () => {
       ['a limit that is too high', 'read_entries', { pool: 'till', limit: 1_000_000 }, 'SDK', /limit/],
       ['a payee that does not answer', 'pay_invoice', { url: 'https://127.0.0.1:1/x' }, 'UNAVAILABLE', /cannot be reached/],
       ['a URL that does not answer', 'pay_url', { url: 'https://127.0.0.1:9/' }, 'UNAVAILABLE', /127.0.0.1:9 cannot be reached/],
-      ['a URL that is no https', 'pay_url', { url: 'http://169.254.169.254/latest' }, 'BAD_ARGUMENT', /--payee/],
+      ['a URL that is no https', 'pay_url', { url: 'http://169.254.169.254/latest' }, 'BAD_ARGUMENT', /is no https/],
+      [
+        'a host of this computer',
+        'pay_invoice',
+        { url: 'http://127.0.0.1:3000/till/x' },
+        'BAD_ARGUMENT',
+        /the operator names it with --payee 127.0.0.1:3000/,
+      ],
       ['a file', 'pay_url', { url: 'file:///etc/passwd' }, 'BAD_ARGUMENT', /https/],
     ]
     for (const [what, name, args, code, sentence] of cases) {
