@@ -11,7 +11,8 @@ export {
   type OverpoolOptions,
   type ReadyOptions,
 } from './client/overpool.ts'
-export { Budget, type Limit, type PayingOptions, type PayingWallet, payingFetch, type Receipt } from './client/paying-fetch.ts'
+export { Budget, type Limit, type PayingOptions, payingFetch, type Receipt } from './client/paying-fetch.ts'
+export type { PayingWallet } from './client/paying-wallet.ts'
 export { createPaywall, type PaidHandler, type PaidRequest, type PaywallOf, type PaywallOptions } from './client/paywall.ts'
 export type { FilterConfig, Watch } from './shared/chain/filter.ts'
 export type {

@@ -8,11 +8,12 @@ export type Where = { dir: string; stack?: undefined } | StackPlace
 
 /** Opens the machine, does `work` on it, and closes it. @param settings for posts; default: no filter is asked */
 export async function withMachine<T>(where: Where, work: (machine: RemoteMachine) => Promise<T>, settings?: CheckedSettings): Promise<T> {
-  const machine = await open(where, settings)
+  const machine = await openMachine(where, settings)
   return await work(machine).finally(() => machine.close())
 }
 
-async function open(where: Where, settings?: CheckedSettings): Promise<RemoteMachine> {
+/** Opens the machine; the caller closes it. */
+export async function openMachine(where: Where, settings?: CheckedSettings): Promise<RemoteMachine> {
   if (where.stack === undefined) return openFolder(where.dir, settings)
   const { openStack } = await import('../client/stack.ts')
   return openStack(where, settings)

@@ -11,6 +11,7 @@ import { KINDS, type Kind } from '../shared/ledger/kinds.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
 import { logged, printed } from '../shared/printed.ts'
 import { backup, restoreBackup } from './backup.ts'
+import { budget } from './budget.ts'
 import { check } from './check.ts'
 import * as commands from './commands.ts'
 import { candidates, SCRIPTS, type Shell } from './completion.ts'
@@ -216,6 +217,42 @@ current entry.
   overpool replay shop --handler bank --into bank2 --compare   a mended handler on all of history`,
   )
   .action(async (pool, flags) => exitWith(await replay(pool, flags, context(), untilInterrupted())))
+
+program
+  .command('mcp')
+  .description('serve the machine to an AI agent by the Model Context Protocol, over standard input and output')
+  .addOption(new Option('--http [port]', 'over HTTP instead, on this computer alone, with a token that it prints').argParser(port))
+  .option('--token <file>', 'with --http: a file that keeps the token; it is made if it is not there')
+  .option('--read-only', 'without the tools that post, ask for money, pay or broadcast')
+  .option('--per-call <satoshis>', 'what one call may pay', satoshis)
+  .option('--per-day <satoshis>', 'what may be paid in 24 hours', satoshis)
+  .option('--ask <satoshis>', 'what is above the budget, up to this sum, is asked of the agent’s user, if the client can ask', satoshis)
+  .option('--budget <file>', 'the file that keeps what was paid; default: budget.sqlite in the machine’s folder')
+  .option('--wallet <url>', 'the wallet that pays (BRC-100 over HTTP)', 'http://127.0.0.1:3321')
+  .addOption(new Option('--network <name>', 'the chain that is paid on').choices(['main', 'test', 'regtest']).default('main'))
+  .option('--payee <host...>', 'only these hosts may be paid; without it all that have https')
+  .addHelpText(
+    'after',
+    `
+Nothing can be paid before somebody has set both limits, here or by \`overpool budget\`: where both have set one, the lower counts.
+
+  claude mcp add shop -- npx overpool --dir /srv/shop/.overpool mcp --read-only
+  overpool mcp --http 3100 --token mcp-token --per-call 500 --per-day 5000`,
+  )
+  .action(async (flags) => {
+    const { serveMcp } = await import('./mcp/start.ts') // the SDK takes a tenth of a second to load
+    await serveMcp(flags, context(), untilInterrupted())
+  })
+
+program
+  .command('budget')
+  .description('show what agents may pay, and what they have paid; and change it')
+  .option('--per-call <satoshis>', 'what one call may pay', satoshis)
+  .option('--per-day <satoshis>', 'what may be paid in any 24 hours', satoshis)
+  .option('--release <payment>', 'give the money of a payment back that was certainly not made', whole)
+  .option('--renew', 'let what was paid until now count no longer')
+  .option('--file <file>', 'default: budget.sqlite in the machine’s folder')
+  .action((flags) => budget(flags, context()))
 
 const keys = program.command('keys').description('the keys of the machine that payments go to')
 keys

@@ -1,28 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { scanBeef } from '../shared/chain/beef.ts'
 import { unlessAborted } from '../shared/clock.ts'
-import { messageOf, OverpoolError, reasonOf } from '../shared/errors.ts'
+import { OverpoolError, reasonOf } from '../shared/errors.ts'
 import { hex } from '../shared/ledger/values.ts'
 import { suffixOf } from '../shared/paywall/brc121.ts'
 import { base64, type Offer166, offer166, refuses166 } from '../shared/paywall/brc166.ts'
-import { BRC29, isPublicKey, type KeyAsked, type Payee, p2pkh } from '../shared/paywall/payee.ts'
+import { BRC29, isPublicKey, type KeyAsked, p2pkh } from '../shared/paywall/payee.ts'
 import { paidTo } from '../shared/paywall/payment.ts'
 import { cut } from '../shared/printed.ts'
-
-/** What `payingFetch` asks of a wallet (BRC-100). */
-export interface PayingWallet extends Pick<Payee, 'getPublicKey'> {
-  createAction(args: {
-    description: string
-    outputs: { lockingScript: string; satoshis: number; outputDescription: string; customInstructions?: string }[]
-    options: { randomizeOutputs: boolean; noSend?: boolean; acceptDelayedBroadcast?: boolean }
-  }): Promise<{ tx?: ArrayLike<number>; signableTransaction?: { reference: string } }>
-  signAction(args: {
-    reference: string
-    spends: Record<number, never>
-    options: { noSend?: boolean; acceptDelayedBroadcast?: boolean }
-  }): Promise<{ tx?: ArrayLike<number> }>
-}
+import { type ActionOptions, MAX_DESCRIPTION, ofWallet, type PayingWallet, transactionBy } from './paying-wallet.ts'
 
 /** How much calls may cost, satoshis. */
 export interface Limit {
@@ -90,9 +76,8 @@ export interface PayingOptions extends RequestInit {
 /** How often the same payment is sent when no answer comes, or a 5xx; and the wait between, ms, longer each time. BRC-121 gives 30 s in all. */
 const ATTEMPTS = 4
 const WAIT_MS = 500
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
-/** Characters of a description (BRC-100). */
-const MAX_DESCRIPTION = 50
+/** Hosts of this computer: nobody is on the way to them. */
+export const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
 /** Characters of a server's sentence that an error repeats. */
 const MAX_SAID = 300
 const MAX_REFUSAL_BYTES = 10_000
@@ -208,7 +193,7 @@ async function transactionOf(
   script: string,
   satoshis: number,
   description: string,
-  options: { noSend?: boolean; acceptDelayedBroadcast?: boolean },
+  options: ActionOptions,
   kept?: object,
 ) {
   const output = {
@@ -217,27 +202,11 @@ async function transactionOf(
     outputDescription: 'HTTP 402 payment',
     ...(kept && { customInstructions: JSON.stringify(kept) }),
   }
-  const beef = await ofWallet(async () => {
-    const action = await wallet.createAction({ description, outputs: [output], options: { randomizeOutputs: false, ...options } })
-    if (action.tx || !action.signableTransaction) return action.tx
-    const { reference } = action.signableTransaction
-    return (await wallet.signAction({ reference, spends: {}, options })).tx
-  })
-  if (!beef) throw new OverpoolError('BAD_TRANSACTION', 'the wallet gave no transaction back: ask it whether it has paid')
-  const bytes = Uint8Array.from(beef)
-  const { subject: scanned } = scanBeef(bytes)
+  const { beef, scanned } = await transactionBy(wallet, description, [output], options)
   const paid = paidTo(scanned, script)
   if (paid.satoshis < satoshis)
     throw new OverpoolError('BAD_TRANSACTION', `the wallet's transaction ${scanned.txid} pays ${paid.satoshis} of ${satoshis} satoshis`)
-  return { beef: bytes, scanned, vout: paid.vout }
-}
-
-async function ofWallet<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (cause) {
-    throw new OverpoolError('WALLET_UNAVAILABLE', `the wallet has not paid: ${cut(messageOf(cause), MAX_SAID)}`, { cause })
-  }
+  return { beef, scanned, vout: paid.vout }
 }
 
 /** Sends a request with its payment, again if no answer comes. A redirect is an answer: it could take the payment elsewhere. */

@@ -258,7 +258,7 @@ async function readPlan({ config: file, dir, report }: StartOptions, files: Set<
   const secretOf = localSecrets(process.env)
   for (const planned of planForwards(config, inFiles)) {
     const secret = await secretOf(planned.forward.secret, `handlers.${planned.name}.secret`)
-    handlers.set(planned.name, { ...planned, functions: forwardFunctions(planned, secret!, systemClock) })
+    handlers.set(planned.name, { ...planned, functions: forwardFunctions(planned, secret!, systemClock), options: {} })
   }
   return { config, handlers }
 }

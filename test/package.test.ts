@@ -58,7 +58,7 @@ describe('npm pack', () => {
   it('packs JavaScript, types and the files that its package.json names, and none contains a path of this machine', () => {
     for (const path of packed)
       expect(path).toMatch(
-        /^(dist\/.+\.(js|d\.ts)|dist\/(package-lock\.json|sidecar\/Dockerfile)|package\/(import\.mjs|memory\.cjs|node-version\.cjs|overpool\.cjs|require\.(cjs|d\.cts))|package\.json|(README|CHANGELOG)\.md|LICENSE|docs\/.+)$/,
+        /^(dist\/.+\.(js|d\.ts)|dist\/(package-lock\.json|sidecar\/Dockerfile)|package\/(import\.mjs|memory\.cjs|node-version\.cjs|overpool\.cjs|require\.(cjs|d\.cts))|package\.json|(README|CHANGELOG|AGENTS)\.md|llms\.txt|LICENSE|docs\/.+)$/,
       )
     expect(packed.filter((path) => /test|template|functions\/handlers|overpool\.config/.test(path))).toEqual([])
     const named = JSON.stringify(JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')), [

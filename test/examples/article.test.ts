@@ -172,7 +172,7 @@ describe('npm run example', () => {
     const program = project.run('npm', ['run', '--silent', 'example', '--', 'nothing'], { cwd: REPOSITORY })
     expect(await program.ended()).toBe(2)
     const names = [...program.err.matchAll(/npm run example -- (\S+) +\S/g)].map(([, name]) => name!)
-    expect(names).toHaveLength(12)
+    expect(names).toHaveLength(13)
     const docs = readFileSync(join(REPOSITORY, 'docs/bitcoin.md'), 'utf8')
     for (const name of names) {
       expect(existsSync(join(REPOSITORY, 'examples', name, 'story.ts')), name).toBe(true)
