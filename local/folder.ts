@@ -28,6 +28,7 @@ export function folderLayout(dir: string) {
     running: join(dir, 'running.json'),
     handlers: join(dir, 'handlers'),
     invoiceKeys: join(dir, 'invoice-keys'),
+    studioToken: join(dir, 'studio-token'),
   }
 }
 

@@ -5,7 +5,6 @@ import { answerBell, type Receives } from '../functions/handler/runner.ts'
 import { watchForBlocking } from '../functions/handler/watchdog.ts'
 import { catchLateErrors } from '../functions/late.ts'
 import type { Refusal } from '../functions/payments/door.ts'
-import { isLoopback } from '../functions/payments/loopback.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
 import { Broadcaster, concernsBroadcaster } from '../shared/broadcast/broadcaster.ts'
 import { atMost } from '../shared/clock.ts'
@@ -26,6 +25,7 @@ import type { Bell } from '../shared/ledger/messages.ts'
 import type { PoolName } from '../shared/ledger/pool.ts'
 import type { ScannedEntry } from '../shared/ledger/scanned.ts'
 import type { LogFormat } from '../shared/log.ts'
+import { isLoopback } from '../shared/loopback.ts'
 import type { PoolDoor } from '../shared/machine/accept.ts'
 import type { MachineControl } from '../shared/machine/control.ts'
 import { Copies } from '../shared/machine/copies.ts'
@@ -34,6 +34,7 @@ import type { Invoicing } from '../shared/machine/invoicing.ts'
 import { knownOf } from '../shared/machine/known.ts'
 import { type Machine, type Pools, poolsOf } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
+import { redriveAll } from '../shared/machine/progress.ts'
 import { paySecretOf } from '../shared/paywall/payee.ts'
 import { type Paywall, paywallsOf } from '../shared/paywall/paywall.ts'
 import type { Ingress, Queue } from '../shared/queue/port.ts'
@@ -49,6 +50,7 @@ import { invoicingIn } from './invoicing.ts'
 import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
 import type { MachineReport } from './report.ts'
 import { type LocalDoor, type LocalServer, listen } from './server.ts'
+import { StudioDoor } from './studio.ts'
 
 /** Wait after a failed attempt, ms, doubling up to the most. */
 const RETRY_MS = 200
@@ -134,6 +136,7 @@ export class EmbeddedMachine implements Machine {
   readonly #alone = oneAfterTheOther()
   #broadcaster: Broadcaster | undefined
   #tracker: Tracker | undefined
+  readonly #studio: StudioDoor
   readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string> }>()
 
   /** Opens a folder; FOLDER_IN_USE while another machine runs in it. Unfinished work of an earlier process goes on. */
@@ -241,6 +244,22 @@ export class EmbeddedMachine implements Machine {
       postFailed: (error) => options.report({ kind: 'post-failed', error }),
     })
     this.#handlersPools = poolsOf(this)
+    const urls = () => this.#urlsNow
+    this.#studio = new StudioDoor(dir, (error) => options.report({ kind: 'studio', error }), {
+      pools: this.pools,
+      stores,
+      ingress: this.#ingress,
+      isRunning: true,
+      get doors() {
+        return urls()
+      },
+      ids: async () => [sidecar.id],
+      changed: ports.changed ?? clock.sleep,
+      redrive: async (path, redriven) => {
+        await this.pools.control(path)
+        return redriveAll(path, redriven, { stores, bells: (name) => handlers.get(name)?.queue, clock })
+      },
+    })
   }
 
   /** Starts the built-in handler that hands transactions to the network, and what asks after them. */
@@ -376,6 +395,7 @@ export class EmbeddedMachine implements Machine {
       now: this.#ports.clock.now,
       maxBytes: MAX_PAYMENT_BYTES,
       isLoopback: isLoopback(host),
+      studio: isLoopback(host) ? (...request) => this.#studio.answer(...request) : undefined,
       newest: isLoopback(host) ? (path) => this.pools.tail({ path, size: PAGE_ENTRIES }) : undefined,
       callbacks: this.#bitcoin?.callback && {
         secret: async () => this.#bitcoin!.secret,
@@ -460,6 +480,7 @@ export class EmbeddedMachine implements Machine {
 
   /** Stops in the order of a payment's way: doors, sidecar, handlers, files. Unfinished work goes on at the next start. */
   async close(): Promise<void> {
+    this.#studio.close()
     const doors = await Promise.allSettled([...this.#doors.values()].map(({ server }) => server))
     await Promise.all(doors.flatMap((door) => (door.status === 'fulfilled' ? [door.value.close()] : [])))
     this.#stopping.abort()
