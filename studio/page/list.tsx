@@ -17,13 +17,14 @@ export interface VirtualListProps {
   shows: (from: number, to: number) => void
   /** called when the list begins or ceases to be at its top */
   atTop?: (is: boolean) => void
-  /** changes when the list shows something else, and begins at its top */
+  /** changes when the list shows something else, and begins anew: at the row `beginAt`, or at its top */
   about: string
+  beginAt?: number | undefined
   headings: VNode
 }
 
 /** A table of which only the visible rows are drawn. All rows have one height, so where a row stands is a multiplication. */
-export function VirtualList({ label, count, rowHeight, row, shows, atTop, about, headings }: VirtualListProps) {
+export function VirtualList({ label, count, rowHeight, row, shows, atTop, about, beginAt, headings }: VirtualListProps) {
   const box = useRef<HTMLDivElement>(null)
   const [view, setView] = useState({ top: 0, height: 600 })
   const focusAt = useRef<number | undefined>(undefined)
@@ -45,7 +46,8 @@ export function VirtualList({ label, count, rowHeight, row, shows, atTop, about,
     }
   }, [])
   useLayoutEffect(() => {
-    box.current!.scrollTop = 0
+    const { clientHeight } = box.current!
+    box.current!.scrollTop = beginAt === undefined || (beginAt + 2) * rowHeight < clientHeight ? 0 : beginAt * rowHeight - clientHeight / 3
   }, [about])
   useEffect(() => shows(first, last), [first, last, count, about])
   const isTop = view.top < rowHeight

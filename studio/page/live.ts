@@ -58,22 +58,22 @@ class Live {
     while (this.#samples.length > SHOWN_S + 2) this.#samples.shift()
   }
 
-  /** New entries of a pool in each of the last seconds, the newest last. */
+  /** New entries of a pool in each of the last whole seconds, the newest last. */
   perSecond(path: string): number[] {
     const counts = new Array<number>(SHOWN_S).fill(0)
-    const end = Math.floor((this.overview?.at ?? 0) / 1_000)
+    const end = Math.floor((this.overview?.at ?? 0) / 1_000) - 1 // the present second is not over
     for (const [i, { at, entries }] of this.#samples.entries()) {
       const before = this.#samples[i - 1]
       if (!before) continue
       const place = SHOWN_S - 1 - (end - Math.floor(at / 1_000))
-      if (place >= 0) counts[place] = (entries[path] ?? 0) - (before.entries[path] ?? entries[path] ?? 0)
+      if (place >= 0 && place < SHOWN_S) counts[place] = (entries[path] ?? 0) - (before.entries[path] ?? entries[path] ?? 0)
     }
     return counts
   }
 
   /** Entries a second, of late. */
   rate(path: string): number {
-    const counts = this.perSecond(path).slice(-MEAN_S - 1, -1)
+    const counts = this.perSecond(path).slice(-MEAN_S)
     return counts.reduce((sum, count) => sum + count, 0) / MEAN_S
   }
 }

@@ -2,7 +2,7 @@ import type { DeadPage, DeadRow, Said } from '../../shapes.ts'
 import { get, post } from '../api.ts'
 import { count } from '../format.ts'
 import { useLive } from '../live.ts'
-import { Deed, Empty, EntryLink, PoolName, Problem, Section, Text, useAsked, When } from '../ui.tsx'
+import { Deed, Empty, EntryLink, Problem, Section, Text, useAsked, When } from '../ui.tsx'
 import type { View } from './view.ts'
 
 export const dead: View = {
@@ -99,7 +99,7 @@ function Letter({ row: { path, seq, error, attempts, at } }: { row: DeadRow }) {
       <p class="put">
         <EntryLink path={path} seq={seq} />
         <span class="soft">
-          <PoolName path={path} />, {count(attempts, 'attempt')}, last at <When at={at} />
+          {count(attempts, 'attempt')}, last at <When at={at} />
         </span>
       </p>
       <ErrorText>{error}</ErrorText>

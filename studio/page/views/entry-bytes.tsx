@@ -7,8 +7,8 @@ import type { EntryPart } from './view.ts'
 
 export const bytesPart: EntryPart = { name: 'bytes', title: 'Bytes', has: ({ kind }) => kind === 'tx', Part: Bytes }
 
-/** Bytes of a line. */
-const LINE = 16
+/** Bytes of a line, where there is room and where there is not. */
+const [WIDE, NARROW] = [16, 8]
 
 function Bytes({ entry: { path, seq } }: { entry: EntryShape }) {
   const [from, setFrom] = useState(0)
@@ -34,18 +34,18 @@ function Bytes({ entry: { path, seq } }: { entry: EntryShape }) {
         )}
         <Copy what={isWhole ? 'transaction' : 'part'}>{value.hex}</Copy>
       </div>
-      <pre class="bytes">{dumpOf(value.hex, value.from)}</pre>
+      <pre class="bytes">{dumpOf(value.hex, value.from, innerWidth < 600 ? NARROW : WIDE)}</pre>
     </>
   )
 }
 
-/** A line for each 16 bytes: where they are, their hex, their characters. */
-function dumpOf(hex: string, from: number): string {
+/** Lines of bytes: where they are, their hex, their characters. */
+function dumpOf(hex: string, from: number, line: number): string {
   const lines: string[] = []
-  for (let at = 0; at < hex.length; at += 2 * LINE) {
-    const pairs = hex.slice(at, at + 2 * LINE).match(/../g) ?? []
+  for (let at = 0; at < hex.length; at += 2 * line) {
+    const pairs = hex.slice(at, at + 2 * line).match(/../g) ?? []
     const text = pairs.map((pair) => printable(Number.parseInt(pair, 16))).join('')
-    lines.push(`${(from + at / 2).toString(16).padStart(6, '0')}  ${pairs.join(' ').padEnd(3 * LINE - 1)}  ${text}`)
+    lines.push(`${(from + at / 2).toString(16).padStart(6, '0')}  ${pairs.join(' ').padEnd(3 * line - 1)}  ${text}`)
   }
   return lines.join('\n')
 }

@@ -1,16 +1,16 @@
 import { useRef } from 'preact/hooks'
 import type { EntryShape, Trail, TrailNode } from '../../shapes.ts'
 import { get } from '../api.ts'
-import { short, time } from '../format.ts'
+import { fullTime, short } from '../format.ts'
 import { linkTo } from '../router.ts'
 import { Empty, Problem, useAsked } from '../ui.tsx'
 import type { EntryPart } from './view.ts'
 
 export const trailPart: EntryPart = { name: 'trail', title: 'Trail', Part: TrailOf }
 
-const [WIDTH, HEIGHT, GAP_X, GAP_Y, EDGE] = [176, 50, 40, 14, 8]
+const [WIDTH, HEIGHT, GAP_X, GAP_Y, EDGE] = [150, 50, 28, 14, 8]
 /** Characters of a node's text that fit. */
-const FITS = 24
+const FITS = 20
 
 function TrailOf({ entry: { path, seq } }: { entry: EntryShape }) {
   const { value, error } = useAsked((signal) => get<Trail>('trail', { pool: path, seq }, signal), `${path} ${seq}`)
@@ -92,12 +92,10 @@ function Graph({ trail: { nodes, root } }: { trail: Trail }) {
               aria-label={wordsOf(node, laid)}
               onKeyDown={(event) => move(event, i)}
             >
+              <title>{fullTime(node.at)}</title>
               <rect x={left(node)} y={top(node)} width={WIDTH} height={HEIGHT} rx="6" />
               <text x={left(node) + 10} y={top(node) + 20} class="name">
-                {`${clipped(node.path.length === 64 ? short(node.path) : node.path, 14)} #${node.seq}`}
-              </text>
-              <text x={left(node) + WIDTH - 10} y={top(node) + 20} class="at" text-anchor="end">
-                {time(node.at).slice(-8)}
+                {nameOf(node)}
               </text>
               <text x={left(node) + 10} y={top(node) + 38} class="label">
                 {clipped(shownIn(node), FITS)}
@@ -108,6 +106,12 @@ function Graph({ trail: { nodes, root } }: { trail: Trail }) {
       </svg>
     </div>
   )
+}
+
+/** The name of the pool gives way to the number. */
+function nameOf({ path, seq }: TrailNode): string {
+  const number = ` #${seq}`
+  return clipped(path.length === 64 ? short(path) : path, Math.max(4, FITS - 2 - number.length)) + number
 }
 
 function shownIn({ label, kind, txid }: TrailNode): string {

@@ -59,7 +59,11 @@ function InvoicesPage() {
             </tbody>
           </table>
         )}
-        {rows.length >= 100 && <Empty>The first 100 by their ids are shown; `overpool invoice --list` shows all.</Empty>}
+        {rows.length >= 100 && (
+          <Empty>
+            The first 100 by their ids are shown; <code>overpool invoice --list</code> shows all.
+          </Empty>
+        )}
       </Section>
     </div>
   )

@@ -75,7 +75,11 @@ function NetworkPageOf() {
         )}
       </Section>
       <Section title="Chain">
-        {chain.length === 0 && <Empty>This machine reads no chain. `bitcoin.chain` in its config names where it is read from.</Empty>}
+        {chain.length === 0 && (
+          <Empty>
+            This machine reads no chain. <code>bitcoin.chain</code> in its config names where it is read from.
+          </Empty>
+        )}
         {chain.map(({ path, source, height, blockAt, problem, since, halted }) => (
           <div key={path}>
             <Facts>
@@ -101,7 +105,9 @@ function NetworkPageOf() {
           </p>
         ))}
         {value && !value.broadcasts && (
-          <Empty>Nobody takes transactions of this machine to Bitcoin. `bitcoin` in its config names who does.</Empty>
+          <Empty>
+            Nobody takes transactions of this machine to Bitcoin. <code>bitcoin</code> in its config names who does.
+          </Empty>
         )}
         {value?.broadcasts && value.open.length === 0 && <Empty>No transaction is under way.</Empty>}
         {value && value.open.length > 0 && (

@@ -31,7 +31,7 @@ function OverviewPage() {
           <ul class="problems">
             {problems.map((problem) => (
               <li key={problem}>
-                <Text>{problem}</Text>
+                <Text lines>{problem}</Text>
               </li>
             ))}
           </ul>

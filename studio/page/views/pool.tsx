@@ -149,6 +149,7 @@ function AllEntries({ path, end, begin, selected }: ListProps & { begin: number 
       <VirtualList
         label={`Entries of ${path}, the newest first`}
         about={path}
+        beginAt={selected === undefined ? undefined : shown - 1 - Number(selected)}
         count={rows}
         rowHeight={rowHeight}
         headings={<Headings />}
@@ -258,7 +259,7 @@ function Entry({ path, row, isSelected, query }: { path: string; row: EntryRow; 
         )}
       </span>
       <span role="cell" class="right number">
-        {satoshis ? number(satoshis) : ''}
+        {satoshis === 0 ? <span class="soft">0</span> : satoshis !== undefined && number(satoshis)}
       </span>
       <span role="cell">
         {invoice ? <Chip>{invoice.state}</Chip> : status !== undefined && status !== 'local' ? <Chip>{status}</Chip> : null}
