@@ -112,7 +112,8 @@ export class Studio {
     const gone = new AbortController()
     outgoing.once('close', () => gone.abort())
     const over = AbortSignal.any([gone.signal, this.#closed.signal])
-    outgoing.writeHead(200, { ...HEADERS, 'content-type': 'application/x-ndjson' })
+    // Nothing else comes over this connection: it ends with the machine.
+    outgoing.writeHead(200, { ...HEADERS, 'content-type': 'application/x-ndjson', connection: 'close' })
     try {
       while (!over.aborted) {
         // The wait begins before the state is read: what is written meanwhile ends it.

@@ -32,7 +32,7 @@ const ROOMS: Record<string, string[]> = {
   studio: ['shared', 'functions'],
   local: ['shared', 'functions', 'sidecar', 'studio'],
   client: ['shared', 'sidecar', 'local'],
-  cli: ['shared', 'sidecar', 'local', 'client'],
+  cli: ['shared', 'sidecar', 'studio', 'local', 'client'],
   root: ['shared', 'local', 'client'],
 }
 

@@ -16,7 +16,7 @@ export function App() {
         Skip to the content
       </a>
       <Side place={place} />
-      <main id="main" tabIndex={-1}>
+      <main id="main" tabIndex={0}>
         {connection === 'lost' && (
           <p class="banner bad" role="alert">
             The machine does not answer. The page asks again every second{overview ? '; what it shows is old' : ''}.
@@ -61,7 +61,7 @@ function Side({ place }: { place: Place }) {
   const { overview, connection } = useLive()
   const [current = ''] = place.parts
   return (
-    <div class="side">
+    <header class="side">
       <div class="brand">
         <a href="#/">
           <svg viewBox="0 0 20 20" aria-hidden="true">
@@ -102,7 +102,7 @@ function Side({ place }: { place: Place }) {
           <Text>{overview.place}</Text>
         </p>
       )}
-    </div>
+    </header>
   )
 }
 

@@ -114,6 +114,20 @@ export function Empty({ children }: { children: ComponentChildren }) {
   return <p class="empty">{children}</p>
 }
 
+/** Text of others in lines, as long as it is: it scrolls, also by the keyboard. */
+export function Long({ children }: { children: string }) {
+  return (
+    <pre class="long" tabIndex={isLong(children) ? 0 : undefined}>
+      <Text lines>{children}</Text>
+    </pre>
+  )
+}
+
+/** Whether a text may be higher than its place. */
+export function isLong(text: string): boolean {
+  return text.length > 300 || text.split('\n').length > 6
+}
+
 /** A list of names and values. Values that are missing are left out. */
 export function Facts({ children }: { children: [string, ComponentChildren][] }) {
   const given = children.filter(([, value]) => value !== undefined && value !== false && value !== '')

@@ -3,7 +3,7 @@ import { readHeader } from '../../shared/chain/header.ts'
 import { scanBump } from '../../shared/chain/merkle.ts'
 import { OverpoolError } from '../../shared/errors.ts'
 import type { LedgerEvent, StatusEvent, TxEvent } from '../../shared/ledger/event.ts'
-import type { EntryId } from '../../shared/ledger/kinds.ts'
+import { type EntryId, KINDS, type Kind } from '../../shared/ledger/kinds.ts'
 import { hex, hexBytes } from '../../shared/ledger/values.ts'
 import type { Kinds } from '../../shared/machine/pools.ts'
 import { cut } from '../../shared/printed.ts'
@@ -90,7 +90,10 @@ async function searched({ pools }: StudioMachine, path: string, query: URLSearch
 
 function kindsIn(query: URLSearchParams): Kinds {
   const kinds = query.get('kinds')
-  return kinds ? (kinds.split(',') as unknown as Kinds) : 'all' // `read` checks the names
+  if (!kinds) return 'all'
+  const names = kinds.split(',') as Kind[]
+  if (names.every((name) => KINDS.includes(name))) return names
+  throw new OverpoolError('BAD_ARGUMENT', `kinds are some of ${KINDS.join(', ')}`)
 }
 
 /** Whether a transaction is large enough to hold others up. */

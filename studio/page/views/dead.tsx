@@ -2,7 +2,7 @@ import type { DeadPage, DeadRow, Said } from '../../shapes.ts'
 import { get, post } from '../api.ts'
 import { count } from '../format.ts'
 import { useLive } from '../live.ts'
-import { Deed, Empty, EntryLink, Problem, Section, Text, useAsked, When } from '../ui.tsx'
+import { Deed, Empty, EntryLink, Long, Problem, Section, useAsked, When } from '../ui.tsx'
 import type { View } from './view.ts'
 
 export const dead: View = {
@@ -51,7 +51,7 @@ function DeadPageOf() {
           <p>
             At <EntryLink path={path} seq={seq} />:
           </p>
-          <ErrorText>{why}</ErrorText>
+          <Long>{why}</Long>
         </Section>
       ))}
       {[...groups.values()].map((rows) => {
@@ -102,15 +102,7 @@ function Letter({ row: { path, seq, error, attempts, at } }: { row: DeadRow }) {
           {count(attempts, 'attempt')}, last at <When at={at} />
         </span>
       </p>
-      <ErrorText>{error}</ErrorText>
+      <Long>{error}</Long>
     </li>
-  )
-}
-
-function ErrorText({ children }: { children: string }) {
-  return (
-    <pre class="long">
-      <Text lines>{children}</Text>
-    </pre>
   )
 }

@@ -34,7 +34,9 @@ function Bytes({ entry: { path, seq } }: { entry: EntryShape }) {
         )}
         <Copy what={isWhole ? 'transaction' : 'part'}>{value.hex}</Copy>
       </div>
-      <pre class="bytes">{dumpOf(value.hex, value.from, innerWidth < 600 ? NARROW : WIDE)}</pre>
+      <pre class="bytes" tabIndex={0} aria-label="Bytes of the transaction" role="region">
+        {dumpOf(value.hex, value.from, innerWidth < 600 ? NARROW : WIDE)}
+      </pre>
     </>
   )
 }

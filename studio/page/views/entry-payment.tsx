@@ -1,6 +1,6 @@
 import type { EntryShape } from '../../shapes.ts'
 import { bytes, count, number } from '../format.ts'
-import { EntryLink, Facts, Hash, PoolName, Text } from '../ui.tsx'
+import { EntryLink, Facts, Hash, Long, PoolName, Text } from '../ui.tsx'
 import type { EntryPart } from './view.ts'
 
 export const paymentPart: EntryPart = { name: 'payment', title: 'Entry', Part: Payment }
@@ -56,18 +56,10 @@ function Payment({ entry }: { entry: EntryShape }) {
       </Facts>
       {fields !== undefined && (
         <>
-          <h3>{entry.kind === 'tx' ? 'Invoice' : 'Fields'}</h3>
+          <h2>{entry.kind === 'tx' ? 'Invoice' : 'Fields'}</h2>
           <Long>{fields}</Long>
         </>
       )}
     </>
-  )
-}
-
-function Long({ children }: { children: string }) {
-  return (
-    <pre class="long">
-      <Text lines>{children}</Text>
-    </pre>
   )
 }

@@ -15,14 +15,14 @@ function Scripts({ entry }: { entry: EntryShape }) {
   const { inputs = [], outputs = [], inputCount = 0, outputCount = 0 } = entry
   return (
     <>
-      <h3>{count(outputCount, 'output')}</h3>
+      <h2>{count(outputCount, 'output')}</h2>
       <ol class="puts" start={0}>
         {outputs.map((output, i) => (
           <Output key={i} output={output} i={i} />
         ))}
       </ol>
       {outputs.length < outputCount && <Empty>The first {number(outputs.length)} are shown.</Empty>}
-      <h3>{count(inputCount, 'input')}</h3>
+      <h2>{count(inputCount, 'input')}</h2>
       {inputCount === 0 && <Empty>It spends nothing: it is a template that somebody else may fund.</Empty>}
       <ol class="puts" start={0}>
         {inputs.map((input, i) => (

@@ -31,7 +31,7 @@ function Status({ entry }: { entry: EntryShape }) {
           ['Why', reason !== undefined && <Text lines>{reason}</Text>],
         ]}
       </Facts>
-      <h3>History</h3>
+      <h2>History</h2>
       {history.length === 0 && <Empty>Nothing was said about it yet.</Empty>}
       <ol class="steps">
         {history.map((step) => (
@@ -64,7 +64,7 @@ function Status({ entry }: { entry: EntryShape }) {
       {isHistoryCut && <Empty>Later words were not looked for: there are too many entries between.</Empty>}
       {proof && (
         <>
-          <h3>Proof</h3>
+          <h2>Proof</h2>
           <Facts>
             {[
               [

@@ -92,11 +92,10 @@ function Graph({ trail: { nodes, root } }: { trail: Trail }) {
               aria-label={wordsOf(node, laid)}
               onKeyDown={(event) => move(event, i)}
             >
-              <title>{fullTime(node.at)}</title>
               <rect x={left(node)} y={top(node)} width={WIDTH} height={HEIGHT} rx="6" />
               <text x={left(node) + 10} y={top(node) + 20} class="name">
                 {nameOf(node)}
-              </text>
+              </text>{' '}
               <text x={left(node) + 10} y={top(node) + 38} class="label">
                 {clipped(shownIn(node), FITS)}
               </text>
@@ -124,7 +123,7 @@ function clipped(text: string, most: number): string {
 
 /** A node for who cannot see the lines. */
 function wordsOf(node: Laid, laid: Laid[]): string {
-  const cause = node.parent === undefined ? '' : `, posted for ${laid[node.parent]!.path} ${laid[node.parent]!.seq}`
+  const cause = node.parent === undefined ? '' : `, posted for ${nameOf(laid[node.parent]!)}`
   const made = node.children.length ? `, ${node.children.length} posted for it` : ''
-  return `${node.path} ${node.seq}, ${shownIn(node)}${cause}${made}`
+  return `${nameOf(node)} ${clipped(shownIn(node), FITS)}, at ${fullTime(node.at)}${cause}${made}`
 }

@@ -3,7 +3,7 @@ import { get } from '../api.ts'
 import { fullTime } from '../format.ts'
 import { useLive } from '../live.ts'
 import { linkTo } from '../router.ts'
-import { Chip, Hash, Problem, Text, useAsked } from '../ui.tsx'
+import { Chip, Hash, isLong, Problem, Text, useAsked } from '../ui.tsx'
 import { bytesPart } from './entry-bytes.tsx'
 import { paymentPart } from './entry-payment.tsx'
 import { scriptsPart } from './entry-scripts.tsx'
@@ -26,9 +26,9 @@ export function EntryPage({ path, seq, part, close }: { path: string; seq: numbe
     <article class="detail" aria-label={`Entry ${seq} of ${path}`}>
       <header>
         <div class="title">
-          <h2>
+          <h1>
             <span class="number">#{seq}</span> <span class="soft">{entry?.kind ?? ''}</span>
-          </h2>
+          </h1>
           {entry?.status !== undefined && <Chip>{entry.status}</Chip>}
           {entry?.invoice && <Chip>{`invoice ${entry.invoice.state}`}</Chip>}
           <a class="close" href={close} aria-label="Close the entry">
@@ -40,7 +40,7 @@ export function EntryPage({ path, seq, part, close }: { path: string; seq: numbe
         {entry && <p class="soft number">{fullTime(entry.at)}</p>}
         {entry?.txid !== undefined && <Hash whole>{entry.txid}</Hash>}
         {entry?.memo !== undefined && (
-          <p class="memo">
+          <p class="memo" tabIndex={isLong(entry.memo) ? 0 : undefined}>
             <Text lines>{entry.memo}</Text>
           </p>
         )}
