@@ -43,12 +43,15 @@ export function post<T>(name: string, body: object): Promise<T> {
   })
 }
 
-async function call<T>(path: string, options: RequestInit): Promise<T> {
+/** A request, its headers as an object. */
+type Request = Omit<RequestInit, 'headers'> & { headers?: Record<string, string> }
+
+async function call<T>(path: string, options: Request): Promise<T> {
   const answer = await send(path, options)
   return (await answer.json()) as T
 }
 
-async function send(path: string, options: RequestInit): Promise<Response> {
+async function send(path: string, options: Request): Promise<Response> {
   const headers = { ...options.headers, authorization: `Bearer ${sessionStorage.getItem(KEPT) ?? ''}` }
   const answer = await fetch(BASE + path, { ...options, headers, credentials: 'omit' }).catch((error) => {
     if (options.signal?.aborted) throw error

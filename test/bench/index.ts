@@ -17,6 +17,7 @@ import { type Bench, type Effort, median, number, textOf } from './report.ts'
 import { scale } from './scale.ts'
 import { scanner } from './scanner.ts'
 import { sidecar } from './sidecar.ts'
+import { studio } from './studio.ts'
 import { swarm } from './swarm.ts'
 import { writer } from './writer.ts'
 
@@ -36,6 +37,7 @@ const BENCHES: Record<string, Bench> = {
   rebuild,
   memory,
   page,
+  studio,
   invoices,
 }
 
@@ -59,6 +61,7 @@ Measures this machine, and says which of its goals it has met; all of them take 
   rebuild   how soon a sidecar with an empty disk has a pool of 1 million entries again
   memory    memory of machines that publish and follow a gigabyte of large blocks (Linux)
   page      the page of an invoice: its size, and in chromium its first paint and layout shift
+  studio    the studio: its size, and in chromium the time to its first data, and the time of a frame while 100,000 entries scroll
     invoices  payment requests and pages a second, and the cost of a payment that pays what was asked for, compared with one that does not
 
   --smoke   only shows that they run: seconds, small sizes, no goals

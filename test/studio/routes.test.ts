@@ -53,7 +53,7 @@ async function search(query: Record<string, string>): Promise<EntryRow[]> {
   let before: number | undefined
   do {
     const page: FoundPage = await machine.ask(
-      `search?${new URLSearchParams({ pool: 'coffee', ...query, ...(before !== undefined && { before: String(before) }) })}`,
+      `search?${new URLSearchParams({ pool: 'coffee', ...query, ...(before !== undefined && { before: String(before) }) }).toString()}`,
     )
     rows.push(...page.rows)
     before = page.before
