@@ -21,6 +21,8 @@ export interface StudioDeps extends RouteDeps {
 
 /** Open `live` connections of one studio. */
 const MAX_LIVE = 20
+/** The state is read for at most this share of the time: a machine of a thousand pools has other work. */
+const LIVE_SHARE = 0.1
 /** A change is sent at most this often; without one the state is sent again after the other time, ms: connections that are silent for a minute are closed. */
 const LIVE_MS = 100
 const BEAT_MS = 5_000
@@ -118,9 +120,11 @@ export class Studio {
       while (!over.aborted) {
         // The wait begins before the state is read: what is written meanwhile ends it.
         const changed = this.#deps.machine.changed(BEAT_MS, over)
+        const begun = systemClock.elapsed()
         const isTaken = outgoing.write(`${JSON.stringify(await overviewOf(this.#deps))}\n`)
+        const took = systemClock.elapsed() - begun
         if (!isTaken) await new Promise<void>((resolve) => onceAny(outgoing, over, resolve))
-        await systemClock.sleep(LIVE_MS, over)
+        await systemClock.sleep(Math.max(LIVE_MS, took / LIVE_SHARE), over)
         await changed
       }
     } catch (error) {

@@ -174,6 +174,24 @@ export function useAsked<T>(ask: (signal: AbortSignal) => Promise<T>, about: unk
   return { ...state, again: () => setRound((n) => n + 1) }
 }
 
+/** A value that changes at most this often, ms: for what is asked again when it changes. */
+export function useSlowed<T>(value: T, ms = 1_000): T {
+  const [slowed, setSlowed] = useState(value)
+  const changedAt = useRef(0)
+  useEffect(() => {
+    if (value === slowed) return
+    const timer = setTimeout(
+      () => {
+        changedAt.current = Date.now()
+        setSlowed(value)
+      },
+      Math.max(0, changedAt.current + ms - Date.now()),
+    )
+    return () => clearTimeout(timer)
+  }, [value, slowed])
+  return slowed
+}
+
 /** A button that does something on the machine: it says what has come of it. @param sure a second press is needed, with this text on the button */
 export function Deed({ children, sure, does, tone = '' }: { children: string; sure?: string; does: () => Promise<string>; tone?: string }) {
   const [state, setState] = useState<'idle' | 'asks' | 'busy'>('idle')

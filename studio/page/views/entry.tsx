@@ -3,7 +3,7 @@ import { get } from '../api.ts'
 import { fullTime } from '../format.ts'
 import { useLive } from '../live.ts'
 import { linkTo } from '../router.ts'
-import { Chip, Hash, isLong, Problem, Text, useAsked } from '../ui.tsx'
+import { Chip, Hash, isLong, Problem, Text, useAsked, useSlowed } from '../ui.tsx'
 import { bytesPart } from './entry-bytes.tsx'
 import { paymentPart } from './entry-payment.tsx'
 import { scriptsPart } from './entry-scripts.tsx'
@@ -16,7 +16,7 @@ const PARTS: EntryPart[] = [paymentPart, scriptsPart, statusPart, trailPart, byt
 
 /** An entry and all that is known of it. @param close address of the list */
 export function EntryPage({ path, seq, part, close }: { path: string; seq: number; part: string; close: string }) {
-  const entries = useLive().overview!.pools.find((pool) => pool.path === path)?.entries
+  const entries = useSlowed(useLive().overview!.pools.find((pool) => pool.path === path)?.entries)
   // What becomes of a transaction is an entry of the same pool: as the pool grows, it is asked again.
   const { value, error } = useAsked((signal) => get<EntryShape>('entry', { pool: path, seq }, signal), `${path} ${seq} ${entries}`)
   const entry = value?.path === path && value.seq === seq ? value : undefined

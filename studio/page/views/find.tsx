@@ -3,7 +3,7 @@ import type { Found } from '../../shapes.ts'
 import { get } from '../api.ts'
 import { useLive } from '../live.ts'
 import { linkTo, type Place, replace } from '../router.ts'
-import { Empty, EntryLink, PoolName, Problem, Text, useAsked } from '../ui.tsx'
+import { Empty, EntryLink, PoolName, Problem, Text, useAsked, useSlowed } from '../ui.tsx'
 import type { View } from './view.ts'
 
 export const find: View = { name: 'find', title: 'Find', isInMenu: false, Page: FindPage }
@@ -13,7 +13,7 @@ function FindPage({ place }: { place: Place }) {
   const [, q = ''] = place.parts
   const { pools } = useLive().overview!
   // What was just posted is found when it is in the ledger.
-  const entries = pools.reduce((sum, pool) => sum + pool.entries, 0)
+  const entries = useSlowed(pools.reduce((sum, pool) => sum + pool.entries, 0))
   const { value, error } = useAsked(async (signal) => (await get<{ found: Found[] }>('find', { q }, signal)).found, `${q} ${entries}`)
   const [only, ...more] = value ?? []
   useEffect(() => {

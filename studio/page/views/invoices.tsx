@@ -4,7 +4,7 @@ import { get, post } from '../api.ts'
 import { number } from '../format.ts'
 import { useLive } from '../live.ts'
 import { linkTo } from '../router.ts'
-import { Chip, Deed, Empty, Hash, Problem, Section, say, Text, useAsked, When } from '../ui.tsx'
+import { Chip, Deed, Empty, Hash, Problem, Section, say, Text, useAsked, useSlowed, When } from '../ui.tsx'
 import type { View } from './view.ts'
 
 export const invoices: View = { name: 'invoices', title: 'Invoices', isInMenu: true, Page: InvoicesPage }
@@ -13,7 +13,7 @@ function InvoicesPage() {
   const pools = useLive().overview!.pools.filter(({ kind }) => kind === 'own')
   const [chosen, setPool] = useState<string>()
   const pool = chosen ?? pools[0]?.path
-  const entries = pools.find(({ path }) => path === pool)?.entries
+  const entries = useSlowed(pools.find(({ path }) => path === pool)?.entries)
   const { value, error, again } = useAsked(
     async (signal) => (pool === undefined ? [] : (await get<{ invoices: InvoiceRow[] }>('invoices', { pool }, signal)).invoices),
     `${pool} ${entries}`,
