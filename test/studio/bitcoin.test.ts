@@ -26,7 +26,11 @@ describe('the studio of a machine on Bitcoin', () => {
       () => bitcoin.statuses('mypool', txid),
       (all) => all.includes('seen') || all.includes('sent'),
     )
-    expect(await ask<NetworkPage>('network')).toMatchObject({ broadcasts: true, open: [{ path: 'mypool', txid }] })
+    // What is open is noted a moment after its entry is written.
+    await until(
+      () => ask<NetworkPage>('network'),
+      ({ broadcasts, open }) => broadcasts && open.some((each) => each.path === 'mypool' && each.txid === txid),
+    )
 
     const [block] = await node().generate(1)
     await until(
@@ -40,7 +44,10 @@ describe('the studio of a machine on Bitcoin', () => {
     expect(entry.history!.at(-1)).toMatchObject({ status: 'mined', height, isProven: true })
     expect(entry.proof).toMatchObject({ height, blockHash: block, root: merkleroot, isRoot: true })
 
-    expect((await ask<NetworkPage>('network')).open).toEqual([])
+    await until(
+      () => ask<NetworkPage>('network'),
+      ({ open }) => open.length === 0,
+    )
     const { chain, pools } = await ask<Overview>('overview')
     expect(chain).toEqual([expect.objectContaining({ path: '_chain', height })])
     expect(pools.map(({ path }) => path)).toEqual(['mypool'])
