@@ -1,10 +1,9 @@
 import { relative, resolve } from 'node:path'
 import { levelOf, lineOf } from '../local/report.ts'
 import { type Started, start } from '../local/start.ts'
-import { keepStudioToken, studioUrl } from '../local/studio.ts'
+import { keepStudioToken, servesStudio, studioUrl } from '../local/studio.ts'
 import { reasonOf } from '../shared/errors.ts'
 import type { Level, LogFormat } from '../shared/log.ts'
-import { isLoopback } from '../shared/loopback.ts'
 import { Repeats } from '../shared/repeats.ts'
 import type { PoolControl } from '../shared/store/control.ts'
 import type { CommandContext } from './commands.ts'
@@ -102,7 +101,7 @@ async function welcome(started: Started, known: PoolControl[], dir: string, host
       known.filter(({ kind, desired }) => kind === 'peer' && desired?.subscribe),
       ({ key }) => key,
     ),
-    ...(isLoopback(host)
+    ...(servesStudio(host)
       ? [`The studio shows all of it in a browser. Keep its address to yourself:\n\n  ${studioUrl(url, keepStudioToken(dir))}\n`]
       : []),
     `The ledger is in ${shown(dir)}. Ctrl-C stops the machine.`,

@@ -1,7 +1,6 @@
 import { relative } from 'node:path'
-import { keepStudioToken, newStudioToken, serveStudio, studioUrl } from '../local/studio.ts'
+import { keepStudioToken, newStudioToken, serveStudio, servesStudio, studioUrl } from '../local/studio.ts'
 import { stackOf } from '../shared/errors.ts'
-import { isLoopback } from '../shared/loopback.ts'
 import { logged } from '../shared/printed.ts'
 import { STUDIO_PATH } from '../studio/path.ts'
 import type { CommandContext } from './commands.ts'
@@ -32,7 +31,7 @@ export async function studio({ port }: { port?: number }, { where, out }: Comman
 /** The first of these doors that serves the studio: a machine of an earlier version, or one that listens to others than this host, does not. */
 async function served(doors: string[]): Promise<string | undefined> {
   for (const door of doors) {
-    if (!isLoopback(new URL(door).hostname)) continue
+    if (!servesStudio(new URL(door).hostname)) continue
     const answer = await fetch(`${door}${STUDIO_PATH}`, { signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => undefined)
     await answer?.body?.cancel()
     if (answer?.ok && (answer.headers.get('content-security-policy') ?? '').includes(STUDIO_PATH)) return door

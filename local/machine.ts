@@ -5,6 +5,7 @@ import { answerBell, type Receives } from '../functions/handler/runner.ts'
 import { watchForBlocking } from '../functions/handler/watchdog.ts'
 import { catchLateErrors } from '../functions/late.ts'
 import type { Refusal } from '../functions/payments/door.ts'
+import { isLoopback } from '../functions/payments/loopback.ts'
 import { MAX_PAYMENT_BYTES } from '../shared/bip270/payment.ts'
 import { Broadcaster, concernsBroadcaster } from '../shared/broadcast/broadcaster.ts'
 import { atMost } from '../shared/clock.ts'
@@ -25,7 +26,6 @@ import type { Bell } from '../shared/ledger/messages.ts'
 import type { PoolName } from '../shared/ledger/pool.ts'
 import type { ScannedEntry } from '../shared/ledger/scanned.ts'
 import type { LogFormat } from '../shared/log.ts'
-import { isLoopback } from '../shared/loopback.ts'
 import type { PoolDoor } from '../shared/machine/accept.ts'
 import type { MachineControl } from '../shared/machine/control.ts'
 import { Copies } from '../shared/machine/copies.ts'
@@ -50,7 +50,7 @@ import { invoicingIn } from './invoicing.ts'
 import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
 import type { MachineReport } from './report.ts'
 import { type LocalDoor, type LocalServer, listen } from './server.ts'
-import { StudioDoor } from './studio.ts'
+import { StudioDoor, servesStudio } from './studio.ts'
 
 /** Wait after a failed attempt, ms, doubling up to the most. */
 const RETRY_MS = 200
@@ -395,7 +395,7 @@ export class EmbeddedMachine implements Machine {
       now: this.#ports.clock.now,
       maxBytes: MAX_PAYMENT_BYTES,
       isLoopback: isLoopback(host),
-      studio: isLoopback(host) ? (...request) => this.#studio.answer(...request) : undefined,
+      studio: servesStudio(host) ? (...request) => this.#studio.answer(...request) : undefined,
       newest: isLoopback(host) ? (path) => this.pools.tail({ path, size: PAGE_ENTRIES }) : undefined,
       callbacks: this.#bitcoin?.callback && {
         secret: async () => this.#bitcoin!.secret,

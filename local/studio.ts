@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { isLoopback } from '../functions/payments/loopback.ts'
 import type { StudioMachine } from '../studio/machine.ts'
 import { isForStudio, STUDIO_PATH } from '../studio/path.ts'
 import type { Studio, StudioDeps } from '../studio/studio.ts'
@@ -37,6 +38,11 @@ export function keepStudioToken(dir: string): string {
 
 export function newStudioToken(): string {
   return randomBytes(TOKEN_BYTES).toString('base64url')
+}
+
+/** Whether a machine that listens on this address, or has a door of this host, serves the studio there: none but programs of this host can connect. */
+export function servesStudio(host: string): boolean {
+  return isLoopback(host)
 }
 
 /** The address of a studio with its token. The part after the # is never sent: not to a server, nor in a Referer. @param url of the door */

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { isLoopback } from '../shared/loopback.ts'
+import { isLoopback } from '../functions/payments/loopback.ts'
 
 /** A header that the page sends with each call that changes something. No form and no link of another page can send it. */
 export const WRITES_HEADER = 'x-overpool-studio'

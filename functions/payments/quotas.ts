@@ -1,6 +1,6 @@
 import type { Limits, Quota } from '../../shared/config/config.ts'
 import { OverpoolError } from '../../shared/errors.ts'
-import { isLoopback } from '../../shared/loopback.ts'
+import { isLoopback } from './loopback.ts'
 
 const MINUTE_MS = 60_000
 /** Addresses and pools whose quotas are remembered at one time. The one that was used least recently is forgotten first, as if it had posted nothing. */
