@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { BodyReader, letGo } from '../functions/payments/body.ts'
 import { statusOfError } from '../functions/payments/refusal.ts'
@@ -123,7 +124,7 @@ export class Studio {
         const begun = systemClock.elapsed()
         const isTaken = outgoing.write(`${JSON.stringify(await overviewOf(this.#deps))}\n`)
         const took = systemClock.elapsed() - begun
-        if (!isTaken) await new Promise<void>((resolve) => onceAny(outgoing, over, resolve))
+        if (!isTaken) await once(outgoing, 'drain', { signal: over })
         await systemClock.sleep(Math.max(LIVE_MS, took / LIVE_SHARE), over)
         await changed
       }
@@ -135,11 +136,6 @@ export class Studio {
       outgoing.end()
     }
   }
-}
-
-function onceAny(outgoing: ServerResponse, over: AbortSignal, resolve: () => void): void {
-  outgoing.once('drain', resolve)
-  over.addEventListener('abort', resolve, { once: true })
 }
 
 /** Of every answer: nothing is kept, framed or guessed at, and no other page reads it. */
@@ -162,12 +158,13 @@ function sendFile(outgoing: ServerResponse, header: Header, { type, body, tag }:
 
 /** The page runs its own script, from its own place and no other place of the door, makes no markup from text, and talks to its own origin alone. */
 function policyFor(host: string): string {
-  const own = `http://${host}${STUDIO_PATH}`
+  // A policy can name no address of IPv6.
+  const own = (path: string) => (host.startsWith('[') ? "'self'" : `http://${host}${STUDIO_PATH}${path}`)
   return [
     "default-src 'none'",
-    `script-src ${own}/page.js`,
-    `style-src ${own}/page.css`,
-    `connect-src ${own}/api/`,
+    `script-src ${own('/page.js')}`,
+    `style-src ${own('/page.css')}`,
+    `connect-src ${own('/api/')}`,
     'img-src data:',
     "base-uri 'none'",
     "form-action 'none'",

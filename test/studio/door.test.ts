@@ -34,6 +34,11 @@ describe('the studio at the door of a machine', () => {
     expect(text).not.toMatch(/<script>|<style|onload|https?:/)
   })
 
+  it('has a policy that a browser understands under an address of IPv6, too', async () => {
+    const { status, headers } = await knock(`${machine.url}/_/studio`, { headers: { host: `[::1]:${port()}` } })
+    expect([status, headers['content-security-policy']]).toEqual([200, expect.stringContaining("script-src 'self'; style-src 'self'")])
+  })
+
   it('sends its files again only when they have changed', async () => {
     for (const file of ['', '/page.js', '/page.css']) {
       const { headers } = await knock(`${machine.url}/_/studio${file}`)
