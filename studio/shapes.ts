@@ -50,6 +50,8 @@ export interface HandlerRow {
   done: number
   /** entries that wait for it */
   waiting: number
+  /** when the oldest of them was accepted */
+  since?: number
   /** failed attempts at the next entry */
   attempts?: number
   /** why it stopped, and at which entry */

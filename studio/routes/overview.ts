@@ -1,7 +1,9 @@
-import { handlersOf, problemsOf, unseenIn } from '../../shared/machine/health.ts'
+import { entryAt } from '../../shared/ledger/block.ts'
+import { type HandlerState, handlersOf, problemsOf, unseenIn } from '../../shared/machine/health.ts'
 import { statusOf } from '../../shared/machine/status.ts'
 import { allStatuses } from '../../shared/store/statuses.ts'
-import type { NetworkPage, Overview, PoolRow } from '../shapes.ts'
+import type { StudioMachine } from '../machine.ts'
+import type { HandlerRow, NetworkPage, Overview, PoolRow } from '../shapes.ts'
 import type { RouteDeps, Routes } from './route.ts'
 
 /** So many open transactions are listed. */
@@ -36,7 +38,7 @@ export async function overviewOf({ machine, place, now }: RouteDeps): Promise<Ov
         ...(network && { peers: network.peers, announced: network.announced }),
         ...(network?.verifiedAt !== undefined && { verifiedAt: network.verifiedAt }),
         ...(network?.problem !== undefined && { networkProblem: network.problem }),
-        handlers: handlers.map(({ dead, ...handler }) => ({ ...handler, dead: dead.length })),
+        handlers: await Promise.all(handlers.map((handler) => handlerRow(machine, path, handler))),
       }
     }),
   )
@@ -50,6 +52,13 @@ export async function overviewOf({ machine, place, now }: RouteDeps): Promise<Ov
     chain: chain.map(({ path, chain: state, halted }) => ({ path, ...state, ...(halted !== undefined && { halted }) })),
     problems,
   }
+}
+
+async function handlerRow({ stores }: StudioMachine, path: string, { dead, ...handler }: HandlerState): Promise<HandlerRow> {
+  const { waiting, done } = handler
+  const block = waiting ? await stores.blocks.find(path, done) : undefined
+  const oldest = block && entryAt(block, done - block.first)
+  return { ...handler, ...(oldest && { since: oldest.at }), dead: dead.length }
 }
 
 /** Who this machine is, and which transactions the network has not settled. */

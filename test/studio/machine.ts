@@ -20,6 +20,12 @@ async function consequences({ payment: { memo = '' }, path }: TxEvent, pools: Po
   if (memo.startsWith('brew')) await pools.post({ path: 'coffee', payment: { transaction: dataTransaction('ready', memo), memo: 'ready' } })
 }
 
+interface Handler {
+  /** at entries whose memo begins with `fail` */
+  fails: boolean
+  held?: PromiseWithResolvers<void>
+}
+
 /** A real machine with two pools, a handler and the studio. */
 export class StudiedMachine implements AsyncDisposable {
   readonly dir: string
@@ -28,7 +34,7 @@ export class StudiedMachine implements AsyncDisposable {
   readonly url: string
   readonly studio: string
   readonly token: string
-  readonly #handler: { fails: boolean }
+  readonly #handler: Handler
 
   static async open({
     port = 0,
@@ -40,9 +46,10 @@ export class StudiedMachine implements AsyncDisposable {
     dir?: string
   } = {}) {
     const pools = new Overpool({ dir })
-    const handler = { fails: true }
+    const handler: Handler = { fails: true }
     pools.on('tx', async (event: TxEvent, given: Pools) => {
       if (handler.fails && event.payment.memo?.startsWith('fail')) throw new Error(HOSTILE)
+      if (event.payment.memo === 'hold') await handler.held?.promise
       await consequences(event, given)
     })
     await pools.create({ path: 'kitchen', port: false })
@@ -50,7 +57,7 @@ export class StudiedMachine implements AsyncDisposable {
     return new StudiedMachine(dir, pools, new URL(url!).origin, handler)
   }
 
-  private constructor(dir: string, pools: Overpool, url: string, handler: { fails: boolean }) {
+  private constructor(dir: string, pools: Overpool, url: string, handler: Handler) {
     this.#handler = handler
     this.dir = dir
     this.pools = pools
@@ -62,6 +69,12 @@ export class StudiedMachine implements AsyncDisposable {
   /** The handler is mended. */
   mend(): void {
     this.#handler.fails = false
+  }
+
+  /** The handler does not finish an entry whose memo is `hold`. @returns what lets it go on */
+  hold(): () => void {
+    this.#handler.held = Promise.withResolvers()
+    return this.#handler.held.resolve
   }
 
   post(memo: string, text = memo): Promise<{ hash: string }> {

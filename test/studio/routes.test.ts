@@ -70,6 +70,18 @@ describe('the studio of a machine', () => {
     expect({ isRunning, doors, ingress }).toEqual({ isRunning: true, doors: [machine.url], ingress: { waiting: 0, inFlight: 0 } })
   })
 
+  it('says how far a handler lags, in entries and since when', async () => {
+    await using own = await StudiedMachine.open()
+    const goOn = own.hold()
+    for (const memo of ['one', 'hold', 'two', 'three']) await own.post(memo)
+    const handlerNow = async () => (await own.ask<Overview>('overview')).pools[0]!.handlers[0]
+    const held = (await own.ask<EntriesPage>('entries?pool=coffee&from=1&to=2')).rows[0]!
+    await until(handlerNow, (handler) => handler?.waiting === 3 && handler.since === held.at)
+    goOn()
+    const done = await until(handlerNow, (handler) => handler?.waiting === 0)
+    expect(done!.since).toBeUndefined()
+  })
+
   it('lists entries by their numbers, at most 200 at a time', async () => {
     const { rows, end, begin } = await machine.ask<EntriesPage>('entries?pool=coffee&from=100&to=1000')
     expect([rows.length, rows[0]!.seq, rows.at(-1)!.seq, end, begin]).toEqual([200, 100, 299, 1_204, 0])

@@ -1,5 +1,5 @@
 import type { HandlerRow, PoolRow } from '../../shapes.ts'
-import { count, number, rate } from '../format.ts'
+import { count, duration, number, rate } from '../format.ts'
 import { useLive } from '../live.ts'
 import { linkTo } from '../router.ts'
 import { Chip, Empty, PoolName, Section, Spark, Text } from '../ui.tsx'
@@ -108,12 +108,21 @@ function PoolLine({ pool }: { pool: PoolRow }) {
   )
 }
 
-function HandlerLine({ handler: { handler, waiting, attempts, stopped, stoppedAt, dead }, path }: { handler: HandlerRow; path: string }) {
+function HandlerLine({
+  handler: { handler, waiting, since, attempts, stopped, stoppedAt, dead },
+  path,
+}: {
+  handler: HandlerRow
+  path: string
+}) {
+  const { at } = useLive().overview!
+  // The clock of the machine says both: that of this computer may be another.
+  const late = since === undefined || at - since < 1_000 ? '' : ` by ${duration(at - since)}`
   return (
     <div class="line">
       <span>{handler}</span>
       {stopped === undefined ? (
-        <Chip tone={waiting ? 'warn' : 'good'}>{waiting ? `${number(waiting)} behind` : 'up to date'}</Chip>
+        <Chip tone={waiting ? 'warn' : 'good'}>{waiting ? `${number(waiting)} behind${late}` : 'up to date'}</Chip>
       ) : (
         <a href={linkTo('dead')}>
           <Chip tone="bad">{`stopped at #${stoppedAt}`}</Chip>
