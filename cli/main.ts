@@ -27,6 +27,7 @@ import { rebuild } from './rebuild.ts'
 import { replay } from './replay.ts'
 import { run } from './start.ts'
 import { state } from './state.ts'
+import { studio } from './studio.ts'
 import { VERSION } from './version.ts'
 
 const FAILED = 1
@@ -105,6 +106,23 @@ program
       untilInterrupted(),
     ),
   )
+
+program
+  .command('studio')
+  .description('look at the machine in a browser: entries as they come, what failed and why, invoices; prints the address')
+  .addOption(
+    new Option('-p, --port <number>', 'serve it on this port, 0 for any free one').argParser(port).default(undefined, 'the machine’s own'),
+  )
+  .addHelpText(
+    'after',
+    `
+A running machine serves it itself, and this prints its address. For a stack, for a machine that does not run, or with --port, this command serves it until Ctrl-C,
+to programs of this computer alone. Whoever has the address sees the whole machine and can post to it: keep it to yourself.
+
+  overpool studio
+  overpool --stack Overpool studio`,
+  )
+  .action((flags) => studio(flags, context(), untilInterrupted()))
 
 program
   .command('post <pool> [transaction]')

@@ -1,6 +1,7 @@
 import { relative, resolve } from 'node:path'
 import { levelOf, lineOf } from '../local/report.ts'
 import { type Started, start } from '../local/start.ts'
+import { keepStudioToken, servesStudio, studioUrl } from '../local/studio.ts'
 import { reasonOf } from '../shared/errors.ts'
 import type { Level, LogFormat } from '../shared/log.ts'
 import { Repeats } from '../shared/repeats.ts'
@@ -55,7 +56,7 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
       published: desired?.publish ?? false,
     }
   })
-  out.show({ url, dir, pools: listed }, await welcome(started, known, dir))
+  out.show({ url, dir, pools: listed }, await welcome(started, known, dir, flags.host))
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
   const slow = setTimeout(
     () =>
@@ -71,7 +72,7 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
   out.show({ stopped: true, dir }, `stopped; ${pools.length === 1 ? 'the pool is' : 'the pools are'} in ${shown(dir)}`)
 }
 
-async function welcome(started: Started, known: PoolControl[], dir: string): Promise<string> {
+async function welcome(started: Started, known: PoolControl[], dir: string, host: string): Promise<string> {
   const { url, pools, machine } = started
   const doors = pools.filter(({ hasDoor }) => hasDoor)
   const lines = async (some: Started['pools'], prefix: string) => {
@@ -100,6 +101,9 @@ async function welcome(started: Started, known: PoolControl[], dir: string): Pro
       known.filter(({ kind, desired }) => kind === 'peer' && desired?.subscribe),
       ({ key }) => key,
     ),
+    ...(servesStudio(host)
+      ? [`The studio shows all of it in a browser. Keep its address to yourself:\n\n  ${studioUrl(url, keepStudioToken(dir))}\n`]
+      : []),
     `The ledger is in ${shown(dir)}. Ctrl-C stops the machine.`,
   ].join('\n')
 }

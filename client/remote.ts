@@ -5,7 +5,7 @@ import { checkPublished, MachineControl } from '../shared/machine/control.ts'
 import type { Invoicing } from '../shared/machine/invoicing.ts'
 import type { Machine } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
-import { dropDead, type Redriven, redrive } from '../shared/machine/progress.ts'
+import { type Redriven, type RedriveOptions, redriveAll } from '../shared/machine/progress.ts'
 import type { Ingress, Queue } from '../shared/queue/port.ts'
 import type { Repair } from '../shared/store/control.ts'
 import type { Stores } from '../shared/store/port.ts'
@@ -40,15 +40,6 @@ export interface Access {
   /** resolves when something may have been written, after `ms`, or when the signal is aborted */
   changed: (ms: number, signal?: AbortSignal) => Promise<void>
   close: () => void
-}
-
-export interface RedriveOptions {
-  /** only this handler */
-  handler?: string
-  /** pass over the entry where a handler stopped */
-  skip?: boolean
-  /** delete the dead letters instead */
-  drop?: boolean
 }
 
 /**
@@ -161,29 +152,11 @@ export class RemoteMachine implements Machine, AsyncDisposable {
     return undefined
   }
 
-  /**
-   * Asks handlers to retry what they gave up in a pool, or to go on where they stopped; with `skip` they pass over the entry where they stopped. With `drop` they retry
-   * nothing: the dead letters are deleted.
-   * @param handler only this one, HANDLER_NOT_FOUND if there is none; default: all that have worked on the pool
-   */
-  async redrive(path: string, { handler, skip = false, drop = false }: RedriveOptions = {}): Promise<Redriven[]> {
-    const { stores } = this
-    if (skip && drop) throw new OverpoolError('BAD_ARGUMENT', 'skip goes on without the next entry, drop forgets earlier ones: choose one')
+  /** Asks handlers to retry what they gave up in a pool, or to go on where they stopped, see `redriveAll`. */
+  async redrive(path: string, options: RedriveOptions = {}): Promise<Redriven[]> {
     await this.pools.control(path)
-    const names = await stores.progress.listHandlers(path)
-    const known = names.filter((name) => drop || this.#access.bells(name)) // a handler that is no longer deployed has no queue, but may have left dead letters
-    const asked = known.filter((name) => handler === undefined || name === handler)
-    if (handler !== undefined && !asked.length)
-      throw new OverpoolError(
-        'HANDLER_NOT_FOUND',
-        `no handler "${handler}" has worked on "${path}"; there are: ${known.join(', ') || 'none'}`,
-      )
-    const redriven: Redriven[] = []
-    for (const name of asked) {
-      const bells = this.#access.bells(name)!
-      redriven.push(await (drop ? dropDead(name, path, stores) : redrive(name, path, skip, { stores, bells, clock: this.#clock })))
-    }
-    return redriven
+    const { bells } = this.#access
+    return redriveAll(path, options, { stores: this.stores, bells, clock: this.#clock })
   }
 
   async #secretOf(path: string): Promise<string> {

@@ -29,6 +29,7 @@ export function folderLayout(dir: string) {
     handlers: join(dir, 'handlers'),
     invoiceKeys: join(dir, 'invoice-keys'),
     budget: join(dir, 'budget.sqlite'),
+    studioToken: join(dir, 'studio-token'),
   }
 }
 

@@ -37,6 +37,7 @@ import type { Invoicing } from '../shared/machine/invoicing.ts'
 import { knownOf } from '../shared/machine/known.ts'
 import { type Machine, type Pools, poolsOf } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
+import { redriveAll } from '../shared/machine/progress.ts'
 import { paySecretOf } from '../shared/paywall/payee.ts'
 import { type Paywall, paywallsOf } from '../shared/paywall/paywall.ts'
 import type { Ingress, Queue } from '../shared/queue/port.ts'
@@ -52,6 +53,7 @@ import { invoicingIn } from './invoicing.ts'
 import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
 import type { MachineReport } from './report.ts'
 import { type LocalDoor, type LocalServer, listen } from './server.ts'
+import { StudioDoor, servesStudio } from './studio.ts'
 
 /** Wait after a failed attempt, ms, doubling up to the most. */
 const RETRY_MS = 200
@@ -148,6 +150,7 @@ export class EmbeddedMachine implements Machine {
   #broadcaster: Broadcaster | undefined
   #tracker: Tracker | undefined
   readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string>; others: Set<string> }>()
+  readonly #studio: StudioDoor
 
   /** Opens a folder; FOLDER_IN_USE while another machine runs in it. Unfinished work of an earlier process goes on. */
   static async open(options: MachineOptions): Promise<EmbeddedMachine> {
@@ -265,6 +268,22 @@ export class EmbeddedMachine implements Machine {
       clock,
       lookMs: FEED_LOOK_MS,
       failed: (error) => options.report({ kind: 'retrying', pool: '', step: 'the events of a pool', error }),
+    })
+    const urls = () => this.#urlsNow
+    this.#studio = new StudioDoor(dir, (error) => options.report({ kind: 'studio', error }), {
+      pools: this.pools,
+      stores,
+      ingress: this.#ingress,
+      isRunning: true,
+      get doors() {
+        return urls()
+      },
+      ids: async () => [sidecar.id],
+      changed: ports.changed ?? clock.sleep,
+      redrive: async (path, redriven) => {
+        await this.pools.control(path)
+        return redriveAll(path, redriven, { stores, bells: (name) => handlers.get(name)?.queue, clock })
+      },
     })
   }
 
@@ -417,6 +436,7 @@ export class EmbeddedMachine implements Machine {
       now: this.#ports.clock.now,
       maxBytes: MAX_PAYMENT_BYTES,
       isLoopback: isLoopback(host),
+      studio: servesStudio(host) ? (...request) => this.#studio.answer(...request) : undefined,
       newest: isLoopback(host) ? (path) => this.pools.tail({ path, size: PAGE_ENTRIES }) : undefined,
       callbacks: this.#bitcoin?.callback && {
         secret: async () => this.#bitcoin!.secret,
@@ -512,6 +532,7 @@ export class EmbeddedMachine implements Machine {
   /** Stops in the order of a payment's way: doors, sidecar, handlers, files. Unfinished work goes on at the next start. */
   async close(): Promise<void> {
     this.#feeds.close()
+    this.#studio.close()
     const doors = await Promise.allSettled([...this.#doors.values()].map(({ server }) => server))
     await Promise.all(doors.flatMap((door) => (door.status === 'fulfilled' ? [door.value.close()] : [])))
     this.#stopping.abort()

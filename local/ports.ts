@@ -24,6 +24,8 @@ export interface Ports {
   /** posts of this process go to the writer without the queue: for stores where many small blocks are cheap */
   direct?: boolean
   clock: Clock
+  /** resolves when something was written, by whomever, after `ms`, or when the signal is aborted; without it one waits for `ms` */
+  changed?: (ms: number, signal?: AbortSignal) => Promise<void>
   close: () => Promise<void>
 }
 
@@ -62,7 +64,7 @@ export function idlePorts(dir: string): Promise<Ports> {
   return portsOf(openLedgerFile(dir, false), idleClock)
 }
 
-async function portsOf({ stores, ingress, queue, close }: LedgerFile, clock: Clock): Promise<Ports> {
+async function portsOf({ stores, ingress, queue, changed, close }: LedgerFile, clock: Clock): Promise<Ports> {
   await ingress.reclaim()
   return {
     stores,
@@ -75,6 +77,7 @@ async function portsOf({ stores, ingress, queue, close }: LedgerFile, clock: Clo
     carryBytes: 0,
     direct: true,
     clock,
+    changed,
     close: async () => close(),
   }
 }

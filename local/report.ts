@@ -10,6 +10,8 @@ export type MachineReport =
   | PostFailed
   /** the door answered 5xx */
   | { kind: 'door'; error: unknown }
+  /** the studio could not answer */
+  | { kind: 'studio'; error: unknown }
   /** code that a filter had started, or a file when it was loaded, threw where nobody could catch it */
   | { kind: 'code-threw-late'; code: string; error: unknown }
   /** the machine could not be opened for a registered handler; the next call tries again */
@@ -39,6 +41,8 @@ export function lineOf(report: MachineReport): string | undefined {
   switch (report.kind) {
     case 'door':
       return `the door could not answer a request: ${stackOf(report.error)}`
+    case 'studio':
+      return `the studio could not answer: ${stackOf(report.error)}`
     case 'code-threw-late':
       return `code of ${report.code} that nothing waited for has failed; await every promise there: ${stackOf(report.error)}`
     case 'not-open':

@@ -6,6 +6,7 @@ import type { DoorAnswer } from '../functions/payments/http.ts'
 import { Quotas } from '../functions/payments/quotas.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { turn } from '../shared/turn.ts'
+import { isForStudio } from '../studio/path.ts'
 import { boundConnections } from './http-connections.ts'
 import { sendStream } from './stream.ts'
 
@@ -51,6 +52,8 @@ export interface LocalServer {
 export interface LocalDoor extends Omit<DoorDeps, 'quotas'> {
   /** longest message, bytes */
   maxBytes: number
+  /** the studio; undefined where others than programs of this host may reach the door */
+  studio?: ((path: string, incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void>) | undefined
 }
 
 /** Serves the HTTP door on this machine. Port 0 takes a free one; PORT_IN_USE if another program has it. */
@@ -75,7 +78,7 @@ export async function listen(door: LocalDoor, port: number, host: string): Promi
     socket.once('close', () => clearTimeout(timer))
   })
   server.on('request', (incoming, outgoing) => {
-    if (!incoming.socket.destroyed) void serve(incoming, outgoing, deps, bodies) // more requests may have been read from a connection that was just closed
+    if (!incoming.socket.destroyed) void serve(incoming, outgoing, deps, bodies, door.studio) // more requests may have been read from a connection that was just closed
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => reject(cannotListen(cause, port, host)))
@@ -85,8 +88,15 @@ export async function listen(door: LocalDoor, port: number, host: string): Promi
   return { port: actual, url: `http://${host.includes(':') ? `[${host}]` : host}:${actual}`, close: () => close(server) }
 }
 
-async function serve(incoming: IncomingMessage, outgoing: ServerResponse, door: DoorDeps, bodies: BodyReader): Promise<void> {
+async function serve(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  door: DoorDeps,
+  bodies: BodyReader,
+  studio: LocalDoor['studio'],
+): Promise<void> {
   const path = pathOf(incoming)
+  if (studio && isForStudio(path)) return studio(path, incoming, outgoing)
   const request = {
     method: incoming.method ?? '',
     query: incoming.url?.split('?', 2)[1] ?? '',
@@ -138,7 +148,7 @@ function pathOf({ url = '', headers: { host } }: IncomingMessage): string | unde
   return end < 0 ? url : url.slice(0, end)
 }
 
-function cannotListen(cause: NodeJS.ErrnoException, port: number, host: string): OverpoolError {
+export function cannotListen(cause: NodeJS.ErrnoException, port: number, host: string): OverpoolError {
   if (cause.code === 'EADDRINUSE')
     return new OverpoolError(
       'PORT_IN_USE',

@@ -30,13 +30,14 @@ const ROOMS: Record<string, string[]> = {
   'sidecar/chain': ['shared', 'sidecar/base', 'sidecar/cores', 'sidecar/writer'],
   'sidecar/base': ['shared', 'sidecar'],
   cdk: ['shared'],
-  local: ['shared', 'functions', 'sidecar'],
+  studio: ['shared', 'functions'],
+  local: ['shared', 'functions', 'sidecar', 'studio'],
   client: ['shared', 'sidecar', 'local'],
-  cli: ['shared', 'sidecar', 'local', 'client'],
+  cli: ['shared', 'sidecar', 'studio', 'local', 'client'],
   root: ['shared', 'local', 'client'],
 }
 
-const FILES = globSync('{shared,functions,sidecar,cdk,local,client,cli}/**/*.ts', { cwd: ROOT }).concat('index.ts')
+const FILES = globSync('{shared,functions,sidecar,cdk,studio,local,client,cli}/**/*.ts', { cwd: ROOT }).concat('index.ts')
 
 /** The files of this repository that a file imports, also for types. */
 function importsOf(file: string): string[] {

@@ -37,6 +37,7 @@ function shape(output: string): string {
   return output
     .replace(/127\.0\.0\.1:\d+/g, '127.0.0.1:PORT')
     .replace(/\b[0-9a-f]{64}\b/g, 'HASH')
+    .replace(/#token=[\w-]{32}/g, '#token=TOKEN')
     .replace(/"transaction":"[0-9a-f]+"/g, '"transaction":"HEX"')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
     .replace(/\d+ bytes/g, 'N bytes')

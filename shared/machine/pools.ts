@@ -119,6 +119,11 @@ export class LedgerPools {
     this.#copies = deps.copies ?? new Copies(deps.stores.receipts, deps.ingress)
   }
 
+  /** Whether the machine has a broadcaster, as far as this process knows. */
+  get broadcasts(): boolean {
+    return this.#deps.broadcasts ?? false
+  }
+
   /** Its invoices. @throws OverpoolError BAD_CONFIG: this machine has no invoices */
   get invoices(): InvoiceDesk {
     const { invoicing, ingress } = this.#deps

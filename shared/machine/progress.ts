@@ -1,5 +1,6 @@
 import { parallel } from '../aws/call.ts'
 import type { Clock } from '../clock.ts'
+import { OverpoolError } from '../errors.ts'
 import { encodeBell } from '../ledger/messages.ts'
 import type { Queue } from '../queue/port.ts'
 import type { Stores } from '../store/port.ts'
@@ -7,6 +8,15 @@ import type { Cursor } from '../store/progress.ts'
 
 /** How many dead letters are deleted at a time. */
 const DROPPED_TOGETHER = 16
+
+export interface RedriveOptions {
+  /** only this handler */
+  handler?: string
+  /** pass over the entry where a handler stopped */
+  skip?: boolean
+  /** delete the dead letters instead */
+  drop?: boolean
+}
 
 export interface Redriven {
   handler: string
@@ -63,8 +73,33 @@ export async function redrive(
   }
 }
 
+/**
+ * Asks handlers to retry what they gave up in a pool, or to go on where they stopped; with `skip` they pass over the entry where they stopped. With `drop` they retry
+ * nothing: the dead letters are deleted.
+ * @param handler only this one, HANDLER_NOT_FOUND if there is none; default: all that have worked on the pool
+ */
+export async function redriveAll(
+  pool: string,
+  { handler, skip = false, drop = false }: RedriveOptions,
+  { stores, bells, clock }: { stores: Stores; bells: (handler: string) => Queue | undefined; clock: Clock },
+): Promise<Redriven[]> {
+  if (skip && drop) throw new OverpoolError('BAD_ARGUMENT', 'skip goes on without the next entry, drop forgets earlier ones: choose one')
+  const names = await stores.progress.listHandlers(pool)
+  const known = names.filter((name) => drop || bells(name)) // a handler that is no longer deployed has no queue, but may have left dead letters
+  const asked = known.filter((name) => handler === undefined || name === handler)
+  if (handler !== undefined && !asked.length)
+    throw new OverpoolError(
+      'HANDLER_NOT_FOUND',
+      `no handler "${handler}" has worked on "${pool}"; there are: ${known.join(', ') || 'none'}`,
+    )
+  const redriven: Redriven[] = []
+  for (const name of asked)
+    redriven.push(await (drop ? dropDead(name, pool, stores) : redrive(name, pool, skip, { stores, bells: bells(name)!, clock })))
+  return redriven
+}
+
 /** Deletes the dead letters of a handler in a pool: their entries stay in the ledger, and are not tried again. */
-export async function dropDead(handler: string, pool: string, { progress }: Pick<Stores, 'progress'>): Promise<Redriven> {
+async function dropDead(handler: string, pool: string, { progress }: Pick<Stores, 'progress'>): Promise<Redriven> {
   const dead = (await progress.listDead(handler, pool)).map(({ seq }) => seq)
   await parallel(dead, DROPPED_TOGETHER, (seq) => progress.deleteDead(handler, pool, seq))
   return { handler, pool, dead, skipped: false, dropped: dead.length > 0 }

@@ -19,6 +19,7 @@ import { scale } from './scale.ts'
 import { scanner } from './scanner.ts'
 import { sidecar } from './sidecar.ts'
 import { state } from './state.ts'
+import { studio } from './studio.ts'
 import { swarm } from './swarm.ts'
 import { writer } from './writer.ts'
 
@@ -38,6 +39,7 @@ const BENCHES: Record<string, Bench> = {
   rebuild,
   memory,
   page,
+  studio,
   invoices,
   state,
   push,
@@ -66,6 +68,7 @@ Measures this machine, and says which of its goals it has met; all of them take 
   invoices  payment requests and pages a second, and the cost of a payment that pays what was asked for, compared with one that does not
   state     entries a second of a handler with a state, compared with one without and one with a SQLite file of its own; and of a replay
   push      1,000 followers of one pool: how late they get what is posted, and what they take of the machine's memory
+  studio    the studio: its size, and in chromium the time to its first data, and the time of a frame while 100,000 entries scroll
 
   --smoke   only shows that they run: seconds, small sizes, no goals
   --help    this text

@@ -1,0 +1,11 @@
+import { dead } from './dead.tsx'
+import { find } from './find.tsx'
+import { invoices } from './invoices.tsx'
+import { network } from './network.tsx'
+import { overview } from './overview.tsx'
+import { pool } from './pool.tsx'
+import { post } from './post.tsx'
+import type { View } from './view.ts'
+
+/** The parts of the studio, in the order of the menu. */
+export const VIEWS: View[] = [overview, dead, invoices, network, post, pool, find]
