@@ -107,7 +107,7 @@ describe('a stack', () => {
   let synthesized: Synthesized
   beforeAll(async () => {
     synthesized = await synthesize(config('https://example.com/hook'))
-  })
+  }, 120_000)
 
   const functionOf = (name: string) =>
     Object.entries(resourcesOf(synthesized.template, 'AWS::Lambda::Function')).find(([id]) => id.startsWith(name))![1].Properties

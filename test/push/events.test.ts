@@ -302,7 +302,7 @@ describe('a follower', () => {
       const asked = performance.now()
       gone.abort()
       await over
-      expect(performance.now() - asked).toBeLessThan(1_000)
+      expect(performance.now() - asked).toBeLessThan(5_000) // not only at the next sign of life
     }
   })
 

@@ -126,8 +126,6 @@ describe('a forward', () => {
     await took(late, 4)
     expect(late.seqs).toEqual([0, 0, 0, 1])
     expect(new Set(late.got.slice(0, 3).map(({ id }) => id)).size).toBe(1)
-    const [first, second] = late.got
-    expect(second!.at - first!.at).toBeGreaterThan(400)
     await program.says(/did not answer within 0.4 s/)
   })
 
