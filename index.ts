@@ -10,6 +10,7 @@ export {
   Overpool as default,
   type OverpoolOptions,
   type ReadyOptions,
+  type RunsOptions,
 } from './client/overpool.ts'
 export { Budget, type Limit, type PayingOptions, type PayingWallet, payingFetch, type Receipt } from './client/paying-fetch.ts'
 export { createPaywall, type PaidHandler, type PaidRequest, type PaywallOf, type PaywallOptions } from './client/paywall.ts'
@@ -60,4 +61,5 @@ export type { PaymentLike, Posted, PostOptions, TransactionLike } from './shared
 export type { PoolStatus } from './shared/machine/status.ts'
 export type { Payee } from './shared/paywall/payee.ts'
 export type { PaidFor } from './shared/paywall/paywall.ts'
+export type { Run } from './shared/store/runs.ts'
 export { type DataPush, dataTransaction, type Parsed } from './shared/transaction/index.ts'

@@ -190,9 +190,10 @@ export async function pools({ where, out }: CommandContext): Promise<boolean> {
 }
 
 /** The state of a handler in a pool, as lines for people. */
-export function linesOfHandler({ handler, waiting, stopped, stoppedAt, dead }: HandlerState): string {
+export function linesOfHandler({ handler, waiting, stopped, stoppedAt, paused, pausedAt = 0, dead }: HandlerState): string {
   return [
     `  handler ${handler}: ${waiting ? `${count(waiting, 'entry', 'entries')} behind` : 'up to date'}`,
+    ...(paused === undefined ? [] : [`    paused since ${new Date(pausedAt).toISOString()}${paused && `: ${inLine(paused)}`}`]),
     ...(stopped === undefined ? [] : [`    stopped at #${stoppedAt}: ${inLine(stopped)}`]),
     ...dead
       .slice(0, MAX_LISTED)
@@ -278,13 +279,39 @@ export async function redrivePool(path: string, flags: RedriveOptions, { where, 
   })
 }
 
+export async function pauseHandler(pool: string, { handler, reason = '' }: PauseFlags, { where, out }: CommandContext): Promise<void> {
+  await withMachine(where, async (machine) => {
+    await machine.pause(pool, handler, reason)
+    out.show(
+      { pool, handler, paused: true, reason },
+      `${handler} is paused in ${pool}: it finishes the entry that it works on. \`overpool unpause ${pool} --handler ${handler}\` has it go on`,
+    )
+  })
+}
+
+export async function unpauseHandler(pool: string, { handler }: PauseFlags, { where, out }: CommandContext): Promise<void> {
+  await withMachine(where, async (machine) => {
+    const wasPaused = await machine.unpause(pool, handler)
+    out.show(
+      { pool, handler, paused: false, wasPaused },
+      wasPaused ? `${handler} goes on in ${pool}${later(machine)}` : `${handler} was not paused in ${pool}`,
+    )
+  })
+}
+
+export interface PauseFlags {
+  handler: string
+  reason?: string
+}
+
 /** A machine that is stopped does it when it is started. */
 export function later(machine: RemoteMachine): string {
   return machine.isRunning ? '' : ', when the machine is started'
 }
 
 /** Says what a redriven handler does next. */
-function redriven({ handler, pool, dead, stoppedAt, skipped, dropped }: Redriven, later: string): string {
+function redriven({ handler, pool, dead, stoppedAt, skipped, dropped, paused }: Redriven, running: string): string {
+  const later = paused === undefined ? running : `, when it is unpaused${paused && ` (paused: ${inLine(paused)})`}`
   if (!dead.length && stoppedAt === undefined) return `${handler}: there is nothing to do in ${pool}`
   if (dropped) return `${handler}: ${count(dead.length, 'entry', 'entries')} that it gave up will not be tried again`
   if (skipped) return `${handler} passes over #${stoppedAt} and goes on${later}`

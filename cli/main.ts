@@ -23,6 +23,7 @@ import { withMachine } from './machine.ts'
 import * as network from './network.ts'
 import { outOf } from './out.ts'
 import { rebuild } from './rebuild.ts'
+import { showRuns } from './runs.ts'
 import { run } from './start.ts'
 import { VERSION } from './version.ts'
 
@@ -291,6 +292,9 @@ program
   .option('--handler <name>', 'only this handler')
   .addOption(new Option('--skip', 'skip the entry at which a handler stopped').conflicts('drop'))
   .option('--drop', 'forget the entries that the handlers gave up: they are not tried again')
+  .option('--error <text>', 'only the entries whose error contains this text')
+  .option('--from <number>', 'only the entries from this one on', whole)
+  .option('--to <number>', 'only the entries up to this one', whole)
   .addHelpText(
     'after',
     `
@@ -298,9 +302,42 @@ A handler gives an entry up after the pool’s \`maxAttempts\`. \`overpool pools
 
   overpool redrive mypool          each of them is tried again; a handler that stopped (onPoison: 'stop') goes on
   overpool redrive mypool --skip   a handler that stopped goes on without the entry where it stopped
-  overpool redrive mypool --drop   nothing is tried again: the list of what was given up is emptied, and the entries stay in the ledger`,
+  overpool redrive mypool --drop   nothing is tried again: the list of what was given up is emptied, and the entries stay in the ledger
+  overpool redrive mypool --error 'no such table' --from 100 --to 200    only these; a handler that stopped stays where it is`,
   )
   .action((pool, flags) => commands.redrivePool(pool, flags, context()))
+
+program
+  .command('pause <pool>')
+  .description('have a handler rest in a pool, also after a restart: its entries wait until `unpause`')
+  .requiredOption('--handler <name>', 'which handler')
+  .option('--reason <text>', 'why: `pools`, `status` and `check` show it')
+  .action((pool, flags) => commands.pauseHandler(pool, flags, context()))
+
+program
+  .command('unpause <pool>')
+  .description('have a paused handler go on where it is')
+  .requiredOption('--handler <name>', 'which handler')
+  .action((pool, flags) => commands.unpauseHandler(pool, flags, context()))
+
+program
+  .command('runs <pool>')
+  .description('show the newest runs of the handlers on a pool’s entries: how long each took, what it printed, its error')
+  .option('--handler <name>', 'only this handler')
+  .option('--seq <number>', 'only the runs on this entry', whole)
+  .option('-n, --number <runs>', 'how many', whole, 20)
+  .option('-f, --follow', 'keep showing new runs')
+  .addHelpText(
+    'after',
+    `
+A line is: number of the entry, when the run began, handler, kind of the entry, duration, outcome. Lines with | are what it printed with \`console\`, those with ! its
+error. The machine keeps the newest 100,000 runs, and as many that failed; a stack keeps them in its logs for a month. A run is shown within a second; one on AWS after
+some seconds.
+
+  overpool runs mypool -f
+  overpool runs mypool --handler main --seq 7`,
+  )
+  .action((pool, flags) => showRuns(pool, flags, context(), untilInterrupted()))
 
 program
   .command('backup <file>')

@@ -39,6 +39,7 @@ import { type Payee, payeeOf } from '../shared/paywall/payee.ts'
 import { logged, printed } from '../shared/printed.ts'
 import { Repeats } from '../shared/repeats.ts'
 import { retriesWithin } from '../shared/retry.ts'
+import type { Run, RunsQuery } from '../shared/store/runs.ts'
 import { openFolder } from './folder.ts'
 import { closeBeforeExit, KeepAlive } from './keep-alive.ts'
 import type { RemoteMachine } from './remote.ts'
@@ -93,6 +94,10 @@ export interface Created {
   key: string
   /** where wallets post to, if anywhere */
   url?: string
+}
+
+export interface RunsOptions extends Omit<RunsQuery, 'pool'> {
+  path: string
 }
 
 export interface OnOptions {
@@ -317,6 +322,12 @@ export class Overpool implements Pools {
   /** The machine's pools and subscriptions, and their state in the network. */
   async status(): Promise<PoolStatus[]> {
     return this.#use(({ pools }) => statusOf(pools))
+  }
+
+  /** The newest runs of handlers on the entries of a pool, the newest first: duration, outcome, error, what they printed. They are kept for a while. */
+  async runs(options: RunsOptions): Promise<Run[]> {
+    const { path, ...query } = optionsOf(options, 'runs')
+    return this.#use((machine) => machine.runs({ pool: path as string, ...query }))
   }
 
   /** The public key of this machine, 64 hex: others use it in `allow`, `peer` and `peers`. */

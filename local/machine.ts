@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import { broadcasterFunctions } from '../functions/handler/broadcaster.ts'
 import { HandlerLoop } from '../functions/handler/loop.ts'
+import { keepConsoleLines } from '../functions/handler/run-console.ts'
 import { answerBell, type Receives } from '../functions/handler/runner.ts'
 import { watchForBlocking } from '../functions/handler/watchdog.ts'
 import { catchLateErrors } from '../functions/late.ts'
@@ -34,11 +35,13 @@ import type { Invoicing } from '../shared/machine/invoicing.ts'
 import { knownOf } from '../shared/machine/known.ts'
 import { type Machine, type Pools, poolsOf } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
+import { checkRunsQuery } from '../shared/machine/runs.ts'
 import { paySecretOf } from '../shared/paywall/payee.ts'
 import { type Paywall, paywallsOf } from '../shared/paywall/paywall.ts'
 import type { Ingress, Queue } from '../shared/queue/port.ts'
 import { oneAfterTheOther } from '../shared/retry.ts'
 import type { PoolControl } from '../shared/store/control.ts'
+import type { Run, RunsQuery } from '../shared/store/runs.ts'
 import { type Grid, gridOf, watchedBy } from '../sidecar/chain/grids.ts'
 import { Tracker } from '../sidecar/chain/tracker.ts'
 import { Sidecar } from '../sidecar/sidecar.ts'
@@ -132,6 +135,7 @@ export class EmbeddedMachine implements Machine {
   readonly #ending = new Map<string, Promise<void>>()
   readonly #stopping = new AbortController()
   readonly #alone = oneAfterTheOther()
+  readonly #ran: ((run: Run) => void) | undefined
   #broadcaster: Broadcaster | undefined
   #tracker: Tracker | undefined
   readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string> }>()
@@ -194,6 +198,7 @@ export class EmbeddedMachine implements Machine {
       await machine.#beginBroadcasting()
       machine.#noteRunning([])
       catchLateErrors(options.logFormat)
+      if (ports.runs) keepConsoleLines()
       watchForBlocking(options.logFormat)
       return machine
     } catch (error) {
@@ -241,6 +246,7 @@ export class EmbeddedMachine implements Machine {
       postFailed: (error) => options.report({ kind: 'post-failed', error }),
     })
     this.#handlersPools = poolsOf(this)
+    this.#ran = ports.runs && ((run) => ports.runs!.add(run))
   }
 
   /** Starts the built-in handler that hands transactions to the network, and what asks after them. */
@@ -322,6 +328,13 @@ export class EmbeddedMachine implements Machine {
 
   async paySecret(): Promise<string> {
     return this.#paySecret
+  }
+
+  async runs(query: RunsQuery): Promise<Run[]> {
+    const checked = checkRunsQuery(query)
+    await this.pools.control(checked.pool)
+    await this.#ports.runs?.flush()
+    return (await this.#ports.runs?.list(checked)) ?? []
   }
 
   /** Opens the HTTP door for pools that were created here. Pools with the same host and port share it; port 0 takes a free one. */
@@ -454,6 +467,7 @@ export class EmbeddedMachine implements Machine {
       retryMostMs: RETRY_MOST_MS,
       alone: this.#alone,
       stopping,
+      ran: this.#ran,
     }
     return answerBell(bell, pool, receives, clock.elapsed() + BELL_MS, options)
   }
@@ -470,6 +484,7 @@ export class EmbeddedMachine implements Machine {
       await atMost(this.#ports.clock, CLOSE_MS, loops)
       await this.#sidecar.close()
     } finally {
+      await this.#ports.runs?.flush()
       // Even if something could not be closed: the program may go on, and its next machine needs the folder.
       await this.#ports.close()
       this.#lock.release()

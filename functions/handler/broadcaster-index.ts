@@ -14,7 +14,8 @@ import { Telemetry } from '../telemetry.ts'
 import { tracing } from '../tracing.ts'
 import { broadcasterFunction } from './broadcaster-function.ts'
 import type { BellsEvent, BellsResponse } from './lambda.ts'
-import { measured, reportTo } from './measured.ts'
+import { logRun, measured, reportTo } from './measured.ts'
+import { keepConsoleLines } from './run-console.ts'
 import { watchForBlocking } from './watchdog.ts'
 
 // The Lambda of the built-in handler that hands transactions to the network. The config is in its bundle, with functions of the user's own in `bitcoin.broadcast` and `commit`.
@@ -27,6 +28,7 @@ const bucket = new Bucket(clients, env.BUCKET)
 const queues = new AwsQueues(clients, bucket)
 const read = (id: string, what: string) => readSecret(clients, id, what)
 catchLateErrorsFirst()
+keepConsoleLines()
 
 // A secret that is missing fails the call, and the bells come again: it can be mended while the function runs.
 const answering = atFirstUse(async () =>
@@ -40,6 +42,7 @@ const answering = atFirstUse(async () =>
     callbacks: { door: env.DOOR_URL, secret: await read(env.CALLBACKS_ARN, `the secret ${env.CALLBACKS_ARN}`) },
     measured: (functions) => measured(functions, telemetry),
     report: (said) => reportTo(telemetry, said),
+    ran: (run) => logRun(telemetry, run),
     failed: (error) => telemetry.log.error('bells could not be answered', error as Error),
   }),
 )

@@ -25,13 +25,15 @@ export interface FunctionDeps {
   /** the user's functions */
   functions: BoundFunctions
   report: (report: RunnerReport) => void
+  /** called with each run that has ended */
+  ran?: RunnerOptions['ran']
   /** called when bells could not be answered */
   failed: (error: unknown) => void
 }
 
 /** The Lambda function of one handler: called with a batch of its bells, and the time that is left. */
 export function handlerFunction(deps: FunctionDeps): (event: BellsEvent, remainingMs: () => number) => Promise<BellsResponse> {
-  const { handler, queue, stores, pools, settings, clock, functions, report, failed } = deps
+  const { handler, queue, stores, pools, settings, clock, functions, report, ran, failed } = deps
   /** Our own pools, whose keys never change. A subscription may change, so it is read each time. */
   const own = new Map<string, Pick<PoolControl, 'key' | 'begins'>>()
   const alone = oneAfterTheOther()
@@ -42,7 +44,7 @@ export function handlerFunction(deps: FunctionDeps): (event: BellsEvent, remaini
     // An entry begins only if its whole time-out is left: Lambda never ends the call in the middle of a handler.
     const deadline = clock.elapsed() + remainingMs() - timeoutMs
     const attempts = { maxAttempts, retryForMs, onPoison, timeoutMs, retryMs: RETRY_MS, retryMostMs: RETRY_MOST_MS, alone }
-    return answerBell(bell, pool, receives, deadline, { handler, stores, clock, report, functions, ...attempts })
+    return answerBell(bell, pool, receives, deadline, { handler, stores, clock, report, functions, ran, ...attempts })
   }
   return (event, remainingMs) => answerBatch(event, remainingMs, { queue, answer, report: failed })
 }

@@ -20,7 +20,8 @@ import { Telemetry } from '../telemetry.ts'
 import { tracing } from '../tracing.ts'
 import { handlerFunction } from './function.ts'
 import type { BellsEvent, BellsResponse } from './lambda.ts'
-import { measured, reportTo } from './measured.ts'
+import { logRun, measured, reportTo } from './measured.ts'
+import { keepConsoleLines } from './run-console.ts'
 import { watchForBlocking } from './watchdog.ts'
 
 // The Lambda of one handler file: it answers the bells of its queue. The file itself and the config are in its bundle.
@@ -52,6 +53,7 @@ const pools = new LedgerPools({
 })
 const functions = handlerFunctions(user, env.HANDLER)
 catchLateErrorsFirst()
+keepConsoleLines()
 
 const control = new MachineControl({
   stores,
@@ -74,6 +76,7 @@ const answer = handlerFunction({
   clock,
   functions: measured(bindFunctions({ functions }, handlersPools), telemetry),
   report: (said) => reportTo(telemetry, said),
+  ran: (run) => logRun(telemetry, run),
   failed: (error) => telemetry.log.error('bells could not be answered', error as Error),
 })
 

@@ -10,8 +10,10 @@ import type { BoundFunctions } from '../../shared/machine/handlers.ts'
 import { backoff, waitsBefore } from '../../shared/retry.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
-import type { Cursor } from '../../shared/store/progress.ts'
+import type { Cursor, DeadLetter } from '../../shared/store/progress.ts'
+import type { Run } from '../../shared/store/runs.ts'
 import { scanTransaction } from '../../shared/transaction/index.ts'
+import { recording } from './recording.ts'
 import type { RunnerReport } from './report.ts'
 
 /** A stored error text is cut to this many characters. */
@@ -48,6 +50,8 @@ export interface RunnerOptions {
   turn?: () => Promise<void>
   /** once aborted, no further entry begins */
   stopping?: AbortSignal
+  /** called with each run that has ended; without it they are not recorded */
+  ran?: (run: Run) => void
 }
 
 /** The answer to a bell: it is done and can be deleted, or it comes again after `againMs`. */
@@ -73,7 +77,7 @@ export async function answerBell(
   options: RunnerOptions,
 ): Promise<Answer> {
   const start = laterOf(await options.stores.progress.readCursor(options.handler, bell.pool), begins)
-  const block = start.redrive === undefined ? start.block : 0
+  const block = start.redrive === undefined && start.redriveSome === undefined ? start.block : 0
   const times = typeof receives === 'number' ? receives : receives(block)
   return new BellRun({ path: bell.pool, key }, start, times, deadline, options).answer(bell)
 }
@@ -88,6 +92,7 @@ class BellRun {
   #at: Cursor
   /** when the cursor was written last, or read (`Clock.elapsed`) */
   #keptAt: number
+  readonly #isPaused: () => Promise<boolean>
 
   constructor(pool: { path: string; key: string }, start: Cursor, receives: number, deadline: number, options: RunnerOptions) {
     this.#pool = pool
@@ -97,15 +102,18 @@ class BellRun {
     this.#options = options
     this.#at = { seq: start.seq, block: start.block, attempts: start.attempts, begun: start.begun }
     this.#keptAt = options.clock.elapsed()
+    this.#isPaused = lookForPause(pool.path, options)
   }
 
   async answer(bell: Bell): Promise<Answer> {
-    const { redrive, stopped } = this.#start
-    if (redrive !== undefined) {
-      const againMs = await rerunDead(this.#pool, redrive, this.#receives, this.#deadline, this.#options)
+    const { redrive, redriveSome, stopped, paused } = this.#start
+    if (paused !== undefined) return DONE
+    if (redrive !== undefined || redriveSome !== undefined) {
+      const againMs = await rerunDead(this.#pool, { redrive, redriveSome }, this.#receives, this.#deadline, this.#options)
       if (againMs !== undefined) return { done: false, againMs }
-      await this.#endRedrive(redrive)
-    } else if (stopped !== undefined) return DONE
+      await this.#endRedrive({ redrive, redriveSome })
+    }
+    if (redrive === undefined && stopped !== undefined) return DONE
 
     const { stores } = this.#options
     try {
@@ -123,12 +131,14 @@ class BellRun {
     return DONE
   }
 
-  /** All dead letters have been retried. A handler that had stopped goes on, with all its attempts at the entry where it stopped. */
-  async #endRedrive(redrive: number): Promise<void> {
+  /** The dead letters have been retried. If all were asked for, a handler that had stopped goes on, with all its attempts at the entry where it stopped. */
+  async #endRedrive(done: RedriveTimes): Promise<void> {
     const { handler, stores } = this.#options
-    if (this.#start.stopped !== undefined) this.#at = { ...this.#at, attempts: 0 }
-    await this.#keep(this.#at)
-    await stores.progress.endRedrive(handler, this.#pool.path, redrive)
+    if (done.redrive !== undefined) {
+      if (this.#start.stopped !== undefined) this.#at = { ...this.#at, attempts: 0 }
+      await this.#keep(this.#at)
+    }
+    await stores.progress.endRedrive(handler, this.#pool.path, done)
   }
 
   /** Runs the handler on the block's entries after the cursor. @returns the answer to the bell if the run ends in this block */
@@ -144,6 +154,10 @@ class BellRun {
         continue
       }
       if (this.#mustStop()) return this.#later()
+      if (await this.#isPaused()) {
+        await this.#later()
+        return DONE
+      }
       const answer = await this.#runEntry(seq, entry, block.n, next)
       if (answer) return answer
     }
@@ -187,7 +201,10 @@ class BellRun {
   async #runEntry(seq: number, entry: Entry, block: number, next: number): Promise<Answer | undefined> {
     const { alone } = this.#options
     const { attempts, begun = 0 } = this.#at
-    if (this.#isLastDeath(begun)) return this.#giveUp(seq, block, next, attempts + begun, new Error(NO_END))
+    if (this.#isLastDeath(begun)) {
+      this.#recordDeaths(seq, entry, attempts + begun)
+      return this.#giveUp(seq, block, next, attempts + begun, new Error(NO_END))
+    }
     const attempt = () => this.#attempt(seq, entry, block, next, attempts + begun)
     // At the first receive nothing is counted, since a write for each entry would be too much. At the second the process may therefore have died in this entry already, unless
     // the cursor says how the run before has ended.
@@ -202,10 +219,17 @@ class BellRun {
     return begun || this.#isLastDeath(counted) ? alone(countAndAttempt) : countAndAttempt()
   }
 
+  /** Records an entry that is given up for attempts that ended with the process: these runs could not record themselves. */
+  #recordDeaths(seq: number, { kind }: Entry, attempt: number): void {
+    const { handler, clock, ran } = this.#options
+    const at = { handler, pool: this.#pool.path, seq, kind: kind as Kind, attempt, startedAt: clock.now() }
+    ran?.({ ...at, ms: 0, outcome: 'given-up', error: NO_END, console: [], posts: 0 })
+  }
+
   /** Calls the handler with an entry that `tried` attempts have failed with. */
   async #attempt(seq: number, entry: Entry, block: number, next: number, tried: number): Promise<Answer | undefined> {
     const { handler, stores, maxAttempts } = this.#options
-    const failure = await run(this.#pool, seq, entry, this.#options)
+    const failure = await run(this.#pool, seq, entry, this.#options, tried + 1, (thrown) => this.#givesUp(thrown, tried + 1))
     if (failure) return this.#fail(seq, block, next, tried, failure.thrown)
     // an earlier attempt may have stored a dead letter and died before the cursor was written
     if (this.#receives > 1 && tried + 1 >= maxAttempts) await stores.progress.deleteDead(handler, this.#pool.path, seq)
@@ -225,6 +249,12 @@ class BellRun {
     return attempts >= maxAttempts && waitsBefore(attempts, retryMs, retryMostMs) >= retryForMs
   }
 
+  /** Whether an entry is given up whose attempt number `attempts` has failed. */
+  #givesUp(thrown: unknown, attempts: number): boolean {
+    if (isAway(thrown)) return false
+    return isFinal(thrown) ? attempts >= this.#options.maxAttempts : this.#isOver(attempts)
+  }
+
   /** No further entry begins now; the bell comes again at once. */
   async #later(): Promise<Answer> {
     await this.#keep({ ...this.#at, begun: this.#at.begun ?? 0 })
@@ -236,8 +266,7 @@ class BellRun {
     const { handler, report, retryMs, retryMostMs } = this.#options
     const attempts = tried + 1
     const away = isAway(thrown)
-    const isOver = isFinal(thrown) ? attempts >= this.#options.maxAttempts : this.#isOver(attempts)
-    if (!away && isOver) return this.#giveUp(seq, block, next, attempts, thrown)
+    if (this.#givesUp(thrown, attempts)) return this.#giveUp(seq, block, next, attempts, thrown)
     report({ kind: 'failed', handler, pool: this.#pool.path, seq, attempt: attempts, error: thrown })
     await this.#keep({ ...this.#at, attempts: away ? tried : attempts, begun: 0 })
     return { done: false, againMs: backoff(away ? this.#receives : attempts, retryMs, retryMostMs) }
@@ -278,27 +307,46 @@ function isRunnable({ path, key }: { path: string; key: string }, entry: Entry, 
   return entry.kind !== 'unknown' && functions[entry.kind] !== undefined && (entry.kind !== 'invoice' || path !== key)
 }
 
+/** @returns whether an operator has paused the handler since the run began: a run over many entries, which asks before each, looks now and then */
+function lookForPause(pool: string, { handler, stores, clock }: RunnerOptions): () => Promise<boolean> {
+  let lookedAt = clock.elapsed()
+  return async () => {
+    if (timeLeft(clock, lookedAt, CURSOR_MS)) return false
+    lookedAt = clock.elapsed()
+    return (await stores.progress.readCursor(handler, pool)).paused !== undefined
+  }
+}
+
+/** When redrives were asked for that are not carried out yet: of all dead letters, and of some. */
+type RedriveTimes = Pick<Cursor, 'redrive' | 'redriveSome'>
+
+/** Whether a dead letter is to be retried: not since a redrive of all of them, or of this one, was asked for. */
+function isDue({ at, asked }: DeadLetter, { redrive, redriveSome }: RedriveTimes): boolean {
+  return (redrive !== undefined && at < redrive) || (redriveSome !== undefined && asked !== undefined && at < asked)
+}
+
 /**
- * Retries the dead letters, each once since the redrive was asked for at `asked`. Those that work now are deleted.
+ * Retries the dead letters that are due, each once since it was asked for. Those that work now are deleted.
  * @returns if not all could be run: after how many ms to go on with the rest
  */
 async function rerunDead(
   pool: { path: string; key: string },
-  asked: number,
+  times: RedriveTimes,
   receives: number,
   deadline: number,
   options: RunnerOptions,
 ): Promise<number | undefined> {
   const { handler, stores, clock, stopping } = options
-  const letters = (await stores.progress.listDead(handler, pool.path)).filter(({ at }) => at < asked)
+  const letters = (await stores.progress.listDead(handler, pool.path)).filter((letter) => isDue(letter, times))
+  const isPaused = lookForPause(pool.path, options)
   for (const [i, letter] of letters.entries()) {
-    if (stopping?.aborted || (i > 0 && clock.elapsed() >= deadline - MARGIN_MS)) return 0
+    if (stopping?.aborted || (i > 0 && clock.elapsed() >= deadline - MARGIN_MS) || (await isPaused())) return 0
     const block = await stores.blocks.find(pool.path, letter.seq)
     const entry = block && entryAt(block, letter.seq - block.first)
     if (!entry || !isRunnable(pool, entry, options)) continue // this version, or this handler, cannot run it: the letter stays
-    const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), asked) }
+    const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), times.redrive ?? 0, times.redriveSome ?? 0) }
     if (receives > 1) await stores.progress.putDead(handler, pool.path, tried) // counted before it is run: the process may have died in it
-    const error = await run(pool, letter.seq, entry, options)
+    const error = await run(pool, letter.seq, entry, options, tried.attempts, (thrown) => !isAway(thrown))
     if (error === undefined) await stores.progress.deleteDead(handler, pool.path, letter.seq)
     else if (isAway(error.thrown)) {
       if (receives > 1) await stores.progress.putDead(handler, pool.path, letter)
@@ -336,14 +384,16 @@ function readable(block: Block, pool: string, { stores }: RunnerOptions): Entry[
   }
 }
 
-/** Calls the handler's function for the entry's kind. @returns what it threw, if it failed */
+/** Calls the handler's function for the entry's kind. @param givesUp whether the entry is given up for what was thrown @returns what it threw, if it failed */
 async function run(
   pool: { path: string; key: string },
   seq: number,
   entry: Entry,
   options: RunnerOptions,
+  attempt: number,
+  givesUp: (thrown: unknown) => boolean,
 ): Promise<{ thrown: unknown } | undefined> {
-  const { handler, functions, clock, timeoutMs, report } = options
+  const { handler, functions, clock, timeoutMs, report, ran } = options
   const context: HandlerContext = {
     handler,
     pool: pool.path,
@@ -355,11 +405,15 @@ async function run(
     failed: false,
     threwLate: (error) => report({ kind: 'threw-late', handler, pool: pool.path, seq, error }),
   }
+  const record = ran && recording(context, entry.kind as Kind, attempt, clock.now, ran)
   try {
     const event = eventOf(pool, seq, entry, options.stores.statuses && (await statusOf(pool.path, entry, options)))
     const call = functions[event.kind as Kind] as (event: LedgerEvent) => unknown
     const returned = handlerContext.run(context, call, event)
-    if (!isThenable(returned) && !context.posts.length) return undefined
+    if (!isThenable(returned) && !context.posts.length) {
+      record?.('ok')
+      return undefined
+    }
     const result = finished(returned, context, options.turn ?? nextTurn)
     const timer = new AbortController()
     const tooLong = sleepAwake(clock, timeoutMs, timer.signal).then(() => {
@@ -370,9 +424,11 @@ async function run(
     } finally {
       timer.abort()
     }
+    record?.('ok')
     return undefined
   } catch (thrown) {
     context.failed = true
+    record?.(givesUp(thrown) ? 'given-up' : 'failed', thrown)
     return { thrown }
   } finally {
     context.ended = true

@@ -68,7 +68,7 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   cursor: (path: string) => ports.stores.progress.readCursor('main', path),
   dead: (path: string) => ports.stores.progress.listDead('main', path),
   redrive: async (path: string, skip: boolean) =>
-    redrive('main', path, skip, { stores: ports.stores, bells: await ports.bells('main'), clock: ports.clock }),
+    redrive('main', path, { skip }, { stores: ports.stores, bells: await ports.bells('main'), clock: ports.clock }),
   rss: () => process.memoryUsage.rss() / 2 ** 20,
   close: () => machine.close(),
 }
