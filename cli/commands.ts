@@ -12,6 +12,7 @@ import { dataTransaction } from '../shared/transaction/index.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { Verified } from '../sidecar/cores/verify.ts'
 import { readConfig } from './config.ts'
+import { postEntries } from './import.ts'
 import { type Where, withMachine } from './machine.ts'
 import { count, type Out } from './out.ts'
 
@@ -38,7 +39,10 @@ export interface PostFlags {
 
 export async function post(pool: string, transaction: string | undefined, flags: PostFlags, { where, out }: CommandContext): Promise<void> {
   const { memo, merchantData, refundTo, id } = flags
-  const sent = transactionOf(transaction, flags)
+  const input = pool === '-' || transaction === '-' ? readInput('-') : undefined
+  if (input && isEntries(input)) return postPulled(pool, input, flags, { where, out })
+  if (pool === '-') throw new OverpoolError('BAD_ARGUMENT', 'name a pool: only an entry that `overpool pull` printed names its own')
+  const sent = transactionOf(transaction, flags, input)
   const settings = flags.filter ? await settingsOf(pool, flags.config) : undefined
   await withMachine(
     where,
@@ -52,6 +56,13 @@ export async function post(pool: string, transaction: string | undefined, flags:
     },
     settings,
   )
+}
+
+/** Posts entries that `overpool pull` has printed: each keeps its id, cause and time, so that the same one twice is one entry. */
+async function postPulled(pool: string, input: Buffer, { config: _, ...flags }: PostFlags, context: CommandContext): Promise<void> {
+  if (Object.keys(flags).length)
+    throw new OverpoolError('BAD_ARGUMENT', 'an entry of `overpool pull` is posted as it is: leave the options out')
+  await postEntries(pool === '-' ? undefined : pool, input.toString(), context)
 }
 
 /** Asks for transactions to be broadcast: entries of the pool by their txids, or transactions. */
@@ -94,18 +105,18 @@ async function settingsOf(pool: string, file: string): Promise<CheckedSettings> 
   throw new OverpoolError('BAD_ARGUMENT', `${file} names no pool "${pool}", so there is no filter to ask`)
 }
 
-function transactionOf(from: string | undefined, { sample, data }: PostFlags): TransactionLike {
+function transactionOf(from: string | undefined, { sample, data }: PostFlags, input?: Buffer): TransactionLike {
   if ([from !== undefined, sample, data].filter(Boolean).length > 1)
     throw new OverpoolError('BAD_ARGUMENT', 'say one thing to post: a transaction, --sample, or --data')
   if (data) return dataTransaction(...data)
-  return sample ? sampleTransaction(`overpool sample ${new Date().toISOString()}`) : readTransaction(from)
+  return sample ? sampleTransaction(`overpool sample ${new Date().toISOString()}`) : readTransaction(from, input)
 }
 
 /** Base64 that is no name of a file. */
 const BASE64 = /^[\w+/-]{16,}={0,2}$/
 
 /** A transaction in any format: hex or base64 as an argument; a file may also hold bytes, or a list of them in JSON. */
-function readTransaction(from: string | undefined): TransactionLike {
+function readTransaction(from: string | undefined, input?: Buffer): TransactionLike {
   if (from === undefined)
     throw new OverpoolError(
       'BAD_ARGUMENT',
@@ -115,12 +126,26 @@ function readTransaction(from: string | undefined): TransactionLike {
     if (/^[0-9a-f]*$/i.test(from) || BASE64.test(from)) return from
     throw new OverpoolError('BAD_ARGUMENT', `"${from.slice(0, 80)}" is no transaction in hex, and there is no file of this name`)
   }
+  const bytes = input ?? readInput(from)
   try {
-    const bytes = readFileSync(from === '-' ? 0 : from)
     return isList(bytes) ? (JSON.parse(bytes.toString()) as number[]) : bytes
   } catch (cause) {
     throw new OverpoolError('BAD_ARGUMENT', `${from} cannot be read: ${messageOf(cause)}`, { cause })
   }
+}
+
+/** @param from a file, or - for standard input */
+function readInput(from: string): Buffer {
+  try {
+    return readFileSync(from === '-' ? 0 : from)
+  } catch (cause) {
+    throw new OverpoolError('BAD_ARGUMENT', `${from} cannot be read: ${messageOf(cause)}`, { cause })
+  }
+}
+
+/** Entries in JSON, as `overpool pull` prints them. No transaction begins so. */
+function isEntries(bytes: Buffer): boolean {
+  return /^\s*{\s*"/.test(bytes.subarray(0, 100).toString('latin1'))
 }
 
 /** A list of bytes in JSON. No transaction consists of such characters. */

@@ -22,6 +22,7 @@ import { receive, sweep } from './keys.ts'
 import { withMachine } from './machine.ts'
 import * as network from './network.ts'
 import { outOf } from './out.ts'
+import { pull } from './pull.ts'
 import { rebuild } from './rebuild.ts'
 import { showRuns } from './runs.ts'
 import { run } from './start.ts'
@@ -107,7 +108,7 @@ program
 program
   .command('post <pool> [transaction]')
   .description(
-    'post a transaction, raw, in the extended format or in BEEF: hex, base64, a file that holds these or bytes, or - for standard input',
+    'post a transaction, raw, in the extended format or in BEEF: hex, base64, a file that holds these or bytes, or - for standard input; or an entry of `pull`',
   )
   .option('--sample', 'a new sample transaction instead')
   .option('--data <texts...>', 'a new transaction instead that carries these texts, each as a push after OP_FALSE OP_RETURN')
@@ -214,6 +215,19 @@ program
   .command('get <pool> <txid>')
   .description('show the entry of a transaction')
   .action((pool, txid) => commands.get(pool, txid, context()))
+
+program
+  .command('pull <pool> <number>')
+  .description('print an entry as JSON, with its id, cause and time, for `post -` on another machine')
+  .addHelpText(
+    'after',
+    `
+The entry is posted as it is, into the pool of the same name or into the one that \`post\` names. A second post of it adds nothing.
+
+  overpool --stack Overpool pull mypool 1207 | overpool post -
+  overpool --stack Overpool pull mypool 1207 | overpool post debugging -`,
+  )
+  .action((pool, number) => pull(pool, whole(number), context()))
 
 program
   .command('pools')
