@@ -3,7 +3,7 @@ import { type Ports, sqlitePorts } from '../../local/ports.ts'
 import { lineOf } from '../../local/report.ts'
 import type { NetworkSettings, PoolSettings } from '../../shared/config/config.ts'
 import type { PublishOptions, SubscribeOptions } from '../../shared/machine/control.ts'
-import { redrive } from '../../shared/machine/progress.ts'
+import { pause, redrive, unpause } from '../../shared/machine/progress.ts'
 import { statusOf } from '../../shared/machine/status.ts'
 import type { AwsPlace } from '../aws/clients.ts'
 import type { AwsPortsOptions } from './aws-ports.ts'
@@ -69,6 +69,8 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   dead: (path: string) => ports.stores.progress.listDead('main', path),
   redrive: async (path: string, skip: boolean) =>
     redrive('main', path, { skip }, { stores: ports.stores, bells: await ports.bells('main'), clock: ports.clock }),
+  pause: (path: string, reason: string) => pause('main', path, reason, { stores: ports.stores, clock: ports.clock }),
+  unpause: async (path: string) => unpause('main', path, { stores: ports.stores, bells: await ports.bells('main'), clock: ports.clock }),
   rss: () => process.memoryUsage.rss() / 2 ** 20,
   close: () => machine.close(),
 }
