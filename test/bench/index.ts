@@ -14,6 +14,7 @@ import { memory } from './memory.ts'
 import { page } from './page.ts'
 import { rebuild } from './rebuild.ts'
 import { type Bench, type Effort, median, number, textOf } from './report.ts'
+import { runs } from './runs.ts'
 import { scale } from './scale.ts'
 import { scanner } from './scanner.ts'
 import { sidecar } from './sidecar.ts'
@@ -37,6 +38,7 @@ const BENCHES: Record<string, Bench> = {
   memory,
   page,
   invoices,
+  runs,
 }
 
 const HELP = `Usage: npm run bench -- [names] [--smoke]
@@ -60,6 +62,7 @@ Measures this machine, and says which of its goals it has met; all of them take 
   memory    memory of machines that publish and follow a gigabyte of large blocks (Linux)
   page      the page of an invoice: its size, and in chromium its first paint and layout shift
     invoices  payment requests and pages a second, and the cost of a payment that pays what was asked for, compared with one that does not
+  runs      posts/s with the runs of the handler recorded, compared with a machine that records none
 
   --smoke   only shows that they run: seconds, small sizes, no goals
   --help    this text
