@@ -12,7 +12,6 @@ import { dataTransaction } from '../shared/transaction/index.ts'
 import { sampleTransaction } from '../shared/transaction/sample.ts'
 import type { Verified } from '../sidecar/cores/verify.ts'
 import { readConfig } from './config.ts'
-import { postEntries } from './import.ts'
 import { type Where, withMachine } from './machine.ts'
 import { count, type Out } from './out.ts'
 
@@ -37,11 +36,15 @@ export interface PostFlags {
   data?: string[]
 }
 
-export async function post(pool: string, transaction: string | undefined, flags: PostFlags, { where, out }: CommandContext): Promise<void> {
+/** Posts a transaction. @param input standard input, if it was read */
+export async function post(
+  pool: string,
+  transaction: string | undefined,
+  flags: PostFlags,
+  { where, out }: CommandContext,
+  input?: Buffer,
+): Promise<void> {
   const { memo, merchantData, refundTo, id } = flags
-  const input = pool === '-' || transaction === '-' ? readInput('-') : undefined
-  if (input && isEntries(input)) return postPulled(pool, input, flags, { where, out })
-  if (pool === '-') throw new OverpoolError('BAD_ARGUMENT', 'name a pool: only an entry that `overpool pull` printed names its own')
   const sent = transactionOf(transaction, flags, input)
   const settings = flags.filter ? await settingsOf(pool, flags.config) : undefined
   await withMachine(
@@ -56,13 +59,6 @@ export async function post(pool: string, transaction: string | undefined, flags:
     },
     settings,
   )
-}
-
-/** Posts entries that `overpool pull` has printed: each keeps its id, cause and time, so that the same one twice is one entry. */
-async function postPulled(pool: string, input: Buffer, { config: _, ...flags }: PostFlags, context: CommandContext): Promise<void> {
-  if (Object.keys(flags).length)
-    throw new OverpoolError('BAD_ARGUMENT', 'an entry of `overpool pull` is posted as it is: leave the options out')
-  await postEntries(pool === '-' ? undefined : pool, input.toString(), context)
 }
 
 /** Asks for transactions to be broadcast: entries of the pool by their txids, or transactions. */
@@ -135,17 +131,12 @@ function readTransaction(from: string | undefined, input?: Buffer): TransactionL
 }
 
 /** @param from a file, or - for standard input */
-function readInput(from: string): Buffer {
+export function readInput(from: string): Buffer {
   try {
     return readFileSync(from === '-' ? 0 : from)
   } catch (cause) {
     throw new OverpoolError('BAD_ARGUMENT', `${from} cannot be read: ${messageOf(cause)}`, { cause })
   }
-}
-
-/** Entries in JSON, as `overpool pull` prints them. No transaction begins so. */
-function isEntries(bytes: Buffer): boolean {
-  return /^\s*{\s*"/.test(bytes.subarray(0, 100).toString('latin1'))
 }
 
 /** A list of bytes in JSON. No transaction consists of such characters. */

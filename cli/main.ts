@@ -22,6 +22,7 @@ import { receive, sweep } from './keys.ts'
 import { withMachine } from './machine.ts'
 import * as network from './network.ts'
 import { outOf } from './out.ts'
+import { postAny } from './post.ts'
 import { pull } from './pull.ts'
 import { rebuild } from './rebuild.ts'
 import { showRuns } from './runs.ts'
@@ -128,7 +129,7 @@ The pool’s filter is not asked without --filter: whoever can write to the fold
   overpool post mypool transaction.hex --id 'order 7'
   bitcoin-cli getrawtransaction $TXID | overpool post mypool -`,
   )
-  .action((pool, transaction, flags) => commands.post(pool, transaction, flags, context()))
+  .action((pool, transaction, flags) => postAny(pool, transaction, flags, context()))
 
 program
   .command('invoice <pool>')

@@ -49,6 +49,7 @@ import { type BitcoinParts, openBitcoin } from './bitcoin.ts'
 import { checkFileLimit, explained } from './explain.ts'
 import { folderLayout, hasLedger, lockFolder, readSeed, writeRunning } from './folder.ts'
 import { invoicingIn } from './invoicing.ts'
+import { Metrics } from './metrics.ts'
 import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
 import type { MachineReport } from './report.ts'
 import { type LocalDoor, type LocalServer, listen } from './server.ts'
@@ -95,6 +96,14 @@ export interface MachineOptions {
   ports?: (dir: string) => Promise<Ports>
 }
 
+/** Reports, and counts what is reported. */
+function counted(report: MachineOptions['report'], metrics: Metrics): MachineOptions['report'] {
+  return (said) => {
+    metrics.reported(said)
+    report(said)
+  }
+}
+
 /** How often the machine looks for transactions to ask about, and the wait before the first question, ms. */
 const TRACK_MS = 1_000
 const ASK_MS = 2_000
@@ -135,13 +144,15 @@ export class EmbeddedMachine implements Machine {
   readonly #ending = new Map<string, Promise<void>>()
   readonly #stopping = new AbortController()
   readonly #alone = oneAfterTheOther()
-  readonly #ran: ((run: Run) => void) | undefined
+  readonly #metrics: Metrics
   #broadcaster: Broadcaster | undefined
   #tracker: Tracker | undefined
   readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string> }>()
 
   /** Opens a folder; FOLDER_IN_USE while another machine runs in it. Unfinished work of an earlier process goes on. */
-  static async open(options: MachineOptions): Promise<EmbeddedMachine> {
+  static async open(given: MachineOptions): Promise<EmbeddedMachine> {
+    const metrics = new Metrics()
+    const options = { ...given, report: counted(given.report, metrics) }
     const { dir } = options
     checkFileLimit()
     const lock = lockFolder(dir)
@@ -193,7 +204,7 @@ export class EmbeddedMachine implements Machine {
               ...(handler.wants && { wants: (entries: ScannedEntry[]) => handler.wants!(pool.path, entries) }),
             })),
       })
-      const machine = new EmbeddedMachine(options, lock, ports, sidecar, settings, handlers, grids, bitcoin, seed)
+      const machine = new EmbeddedMachine(options, metrics, lock, ports, sidecar, settings, handlers, grids, bitcoin, seed)
       close = () => machine.close()
       await machine.#beginBroadcasting()
       machine.#noteRunning([])
@@ -209,6 +220,7 @@ export class EmbeddedMachine implements Machine {
 
   private constructor(
     options: MachineOptions,
+    metrics: Metrics,
     lock: { release: () => void },
     ports: Ports,
     sidecar: Sidecar,
@@ -246,7 +258,7 @@ export class EmbeddedMachine implements Machine {
       postFailed: (error) => options.report({ kind: 'post-failed', error }),
     })
     this.#handlersPools = poolsOf(this)
-    this.#ran = ports.runs && ((run) => ports.runs!.add(run))
+    this.#metrics = metrics
   }
 
   /** Starts the built-in handler that hands transactions to the network, and what asks after them. */
@@ -396,8 +408,25 @@ export class EmbeddedMachine implements Machine {
       },
       paywall: this.#paywall,
       log: (error) => this.#options.report({ kind: 'door', error }),
-      refused: this.#options.refused,
+      refused: (refusal) => {
+        this.#metrics.refused(refusal)
+        this.#options.refused?.(refusal)
+      },
+      metrics: {
+        contentType: this.#metrics.contentType,
+        text: () => this.#metricsText(),
+        answered: (...answer) => this.#metrics.answered(...answer),
+      },
     }
+  }
+
+  #metricsText(): Promise<string> {
+    const { stores, ingress, clock } = this.#ports
+    const waiting = async () => {
+      const { waiting, inFlight } = await ingress.depth()
+      return waiting + inFlight
+    }
+    return this.#metrics.text({ dir: this.#options.dir, pools: this.pools, stores, waiting, now: clock.now })
   }
 
   /** Tells the command line how this machine is found, and what it does. */
@@ -448,7 +477,7 @@ export class EmbeddedMachine implements Machine {
   }
 
   async #answer(handler: Handler, bell: Bell, receives: Receives, stopping: AbortSignal) {
-    const { stores, clock } = this.#ports
+    const { stores, clock, runs } = this.#ports
     const { report } = this.#options
     const { maxAttempts, retryForMs, onPoison, timeoutMs } = this.#known(bell.pool) ?? DEFAULT_SETTINGS
     const key = this.#sidecar.keyOf(bell.pool)
@@ -467,7 +496,10 @@ export class EmbeddedMachine implements Machine {
       retryMostMs: RETRY_MOST_MS,
       alone: this.#alone,
       stopping,
-      ran: this.#ran,
+      ran: (run: Run) => {
+        this.#metrics.ran(run)
+        runs?.add(run)
+      },
     }
     return answerBell(bell, pool, receives, clock.elapsed() + BELL_MS, options)
   }
