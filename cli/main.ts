@@ -27,6 +27,7 @@ import { pull } from './pull.ts'
 import { rebuild } from './rebuild.ts'
 import { showRuns } from './runs.ts'
 import { run } from './start.ts'
+import { top } from './top.ts'
 import { VERSION } from './version.ts'
 
 const FAILED = 1
@@ -94,6 +95,14 @@ program
     new Option('-p, --port <number>', 'where wallets post to, 0 for any free port (or PORT)').argParser(port).default(undefined, '3000'),
   )
   .option('--host <address>', 'on which address, 0.0.0.0 for all (or HOST)', env.HOST ?? '127.0.0.1')
+  .addOption(
+    new Option(
+      '--log <format>',
+      'how the log is written: text, or json, one value a line, also for what handlers print and for the start and the stop',
+    )
+      .choices(['text', 'json'])
+      .default('text'),
+  )
   .addHelpText(
     'after',
     '\nSaving the config or a handler reloads it. Ctrl-C stops the machine after the handlers have finished their current entries.',
@@ -234,6 +243,11 @@ program
   .command('pools')
   .description('list the pools, their handlers, and the entries that these gave up. Exits with 1 if something is wrong')
   .action(async () => exitWith(await commands.pools(context())))
+
+program
+  .command('top')
+  .description('watch the machine in a terminal: pools with rates, lags and errors; q quits. Once, if the output is no terminal')
+  .action(() => top(context(), untilInterrupted()))
 
 program
   .command('check')
