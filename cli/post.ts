@@ -10,8 +10,8 @@ export async function postAny(pool: string, transaction: string | undefined, fla
   return post(pool, transaction, flags, context, input)
 }
 
-async function postPulled(pool: string, input: Buffer, { config: _, ...flags }: PostFlags, context: CommandContext): Promise<void> {
-  if (Object.keys(flags).length)
+async function postPulled(pool: string, input: Buffer, flags: PostFlags, context: CommandContext): Promise<void> {
+  if (Object.keys(flags).some((name) => name !== 'config'))
     throw new OverpoolError('BAD_ARGUMENT', 'an entry of `overpool pull` is posted as it is: leave the options out')
   await postEntries(pool === '-' ? undefined : pool, input.toString(), context)
 }

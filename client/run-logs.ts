@@ -2,7 +2,7 @@ import { CloudWatchLogsClient, FilterLogEventsCommand } from '@aws-sdk/client-cl
 import { call } from '../shared/aws/call.ts'
 import type { AwsClients } from '../shared/aws/clients.ts'
 import { OverpoolError } from '../shared/errors.ts'
-import { RUNS_LISTED, type Run, type RunsQuery } from '../shared/store/runs.ts'
+import { newestFirst, RUNS_LINE, RUNS_LISTED, type Run, type RunsLine, type RunsQuery, unpackRuns } from '../shared/store/runs.ts'
 
 /** The newest part of a log is read first, ms; then parts before it, each four times as long. */
 const FIRST_PART_MS = 60_000
@@ -15,7 +15,7 @@ const SKEW_MS = 60_000
 export type LogGroups = ReadonlyMap<string, string>
 
 /**
- * Reads runs out of CloudWatch Logs, where the handlers' functions write a line for each (functions/handler/index.ts). A line can be found some seconds after it was written.
+ * Reads runs out of CloudWatch Logs, where the handlers' functions write them (functions/handler/run-log.ts). A line can be found some seconds after it was written.
  * @param earliest no run is older, ms since 1970
  * @throws OverpoolError HANDLER_NOT_FOUND, ACCESS_DENIED, UNAVAILABLE
  */
@@ -34,10 +34,10 @@ export async function runsInLogs(clients: AwsClients, groups: LogGroups, query: 
   for (let part = FIRST_PART_MS; end > first && found.length < limit; part *= 4) {
     const begin = Math.max(first, end - part)
     const runs = await Promise.all((asked as string[]).map((group) => readPart(client, group, query, begin, end, limit)))
-    found.push(...runs.flat().sort(newestFirst))
+    found.push(...runs.flat())
     end = begin
   }
-  return found.slice(0, limit)
+  return found.sort(newestFirst).slice(0, limit)
 }
 
 /** The newest runs of a part of a log, from `begin` up to, and without, `end`. CloudWatch gives the oldest first. */
@@ -60,28 +60,25 @@ async function readPart(
       nextToken,
     })
     const answer = await call(`reading the log ${logGroupName}`, (options) => client.send(command, options))
-    const runs = (answer.events ?? []).flatMap(({ message = '' }) => runIn(message) ?? [])
+    const runs = (answer.events ?? []).flatMap(({ message = '' }) => runsIn(message, query))
     newest = [...newest, ...runs].slice(-limit)
     nextToken = answer.nextToken
   } while (nextToken !== undefined)
   return newest
 }
 
-/** CloudWatch's pattern for the lines of these runs. */
+/** CloudWatch's pattern for the lines with these runs. */
 function patternOf({ pool, seq }: RunsQuery): string {
-  const entry = seq === undefined ? '' : ` && $.run.seq = ${seq}`
-  return `{ $.message = "run" && $.run.pool = ${JSON.stringify(pool)}${entry} }`
+  const entry = seq === undefined ? '' : ` && $.first <= ${seq} && $.last >= ${seq}`
+  return `{ $.message = "${RUNS_LINE}" && $.pool = ${JSON.stringify(pool)}${entry} }`
 }
 
-/** The run that a line of the log records. A line is cut off by nobody: it is far shorter than CloudWatch's limit. */
-function runIn(line: string): Run | undefined {
+/** The runs in a line of the log. */
+function runsIn(line: string, { seq, since = 0 }: RunsQuery): Run[] {
   try {
-    return (JSON.parse(line) as { run?: Run }).run
+    const { handler, pool, runs } = JSON.parse(line) as RunsLine
+    return unpackRuns(handler, pool, runs).filter((run) => (seq === undefined || run.seq === seq) && run.startedAt + run.ms >= since)
   } catch {
-    return undefined // a line of another program that looks like ours
+    return [] // a line of the user's code that looks like ours
   }
-}
-
-function newestFirst(a: Run, b: Run): number {
-  return b.startedAt - a.startedAt || b.seq - a.seq || b.attempt - a.attempt
 }

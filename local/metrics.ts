@@ -231,6 +231,6 @@ async function sizeOf(file: string): Promise<number> {
 
 async function sizeOfFolder(folder: string): Promise<number> {
   const files = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
-  const sizes = await Promise.all(files.map((file) => (file.isFile() ? sizeOf(join(file.parentPath, file.name)) : 0)))
+  const sizes = await Promise.all(files.map(async (file) => (file.isFile() ? sizeOf(join(file.parentPath, file.name)) : 0)))
   return sizes.reduce((sum, size) => sum + size, 0)
 }

@@ -132,7 +132,7 @@ describe('the dashboard of Grafana in docs/grafana.json', () => {
   const dashboard = JSON.parse(readFileSync(new URL('../docs/grafana.json', import.meta.url), 'utf8')) as {
     panels: { title: string; targets: { expr: string }[] }[]
   }
-  const exprs = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr))
+  const exprs = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr))
   const used = new Set(exprs.flatMap((expr) => expr.match(/overpool_\w+/g) ?? []))
 
   it('uses metrics and labels that the machine has, and shows each of them', async () => {

@@ -1,6 +1,5 @@
 import type { LedgerEvent } from '../../shared/ledger/event.ts'
 import type { BoundFunctions } from '../../shared/machine/handlers.ts'
-import type { Run } from '../../shared/store/runs.ts'
 import type { Telemetry } from '../telemetry.ts'
 import { lineOf, type PostFailed, type RunnerReport } from './report.ts'
 
@@ -15,11 +14,6 @@ export function measured(bound: BoundFunctions, telemetry: Telemetry): BoundFunc
     },
   ])
   return Object.fromEntries(calls) as BoundFunctions
-}
-
-/** Logs a run, as a line that is found by its entry (client/run-logs.ts). */
-export function logRun(telemetry: Telemetry, run: Run): void {
-  telemetry.log.info('run', { run })
 }
 
 /** Logs and counts what the runner of a function reports. */

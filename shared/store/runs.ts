@@ -48,3 +48,65 @@ export interface Runs {
   /** Resolves when all runs that were added are written. */
   flush(): Promise<void>
 }
+
+/** The order in which runs are listed. */
+export function newestFirst(a: Run, b: Run): number {
+  return b.startedAt - a.startedAt || b.seq - a.seq || b.attempt - a.attempt
+}
+
+/** A run as it is kept in a batch of one handler and pool; `error` and `console` are 0 if there is none. */
+export type PackedRun = [
+  seq: number,
+  kind: Kind,
+  attempt: number,
+  startedAt: number,
+  ms: number,
+  outcome: Run['outcome'],
+  error: string | 0,
+  console: string[] | 0,
+  posts: number,
+]
+
+/** The runs of a batch in short. A duration keeps two decimals. */
+export function packRuns(runs: Run[]): PackedRun[] {
+  return runs.map(({ seq, kind, attempt, startedAt, ms, outcome, error, console, posts }) => [
+    seq,
+    kind,
+    attempt,
+    startedAt,
+    Math.round(ms * 100) / 100,
+    outcome,
+    error ?? 0,
+    console.length ? console : 0,
+    posts,
+  ])
+}
+
+export function unpackRuns(handler: string, pool: string, packed: PackedRun[]): Run[] {
+  return packed.map(([seq, kind, attempt, startedAt, ms, outcome, error, console, posts]) => ({
+    handler,
+    pool,
+    seq,
+    kind,
+    attempt,
+    startedAt,
+    ms,
+    outcome,
+    ...(error !== 0 && { error }),
+    console: console || [],
+    posts,
+  }))
+}
+
+/** A line of a function's log: runs of its handler on entries of one pool, whose numbers are from `first` to `last`. */
+export interface RunsLine {
+  message: typeof RUNS_LINE
+  handler: string
+  pool: string
+  first: number
+  last: number
+  runs: PackedRun[]
+}
+
+/** What such a line is found by. */
+export const RUNS_LINE = 'runs'

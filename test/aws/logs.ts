@@ -17,7 +17,7 @@ interface Asked {
   nextToken?: string
 }
 
-/** FilterLogEvents of CloudWatch Logs, for patterns of the form `{ $.a.b = "c" && $.d = 5 }`: the emulators that run in a test's process do not have it. */
+/** FilterLogEvents of CloudWatch Logs, for patterns of the form `{ $.a = "c" && $.b <= 5 }`: the emulators that run in a test's process do not have it. */
 export function logServer(groups: () => Record<string, LogEvent[]>): Server {
   return createServer(async (request, response) => {
     const { logGroupName, filterPattern, startTime, endTime, nextToken = '0' } = (await json(request)) as Asked
@@ -36,20 +36,24 @@ export function logServer(groups: () => Record<string, LogEvent[]>): Server {
   })
 }
 
+const OPERATORS: Record<string, (is: unknown, value: unknown) => boolean> = {
+  '=': (is, value) => is === value,
+  '<=': (is, value) => typeof is === 'number' && is <= Number(value),
+  '>=': (is, value) => typeof is === 'number' && is >= Number(value),
+}
+
 function matcherOf(pattern: string): (message: string) => boolean {
   const conditions = /^{ (.+) }$/
     .exec(pattern)![1]!
     .split(' && ')
     .map((condition) => {
-      const [, path = '', value = ''] = /^\$\.([\w.]+) = (.+)$/.exec(condition)!
-      return { path: path.split('.'), value: JSON.parse(value) as unknown }
+      const [, key = '', operator = '', value = ''] = /^\$\.(\w+) (=|<=|>=) (.+)$/.exec(condition)!
+      return { key, holds: (is: unknown) => OPERATORS[operator]!(is, JSON.parse(value)) }
     })
   return (message) => {
     try {
-      const whole = JSON.parse(message) as never
-      return conditions.every(
-        ({ path, value }) => path.reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[key], whole) === value,
-      )
+      const whole = JSON.parse(message) as Record<string, unknown>
+      return conditions.every(({ key, holds }) => holds(whole[key]))
     } catch {
       return false
     }

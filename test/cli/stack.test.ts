@@ -6,7 +6,7 @@ import { Overpool } from '../../index.ts'
 import { encodeBlock } from '../../shared/ledger/block.ts'
 import { encodeEntry } from '../../shared/ledger/entry-codec.ts'
 import { idOfPayment } from '../../shared/ledger/ids.ts'
-import type { Run } from '../../shared/store/runs.ts'
+import { packRuns, type Run } from '../../shared/store/runs.ts'
 import { transactionFromHex } from '../../shared/transaction/index.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { poolKeys } from '../../sidecar/cores/core.ts'
@@ -208,7 +208,13 @@ async function inProcess<T>(work: (pool: Overpool) => Promise<T>): Promise<T> {
 
 describe('overpool runs', () => {
   const HOUR = 60 * 60_000
-  const line = (run: object) => JSON.stringify({ level: 'INFO', message: 'run', service: 'handler-main', run })
+  /** What functions/handler/run-log.ts writes. */
+  const line = (...runs: Run[]) => {
+    const seqs = runs.map(({ seq }) => seq)
+    const { handler, pool } = runs[0]!
+    const fields = { handler, pool, first: Math.min(...seqs), last: Math.max(...seqs), runs: packRuns(runs) }
+    return JSON.stringify({ level: 'INFO', message: 'runs', service: 'handler-main', ...fields })
+  }
   const run = (seq: number, startedAt: number, more: object = {}): Run => {
     const common = { handler: HANDLER, pool: 'mypool', kind: 'tx', attempt: 1, ms: 3, outcome: 'ok', console: [], posts: 0 } as const
     return { ...common, console: [...common.console], seq, startedAt, ...more }
@@ -224,18 +230,22 @@ describe('overpool runs', () => {
     const failed = run(3, now - 5_000, { outcome: 'failed', error: 'Error: no such table', console: ['one "line"'], posts: 2 })
     const old = Array.from({ length: 10 }, (_, seq) => run(100 + seq, now - 90 * HOUR + seq))
     const runs = [...old, run(1, now - 40 * HOUR), run(2, now - 2 * HOUR), failed, run(3, now - 1_000, { attempt: 2 })]
-    const events = runs.map((one) => ({ timestamp: one.startedAt, message: line(one) }))
+    const events = [old, ...runs.slice(10, -2).map((one) => [one]), runs.slice(-2)].map((together) => ({
+      timestamp: together.at(-1)!.startedAt,
+      message: line(...together),
+    }))
     emulators.logs['the-log-of-main'] = [
       ...events,
       { timestamp: now - 2_000, message: line({ ...run(9, now), pool: 'strict' }) },
-      { timestamp: now - 2_000, message: JSON.stringify({ message: 'what a handler prints', run: { pool: 'mypool' } }) },
-      { timestamp: now - 2_000, message: 'run mypool' },
+      { timestamp: now - 2_000, message: JSON.stringify({ message: 'runs', pool: 'mypool', first: 3, last: 3, runs: 'a handler’s' }) },
+      { timestamp: now - 2_000, message: 'runs mypool' },
     ]
     expect(await shown('mypool', '-n', '4')).toEqual(runs.slice(-4))
     expect(await shown('mypool', '-n', '50')).toEqual(runs)
-    expect(await shown('mypool', '-n', '7')).toEqual(runs.slice(-7)) // a page has three events
+    expect(await shown('mypool', '-n', '7')).toEqual(runs.slice(-7))
     expect(await shown('mypool', '--seq', '3')).toEqual(runs.slice(-2))
     expect(await shown('strict')).toMatchObject([{ seq: 9 }])
+    expect(await shown('mypool', '--seq', '105')).toEqual([old[5]])
     expect(await inProcess((pool) => pool.runs({ path: 'mypool', limit: 1 }))).toEqual([runs.at(-1)])
   })
 

@@ -281,7 +281,7 @@ describe('a handler in a function', () => {
     expect(await stores.progress.readCursor('main', 'a')).toEqual({ seq: -1, block: 0, attempts: 0, begun: 2 })
   })
 
-  it('writes a line for each run, which is found by its entry, with the console lines of that run', async () => {
+  it('writes its runs into its log, where they are found by their entries, with the console lines of each', async () => {
     const code = `export async function onTx(e) {
       console.log('began', e.seq)
       await new Promise((resolve) => setTimeout(resolve, 20))
@@ -312,7 +312,7 @@ describe('a handler in a function', () => {
       },
     })
     await lambda.once()
-    const written = lines.filter((line) => line.includes('"message":"run"')).map((message) => ({ timestamp: Date.now(), message }))
+    const written = lines.filter((line) => line.includes('"message":"runs"')).map((message) => ({ timestamp: Date.now(), message }))
     emulators.logs['log of main'] = written
     const found = async (query: object) => {
       const reaching = new SharedClients({ region: 'us-east-1', endpoint })

@@ -1,5 +1,5 @@
 import zlib from 'node:zlib' // not by name: on a Node without zstd such an import fails before the sentence that Node is too old
-import { RUNS_LISTED, type Run, type Runs, type RunsQuery } from '../runs.ts'
+import { newestFirst, type PackedRun, packRuns, RUNS_LISTED, type Run, type Runs, type RunsQuery, unpackRuns } from '../runs.ts'
 import type { SqliteFile } from './file.ts'
 
 /**
@@ -33,9 +33,6 @@ interface Held {
   count: number
   bytes: number
 }
-
-/** A run in a batch, without its handler and pool: `error` and `console` are 0 if there is none. */
-type Packed = [number, Run['kind'], number, number, number, Run['outcome'], string | 0, string[] | 0, number]
 
 /** The runs of handlers as a ring in the machine's file. Its writes wait for no disk: they have the durability 'ordered'. */
 export class SqliteRuns implements Runs {
@@ -150,44 +147,15 @@ function endOf({ startedAt, ms }: Run): number {
   return startedAt + ms
 }
 
-function newestFirst(a: Run, b: Run): number {
-  return b.startedAt - a.startedAt || b.seq - a.seq || b.attempt - a.attempt
-}
-
 function pack(runs: Run[]): Uint8Array {
-  const packed = runs.map(
-    ({ seq, kind, attempt, startedAt, ms, outcome, error, console, posts }): Packed => [
-      seq,
-      kind,
-      attempt,
-      startedAt,
-      Math.round(ms * 100) / 100,
-      outcome,
-      error ?? 0,
-      console.length ? console : 0,
-      posts,
-    ],
-  )
-  return zlib.zstdCompressSync(JSON.stringify(packed), { params: { [zlib.constants.ZSTD_c_compressionLevel]: 1 } })
+  const level = { [zlib.constants.ZSTD_c_compressionLevel]: 1 }
+  return zlib.zstdCompressSync(JSON.stringify(packRuns(runs)), { params: level })
 }
 
 /** A damaged batch counts as empty: it is a record for people, and nothing depends on it. */
 function unpack({ handler, body }: Row, pool: string): Run[] {
   try {
-    const packed = JSON.parse(zlib.zstdDecompressSync(body).toString()) as Packed[]
-    return packed.map(([seq, kind, attempt, startedAt, ms, outcome, error, console, posts]) => ({
-      handler,
-      pool,
-      seq,
-      kind,
-      attempt,
-      startedAt,
-      ms,
-      outcome,
-      ...(error !== 0 && { error }),
-      console: console || [],
-      posts,
-    }))
+    return unpackRuns(handler, pool, JSON.parse(zlib.zstdDecompressSync(body).toString()) as PackedRun[])
   } catch {
     return []
   }
