@@ -81,6 +81,26 @@ describe('the ring of runs', () => {
     expect(seqsOf(await runs.list({ pool: 'mypool', seq: 4_321 }))).toEqual([4_321])
   })
 
+  it('waits for no disk, and joins a transaction of the machine if one comes', async () => {
+    const waitedForDisk = () => file.get<{ synchronous: number }>('PRAGMA synchronous')!.synchronous === 2
+    const rows = () => file.get<{ rows: number }>('SELECT count(*) AS rows FROM runs')!.rows
+    const runs = new SqliteRuns(file)
+    await file.write(() => {})
+    expect(waitedForDisk()).toBe(true)
+    await added(runs, run(0))
+    expect([waitedForDisk(), rows()]).toEqual([false, 1])
+    let commits = 0
+    file.on('commit', () => commits++)
+    runs.add(run(1))
+    await new Promise((resolve) => setTimeout(resolve, 300)) // it has been gathered, and waits for a transaction
+    expect([commits, rows()]).toEqual([0, 1])
+    await file.write(() => {})
+    expect([commits, rows()]).toEqual([1, 2])
+    runs.add(run(2))
+    await new Promise((resolve) => setTimeout(resolve, 800)) // none came
+    expect([commits, rows(), waitedForDisk()]).toEqual([2, 3, false])
+  })
+
   it('passes over a damaged batch', async () => {
     const runs = new SqliteRuns(file)
     await added(runs, run(0))

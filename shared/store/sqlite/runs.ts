@@ -13,7 +13,7 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS runs_pool ON runs (pool, id);
 `
 
-/** Runs are written so long after the first of them, ms. */
+/** Runs are gathered for this time after the first of them, ms; then they join a transaction of the machine's, or get one of their own after this time again. */
 const FLUSH_MS = 250
 /** They are written at once when there are so many, or so many characters of errors and console lines. */
 const FLUSH_RUNS = 2_000
@@ -42,6 +42,8 @@ export class SqliteRuns implements Runs {
   #chars = 0
   #timer: NodeJS.Timeout | undefined
   #writing: Promise<unknown> = Promise.resolve()
+  /** batches that are on their way into the file */
+  #pending = 0
   /** of each ring; read at the first write */
   #held: [ok: Held, failed: Held] | undefined
 
@@ -60,19 +62,24 @@ export class SqliteRuns implements Runs {
     else this.#timer ??= setTimeout(() => this.#write(), FLUSH_MS).unref()
   }
 
-  #write(): void {
+  #write(atOnce = false): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
     const gathered = this.#gathered
     this.#gathered = []
     this.#chars = 0
     if (!gathered.length) return
+    const insert = () => this.#insert(gathered)
     // A full disk stops the posts as well, and is reported there: the runs of that time are lost.
-    this.#writing = this.#file.write(() => this.#insert(gathered), 'ordered').catch(() => (this.#held = undefined))
+    this.#pending++
+    const written = atOnce ? this.#file.write(insert, 'ordered') : this.#file.writeLater(insert, FLUSH_MS)
+    this.#writing = written.catch(() => (this.#held = undefined)).finally(() => this.#pending--)
   }
 
   async flush(): Promise<void> {
-    this.#write()
+    const waits = this.#pending > 0
+    this.#write(true)
+    if (waits) await this.#file.write(() => {}, 'ordered').catch(() => {}) // a batch that waits for a transaction joins this one
     await this.#writing
   }
 
