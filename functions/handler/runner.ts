@@ -92,7 +92,7 @@ class BellRun {
   #at: Cursor
   /** when the cursor was written last, or read (`Clock.elapsed`) */
   #keptAt: number
-  readonly #isPaused: () => Promise<boolean>
+  readonly #pauses: Pauses
 
   constructor(pool: { path: string; key: string }, start: Cursor, receives: number, deadline: number, options: RunnerOptions) {
     this.#pool = pool
@@ -102,7 +102,7 @@ class BellRun {
     this.#options = options
     this.#at = { seq: start.seq, block: start.block, attempts: start.attempts, begun: start.begun }
     this.#keptAt = options.clock.elapsed()
-    this.#isPaused = lookForPause(pool.path, options)
+    this.#pauses = pausesOf(pool.path, options)
   }
 
   async answer(bell: Bell): Promise<Answer> {
@@ -154,7 +154,7 @@ class BellRun {
         continue
       }
       if (this.#mustStop()) return this.#later()
-      if (await this.#isPaused()) {
+      if (this.#pauses.isDue() && (await this.#pauses.look())) {
         await this.#later()
         return DONE
       }
@@ -307,13 +307,21 @@ function isRunnable({ path, key }: { path: string; key: string }, entry: Entry, 
   return entry.kind !== 'unknown' && functions[entry.kind] !== undefined && (entry.kind !== 'invoice' || path !== key)
 }
 
-/** @returns whether an operator has paused the handler since the run began: a run over many entries, which asks before each, looks now and then */
-function lookForPause(pool: string, { handler, stores, clock }: RunnerOptions): () => Promise<boolean> {
+/** Says whether an operator has paused the handler since its run began. A run over many entries asks before each, and looks now and then. */
+interface Pauses {
+  /** whether it is time to look */
+  isDue: () => boolean
+  look: () => Promise<boolean>
+}
+
+function pausesOf(pool: string, { handler, stores, clock }: RunnerOptions): Pauses {
   let lookedAt = clock.elapsed()
-  return async () => {
-    if (timeLeft(clock, lookedAt, CURSOR_MS)) return false
-    lookedAt = clock.elapsed()
-    return (await stores.progress.readCursor(handler, pool)).paused !== undefined
+  return {
+    isDue: () => timeLeft(clock, lookedAt, CURSOR_MS) === 0,
+    async look() {
+      lookedAt = clock.elapsed()
+      return (await stores.progress.readCursor(handler, pool)).paused !== undefined
+    },
   }
 }
 
@@ -338,9 +346,9 @@ async function rerunDead(
 ): Promise<number | undefined> {
   const { handler, stores, clock, stopping } = options
   const letters = (await stores.progress.listDead(handler, pool.path)).filter((letter) => isDue(letter, times))
-  const isPaused = lookForPause(pool.path, options)
+  const pauses = pausesOf(pool.path, options)
   for (const [i, letter] of letters.entries()) {
-    if (stopping?.aborted || (i > 0 && clock.elapsed() >= deadline - MARGIN_MS) || (await isPaused())) return 0
+    if (stopping?.aborted || (i > 0 && clock.elapsed() >= deadline - MARGIN_MS) || (pauses.isDue() && (await pauses.look()))) return 0
     const block = await stores.blocks.find(pool.path, letter.seq)
     const entry = block && entryAt(block, letter.seq - block.first)
     if (!entry || !isRunnable(pool, entry, options)) continue // this version, or this handler, cannot run it: the letter stays

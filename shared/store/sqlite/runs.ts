@@ -11,6 +11,7 @@ const SCHEMA = `
     id INTEGER PRIMARY KEY AUTOINCREMENT, flush INTEGER NOT NULL, failed INTEGER NOT NULL, handler TEXT NOT NULL, pool TEXT NOT NULL, first INTEGER NOT NULL,
     last INTEGER NOT NULL, until INTEGER NOT NULL, count INTEGER NOT NULL, body BLOB NOT NULL);
   CREATE INDEX IF NOT EXISTS runs_pool ON runs (pool, id);
+  CREATE INDEX IF NOT EXISTS runs_ring ON runs (failed, id);
 `
 
 /** Runs are gathered for this time after the first of them, ms; then they join a transaction of the machine's, or get one of their own after this time again. */
@@ -85,7 +86,7 @@ export class SqliteRuns implements Runs {
 
   #insert(runs: Run[]): void {
     const held = (this.#held ??= [this.#read(0), this.#read(1)])
-    const { flush } = this.#file.get<{ flush: number }>('SELECT ifnull(max(flush), 0) + 1 AS flush FROM runs')!
+    const { flush } = this.#file.get<{ flush: number }>('SELECT ifnull(max(id), 0) + 1 AS flush FROM runs')!
     for (const batch of Map.groupBy(runs, ringOf).values()) {
       const failed = batch[0]!.outcome === 'ok' ? 0 : 1
       const body = pack(batch)
