@@ -30,7 +30,9 @@ async function runsOf(project: Project, ...args: string[]): Promise<Run[]> {
 }
 
 describe('overpool runs', () => {
-  it('shows each run with its attempt, duration, outcome, posts, error with stack, and the console lines of that run alone', async () => {
+  it('shows each run with its attempt, duration, outcome, posts, error with stack, and the console lines of that run alone', {
+    timeout: 180_000,
+  }, async () => {
     await using project = Project.of({ mypool: { maxAttempts: 3 }, other: {} }, HANDLER)
     const machine = await project.start()
     await Promise.all([
@@ -68,7 +70,9 @@ describe('overpool runs', () => {
     expect(await runsOf(project, 'mypool', '--handler', 'nobody')).toEqual([])
   })
 
-  it('shows what others wrote as harmless text, says that an entry was given up, and finds the runs after a restart', async () => {
+  it('shows what others wrote as harmless text, says that an entry was given up, and finds the runs after a restart', {
+    timeout: 180_000,
+  }, async () => {
     await using project = Project.of({ mypool: { maxAttempts: 1 } }, HANDLER)
     const machine = await project.start()
     await pay(`${machine.url}/mypool`, sampleTransaction('a'), 'poison')
@@ -84,7 +88,7 @@ describe('overpool runs', () => {
     expect(await runsOf(project, 'mypool')).toMatchObject([{ outcome: 'given-up', attempt: 1 }])
   })
 
-  it('with -f shows runs as they end, each once', async () => {
+  it('with -f shows runs as they end, each once', { timeout: 180_000 }, async () => {
     await using project = Project.of({ mypool: {}, other: {} }, HANDLER)
     const machine = await project.start()
     const follower = project.overpool(['runs', 'mypool', '-f', '--json'])
@@ -101,7 +105,7 @@ describe('overpool runs', () => {
     expect(seqs).toEqual([0, 1, 2])
   })
 
-  it('says so when there are none, and refuses what makes no sense', async () => {
+  it('says so when there are none, and refuses what makes no sense', { timeout: 180_000 }, async () => {
     await using project = Project.of({ mypool: {} }, HANDLER)
     await project.start()
     expect(await project.result('runs', 'mypool')).toEqual({ code: 0, out: 'no runs of handlers in mypool are kept\n', err: '' })

@@ -106,6 +106,7 @@ describe('the permissions of a caller', () => {
       ['verify', 'large'],
       ['export', 'large'],
       ['pull', 'large', '0'],
+      ['top'],
     ],
     '`post`, `import`, `broadcast`': [
       ['post', 'mypool', '--sample'],
@@ -146,15 +147,19 @@ describe('the permissions of a caller', () => {
 
   it('are listed for all commands', () => expect(Object.keys(table)).toEqual(Object.keys(rows)))
 
-  it.each(Object.entries(rows))('for %s are those that docs/deploy.md lists, and no others', async (row, commands) => {
-    asked = []
-    for (const command of commands) expect((await runCommand(command)).err).toBe('') // some exit with 1: a handler has stopped
-    if (row.includes('prune')) await inProcess((pool) => pool.prune('mypool'))
-    const names = Object.keys(table)
-    const before = names.slice(0, names.indexOf(row)).flatMap((name) => table[name]!)
-    const needed = [...new Set(asked.map(permissionOf))].filter((permission) => !before.includes(permission))
-    expect(needed.sort()).toEqual(table[row]!.sort())
-  })
+  it.each(Object.entries(rows))(
+    'for %s are those that docs/deploy.md lists, and no others',
+    { timeout: 180_000 },
+    async (row, commands) => {
+      asked = []
+      for (const command of commands) expect((await runCommand(command)).err).toBe('') // some exit with 1: a handler has stopped
+      if (row.includes('prune')) await inProcess((pool) => pool.prune('mypool'))
+      const names = Object.keys(table)
+      const before = names.slice(0, names.indexOf(row)).flatMap((name) => table[name]!)
+      const needed = [...new Set(asked.map(permissionOf))].filter((permission) => !before.includes(permission))
+      expect(needed.sort()).toEqual(table[row]!.sort())
+    },
+  )
 })
 
 /** The permissions that each row of the table lists: the action and the resource. */
@@ -225,7 +230,9 @@ describe('overpool runs', () => {
     return out.split('\n').flatMap((text) => (text ? [JSON.parse(text) as Run] : []))
   }
 
-  it('finds runs in the logs of the handlers, whatever else is in there, by pool and entry, the newest ones', async () => {
+  it('finds runs in the logs of the handlers, whatever else is in there, by pool and entry, the newest ones', {
+    timeout: 180_000,
+  }, async () => {
     const now = Date.now()
     const failed = run(3, now - 5_000, { outcome: 'failed', error: 'Error: no such table', console: ['one "line"'], posts: 2 })
     const old = Array.from({ length: 10 }, (_, seq) => run(100 + seq, now - 90 * HOUR + seq))
