@@ -10,6 +10,7 @@ export {
   Overpool as default,
   type OverpoolOptions,
   type ReadyOptions,
+  type RunsOptions,
 } from './client/overpool.ts'
 export { Budget, type Limit, type PayingOptions, payingFetch, type Receipt } from './client/paying-fetch.ts'
 export type { PayingWallet } from './client/paying-wallet.ts'
@@ -75,4 +76,5 @@ export type { Payee } from './shared/paywall/payee.ts'
 export type { PaidFor } from './shared/paywall/paywall.ts'
 export type { HandlerState, ListOptions, StateItem } from './shared/state/handler-state.ts'
 export type { StateOptions, StateView } from './shared/state/view.ts'
+export type { Run } from './shared/store/runs.ts'
 export { type DataPush, dataTransaction, type Parsed } from './shared/transaction/index.ts'

@@ -110,6 +110,8 @@ export class OverpoolStack extends Stack {
     if (asks && watches) this.#output('Watches', 'true', 'the machine looks on the chain for what is sent to the addresses of invoices')
     const belled = new Map([...called, ...(broadcaster ? [broadcaster] : [])].map(({ name, bells }) => [name, bells.queueUrl]))
     for (const [name, output] of outputNames('Bells', [...belled.keys()])) this.#output(output, `${name} ${belled.get(name)}`)
+    const logs = new Map([...handlers, ...(broadcaster ? [broadcaster] : [])].map(({ name, logs }) => [name, logs.logGroupName]))
+    for (const [name, output] of outputNames('Runs', [...logs.keys()])) this.#output(output, `${name} ${logs.get(name)}`)
     if (local) {
       for (const [shard, environment] of sidecars.environments.entries()) this.#output(`Sidecar${shard}`, JSON.stringify(environment))
     }

@@ -36,9 +36,16 @@ export interface PostFlags {
   data?: string[]
 }
 
-export async function post(pool: string, transaction: string | undefined, flags: PostFlags, { where, out }: CommandContext): Promise<void> {
+/** Posts a transaction. @param input standard input, if it was read */
+export async function post(
+  pool: string,
+  transaction: string | undefined,
+  flags: PostFlags,
+  { where, out }: CommandContext,
+  input?: Buffer,
+): Promise<void> {
   const { memo, merchantData, refundTo, id } = flags
-  const sent = transactionOf(transaction, flags)
+  const sent = transactionOf(transaction, flags, input)
   const settings = flags.filter ? await settingsOf(pool, flags.config) : undefined
   await withMachine(
     where,
@@ -94,18 +101,18 @@ async function settingsOf(pool: string, file: string): Promise<CheckedSettings> 
   throw new OverpoolError('BAD_ARGUMENT', `${file} names no pool "${pool}", so there is no filter to ask`)
 }
 
-function transactionOf(from: string | undefined, { sample, data }: PostFlags): TransactionLike {
+function transactionOf(from: string | undefined, { sample, data }: PostFlags, input?: Buffer): TransactionLike {
   if ([from !== undefined, sample, data].filter(Boolean).length > 1)
     throw new OverpoolError('BAD_ARGUMENT', 'say one thing to post: a transaction, --sample, or --data')
   if (data) return dataTransaction(...data)
-  return sample ? sampleTransaction(`overpool sample ${new Date().toISOString()}`) : readTransaction(from)
+  return sample ? sampleTransaction(`overpool sample ${new Date().toISOString()}`) : readTransaction(from, input)
 }
 
 /** Base64 that is no name of a file. */
 const BASE64 = /^[\w+/-]{16,}={0,2}$/
 
 /** A transaction in any format: hex or base64 as an argument; a file may also hold bytes, or a list of them in JSON. */
-function readTransaction(from: string | undefined): TransactionLike {
+function readTransaction(from: string | undefined, input?: Buffer): TransactionLike {
   if (from === undefined)
     throw new OverpoolError(
       'BAD_ARGUMENT',
@@ -115,9 +122,18 @@ function readTransaction(from: string | undefined): TransactionLike {
     if (/^[0-9a-f]*$/i.test(from) || BASE64.test(from)) return from
     throw new OverpoolError('BAD_ARGUMENT', `"${from.slice(0, 80)}" is no transaction in hex, and there is no file of this name`)
   }
+  const bytes = input ?? readInput(from)
   try {
-    const bytes = readFileSync(from === '-' ? 0 : from)
     return isList(bytes) ? (JSON.parse(bytes.toString()) as number[]) : bytes
+  } catch (cause) {
+    throw new OverpoolError('BAD_ARGUMENT', `${from} cannot be read: ${messageOf(cause)}`, { cause })
+  }
+}
+
+/** @param from a file, or - for standard input */
+export function readInput(from: string): Buffer {
+  try {
+    return readFileSync(from === '-' ? 0 : from)
   } catch (cause) {
     throw new OverpoolError('BAD_ARGUMENT', `${from} cannot be read: ${messageOf(cause)}`, { cause })
   }
@@ -190,9 +206,10 @@ export async function pools({ where, out }: CommandContext): Promise<boolean> {
 }
 
 /** The state of a handler in a pool, as lines for people. */
-export function linesOfHandler({ handler, waiting, stopped, stoppedAt, dead }: HandlerState): string {
+export function linesOfHandler({ handler, waiting, stopped, stoppedAt, paused, pausedAt = 0, dead }: HandlerState): string {
   return [
     `  handler ${handler}: ${waiting ? `${count(waiting, 'entry', 'entries')} behind` : 'up to date'}`,
+    ...(paused === undefined ? [] : [`    paused since ${new Date(pausedAt).toISOString()}${paused && `: ${inLine(paused)}`}`]),
     ...(stopped === undefined ? [] : [`    stopped at #${stoppedAt}: ${inLine(stopped)}`]),
     ...dead
       .slice(0, MAX_LISTED)
@@ -278,13 +295,39 @@ export async function redrivePool(path: string, flags: RedriveOptions, { where, 
   })
 }
 
+export async function pauseHandler(pool: string, { handler, reason = '' }: PauseFlags, { where, out }: CommandContext): Promise<void> {
+  await withMachine(where, async (machine) => {
+    await machine.pause(pool, handler, reason)
+    out.show(
+      { pool, handler, paused: true, reason },
+      `${handler} is paused in ${pool}: it finishes the entry that it works on. \`overpool unpause ${pool} --handler ${handler}\` has it go on`,
+    )
+  })
+}
+
+export async function unpauseHandler(pool: string, { handler }: PauseFlags, { where, out }: CommandContext): Promise<void> {
+  await withMachine(where, async (machine) => {
+    const wasPaused = await machine.unpause(pool, handler)
+    out.show(
+      { pool, handler, paused: false, wasPaused },
+      wasPaused ? `${handler} goes on in ${pool}${later(machine)}` : `${handler} was not paused in ${pool}`,
+    )
+  })
+}
+
+export interface PauseFlags {
+  handler: string
+  reason?: string
+}
+
 /** A machine that is stopped does it when it is started. */
 export function later(machine: RemoteMachine): string {
   return machine.isRunning ? '' : ', when the machine is started'
 }
 
 /** Says what a redriven handler does next. */
-function redriven({ handler, pool, dead, stoppedAt, skipped, dropped }: Redriven, later: string): string {
+function redriven({ handler, pool, dead, stoppedAt, skipped, dropped, paused }: Redriven, running: string): string {
+  const later = paused === undefined ? running : `, when it is unpaused${paused && ` (paused: ${inLine(paused)})`}`
   if (!dead.length && stoppedAt === undefined) return `${handler}: there is nothing to do in ${pool}`
   if (dropped) return `${handler}: ${count(dead.length, 'entry', 'entries')} that it gave up will not be tried again`
   if (skipped) return `${handler} passes over #${stoppedAt} and goes on${later}`

@@ -10,15 +10,16 @@ const LOOK_MS = 1_000
 
 export type Format = 'tape' | 'jsonl' | 'csv'
 
+/** An entry as a line of JSON: everything but `parsed`, which follows from the transaction. `import` and `post -` take it. */
+export function entryLine({ path, key, seq, hash, id, at, source, cause, hops, payment }: TxEvent): string {
+  return JSON.stringify({ path, key, seq, hash, id, at, source, cause, hops, payment })
+}
+
 /** Each format: its first line, if it has one, and the line of an entry. */
 const FORMATS: Record<Format, { head?: string; line: (event: TxEvent) => string }> = {
   /** the original's tape.txt, byte for byte */
   tape: { line: ({ hash, at }) => `OVERPOOL ${hash} ${at}` },
-  /** everything but `parsed`, which follows from the transaction: `import` takes it */
-  jsonl: {
-    line: ({ path, key, seq, hash, id, at, source, cause, hops, payment }) =>
-      JSON.stringify({ path, key, seq, hash, id, at, source, cause, hops, payment }),
-  },
+  jsonl: { line: entryLine },
   csv: {
     head: 'seq,at,hash,source,hops,satoshis,memo',
     line: ({ seq, at, hash, source, hops, parsed, payment }) =>

@@ -51,26 +51,53 @@ interface Imported {
  * Adds entries to a pool: what `export --jsonl` has written, or the folder of a pool of the original Overpool. They keep their ids and times, so a second import adds nothing.
  * @returns whether all of them are there now
  */
-export async function importPool(pool: string, from: string, { where, out }: CommandContext): Promise<boolean> {
+export async function importPool(pool: string, from: string, context: CommandContext): Promise<boolean> {
+  const found = (path: string) => (isFolder(from) ? tape(path, from) : jsonLines(path, from))
+  return addEntries(pool, found, 'imported into', context)
+}
+
+/** Adds the entries of a text that `pull` has printed, one a line. @param pool where to; default: the pools that the entries name */
+export async function postEntries(pool: string | undefined, text: string, context: CommandContext): Promise<void> {
+  const lines = text.split('\n').flatMap((line, i) => (line.trim() ? [{ line, place: `line ${i + 1}` }] : []))
+  const byPool = Map.groupBy(lines, ({ line, place }) => pool ?? poolIn(line, place))
+  for (const [to, theirs] of byPool) {
+    const found = async function* (path: string) {
+      for (const { line, place } of theirs) yield foundIn(line, place, path)
+    }
+    await addEntries(to, found, 'posted to', context)
+  }
+}
+
+/** The pool that an entry names. */
+function poolIn(line: string, place: string): string {
+  const { path, id } = jsonIn(line, place)
+  if (typeof path === 'string' && isHash(id)) return path
+  throw new OverpoolError('BAD_ARGUMENT', `${place} is no entry as \`overpool pull\` prints it: to post something else, name a pool`)
+}
+
+type Entries = (path: string) => AsyncIterable<Found | Missing>
+
+/** @param done the verb of what is said at the end @returns whether all of them are there now */
+async function addEntries(pool: string, entries: Entries, done: string, { where, out }: CommandContext): Promise<boolean> {
   return withMachine(where, async (machine) => {
     const { path, kind } = await machine.pools.control(pool)
     if (kind === 'peer') throw new OverpoolError('POOL_READ_ONLY', `${path} is a peer's pool: import into a pool of this machine`)
-    const done: Imported = { pool: path, imported: 0, there: 0, missing: [] }
+    const sum: Imported = { pool: path, imported: 0, there: 0, missing: [] }
     const recent = new Recent(path, machine.stores)
     let batch: Found[] = []
-    for await (const one of isFolder(from) ? tape(path, from) : jsonLines(path, from)) {
-      if ('file' in one) done.missing.push(one)
+    for await (const one of entries(path)) {
+      if ('file' in one) sum.missing.push(one)
       else batch.push(one)
       if (batch.length < BATCH) continue
-      await send(batch, done, recent, machine)
+      await send(batch, sum, recent, machine)
       batch = []
     }
-    await send(batch, done, recent, machine)
-    const { imported, there, missing } = done
+    await send(batch, sum, recent, machine)
+    const { imported, there, missing } = sum
     out.show(
-      done,
+      sum,
       [
-        `${count(imported, 'entry', 'entries')} imported into ${path}${later(machine)}${there ? `; ${count(there, 'was', 'were')} there already` : ''}`,
+        `${count(imported, 'entry', 'entries')} ${done} ${path}${later(machine)}${there ? `; ${count(there, 'was', 'were')} there already` : ''}`,
         ...missing.map(({ place, file }) => `${place}: there is no file ${file}`),
       ].join('\n'),
     )
@@ -159,7 +186,7 @@ async function* jsonLines(pool: string, from: string): AsyncGenerator<Found> {
   }
 }
 
-function foundIn(line: string, place: string, pool: string): Found {
+function jsonIn(line: string, place: string): Record<string, unknown> {
   let value: Record<string, unknown> | null
   try {
     value = JSON.parse(line)
@@ -167,6 +194,11 @@ function foundIn(line: string, place: string, pool: string): Found {
     throw atPlace(place, new OverpoolError('BAD_ARGUMENT', 'this is no JSON', { cause }))
   }
   if (typeof value !== 'object' || value === null) throw atPlace(place, new OverpoolError('BAD_ARGUMENT', 'this is no entry'))
+  return value
+}
+
+function foundIn(line: string, place: string, pool: string): Found {
+  const value = jsonIn(line, place)
   if (value.payment === undefined)
     return { place, payment: value, id: idOfName(pool, `import ${JSON.stringify(value)}`), at: systemClock.now(), source: 'api', hops: 0 }
   const { payment, id, at, source, cause, hops = 0 } = value

@@ -23,11 +23,15 @@ import { receive, sweep } from './keys.ts'
 import { withMachine } from './machine.ts'
 import * as network from './network.ts'
 import { outOf } from './out.ts'
+import { postAny } from './post.ts'
+import { pull } from './pull.ts'
 import { rebuild } from './rebuild.ts'
 import { replay } from './replay.ts'
+import { showRuns } from './runs.ts'
 import { run } from './start.ts'
 import { state } from './state.ts'
 import { studio } from './studio.ts'
+import { top } from './top.ts'
 import { VERSION } from './version.ts'
 
 const FAILED = 1
@@ -95,6 +99,14 @@ program
     new Option('-p, --port <number>', 'where wallets post to, 0 for any free port (or PORT)').argParser(port).default(undefined, '3000'),
   )
   .option('--host <address>', 'on which address, 0.0.0.0 for all (or HOST)', env.HOST ?? '127.0.0.1')
+  .addOption(
+    new Option(
+      '--log <format>',
+      'how the log is written: text, or json, one value a line, also for what handlers print and for the start and the stop',
+    )
+      .choices(['text', 'json'])
+      .default('text'),
+  )
   .addHelpText(
     'after',
     '\nSaving the config or a handler reloads it. Ctrl-C stops the machine after the handlers have finished their current entries.',
@@ -127,7 +139,7 @@ to programs of this computer alone. Whoever has the address sees the whole machi
 program
   .command('post <pool> [transaction]')
   .description(
-    'post a transaction, raw, in the extended format or in BEEF: hex, base64, a file that holds these or bytes, or - for standard input',
+    'post a transaction, raw, in the extended format or in BEEF: hex, base64, a file that holds these or bytes, or - for standard input; or an entry of `pull`',
   )
   .option('--sample', 'a new sample transaction instead')
   .option('--data <texts...>', 'a new transaction instead that carries these texts, each as a push after OP_FALSE OP_RETURN')
@@ -147,7 +159,7 @@ The pool’s filter is not asked without --filter: whoever can write to the fold
   overpool post mypool transaction.hex --id 'order 7'
   bitcoin-cli getrawtransaction $TXID | overpool post mypool -`,
   )
-  .action((pool, transaction, flags) => commands.post(pool, transaction, flags, context()))
+  .action((pool, transaction, flags) => postAny(pool, transaction, flags, context()))
 
 program
   .command('invoice <pool>')
@@ -314,9 +326,27 @@ program
   .action((pool, txid) => commands.get(pool, txid, context()))
 
 program
+  .command('pull <pool> <number>')
+  .description('print an entry as JSON, with its id, cause and time, for `post -` on another machine')
+  .addHelpText(
+    'after',
+    `
+The entry is posted as it is, into the pool of the same name or into the one that \`post\` names. A second post of it adds nothing.
+
+  overpool --stack Overpool pull mypool 1207 | overpool post -
+  overpool --stack Overpool pull mypool 1207 | overpool post debugging -`,
+  )
+  .action((pool, number) => pull(pool, whole(number), context()))
+
+program
   .command('pools')
   .description('list the pools, their handlers, and the entries that these gave up. Exits with 1 if something is wrong')
   .action(async () => exitWith(await commands.pools(context())))
+
+program
+  .command('top')
+  .description('watch the machine in a terminal: pools with rates, lags and errors; q quits. Once, if the output is no terminal')
+  .action(() => top(context(), untilInterrupted()))
 
 program
   .command('check')
@@ -390,6 +420,9 @@ program
   .option('--handler <name>', 'only this handler')
   .addOption(new Option('--skip', 'skip the entry at which a handler stopped').conflicts('drop'))
   .option('--drop', 'forget the entries that the handlers gave up: they are not tried again')
+  .option('--error <text>', 'only the entries whose error contains this text')
+  .option('--from <number>', 'only the entries from this one on', whole)
+  .option('--to <number>', 'only the entries up to this one', whole)
   .addHelpText(
     'after',
     `
@@ -397,9 +430,42 @@ A handler gives an entry up after the pool’s \`maxAttempts\`. \`overpool pools
 
   overpool redrive mypool          each of them is tried again; a handler that stopped (onPoison: 'stop') goes on
   overpool redrive mypool --skip   a handler that stopped goes on without the entry where it stopped
-  overpool redrive mypool --drop   nothing is tried again: the list of what was given up is emptied, and the entries stay in the ledger`,
+  overpool redrive mypool --drop   nothing is tried again: the list of what was given up is emptied, and the entries stay in the ledger
+  overpool redrive mypool --error 'no such table' --from 100 --to 200    only these; a handler that stopped stays where it is`,
   )
   .action((pool, flags) => commands.redrivePool(pool, flags, context()))
+
+program
+  .command('pause <pool>')
+  .description('have a handler rest in a pool, also after a restart: its entries wait until `unpause`')
+  .requiredOption('--handler <name>', 'which handler')
+  .option('--reason <text>', 'why: `pools`, `status` and `check` show it')
+  .action((pool, flags) => commands.pauseHandler(pool, flags, context()))
+
+program
+  .command('unpause <pool>')
+  .description('have a paused handler go on where it is')
+  .requiredOption('--handler <name>', 'which handler')
+  .action((pool, flags) => commands.unpauseHandler(pool, flags, context()))
+
+program
+  .command('runs <pool>')
+  .description('show the newest runs of the handlers on a pool’s entries: how long each took, what it printed, its error')
+  .option('--handler <name>', 'only this handler')
+  .option('--seq <number>', 'only the runs on this entry', whole)
+  .option('-n, --number <runs>', 'how many', whole, 20)
+  .option('-f, --follow', 'keep showing new runs')
+  .addHelpText(
+    'after',
+    `
+A line is: number of the entry, when the run began, handler, kind of the entry, duration, outcome. Lines with | are what it printed with \`console\`, those with ! its
+error. The machine keeps the newest 100,000 runs, and as many that failed; a stack keeps them in its logs for a month. A run is shown within a second; one on AWS after
+some seconds.
+
+  overpool runs mypool -f
+  overpool runs mypool --handler main --seq 7`,
+  )
+  .action((pool, flags) => showRuns(pool, flags, context(), untilInterrupted()))
 
 program
   .command('backup <file>')

@@ -78,7 +78,9 @@ export async function status(flags: { watch?: boolean }, { where, out }: Command
       }
       const problems = all.map((pool, i) => problemsOf(pool, handlers[i]!))
       for (const [i, pool] of all.entries()) {
-        const troubled = handlers[i]!.filter(({ waiting, dead, stopped }) => waiting || dead.length || stopped !== undefined)
+        const troubled = handlers[i]!.filter(
+          ({ waiting, dead, stopped, paused }) => waiting || dead.length || (stopped ?? paused) !== undefined,
+        )
         out.show(
           { ...pool, running, handlers: handlers[i]!, problems: problems[i] },
           [...linesOf(pool, running), ...troubled.map(linesOfHandler)].join('\n'),

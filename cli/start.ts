@@ -16,6 +16,8 @@ export interface StartFlags {
   config: string
   port: number
   host: string
+  /** how the log is written */
+  log: 'text' | 'json'
 }
 
 /** So much of a path is shown in a refusal, characters. */
@@ -27,9 +29,14 @@ const SLOW_MS = 1_000
 export async function run(flags: StartFlags, { where: { dir }, out }: CommandContext<{ dir: string }>, signal: AbortSignal): Promise<void> {
   keepHeapSmall()
   process.setSourceMapsEnabled(true) // a handler's mistake is shown at its place in the user's own file
-  const logFormat: LogFormat = out.isJson ? 'json' : 'timed'
+  const logFormat: LogFormat = out.isJson || flags.log === 'json' ? 'json' : 'timed'
   const log = logOf(logFormat)
-  if (out.isJson) printJson()
+  if (logFormat === 'json') printJson()
+  // Where the log is read by programs, the beginning and the end are lines of it.
+  const say =
+    logFormat === 'json' && !out.isJson
+      ? (event: Event) => log('info', event.line, event.fields)
+      : (event: Event) => out.show(event.answer, event.text)
   const reports = new Repeats<[Level, object?]>((line, level, fields) => log(level, line, fields))
   const started = await start({
     ...flags,
@@ -56,7 +63,12 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
       published: desired?.publish ?? false,
     }
   })
-  out.show({ url, dir, pools: listed }, await welcome(started, known, dir, flags.host))
+  say({
+    line: `takes payments at ${url}; the ledger is in ${shown(dir)}`,
+    fields: { kind: 'started', url, dir, pools: listed },
+    answer: { url, dir, pools: listed },
+    text: await welcome(started, known, dir, flags.host),
+  })
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
   const slow = setTimeout(
     () =>
@@ -69,7 +81,16 @@ export async function run(flags: StartFlags, { where: { dir }, out }: CommandCon
   await started.close()
   clearTimeout(slow)
   reports.end()
-  out.show({ stopped: true, dir }, `stopped; ${pools.length === 1 ? 'the pool is' : 'the pools are'} in ${shown(dir)}`)
+  const stopped = `stopped; ${pools.length === 1 ? 'the pool is' : 'the pools are'} in ${shown(dir)}`
+  say({ line: stopped, fields: { kind: 'stopped', dir }, answer: { stopped: true, dir }, text: stopped })
+}
+
+/** What `start` says: as a line of the log with fields, as an answer in JSON, or as a text for people. */
+interface Event {
+  line: string
+  fields: object
+  answer: object
+  text: string
 }
 
 async function welcome(started: Started, known: PoolControl[], dir: string, host: string): Promise<string> {

@@ -25,7 +25,7 @@ export function openFolder(dir: string, settings?: CheckedSettings): RemoteMachi
       'MACHINE_NOT_FOUND',
       `there is no machine in ${dir}: start one with \`overpool start\`, or name its folder with --dir`,
     )
-  const { stores, ingress, queue, changed, close } = openLedgerFile(dir)
+  const { stores, ingress, queue, runs, changed, close } = openLedgerFile(dir)
   return new RemoteMachine(
     {
       stores,
@@ -40,6 +40,7 @@ export function openFolder(dir: string, settings?: CheckedSettings): RemoteMachi
         invoicing: invoicingIn({ ...receivingIn(dir), dir, seed: () => readSeed(dir, false), stores, now: Date.now }),
         base: () => readRunning(dir)?.url ?? readRunning(dir)?.urls[0],
       },
+      runs: (query) => runs.list(query),
       isRunning: () => isRunning(dir),
       doors: () => readRunning(dir)?.urls ?? [],
       changed,

@@ -33,6 +33,7 @@ import { Repeats } from '../shared/repeats.ts'
 import { retriesWithin } from '../shared/retry.ts'
 import type { HandlerState } from '../shared/state/handler-state.ts'
 import type { StateOptions, StateView } from '../shared/state/view.ts'
+import type { Run, RunsQuery } from '../shared/store/runs.ts'
 import { openFolder } from './folder.ts'
 import { closeBeforeExit, KeepAlive } from './keep-alive.ts'
 import type { RemoteMachine } from './remote.ts'
@@ -87,6 +88,10 @@ export interface Created {
   key: string
   /** where wallets post to, if anywhere */
   url?: string
+}
+
+export interface RunsOptions extends Omit<RunsQuery, 'pool'> {
+  path: string
 }
 
 export interface OnOptions {
@@ -316,6 +321,12 @@ export class Overpool implements Pools {
   /** The machine's pools and subscriptions, and their state in the network. */
   async status(): Promise<PoolStatus[]> {
     return this.#use(({ pools }) => statusOf(pools))
+  }
+
+  /** The newest runs of handlers on the entries of a pool, the newest first: duration, outcome, error, what they printed. They are kept for a while. */
+  async runs(options: RunsOptions): Promise<Run[]> {
+    const { path, ...query } = optionsOf(options, 'runs')
+    return this.#use((machine) => machine.runs({ pool: path as string, ...query }))
   }
 
   /** The public key of this machine, 64 hex: others use it in `allow`, `peer` and `peers`. */

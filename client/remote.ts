@@ -5,10 +5,12 @@ import { checkPublished, MachineControl } from '../shared/machine/control.ts'
 import type { Invoicing } from '../shared/machine/invoicing.ts'
 import type { Machine } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
-import { type Redriven, type RedriveOptions, redriveAll } from '../shared/machine/progress.ts'
+import { pause, type Redriven, type RedriveOptions, redriveAll, unpause } from '../shared/machine/progress.ts'
+import { checkRunsQuery } from '../shared/machine/runs.ts'
 import type { Ingress, Queue } from '../shared/queue/port.ts'
 import type { Repair } from '../shared/store/control.ts'
 import type { Stores } from '../shared/store/port.ts'
+import type { Run, RunsQuery } from '../shared/store/runs.ts'
 import { type CoreStore, machineKeyPair, poolKeys } from '../sidecar/cores/core.ts'
 import { ELSEWHERE, type Progress, type Verified, verifyPool } from '../sidecar/cores/verify.ts'
 
@@ -33,6 +35,8 @@ export interface Access {
   broadcasts: boolean
   /** its invoices, if its config asks for payments */
   invoicing?: { invoicing: Invoicing; base: () => string | undefined }
+  /** the runs of its handlers */
+  runs: (query: RunsQuery) => Promise<Run[]>
   /** whether the machine runs now */
   isRunning: () => boolean
   /** the addresses of its HTTP doors */
@@ -119,6 +123,12 @@ export class RemoteMachine implements Machine, AsyncDisposable {
     return Array.from({ length: this.#access.shards }, (_, shard) => machineKeyPair(seed, shard).publicKey.toString('hex'))
   }
 
+  async runs(query: RunsQuery): Promise<Run[]> {
+    const checked = checkRunsQuery(query)
+    await this.pools.control(checked.pool)
+    return this.#access.runs(checked)
+  }
+
   paySecret(): Promise<string> {
     return this.#access.paySecret()
   }
@@ -157,6 +167,30 @@ export class RemoteMachine implements Machine, AsyncDisposable {
     await this.pools.control(path)
     const { bells } = this.#access
     return redriveAll(path, options, { stores: this.stores, bells, clock: this.#clock })
+  }
+
+  /** Pauses a handler in a pool: it is not called there until it is unpaused. @throws OverpoolError HANDLER_NOT_FOUND: it has not worked on the pool */
+  async pause(path: string, handler: string, reason: string): Promise<void> {
+    await this.#bellsOf(path, handler)
+    await pause(handler, path, reason, { stores: this.stores, clock: this.#clock })
+  }
+
+  /** Has a paused handler go on. @returns whether it was paused */
+  async unpause(path: string, handler: string): Promise<boolean> {
+    const bells = await this.#bellsOf(path, handler)
+    return unpause(handler, path, { stores: this.stores, bells, clock: this.#clock })
+  }
+
+  /** The queue of a handler that has worked on a pool. */
+  async #bellsOf(path: string, handler: string): Promise<Queue> {
+    await this.pools.control(path)
+    const known = await this.stores.progress.listHandlers(path)
+    const bells = known.includes(handler) ? this.#access.bells(handler) : undefined
+    if (bells) return bells
+    throw new OverpoolError(
+      'HANDLER_NOT_FOUND',
+      `no handler "${handler}" has worked on "${path}"; there are: ${known.join(', ') || 'none'}`,
+    )
   }
 
   async #secretOf(path: string): Promise<string> {

@@ -10,11 +10,14 @@ import type { CheckedSettings } from '../shared/config/config.ts'
 import { readEnv } from '../shared/config/env.ts'
 import { BROADCASTER } from '../shared/config/plan.ts'
 import { OverpoolError } from '../shared/errors.ts'
+import { entryAt } from '../shared/ledger/block.ts'
 import type { Invoicing } from '../shared/machine/invoicing.ts'
 import { invoicingOnAws } from '../shared/machine/invoicing-on-aws.ts'
 import type { Stores } from '../shared/store/port.ts'
+import type { RunsQuery } from '../shared/store/runs.ts'
 import { ELSEWHERE } from '../sidecar/cores/verify.ts'
 import { type Access, RemoteMachine } from './remote.ts'
+import { runsInLogs } from './run-logs.ts'
 
 // Loaded only to reach a stack: the AWS clients take a tenth of a second to load.
 
@@ -47,7 +50,7 @@ export async function stackAccess({ stack, region }: StackPlace): Promise<Access
   const bucket = new Bucket(clients, outputs.Bucket)
   const queues = new AwsQueues(clients, bucket)
   const ingress = queues.openIngress(outputs.IngressUrls)
-  const bells = bellsOf(outputs)
+  const bells = namedIn(outputs, 'Bells')
   const stores = openStores(clients, outputs.Table, bucket)
   return {
     stores,
@@ -62,6 +65,7 @@ export async function stackAccess({ stack, region }: StackPlace): Promise<Access
     cores: ELSEWHERE,
     broadcasts: bells.has(BROADCASTER),
     ...(outputs.AsksAt && { invoicing: { invoicing: invoicingOf(outputs, stores), base: () => outputs.AsksAt!.replace(/\/$/, '') } }),
+    runs: async (query) => runsInLogs(clients, namedIn(outputs, 'Runs'), query, await timeOf(query, stores)),
     isRunning: () => true, // ECS keeps it running, and an alarm watches that
     doors: () => (readEnv('caller').AWS_ENDPOINT_URL === undefined && outputs.Endpoint ? [outputs.Endpoint.replace(/\/$/, '')] : []), // an emulator's names cannot be looked up
     changed: systemClock.sleep,
@@ -82,10 +86,16 @@ function invoicingOf({ Receive: receive, IsTest, Watches }: Outputs, stores: Sto
   return invoicingOnAws({ ...(receive !== undefined && { receive }), isTest: IsTest === 'true', watches: Watches === 'true' }, stores)
 }
 
-/** URLs of the handlers' queues, by the handlers' names. */
-function bellsOf(outputs: Outputs): Map<string, string> {
-  const values = Object.entries(outputs).flatMap(([key, value]) => (key.startsWith('Bells') ? [value.split(' ')] : []))
-  return new Map(values.map(([name = '', url = '']) => [name, url]))
+/** What the outputs of one kind say of each handler, by the handlers' names: its queue's URL, or the name of its log. */
+function namedIn(outputs: Outputs, kind: 'Bells' | 'Runs'): Map<string, string> {
+  const values = Object.entries(outputs).flatMap(([key, value]) => (key.startsWith(kind) ? [value.split(' ')] : []))
+  return new Map(values.map(([name = '', value = '']) => [name, value]))
+}
+
+/** When the entry came whose runs are asked for, ms since 1970; 0 if the runs of all entries are. */
+async function timeOf({ pool, seq }: RunsQuery, { blocks }: Stores): Promise<number> {
+  const block = seq === undefined ? undefined : await blocks.find(pool, seq)
+  return (block && entryAt(block, seq! - block.first)?.at) ?? 0
 }
 
 async function readOutputs(clients: AwsClients, stack: string): Promise<Outputs> {

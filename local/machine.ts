@@ -4,6 +4,7 @@ import type { FollowedPool } from '../functions/events/follow.ts'
 import { Followers } from '../functions/events/followers.ts'
 import { broadcasterFunctions } from '../functions/handler/broadcaster.ts'
 import { HandlerLoop } from '../functions/handler/loop.ts'
+import { keepConsoleLines } from '../functions/handler/run-console.ts'
 import { answerBell, type Receives } from '../functions/handler/runner.ts'
 import { watchForBlocking } from '../functions/handler/watchdog.ts'
 import { catchLateErrors } from '../functions/late.ts'
@@ -38,11 +39,13 @@ import { knownOf } from '../shared/machine/known.ts'
 import { type Machine, type Pools, poolsOf } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
 import { redriveAll } from '../shared/machine/progress.ts'
+import { checkRunsQuery } from '../shared/machine/runs.ts'
 import { paySecretOf } from '../shared/paywall/payee.ts'
 import { type Paywall, paywallsOf } from '../shared/paywall/paywall.ts'
 import type { Ingress, Queue } from '../shared/queue/port.ts'
 import { oneAfterTheOther } from '../shared/retry.ts'
 import type { PoolControl } from '../shared/store/control.ts'
+import type { Run, RunsQuery } from '../shared/store/runs.ts'
 import { type Grid, gridOf, watchedBy } from '../sidecar/chain/grids.ts'
 import { Tracker } from '../sidecar/chain/tracker.ts'
 import { Sidecar } from '../sidecar/sidecar.ts'
@@ -50,6 +53,7 @@ import { type BitcoinParts, openBitcoin } from './bitcoin.ts'
 import { checkFileLimit, explained } from './explain.ts'
 import { folderLayout, hasLedger, lockFolder, readSeed, writeRunning } from './folder.ts'
 import { invoicingIn } from './invoicing.ts'
+import { Metrics } from './metrics.ts'
 import { BELL_MS, type Ports, sqlitePorts } from './ports.ts'
 import type { MachineReport } from './report.ts'
 import { type LocalDoor, type LocalServer, listen } from './server.ts'
@@ -101,6 +105,14 @@ export interface MachineOptions {
   ports?: (dir: string) => Promise<Ports>
 }
 
+/** Reports, and counts what is reported. */
+function counted(report: MachineOptions['report'], metrics: Metrics): MachineOptions['report'] {
+  return (said) => {
+    metrics.reported(said)
+    report(said)
+  }
+}
+
 /** How often the machine looks for transactions to ask about, and the wait before the first question, ms. */
 const TRACK_MS = 1_000
 const ASK_MS = 2_000
@@ -147,13 +159,16 @@ export class EmbeddedMachine implements Machine {
   readonly #ending = new Map<string, Promise<void>>()
   readonly #stopping = new AbortController()
   readonly #alone = oneAfterTheOther()
+  readonly #metrics: Metrics
   #broadcaster: Broadcaster | undefined
   #tracker: Tracker | undefined
   readonly #doors = new Map<string, { server: Promise<LocalServer>; paths: Set<string>; others: Set<string> }>()
   readonly #studio: StudioDoor
 
   /** Opens a folder; FOLDER_IN_USE while another machine runs in it. Unfinished work of an earlier process goes on. */
-  static async open(options: MachineOptions): Promise<EmbeddedMachine> {
+  static async open(given: MachineOptions): Promise<EmbeddedMachine> {
+    const metrics = new Metrics()
+    const options = { ...given, report: counted(given.report, metrics) }
     const { dir } = options
     checkFileLimit()
     const lock = lockFolder(dir)
@@ -209,12 +224,13 @@ export class EmbeddedMachine implements Machine {
               ...(handler.wants && { wants: (entries: ScannedEntry[]) => handler.wants!(pool.path, entries) }),
             })),
       })
-      const machine = new EmbeddedMachine(options, lock, ports, sidecar, settings, handlers, grids, bitcoin, seed)
+      const machine = new EmbeddedMachine(options, metrics, lock, ports, sidecar, settings, handlers, grids, bitcoin, seed)
       close = () => machine.close()
       wrote = (pool) => machine.#feeds.wrote(pool)
       await machine.#beginBroadcasting()
       machine.#noteRunning([])
       catchLateErrors(options.logFormat)
+      if (ports.runs) keepConsoleLines()
       watchForBlocking(options.logFormat)
       return machine
     } catch (error) {
@@ -225,6 +241,7 @@ export class EmbeddedMachine implements Machine {
 
   private constructor(
     options: MachineOptions,
+    metrics: Metrics,
     lock: { release: () => void },
     ports: Ports,
     sidecar: Sidecar,
@@ -262,6 +279,7 @@ export class EmbeddedMachine implements Machine {
       postFailed: (error) => options.report({ kind: 'post-failed', error }),
     })
     this.#handlersPools = poolsOf(this)
+    this.#metrics = metrics
     this.#feeds = new Feeds({
       blocks: stores.blocks,
       control: (path) => this.pools.control(path),
@@ -368,6 +386,13 @@ export class EmbeddedMachine implements Machine {
     return this.#paySecret
   }
 
+  async runs(query: RunsQuery): Promise<Run[]> {
+    const checked = checkRunsQuery(query)
+    await this.pools.control(checked.pool)
+    await this.#ports.runs?.flush()
+    return (await this.#ports.runs?.list(checked)) ?? []
+  }
+
   /**
    * Opens the HTTP door for pools that were created here. Pools with the same host and port share it; port 0 takes a free one.
    * @param others pools that take no payments there, and can be followed if their settings say so
@@ -451,8 +476,25 @@ export class EmbeddedMachine implements Machine {
         threwLate: (path, error) => threwLate(`\`events\` of ${path}`, error),
       },
       log: (error) => this.#options.report({ kind: 'door', error }),
-      refused: this.#options.refused,
+      refused: (refusal) => {
+        this.#metrics.refused(refusal)
+        this.#options.refused?.(refusal)
+      },
+      metrics: {
+        contentType: this.#metrics.contentType,
+        text: () => this.#metricsText(),
+        answered: (...answer) => this.#metrics.answered(...answer),
+      },
     }
+  }
+
+  #metricsText(): Promise<string> {
+    const { stores, ingress, clock } = this.#ports
+    const waiting = async () => {
+      const { waiting, inFlight } = await ingress.depth()
+      return waiting + inFlight
+    }
+    return this.#metrics.text({ dir: this.#options.dir, pools: this.pools, stores, waiting, now: clock.now })
   }
 
   /** Tells the command line how this machine is found, and what it does. */
@@ -504,7 +546,7 @@ export class EmbeddedMachine implements Machine {
   }
 
   async #answer(handler: Handler, inTurn: InTurn, bell: Bell, receives: Receives, stopping: AbortSignal) {
-    const { stores, clock } = this.#ports
+    const { stores, clock, runs } = this.#ports
     const { report } = this.#options
     const { maxAttempts, retryForMs, onPoison, timeoutMs } = this.#known(bell.pool) ?? DEFAULT_SETTINGS
     const key = this.#sidecar.keyOf(bell.pool)
@@ -525,6 +567,10 @@ export class EmbeddedMachine implements Machine {
       retryMostMs: RETRY_MOST_MS,
       alone: this.#alone,
       stopping,
+      ran: (run: Run) => {
+        this.#metrics.ran(run)
+        runs?.add(run)
+      },
     }
     return answerBell(bell, pool, receives, clock.elapsed() + BELL_MS, options)
   }
@@ -543,6 +589,7 @@ export class EmbeddedMachine implements Machine {
       await atMost(this.#ports.clock, CLOSE_MS, loops)
       await this.#sidecar.close()
     } finally {
+      await this.#ports.runs?.flush()
       // Even if something could not be closed: the program may go on, and its next machine needs the folder.
       await this.#ports.close()
       this.#lock.release()

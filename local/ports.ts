@@ -3,8 +3,10 @@ import { MAX_TIMEOUT_MS } from '../shared/config/config.ts'
 import type { Queue } from '../shared/queue/port.ts'
 import { SqliteQueue } from '../shared/queue/sqlite.ts'
 import type { Stores } from '../shared/store/port.ts'
+import type { Runs } from '../shared/store/runs.ts'
 import { SqliteFile } from '../shared/store/sqlite/file.ts'
 import { sqliteStores } from '../shared/store/sqlite/index.ts'
+import { SqliteRuns } from '../shared/store/sqlite/runs.ts'
 import { folderLayout, makePrivateFile } from './folder.ts'
 
 /** A received post that is not deleted comes again after this time, ms. While the machine runs, that happens only after a failure. */
@@ -21,6 +23,8 @@ export interface Ports {
   bells: (handler: string) => Promise<Queue>
   /** a bell carries a block of up to this many bytes; 0 over SQLite, where it would save no request */
   carryBytes: number
+  /** where the runs of handlers are recorded, if they are */
+  runs?: Runs
   /** posts of this process go to the writer without the queue: for stores where many small blocks are cheap */
   direct?: boolean
   clock: Clock
@@ -34,6 +38,7 @@ export interface LedgerFile {
   stores: Stores
   ingress: SqliteQueue
   queue: (handler: string) => SqliteQueue
+  runs: Runs
   /** resolves when something was written, by whomever, after `ms`, or when the signal is aborted */
   changed: (ms: number, signal?: AbortSignal) => Promise<void>
   close: () => void
@@ -49,6 +54,7 @@ export function openLedgerFile(dir: string, keepsAlive = true): LedgerFile {
     stores: sqliteStores(store),
     ingress: new SqliteQueue(store, 'ingress', { visibilityMs: INGRESS_VISIBILITY_MS }),
     queue: (handler) => new SqliteQueue(store, `tx ${handler}`, { fifo: true, visibilityMs: BELL_VISIBILITY_MS }),
+    runs: new SqliteRuns(store),
     changed: (ms, signal) => store.changed('commit', ms, signal),
     close: () => store.close(),
   }
@@ -64,7 +70,7 @@ export function idlePorts(dir: string): Promise<Ports> {
   return portsOf(openLedgerFile(dir, false), idleClock)
 }
 
-async function portsOf({ stores, ingress, queue, changed, close }: LedgerFile, clock: Clock): Promise<Ports> {
+async function portsOf({ stores, ingress, queue, runs, changed, close }: LedgerFile, clock: Clock): Promise<Ports> {
   await ingress.reclaim()
   return {
     stores,
@@ -75,6 +81,7 @@ async function portsOf({ stores, ingress, queue, changed, close }: LedgerFile, c
       return bells
     },
     carryBytes: 0,
+    runs,
     direct: true,
     clock,
     changed,

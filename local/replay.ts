@@ -153,6 +153,7 @@ class KeptProgress implements Progress {
   async askRedrive(): Promise<void> {}
   async endRedrive(): Promise<void> {}
   async updateDead(): Promise<void> {}
+  async setPaused(): Promise<void> {}
   async deleteDead(): Promise<void> {}
   async listHandlers(): Promise<string[]> {
     return []

@@ -2,7 +2,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 import type { AddressInfo, Socket } from 'node:net'
 import { BodyReader, letGo } from '../functions/payments/body.ts'
 import { answerAtDoor, type DoorDeps } from '../functions/payments/door.ts'
-import type { DoorAnswer } from '../functions/payments/http.ts'
+import type { DoorAnswer, DoorRequest } from '../functions/payments/http.ts'
+import { isFromHere } from '../functions/payments/loopback.ts'
 import { Quotas } from '../functions/payments/quotas.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import { turn } from '../shared/turn.ts'
@@ -49,7 +50,15 @@ export interface LocalServer {
   close(): Promise<void>
 }
 
+/** What counts the answers, and says for programs of this computer what was counted. */
+export interface DoorMetrics {
+  contentType: string
+  text: () => Promise<string>
+  answered: (method: string, path: string, answer: DoorAnswer, ms: number) => void
+}
+
 export interface LocalDoor extends Omit<DoorDeps, 'quotas'> {
+  metrics: DoorMetrics
   /** longest message, bytes */
   maxBytes: number
   /** the studio; undefined where others than programs of this host may reach the door */
@@ -59,7 +68,7 @@ export interface LocalDoor extends Omit<DoorDeps, 'quotas'> {
 /** Serves the HTTP door on this machine. Port 0 takes a free one; PORT_IN_USE if another program has it. */
 export async function listen(door: LocalDoor, port: number, host: string): Promise<LocalServer> {
   const bodies = new BodyReader(door.maxBytes)
-  const deps: DoorDeps = { ...door, quotas: new Quotas() }
+  const deps = { ...door, quotas: new Quotas() }
   const server = createServer({
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -91,10 +100,11 @@ export async function listen(door: LocalDoor, port: number, host: string): Promi
 async function serve(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
-  door: DoorDeps,
+  door: DoorDeps & Pick<LocalDoor, 'metrics'>,
   bodies: BodyReader,
   studio: LocalDoor['studio'],
 ): Promise<void> {
+  const began = performance.now()
   const path = pathOf(incoming)
   if (studio && isForStudio(path)) return studio(path, incoming, outgoing)
   const request = {
@@ -104,8 +114,9 @@ async function serve(
     address: incoming.socket.remoteAddress,
     body: () => bodies.read(incoming, outgoing),
   }
-  const answer: DoorAnswer = path === undefined ? UNREADABLE : await answerAtDoor({ ...request, path }, door)
+  const answer = await answerAt(path, request, door)
   const { status, reason = STATUS_CODES[status] ?? '', headers, body } = answer
+  if (path !== undefined) door.metrics.answered(request.method, path, answer, performance.now() - began)
   if (status >= 400) await letGo(incoming)
   if (answer.events) return sendEvents(outgoing, answer, door.log)
   if (answer.stream) return sendStream(outgoing, answer, answer.stream)
@@ -116,6 +127,26 @@ async function serve(
     const bytes = Buffer.from(body)
     await turn()
     outgoing.writeHead(status, reason, { ...headers, 'content-length': bytes.length }).end(bytes)
+  }
+}
+
+async function answerAt(
+  path: string | undefined,
+  request: Omit<DoorRequest, 'path'>,
+  door: DoorDeps & Pick<LocalDoor, 'metrics'>,
+): Promise<DoorAnswer> {
+  if (path === undefined) return UNREADABLE
+  if (path === '/_/metrics' && request.method === 'GET' && isFromHere(request)) return metricsOf(door)
+  return answerAtDoor({ ...request, path }, door)
+}
+
+/** The metrics, for programs of this computer alone: to others there is no such path. */
+async function metricsOf({ metrics, log }: DoorDeps & Pick<LocalDoor, 'metrics'>): Promise<DoorAnswer> {
+  try {
+    return { status: 200, headers: { 'content-type': metrics.contentType, 'cache-control': 'no-store' }, body: await metrics.text() }
+  } catch (error) {
+    log(error)
+    return { status: 503, headers: { 'content-type': 'text/plain' }, body: 'the metrics could not be read: the log says why\n' }
   }
 }
 

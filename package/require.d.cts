@@ -41,6 +41,8 @@ declare namespace Overpool {
   type Quota = library.Quota
   type ReadyOptions = library.ReadyOptions
   type RequestSetting = library.RequestSetting
+  type Run = library.Run
+  type RunsOptions = library.RunsOptions
   type SubOptions = library.SubOptions
   type SubscriptionConfig = library.SubscriptionConfig
   type NetworkSettings = library.NetworkSettings

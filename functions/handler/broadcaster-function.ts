@@ -13,7 +13,7 @@ import { broadcasterFunctions } from './broadcaster.ts'
 import { type FunctionDeps, handlerFunction } from './function.ts'
 import type { PostFailed, RunnerReport } from './report.ts'
 
-export interface BroadcasterFunctionDeps extends Pick<FunctionDeps, 'queue' | 'failed'> {
+export interface BroadcasterFunctionDeps extends Pick<FunctionDeps, 'queue' | 'failed' | 'ran'> {
   /** with `bitcoin` */
   config: OverpoolConfig
   stores: Stores
@@ -29,7 +29,7 @@ export interface BroadcasterFunctionDeps extends Pick<FunctionDeps, 'queue' | 'f
 
 /** The Lambda function of the broadcaster: called with a batch of its bells, and the time that is left. @throws OverpoolError BAD_CONFIG: a secret is missing */
 export async function broadcasterFunction(deps: BroadcasterFunctionDeps): Promise<ReturnType<typeof handlerFunction>> {
-  const { config, queue, stores, ingress, clock, secretOf, callbacks, measured = (functions) => functions, report, failed } = deps
+  const { config, queue, stores, ingress, clock, secretOf, callbacks, measured = (functions) => functions, report, ran, failed } = deps
   const { door, secret } = callbacks
   const bitcoin = config.bitcoin!
   const services = await openServices(bitcoin, { secretOf, streamToken: streamTokenOf(secret) })
@@ -51,6 +51,7 @@ export async function broadcasterFunction(deps: BroadcasterFunctionDeps): Promis
     clock,
     functions,
     report,
+    ran,
     failed,
   })
 }

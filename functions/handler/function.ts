@@ -26,13 +26,15 @@ export interface FunctionDeps {
   functions: BoundFunctions
   options?: HandlerOptions
   report: (report: RunnerReport) => void
+  /** called with each run that has ended */
+  ran?: RunnerOptions['ran']
   /** called when bells could not be answered */
   failed: (error: unknown) => void
 }
 
 /** The Lambda function of one handler: called with a batch of its bells, and the time that is left. */
 export function handlerFunction(deps: FunctionDeps): (event: BellsEvent, remainingMs: () => number) => Promise<BellsResponse> {
-  const { handler, queue, stores, pools, settings, clock, functions, options = {}, report, failed } = deps
+  const { handler, queue, stores, pools, settings, clock, functions, options = {}, report, ran, failed } = deps
   /** Our own pools, whose keys never change. A subscription may change, so it is read each time. */
   const own = new Map<string, Pick<PoolControl, 'key' | 'begins'>>()
   const alone = oneAfterTheOther()
@@ -45,7 +47,7 @@ export function handlerFunction(deps: FunctionDeps): (event: BellsEvent, remaini
     const deadline = clock.elapsed() + remainingMs() - timeoutMs
     const attempts = { maxAttempts, retryForMs, onPoison, timeoutMs, retryMs: RETRY_MS, retryMostMs: RETRY_MOST_MS, alone }
     const remembers = { ...(options.state === 'shared' && { shared: inTurn }), undoes: options.undo ?? false }
-    return answerBell(bell, pool, receives, deadline, { handler, stores, clock, report, functions, ...remembers, ...attempts })
+    return answerBell(bell, pool, receives, deadline, { handler, stores, clock, report, functions, ran, ...remembers, ...attempts })
   }
   return (event, remainingMs) => answerBatch(event, remainingMs, { queue, answer, report: failed })
 }

@@ -21,6 +21,8 @@ import { tracing } from '../tracing.ts'
 import { handlerFunction } from './function.ts'
 import type { BellsEvent, BellsResponse } from './lambda.ts'
 import { measured, reportTo } from './measured.ts'
+import { keepConsoleLines } from './run-console.ts'
+import { RunLog } from './run-log.ts'
 import { watchForBlocking } from './watchdog.ts'
 
 // The Lambda of one handler file: it answers the bells of its queue. The file itself and the config are in its bundle.
@@ -28,6 +30,7 @@ const env = readEnv('handler')
 const service = `handler-${env.HANDLER}`
 const telemetry = new Telemetry({ namespace: env.NAMESPACE, service })
 const traces = await tracing(service, env.TRACES !== undefined)
+const runs = new RunLog(telemetry)
 const clock = systemClock
 const clients = new AwsClients({ endpoint: env.AWS_ENDPOINT_URL, traced: traces.client })
 const bucket = new Bucket(clients, env.BUCKET)
@@ -52,6 +55,7 @@ const pools = new LedgerPools({
 })
 const functions = handlerFunctions(user, env.HANDLER)
 catchLateErrorsFirst()
+keepConsoleLines()
 
 const control = new MachineControl({
   stores,
@@ -75,6 +79,7 @@ const answer = handlerFunction({
   functions: measured(bindFunctions({ functions }, handlersPools), telemetry),
   options: handlerOptions(user, env.HANDLER),
   report: (said) => reportTo(telemetry, said),
+  ran: (run) => runs.add(run),
   failed: (error) => telemetry.log.error('bells could not be answered', error as Error),
 })
 
@@ -83,6 +88,7 @@ export const handler = traces.handler(
     // A bell that comes again may have met a handler that blocks. The thread that names it would take its time from every cold start.
     if (event.Records.some(({ attributes }) => Number(attributes.ApproximateReceiveCount) > 1)) watchForBlocking('json')
     const answered = await answer(event, () => context.getRemainingTimeInMillis())
+    runs.flush()
     telemetry.flush()
     return answered
   },

@@ -14,8 +14,10 @@ import { StateRun } from '../../shared/state/run.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { Cursor, DeadLetter, Move } from '../../shared/store/progress.ts'
+import type { Run } from '../../shared/store/runs.ts'
 import { SHARED, type State } from '../../shared/store/state.ts'
 import { scanTransaction } from '../../shared/transaction/index.ts'
+import { recording } from './recording.ts'
 import type { RunnerReport } from './report.ts'
 
 /** A stored error text is cut to this many characters. */
@@ -61,6 +63,8 @@ export interface RunnerOptions {
   turn?: () => Promise<void>
   /** once aborted, no further entry begins */
   stopping?: AbortSignal
+  /** called with each run that has ended; without it they are not recorded */
+  ran?: (run: Run) => void
 }
 
 /** The answer to a bell: it is done and can be deleted, or it comes again after `againMs`. */
@@ -103,7 +107,7 @@ async function answerAlone(
   const cursor = await stores.progress.readCursor(handler, bell.pool)
   const state = stores.state && (await stateOf(stores.state, handler, bell.pool, cursor, shared))
   const start = { ...laterOf(cursor, begins), stored: cursor.seq }
-  const block = start.redrive === undefined ? start.block : 0
+  const block = start.redrive === undefined && start.redriveSome === undefined ? start.block : 0
   const times = typeof receives === 'number' ? receives : receives(block)
   return new BellRun({ path: bell.pool, key }, start, times, deadline, options, state).answer(bell)
 }
@@ -129,6 +133,7 @@ class BellRun {
   readonly #handled: number[] = []
   /** when the cursor was written last, or read (`Clock.elapsed`) */
   #keptAt: number
+  readonly #pauses: Pauses
 
   constructor(
     pool: { path: string; key: string },
@@ -147,15 +152,18 @@ class BellRun {
     this.#options = options
     this.#at = { seq: start.seq, block: start.block, attempts: start.attempts, begun: start.begun }
     this.#keptAt = options.clock.elapsed()
+    this.#pauses = pausesOf(pool.path, options)
   }
 
   async answer(bell: Bell): Promise<Answer> {
-    const { redrive, stopped } = this.#start
-    if (redrive !== undefined) {
-      const againMs = await rerunDead(this.#pool, redrive, this.#receives, this.#deadline, this.#options, this.#state)
+    const { redrive, redriveSome, stopped, paused } = this.#start
+    if (paused !== undefined) return DONE
+    if (redrive !== undefined || redriveSome !== undefined) {
+      const againMs = await rerunDead(this.#pool, { redrive, redriveSome }, this.#receives, this.#deadline, this.#options, this.#state)
       if (againMs !== undefined) return { done: false, againMs }
-      await this.#endRedrive(redrive)
-    } else if (stopped !== undefined) return DONE
+      await this.#endRedrive({ redrive, redriveSome })
+    }
+    if (redrive === undefined && stopped !== undefined) return DONE
 
     const { stores } = this.#options
     try {
@@ -173,12 +181,14 @@ class BellRun {
     return DONE
   }
 
-  /** All dead letters have been retried. A handler that had stopped goes on, with all its attempts at the entry where it stopped. */
-  async #endRedrive(redrive: number): Promise<void> {
+  /** The dead letters have been retried. If all were asked for, a handler that had stopped goes on, with all its attempts at the entry where it stopped. */
+  async #endRedrive(done: RedriveTimes): Promise<void> {
     const { handler, stores } = this.#options
-    if (this.#start.stopped !== undefined) this.#at = { ...this.#at, attempts: 0 }
-    await this.#keep(this.#at)
-    await stores.progress.endRedrive(handler, this.#pool.path, redrive)
+    if (done.redrive !== undefined) {
+      if (this.#start.stopped !== undefined) this.#at = { ...this.#at, attempts: 0 }
+      await this.#keep(this.#at)
+    }
+    await stores.progress.endRedrive(handler, this.#pool.path, done)
   }
 
   /** Runs the handler on the block's entries after the cursor. @returns the answer to the bell if the run ends in this block */
@@ -194,6 +204,10 @@ class BellRun {
         continue
       }
       if (this.#mustStop()) return this.#later()
+      if (this.#pauses.isDue() && (await this.#pauses.look())) {
+        await this.#later()
+        return DONE
+      }
       const answer = await this.#runEntry(seq, entry, block.n, next)
       if (answer) return answer
     }
@@ -237,7 +251,10 @@ class BellRun {
   async #runEntry(seq: number, entry: Entry, block: number, next: number): Promise<Answer | undefined> {
     const { alone } = this.#options
     const { attempts, begun = 0 } = this.#at
-    if (this.#isLastDeath(begun)) return this.#giveUp(seq, block, next, attempts + begun, new Error(NO_END))
+    if (this.#isLastDeath(begun)) {
+      this.#recordDeaths(seq, entry, attempts + begun)
+      return this.#giveUp(seq, block, next, attempts + begun, new Error(NO_END))
+    }
     const attempt = () => this.#attempt(seq, entry, block, next, attempts + begun)
     // At the first receive nothing is counted, since a write for each entry would be too much. At the second the process may therefore have died in this entry already, unless
     // the cursor says how the run before has ended.
@@ -252,12 +269,19 @@ class BellRun {
     return begun || this.#isLastDeath(counted) ? alone(countAndAttempt) : countAndAttempt()
   }
 
+  /** Records an entry that is given up for attempts that ended with the process: these runs could not record themselves. */
+  #recordDeaths(seq: number, { kind }: Entry, attempt: number): void {
+    const { handler, clock, ran } = this.#options
+    const at = { handler, pool: this.#pool.path, seq, kind: kind as Kind, attempt, startedAt: clock.now() }
+    ran?.({ ...at, ms: 0, outcome: 'given-up', error: NO_END, console: [], posts: 0 })
+  }
+
   /** Calls the handler with an entry that `tried` attempts have failed with. */
   async #attempt(seq: number, entry: Entry, block: number, next: number, tried: number): Promise<Answer | undefined> {
     const { handler, stores, maxAttempts } = this.#options
     // What is undone must be in the journal.
     if (this.#options.undoes && entry.kind === 'reorg' && this.#state?.isChanged) await this.#keep(this.#at)
-    const failure = await run(this.#pool, seq, entry, this.#options, this.#state)
+    const failure = await run(this.#pool, seq, entry, this.#options, this.#state, tried + 1, (thrown) => this.#givesUp(thrown, tried + 1))
     if (failure) return this.#fail(seq, block, next, tried, failure.thrown)
     // An earlier attempt may have stored a dead letter and died before the cursor was written; or an operator has, who passes over the entry where the handler had stopped.
     const mayBeDead = (this.#receives > 1 && tried + 1 >= maxAttempts) || this.#start.stopped !== undefined
@@ -279,6 +303,12 @@ class BellRun {
     return attempts >= maxAttempts && waitsBefore(attempts, retryMs, retryMostMs) >= retryForMs
   }
 
+  /** Whether an entry is given up whose attempt number `attempts` has failed. */
+  #givesUp(thrown: unknown, attempts: number): boolean {
+    if (isAway(thrown)) return false
+    return isFinal(thrown) ? attempts >= this.#options.maxAttempts : this.#isOver(attempts)
+  }
+
   /** No further entry begins now; the bell comes again at once. */
   async #later(): Promise<Answer> {
     await this.#keep({ ...this.#at, begun: this.#at.begun ?? 0 })
@@ -290,8 +320,7 @@ class BellRun {
     const { handler, report, retryMs, retryMostMs } = this.#options
     const attempts = tried + 1
     const away = isAway(thrown)
-    const isOver = isFinal(thrown) ? attempts >= this.#options.maxAttempts : this.#isOver(attempts)
-    if (!away && isOver) return this.#giveUp(seq, block, next, attempts, thrown)
+    if (this.#givesUp(thrown, attempts)) return this.#giveUp(seq, block, next, attempts, thrown)
     report({ kind: 'failed', handler, pool: this.#pool.path, seq, attempt: attempts, error: thrown })
     await this.#keep({ ...this.#at, attempts: away ? tried : attempts, begun: 0 })
     const againMs = backoff(away ? this.#receives : attempts, retryMs, retryMostMs)
@@ -354,28 +383,55 @@ function isRunnable({ path, key }: { path: string; key: string }, entry: Entry, 
   return entry.kind !== 'unknown' && functions[entry.kind] !== undefined && (entry.kind !== 'invoice' || path !== key)
 }
 
+/** Says whether an operator has paused the handler since its run began. A run over many entries asks before each, and looks now and then. */
+interface Pauses {
+  /** whether it is time to look */
+  isDue: () => boolean
+  look: () => Promise<boolean>
+}
+
+function pausesOf(pool: string, { handler, stores, clock }: RunnerOptions): Pauses {
+  let lookedAt = clock.elapsed()
+  return {
+    isDue: () => timeLeft(clock, lookedAt, CURSOR_MS) === 0,
+    async look() {
+      lookedAt = clock.elapsed()
+      return (await stores.progress.readCursor(handler, pool)).paused !== undefined
+    },
+  }
+}
+
+/** When redrives were asked for that are not carried out yet: of all dead letters, and of some. */
+type RedriveTimes = Pick<Cursor, 'redrive' | 'redriveSome'>
+
+/** Whether a dead letter is to be retried: not since a redrive of all of them, or of this one, was asked for. */
+function isDue({ at, asked }: DeadLetter, { redrive, redriveSome }: RedriveTimes): boolean {
+  return (redrive !== undefined && at < redrive) || (redriveSome !== undefined && asked !== undefined && at < asked)
+}
+
 /**
- * Retries the dead letters, each once since the redrive was asked for at `asked`. Those that work now are deleted.
+ * Retries the dead letters that are due, each once since it was asked for. Those that work now are deleted.
  * @returns if not all could be run: after how many ms to go on with the rest
  */
 async function rerunDead(
   pool: { path: string; key: string },
-  asked: number,
+  times: RedriveTimes,
   receives: number,
   deadline: number,
   options: RunnerOptions,
   state: StateRun | undefined,
 ): Promise<number | undefined> {
   const { handler, stores, clock, stopping } = options
-  const letters = (await stores.progress.listDead(handler, pool.path)).filter(({ at }) => at < asked)
+  const letters = (await stores.progress.listDead(handler, pool.path)).filter((letter) => isDue(letter, times))
+  const pauses = pausesOf(pool.path, options)
   for (const [i, letter] of letters.entries()) {
-    if (stopping?.aborted || (i > 0 && clock.elapsed() >= deadline - MARGIN_MS)) return 0
+    if (stopping?.aborted || (i > 0 && clock.elapsed() >= deadline - MARGIN_MS) || (pauses.isDue() && (await pauses.look()))) return 0
     const block = await stores.blocks.find(pool.path, letter.seq)
     const entry = block && entryAt(block, letter.seq - block.first)
     if (!entry || !isRunnable(pool, entry, options)) continue // this version, or this handler, cannot run it: the letter stays
-    const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), asked) }
+    const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), times.redrive ?? 0, times.redriveSome ?? 0) }
     if (receives > 1) await stores.progress.updateDead(handler, pool.path, tried) // counted before it is run: the process may have died in it
-    const error = await run(pool, letter.seq, entry, options, state)
+    const error = await run(pool, letter.seq, entry, options, state, tried.attempts, (thrown) => !isAway(thrown))
     if (error === undefined && state?.isChanged) await commitState(handler, pool.path, letter.seq, state, options)
     else if (error === undefined) await stores.progress.deleteDead(handler, pool.path, letter.seq)
     else if (isAway(error.thrown)) {
@@ -414,16 +470,18 @@ function readable(block: Block, pool: string, { stores }: RunnerOptions): Entry[
   }
 }
 
-/** Calls the handler's function for the entry's kind. @returns what it threw, if it failed */
+/** Calls the handler's function for the entry's kind. @param givesUp whether the entry is given up for what was thrown @returns what it threw, if it failed */
 async function run(
   pool: { path: string; key: string },
   seq: number,
   entry: Entry,
   options: RunnerOptions,
   state: StateRun | undefined,
+  attempt: number,
+  givesUp: (thrown: unknown) => boolean,
 ): Promise<{ thrown: unknown } | undefined> {
-  const { handler, functions, clock, timeoutMs, report } = options
-  const attempt = state && new StateAttempt(state, { pool: pool.path, seq, ...placeOf(entry) })
+  const { handler, functions, clock, timeoutMs, report, ran } = options
+  const remembers = state && new StateAttempt(state, { pool: pool.path, seq, ...placeOf(entry) })
   const context: HandlerContext = {
     handler,
     pool: pool.path,
@@ -435,14 +493,17 @@ async function run(
     failed: false,
     threwLate: (error) => report({ kind: 'threw-late', handler, pool: pool.path, seq, error }),
   }
+  const record = ran && recording(context, entry.kind as Kind, attempt, clock.now, ran)
   try {
     const event = eventOf(pool, seq, entry, options.stores.statuses && (await statusOf(pool.path, entry, options)))
-    if (entry.kind === 'reorg' && options.undoes && attempt) await undo(event as ReorgEvent, entry, attempt)
+    if (entry.kind === 'reorg' && options.undoes && remembers) await undo(event as ReorgEvent, entry, remembers)
     const call = functions[event.kind as Kind] as (event: LedgerEvent, state: HandlerState | undefined) => unknown
-    const returned = handlerContext.run(context, call, event, attempt)
-    const untouched = attempt?.isUntouched ?? true
-    if (!isThenable(returned) && !context.posts.length && untouched) return undefined
-    const result = finished(returned, context, attempt, options.turn ?? nextTurn)
+    const returned = handlerContext.run(context, call, event, remembers)
+    if (!isThenable(returned) && !context.posts.length && (remembers?.isUntouched ?? true)) {
+      record?.('ok')
+      return undefined
+    }
+    const result = finished(returned, context, remembers, options.turn ?? nextTurn)
     const timer = new AbortController()
     const tooLong = sleepAwake(clock, timeoutMs, timer.signal).then(() => {
       if (!timer.signal.aborted) throw new Error(`the handler took longer than ${timeoutMs} ms`)
@@ -452,14 +513,16 @@ async function run(
     } finally {
       timer.abort()
     }
-    attempt?.take()
+    remembers?.take()
+    record?.('ok')
     return undefined
   } catch (thrown) {
     context.failed = true
+    record?.(givesUp(thrown) ? 'given-up' : 'failed', thrown)
     return { thrown }
   } finally {
     context.ended = true
-    attempt?.end()
+    remembers?.end()
     context.posts.length = 0
   }
 }

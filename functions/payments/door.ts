@@ -13,7 +13,7 @@ import type { FollowDeps } from '../events/follow.ts'
 import { answerAsArc } from './arc.ts'
 import { CORS, type DoorAnswer, type DoorRequest, forOrigin, HTML_HEADERS, JSON_HEADERS, preflight, unescaped } from './http.ts'
 import { showInvoice, takeForInvoice } from './invoice-door.ts'
-import { isLoopback } from './loopback.ts'
+import { isForwarded, isLoopback } from './loopback.ts'
 import { poolPage } from './page.ts'
 import { placeOf } from './place.ts'
 import type { Quotas } from './quotas.ts'
@@ -221,13 +221,11 @@ const PAGE_HEADERS = {
   'cache-control': 'no-store',
   vary: 'Accept',
 }
-/** Headers of proxies: behind one, a stranger may look at the page. */
-const FORWARDED = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip']
 
 async function page(path: string, { header }: DoorRequest, { newest, url }: DoorDeps): Promise<DoorAnswer> {
   const place = placeOf(header, url)
   // A name that is not of this host may have been made to lead here, so that a page of the web can read the answer.
-  const isHere = isLoopback(place.host) && !FORWARDED.some((name) => header(name) !== undefined)
+  const isHere = isLoopback(place.host) && !isForwarded(header)
   const entries = isHere ? await newest?.(path) : undefined
   return { status: 200, headers: PAGE_HEADERS, body: poolPage({ path, url: `${place.url}/${path}`, entries }) }
 }

@@ -17,6 +17,8 @@ export interface HandlerContext {
   failed: boolean
   /** called with an error that code of this call threw where nothing could catch it */
   threwLate: (error: unknown) => void
+  /** what it has printed with `console`, if anything, and how many characters are kept besides */
+  printed?: { lines: string[]; left: number }
 }
 
 /** The user's code that runs outside a handler's calls: a filter, or what a file does when it is loaded. */

@@ -19,6 +19,9 @@ export interface HandlerState {
   /** why it stopped (`onPoison: 'stop'`), and at which entry */
   stopped?: string
   stoppedAt?: number
+  /** why an operator has paused it, and since when, ms since 1970 */
+  paused?: string
+  pausedAt?: number
   dead: DeadLetter[]
 }
 
@@ -30,7 +33,7 @@ export async function handlersOf(pool: string, entries: number, stores: Stores):
 
 async function handlerOf(handler: string, pool: string, entries: number, stores: Stores): Promise<HandlerState> {
   const [cursor, dead] = await Promise.all([stores.progress.readCursor(handler, pool), stores.progress.listDead(handler, pool)])
-  const { seq, attempts, stopped } = cursor
+  const { seq, attempts, stopped, paused, pausedAt } = cursor
   const next = stopped === undefined ? undefined : await nextEntry(cursor, pool, stores)
   return {
     handler,
@@ -38,6 +41,7 @@ async function handlerOf(handler: string, pool: string, entries: number, stores:
     waiting: entries - seq - 1,
     ...(attempts && { attempts }),
     ...(stopped !== undefined && { stopped, stoppedAt: next?.seq ?? seq + 1 }),
+    ...(paused !== undefined && { paused, pausedAt }),
     dead,
   }
 }
@@ -79,11 +83,19 @@ export async function unseenIn({ path, hasStatuses }: PoolControl, { statuses, b
     : []
 }
 
+function reasonIn(reason: string): string {
+  return reason && `: ${reason}`
+}
+
 function timeOf(ms = 0): string {
   return new Date(ms).toISOString()
 }
 
-function handlerProblems(pool: string, { handler, attempts, stopped, stoppedAt, done, dead }: HandlerState): string[] {
+function handlerProblems(pool: string, { handler, attempts, stopped, stoppedAt, paused, pausedAt, done, dead }: HandlerState): string[] {
+  if (paused !== undefined)
+    return [
+      `handler ${handler} has been paused in ${pool} at #${done} since ${timeOf(pausedAt)}${reasonIn(paused)}; \`overpool unpause ${pool} --handler ${handler}\` has it go on`,
+    ]
   if (stopped !== undefined) return [`handler ${handler} stopped at ${pool} #${stoppedAt}: ${stopped}`]
   return [
     ...(attempts ? [`handler ${handler} fails at ${pool} #${done}, and tries it again (failed attempts: ${attempts})`] : []),

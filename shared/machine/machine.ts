@@ -1,6 +1,7 @@
 import type { Watch } from '../chain/filter.ts'
 import type { TxEvent } from '../ledger/event.ts'
 import type { StateOptions, StateView } from '../state/view.ts'
+import type { Run, RunsQuery } from '../store/runs.ts'
 import type { Broadcast, Broadcastable, BroadcastOptions } from './commit.ts'
 import type { MachineControl, PublishOptions, SubscribeOptions } from './control.ts'
 import type { InvoiceCalls } from './invoices.ts'
@@ -21,6 +22,8 @@ export interface Machine {
   announced(path: unknown): Promise<void>
   /** What the key of the machine's paywalls is made of (shared/paywall/payee.ts). Its holder can spend what was paid to them. */
   paySecret(): Promise<string>
+  /** The runs of handlers on the entries of a pool, the newest first, as far as they are still kept. */
+  runs(query: RunsQuery): Promise<Run[]>
   close(): Promise<void>
 }
 

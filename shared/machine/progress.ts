@@ -4,7 +4,7 @@ import { OverpoolError } from '../errors.ts'
 import { encodeBell } from '../ledger/messages.ts'
 import type { Queue } from '../queue/port.ts'
 import type { Stores } from '../store/port.ts'
-import type { Cursor } from '../store/progress.ts'
+import type { Cursor, DeadLetter } from '../store/progress.ts'
 
 /** How many dead letters are deleted at a time. */
 const DROPPED_TOGETHER = 16
@@ -29,26 +29,68 @@ export interface Redriven {
   skipped: boolean
   /** the entries in `dead` are not tried again: their dead letters were deleted */
   dropped: boolean
+  /** why it is paused, if it is: it does all this when it is unpaused */
+  paused?: string
+}
+
+/** Some of a handler's dead letters in a pool; a field that is left out excludes none. */
+export interface Selection {
+  /** those whose error contains this text */
+  error?: string
+  /** those from this entry on */
+  from?: number
+  /** those up to and with this entry */
+  to?: number
+}
+
+interface ProgressPorts {
+  stores: Stores
+  bells: Queue
+  clock: Clock
+}
+
+/** Why a handler is paused, characters. */
+const MAX_REASON = 1_000
+
+/** Pauses a handler in a pool: it finishes the entry under way, and is called with no further one until it is unpaused, also after a restart. */
+export async function pause(handler: string, pool: string, reason: string, { stores, clock }: Omit<ProgressPorts, 'bells'>): Promise<void> {
+  await stores.progress.setPaused(handler, pool, { reason: reason.toWellFormed().slice(0, MAX_REASON), at: clock.now() })
+}
+
+/** Has a paused handler go on where it is. @returns whether it was paused */
+export async function unpause(handler: string, pool: string, { stores, bells, clock }: ProgressPorts): Promise<boolean> {
+  const { paused } = await stores.progress.readCursor(handler, pool)
+  await stores.progress.setPaused(handler, pool, undefined)
+  const last = await stores.blocks.last(pool)
+  if (last) await bells.send([{ body: encodeBell({ pool, n: last.n }), group: pool, dedupe: `${pool}:unpause:${clock.now()}` }])
+  return paused !== undefined
+}
+
+/** Whether a dead letter is one of the selection. */
+function isIn({ error, from = 0, to = Number.POSITIVE_INFINITY }: Selection, letter: DeadLetter): boolean {
+  return letter.seq >= from && letter.seq <= to && (error === undefined || letter.error.includes(error))
 }
 
 /**
- * Asks a handler to retry what it gave up in a pool, and to go on where it stopped. With `skip` it only passes over the entry where it stopped.
- * The runner does so at the bell that this sends.
+ * Asks a handler to retry what it gave up in a pool, and to go on where it stopped. With `skip` it only passes over the entry where it stopped. With a selection it
+ * only retries these dead letters. The runner does so at the bell that this sends.
  */
 export async function redrive(
   handler: string,
   pool: string,
-  skip: boolean,
-  { stores, bells, clock }: { stores: Stores; bells: Queue; clock: Clock },
+  { skip, only }: { skip: boolean; only?: Selection },
+  { stores, bells, clock }: ProgressPorts,
 ): Promise<Redriven> {
-  const [cursor, letters, last] = await Promise.all([
+  const [cursor, all, last] = await Promise.all([
     stores.progress.readCursor(handler, pool),
     stores.progress.listDead(handler, pool),
     stores.blocks.last(pool),
   ])
-  const { attempts, stopped } = cursor
+  const letters = only ? all.filter((letter) => isIn(only, letter)) : all
+  const { attempts, paused } = cursor
+  const stopped = only ? undefined : cursor.stopped
   const next = stopped === undefined ? undefined : await nextEntry(cursor, pool, stores)
-  const nothing: Redriven = { handler, pool, dead: [], skipped: false, dropped: false }
+  const nothing: Redriven = { handler, pool, dead: [], skipped: false, dropped: false, ...(paused !== undefined && { paused }) }
   if (!last) return nothing
   if (skip) {
     if (stopped === undefined || !next) return nothing
@@ -60,29 +102,30 @@ export async function redrive(
   } else {
     if (stopped === undefined && !letters.length) return nothing
     // later than all letters, even if the clock that wrote them was ahead of this one
-    await stores.progress.askRedrive(handler, pool, Math.max(clock.now(), ...letters.map(({ at }) => at + 1)))
+    const at = letters.reduce((latest, letter) => Math.max(latest, letter.at + 1), clock.now())
+    await stores.progress.askRedrive(handler, pool, at, only && letters.map(({ seq }) => seq))
   }
   await bells.send([{ body: encodeBell({ pool, n: last.n }), group: pool, dedupe: `${pool}:redrive:${clock.now()}` }])
   return {
-    handler,
-    pool,
+    ...nothing,
     dead: skip ? [] : letters.map((letter) => letter.seq),
     ...(next && { stoppedAt: next.seq }),
     skipped: skip,
-    dropped: false,
   }
 }
 
 /**
  * Asks handlers to retry what they gave up in a pool, or to go on where they stopped; with `skip` they pass over the entry where they stopped. With `drop` they retry
- * nothing: the dead letters are deleted.
+ * nothing: the dead letters are deleted. With `error`, `from` or `to` only these dead letters are retried or deleted, and a handler that stopped stays where it is.
  * @param handler only this one, HANDLER_NOT_FOUND if there is none; default: all that have worked on the pool
  */
 export async function redriveAll(
   pool: string,
-  { handler, skip = false, drop = false }: RedriveOptions,
+  { handler, skip = false, drop = false, ...selection }: RedriveOptions,
   { stores, bells, clock }: { stores: Stores; bells: (handler: string) => Queue | undefined; clock: Clock },
 ): Promise<Redriven[]> {
+  const only = Object.values(selection).some((value) => value !== undefined) ? selection : undefined
+  if (skip && only) throw new OverpoolError('BAD_ARGUMENT', 'skip goes on without the entry where a handler stopped: it has no selection')
   if (skip && drop) throw new OverpoolError('BAD_ARGUMENT', 'skip goes on without the next entry, drop forgets earlier ones: choose one')
   const names = await stores.progress.listHandlers(pool)
   const known = names.filter((name) => drop || bells(name)) // a handler that is no longer deployed has no queue, but may have left dead letters
@@ -94,13 +137,15 @@ export async function redriveAll(
     )
   const redriven: Redriven[] = []
   for (const name of asked)
-    redriven.push(await (drop ? dropDead(name, pool, stores) : redrive(name, pool, skip, { stores, bells: bells(name)!, clock })))
+    redriven.push(
+      await (drop ? dropDead(name, pool, only ?? {}, stores) : redrive(name, pool, { skip, only }, { stores, bells: bells(name)!, clock })),
+    )
   return redriven
 }
 
-/** Deletes the dead letters of a handler in a pool: their entries stay in the ledger, and are not tried again. */
-async function dropDead(handler: string, pool: string, { progress }: Pick<Stores, 'progress'>): Promise<Redriven> {
-  const dead = (await progress.listDead(handler, pool)).map(({ seq }) => seq)
+/** Deletes dead letters of a handler in a pool: their entries stay in the ledger, and are not tried again. @param only which; default: all */
+async function dropDead(handler: string, pool: string, only: Selection, { progress }: Pick<Stores, 'progress'>): Promise<Redriven> {
+  const dead = (await progress.listDead(handler, pool)).filter((letter) => isIn(only, letter)).map(({ seq }) => seq)
   await parallel(dead, DROPPED_TOGETHER, (seq) => progress.deleteDead(handler, pool, seq))
   return { handler, pool, dead, skipped: false, dropped: dead.length > 0 }
 }

@@ -14,6 +14,11 @@ export interface Cursor extends StateMark {
   stopped?: string
   /** when the operator asked for a redrive, ms since 1970: dead letters last tried before that are retried. `writeCursor` does not write it */
   redrive?: number
+  /** the same for the dead letters that have `asked`, and for no others */
+  redriveSome?: number
+  /** an operator has paused the handler in this pool: the reason, and when, ms since 1970. It is not called until it is unpaused. `writeCursor` writes neither */
+  paused?: string
+  pausedAt?: number
 }
 
 /** An entry that a handler gave up on. */
@@ -24,6 +29,8 @@ export interface DeadLetter {
   attempts: number
   /** when it was last tried, ms since 1970 */
   at: number
+  /** when a redrive of this one was asked for, ms since 1970: it is due if it was not tried since */
+  asked?: number
 }
 
 export const NO_CURSOR: Cursor = { seq: -1, block: 0, attempts: 0 }
@@ -42,7 +49,7 @@ export interface Move {
 /** How far handlers have come, and what they gave up. */
 export interface Progress {
   readCursor(handler: string, pool: string): Promise<Cursor>
-  /** Moves the cursor forward, or changes the attempts at its place. A cursor behind the stored one is ignored. `redrive` stays. */
+  /** Moves the cursor forward, or changes the attempts at its place. A cursor behind the stored one is ignored. `redrive`, `redriveSome` and `paused` stay. */
   writeCursor(handler: string, pool: string, cursor: Cursor): Promise<void>
   /**
    * Moves the cursor and changes the handler's state, both or neither. If `of` is a number, the dead letter of that entry is deleted instead; if it is undefined, only the state
@@ -50,10 +57,12 @@ export interface Progress {
    * @returns false, and changes nothing, if the state has another version by now, or the cursor stands elsewhere: another run was faster, or an operator has changed something
    */
   commit(handler: string, pool: string, of: Move | number | undefined, state: StateCommit): Promise<boolean>
-  /** Asks, at time `at`, to retry the dead letters; the latest request counts. */
-  askRedrive(handler: string, pool: string, at: number): Promise<void>
-  /** The request of time `at` has been carried out; a later one stays. */
-  endRedrive(handler: string, pool: string, at: number): Promise<void>
+  /** Asks, at time `at`, to retry the dead letters; the latest request counts. With `seqs`: only those of these entries. */
+  askRedrive(handler: string, pool: string, at: number, seqs?: readonly number[]): Promise<void>
+  /** The requests of these times have been carried out; later ones stay. */
+  endRedrive(handler: string, pool: string, done: Pick<Cursor, 'redrive' | 'redriveSome'>): Promise<void>
+  /** Pauses a handler in a pool, which may not have worked on it yet; a second pause replaces the reason. Undefined: it goes on. */
+  setPaused(handler: string, pool: string, paused: { reason: string; at: number } | undefined): Promise<void>
   /** Names of the handlers that have a cursor in this pool. */
   listHandlers(pool: string): Promise<string[]>
 

@@ -238,7 +238,8 @@ export class Effects {
     for (const ringer of ringers()) {
       if (timeLeft(clock, this.#caughtUp.get(ringer.handler) ?? Number.NEGATIVE_INFINITY, CAUGHT_UP_MS)) continue
       const cursor = await stores.progress.readCursor(ringer.handler, path)
-      const lags = cursor.redrive !== undefined || (cursor.stopped === undefined && cursor.seq < last.first + last.count - 1)
+      const waits = cursor.stopped === undefined && cursor.seq < last.first + last.count - 1
+      const lags = cursor.paused === undefined && (cursor.redrive !== undefined || cursor.redriveSome !== undefined || waits)
       if (lags) await this.#ring(ringer, [last], `:again:${clock.now()}`)
       else if (last === this.#last) this.#caughtUp.set(ringer.handler, clock.elapsed())
     }

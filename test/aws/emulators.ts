@@ -8,13 +8,14 @@ import { ChangeMessageVisibilityCommand, ListQueuesCommand } from '@aws-sdk/clie
 import dynalite from 'dynalite'
 import { type FauxqsServer, startFauxqs } from 'fauxqs'
 import { type AwsClients, type AwsPlace, awsClients, queueUrl } from './clients.ts'
+import { type LogEvent, logServer } from './logs.ts'
 import { AwsProxy } from './proxy.ts'
 
 /** The value of every secret that a test does not set: a machine's seed. */
 export const SEED = '5e'.repeat(32)
 
 /**
- * An AWS in memory: DynamoDB (dynalite), SQS and S3 (fauxqs), and a secret and a stack, which neither emulates, behind a proxy. They run in the process of the
+ * An AWS in memory: DynamoDB (dynalite), SQS and S3 (fauxqs), and secrets, a stack and logs, which neither emulates, behind a proxy. They run in the process of the
  * test, so that they outlive a machine that is killed.
  */
 export class Emulators {
@@ -24,10 +25,13 @@ export class Emulators {
   readonly #fauxqs: FauxqsServer
   readonly #secrets: Server
   readonly #stacks: Server
+  readonly #logs: Server
   /** the outputs of the stack */
   outputs: Record<string, string> = {}
   /** the secrets that are set, by name or ARN */
   secrets: Record<string, string> = {}
+  /** the events of the log groups that there are, by their names */
+  logs: Record<string, LogEvent[]> = {}
   /** clients that do not pass the proxy */
   readonly #clients: AwsClients
 
@@ -38,7 +42,8 @@ export class Emulators {
       response.end(JSON.stringify({ SecretString: emulators.secrets[SecretId] ?? SEED }))
     })
     const stacks = createServer((_, response) => response.end(describedStack(emulators.outputs)))
-    const servers = [dynamo, secrets, stacks]
+    const logs = logServer(() => emulators.logs)
+    const servers = [dynamo, secrets, stacks, logs]
     for (const server of servers) server.listen(0, '127.0.0.1')
     const [fauxqs] = await Promise.all([startFauxqs({ port: 0, logger: false }), ...servers.map((server) => once(server, 'listening'))])
     const at = (server: Server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -49,17 +54,19 @@ export class Emulators {
       s3: other,
       secretsmanager: at(secrets),
       cloudformation: at(stacks),
+      logs: at(logs),
     })
-    const emulators: Emulators = new Emulators(dynamo, fauxqs, secrets, stacks, proxy)
+    const emulators: Emulators = new Emulators(dynamo, fauxqs, secrets, stacks, logs, proxy)
     await emulators.#make()
     return emulators
   }
 
-  private constructor(dynamo: Server, fauxqs: FauxqsServer, secrets: Server, stacks: Server, proxy: AwsProxy) {
+  private constructor(dynamo: Server, fauxqs: FauxqsServer, secrets: Server, stacks: Server, logs: Server, proxy: AwsProxy) {
     this.#dynalite = dynamo
     this.#fauxqs = fauxqs
     this.#secrets = secrets
     this.#stacks = stacks
+    this.#logs = logs
     this.proxy = proxy
     this.place = { endpoint: proxy.endpoint, table: 'mirror', bucket: 'overpool' }
     this.#clients = awsClients(`http://127.0.0.1:${fauxqs.port}`)
@@ -103,7 +110,7 @@ export class Emulators {
     await this.proxy[Symbol.asyncDispose]()
     this.#clients.close()
     await this.#fauxqs.stop()
-    for (const server of [this.#dynalite, this.#secrets, this.#stacks]) await new Promise((resolve) => server.close(resolve))
+    for (const server of [this.#dynalite, this.#secrets, this.#stacks, this.#logs]) await new Promise((resolve) => server.close(resolve))
   }
 }
 

@@ -6,7 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 /** How often a waiting receive looks for a message, ms. */
 const LOOK_MS = 10
 
-export type Service = 'dynamodb' | 'sqs' | 's3' | 'secretsmanager' | 'cloudformation'
+export type Service = 'dynamodb' | 'sqs' | 's3' | 'secretsmanager' | 'cloudformation' | 'logs'
 
 // biome-ignore lint/suspicious/noExplicitAny: the JSON of any operation
 type Json = any
@@ -77,7 +77,14 @@ export class AwsProxy {
 
   /** A proxy in front of one emulator of all services. */
   static before(endpoint: string): Promise<AwsProxy> {
-    return AwsProxy.start({ dynamodb: endpoint, sqs: endpoint, s3: endpoint, secretsmanager: endpoint, cloudformation: endpoint })
+    return AwsProxy.start({
+      dynamodb: endpoint,
+      sqs: endpoint,
+      s3: endpoint,
+      secretsmanager: endpoint,
+      cloudformation: endpoint,
+      logs: endpoint,
+    })
   }
 
   private constructor(upstream: Record<Service, string>) {
@@ -205,6 +212,7 @@ function requestOf({ headers, method, url }: IncomingMessage, body: Buffer): Aws
 
 function serviceOf(target: string): Service {
   if (target === 'AmazonSQS') return 'sqs'
+  if (target.startsWith('Logs_')) return 'logs'
   return target === 'secretsmanager' ? target : 'dynamodb'
 }
 

@@ -15,6 +15,7 @@ import { page } from './page.ts'
 import { push } from './push.ts'
 import { rebuild } from './rebuild.ts'
 import { type Bench, type Effort, median, number, textOf } from './report.ts'
+import { runs } from './runs.ts'
 import { scale } from './scale.ts'
 import { scanner } from './scanner.ts'
 import { sidecar } from './sidecar.ts'
@@ -43,6 +44,7 @@ const BENCHES: Record<string, Bench> = {
   invoices,
   state,
   push,
+  runs,
 }
 
 const HELP = `Usage: npm run bench -- [names] [--smoke]
@@ -69,6 +71,7 @@ Measures this machine, and says which of its goals it has met; all of them take 
   state     entries a second of a handler with a state, compared with one without and one with a SQLite file of its own; and of a replay
   push      1,000 followers of one pool: how late they get what is posted, and what they take of the machine's memory
   studio    the studio: its size, and in chromium the time to its first data, and the time of a frame while 100,000 entries scroll
+  runs      posts/s with the runs of the handler recorded, compared with a machine that records none
 
   --smoke   only shows that they run: seconds, small sizes, no goals
   --help    this text

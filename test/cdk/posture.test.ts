@@ -359,9 +359,22 @@ describe('the stack', () => {
   it('has outputs with the address of each pool, and with what the library and the command line need', () => {
     const outputs = template.toJSON().Outputs as Record<string, unknown>
     expect(Object.keys(outputs).sort()).toEqual(
-      ['BellsCoffee', 'BellsMain', 'Bucket', 'Endpoint', 'IngressUrls', 'PoolCoffee', 'PoolMypool', 'Seed', 'Table'].sort(),
+      [
+        'BellsCoffee',
+        'BellsMain',
+        'Bucket',
+        'Endpoint',
+        'IngressUrls',
+        'PoolCoffee',
+        'PoolMypool',
+        'RunsCoffee',
+        'RunsMain',
+        'Seed',
+        'Table',
+      ].sort(),
     )
     expect(JSON.stringify(outputs.PoolMypool)).toContain('mypool')
+    expect(JSON.stringify(outputs.RunsCoffee)).toMatch(/"coffee ".*HandlercoffeeLogs/)
   })
 
   it('keeps the rules of cdk-nag (AwsSolutions), or suppresses one with a reason', { timeout: 120_000 }, async () => {

@@ -6,6 +6,7 @@ import { Overpool } from '../../index.ts'
 import { encodeBlock } from '../../shared/ledger/block.ts'
 import { encodeEntry } from '../../shared/ledger/entry-codec.ts'
 import { idOfPayment } from '../../shared/ledger/ids.ts'
+import { packRuns, type Run } from '../../shared/store/runs.ts'
 import { transactionFromHex } from '../../shared/transaction/index.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { poolKeys } from '../../sidecar/cores/core.ts'
@@ -46,6 +47,7 @@ beforeAll(async () => {
     Bucket: place.bucket,
     IngressUrls: queueUrl(place, 'ingress'),
     BellsMain: `${HANDLER} ${queueUrl(place, `tx-${HANDLER}.fifo`)}`,
+    RunsMain: `${HANDLER} the-log-of-main`,
     BellsBroadcaster: `broadcaster ${queueUrl(place, `tx-${HANDLER}.fifo`)}`,
     Seed: 'the-seed',
     AsksAt: 'https://pay.example/',
@@ -70,6 +72,7 @@ beforeAll(async () => {
     await stores.progress.writeCursor(HANDLER, pool, { seq: -1, block: 0, attempts: 5, stopped: 'it threw' })
   await close()
   emulators.proxy.listen = (call) => asked.push(call)
+  emulators.logs['the-log-of-main'] = []
   project = new Project()
   project.write('huge.hex', largePayment(1_000_000).transaction)
   project.write('payments.jsonl', `${JSON.stringify({ transaction: sampleTransaction('imported') })}\n`)
@@ -84,7 +87,7 @@ afterAll(async () => {
 })
 
 /** Runs a command on the stack to its end. */
-async function run(args: string[], env: NodeJS.ProcessEnv = reached()) {
+async function runCommand(args: string[], env: NodeJS.ProcessEnv = reached()) {
   const program = project.overpool(['--stack', STACK, ...args], { env })
   const code = await program.ended()
   return { code, out: program.out, err: program.err }
@@ -102,6 +105,8 @@ describe('the permissions of a caller', () => {
       ['trail', 'large', hash],
       ['verify', 'large'],
       ['export', 'large'],
+      ['pull', 'large', '0'],
+      ['top'],
     ],
     '`post`, `import`, `broadcast`': [
       ['post', 'mypool', '--sample'],
@@ -124,12 +129,19 @@ describe('the permissions of a caller', () => {
       ['repair', 'mypool'],
       ['watch', 'mypool', '--script', '51'],
     ],
-    '`redrive`, `state --set`, `replay --into`': [
+    '`redrive`, `pause`, `unpause`, `state --set`, `replay --into`': [
+      ['pause', 'mypool', '--handler', HANDLER, '--reason', 'a release'],
+      ['unpause', 'mypool', '--handler', HANDLER],
       ['redrive', 'mypool'],
       ['redrive', 'strict', '--skip'],
+      ['redrive', 'strict', '--error', 'threw'],
       ['redrive', 'strict', '--drop'],
       ['state', HANDLER, 'a key', '--pool', 'mypool', '--set', '1'],
       ['state', HANDLER, '--pool', 'mypool'],
+    ],
+    '`runs`': [
+      ['runs', 'mypool'],
+      ['runs', 'mypool', '--seq', '0'],
     ],
     '`id`; `pub` and `verify` of an encrypted pool': [['id'], ['pub', 'private'], ['verify', 'private']],
   }
@@ -137,15 +149,19 @@ describe('the permissions of a caller', () => {
 
   it('are listed for all commands', () => expect(Object.keys(table)).toEqual(Object.keys(rows)))
 
-  it.each(Object.entries(rows))('for %s are those that docs/deploy.md lists, and no others', async (row, commands) => {
-    asked = []
-    for (const command of commands) expect((await run(command)).err).toBe('') // some exit with 1: a handler has stopped
-    if (row.includes('prune')) await inProcess((pool) => pool.prune('mypool'))
-    const names = Object.keys(table)
-    const before = names.slice(0, names.indexOf(row)).flatMap((name) => table[name]!)
-    const needed = [...new Set(asked.map(permissionOf))].filter((permission) => !before.includes(permission))
-    expect(needed.sort()).toEqual(table[row]!.sort())
-  })
+  it.each(Object.entries(rows))(
+    'for %s are those that docs/deploy.md lists, and no others',
+    { timeout: 180_000 },
+    async (row, commands) => {
+      asked = []
+      for (const command of commands) expect((await runCommand(command)).err).toBe('') // some exit with 1: a handler has stopped
+      if (row.includes('prune')) await inProcess((pool) => pool.prune('mypool'))
+      const names = Object.keys(table)
+      const before = names.slice(0, names.indexOf(row)).flatMap((name) => table[name]!)
+      const needed = [...new Set(asked.map(permissionOf))].filter((permission) => !before.includes(permission))
+      expect(needed.sort()).toEqual(table[row]!.sort())
+    },
+  )
 })
 
 /** The permissions that each row of the table lists: the action and the resource. */
@@ -197,6 +213,63 @@ async function inProcess<T>(work: (pool: Overpool) => Promise<T>): Promise<T> {
   return await work(pool)
 }
 
+describe('overpool runs', () => {
+  const HOUR = 60 * 60_000
+  /** What functions/handler/run-log.ts writes. */
+  const line = (...runs: Run[]) => {
+    const seqs = runs.map(({ seq }) => seq)
+    const { handler, pool } = runs[0]!
+    const fields = { handler, pool, first: Math.min(...seqs), last: Math.max(...seqs), runs: packRuns(runs) }
+    return JSON.stringify({ level: 'INFO', message: 'runs', service: 'handler-main', ...fields })
+  }
+  const run = (seq: number, startedAt: number, more: object = {}): Run => {
+    const common = { handler: HANDLER, pool: 'mypool', kind: 'tx', attempt: 1, ms: 3, outcome: 'ok', console: [], posts: 0 } as const
+    return { ...common, console: [...common.console], seq, startedAt, ...more }
+  }
+  const shown = async (...args: string[]) => {
+    const { code, out, err } = await runCommand(['runs', ...args, '--json'])
+    expect([code, err]).toEqual([0, ''])
+    return out.split('\n').flatMap((text) => (text ? [JSON.parse(text) as Run] : []))
+  }
+
+  it('finds runs in the logs of the handlers, whatever else is in there, by pool and entry, the newest ones', {
+    timeout: 180_000,
+  }, async () => {
+    const now = Date.now()
+    const failed = run(3, now - 5_000, { outcome: 'failed', error: 'Error: no such table', console: ['one "line"'], posts: 2 })
+    const old = Array.from({ length: 10 }, (_, seq) => run(100 + seq, now - 90 * HOUR + seq))
+    const runs = [...old, run(1, now - 40 * HOUR), run(2, now - 2 * HOUR), failed, run(3, now - 1_000, { attempt: 2 })]
+    const events = [old, ...runs.slice(10, -2).map((one) => [one]), runs.slice(-2)].map((together) => ({
+      timestamp: together.at(-1)!.startedAt,
+      message: line(...together),
+    }))
+    emulators.logs['the-log-of-main'] = [
+      ...events,
+      { timestamp: now - 2_000, message: line({ ...run(9, now), pool: 'strict' }) },
+      { timestamp: now - 2_000, message: JSON.stringify({ message: 'runs', pool: 'mypool', first: 3, last: 3, runs: 'a handler’s' }) },
+      { timestamp: now - 2_000, message: 'runs mypool' },
+    ]
+    expect(await shown('mypool', '-n', '4')).toEqual(runs.slice(-4))
+    expect(await shown('mypool', '-n', '50')).toEqual(runs)
+    expect(await shown('mypool', '-n', '7')).toEqual(runs.slice(-7))
+    expect(await shown('mypool', '--seq', '3')).toEqual(runs.slice(-2))
+    expect(await shown('strict')).toMatchObject([{ seq: 9 }])
+    expect(await shown('mypool', '--seq', '105')).toEqual([old[5]])
+    expect(await inProcess((pool) => pool.runs({ path: 'mypool', limit: 1 }))).toEqual([runs.at(-1)])
+  })
+
+  it('refuses a handler that the stack does not have, and a stack of an earlier version', async () => {
+    expect(await runCommand(['runs', 'mypool', '--handler', 'tea'])).toMatchObject({
+      code: 1,
+      err: 'overpool: this stack has no handler "tea"; there are: main\n',
+    })
+    const { RunsMain, ...earlier } = emulators.outputs
+    emulators.outputs = earlier
+    expect(await runCommand(['runs', 'mypool'])).toMatchObject({ code: 1, err: expect.stringContaining('deploy it again') })
+    emulators.outputs = { ...earlier, RunsMain: RunsMain! }
+  })
+})
+
 describe('a refusal by AWS becomes one sentence that says what to do', () => {
   const asking: [what: string, service: Service, args: string[], operation: string][] = [
     ['a request for the stack', 'cloudformation', ['tail', 'mypool'], 'DescribeStacks'],
@@ -204,6 +277,7 @@ describe('a refusal by AWS becomes one sentence that says what to do', () => {
     ['a request to a queue', 'sqs', ['post', 'mypool', '--sample'], 'SendMessageBatch'],
     ['a request to the bucket', 's3', ['get', 'large', hash], 'GET'],
     ['a request for the seed', 'secretsmanager', ['id'], 'GetSecretValue'],
+    ['a request to a log', 'logs', ['runs', 'mypool'], 'FilterLogEvents'],
   ]
   const goesWrong = (service: Service, fault: Fault) => {
     emulators.proxy.weather = (request) => (request.service === service ? fault : undefined)
@@ -211,7 +285,7 @@ describe('a refusal by AWS becomes one sentence that says what to do', () => {
 
   it.each(asking)('for %s, without permission', async (_, service, args, operation) => {
     goesWrong(service, 'denied')
-    const { code, out, err } = await run(args)
+    const { code, out, err } = await runCommand(args)
     expect(err).toMatch(
       new RegExp(
         `^overpool: [^\n]+ failed: these AWS credentials do not permit it: ask for the permission that docs/deploy\\.md lists \\(AccessDenied\\w*: User: tester is not authorized to perform: ${operation}\\)\n$`,
@@ -222,7 +296,7 @@ describe('a refusal by AWS becomes one sentence that says what to do', () => {
 
   it.each(asking)('for %s, with expired credentials', async (_, service, args) => {
     goesWrong(service, 'expired')
-    const { code, out, err } = await run(args)
+    const { code, out, err } = await runCommand(args)
     expect(err).toMatch(
       /^overpool: [^\n]+ failed: AWS does not know these credentials, or they have run out: renew them [^\n]+ \(ExpiredToken\w*: expired\)\n$/,
     )
@@ -251,7 +325,7 @@ describe('a refusal by AWS becomes one sentence that says what to do', () => {
     ],
   ])('%s', async (_, env, sentence, code) => {
     const elsewhere = { AWS_EC2_METADATA_DISABLED: 'true', HOME: project.dir, AWS_DEFAULT_REGION: undefined }
-    const result = await run(['pools'], { ...reached(), ...elsewhere, ...env })
+    const result = await runCommand(['pools'], { ...reached(), ...elsewhere, ...env })
     expect(result).toEqual({ code, out: '', err: expect.stringMatching(sentence) })
     expect(result.err.trim().split('\n')).toHaveLength(1)
   })

@@ -157,6 +157,30 @@ describe('overpool start', () => {
     expect(await machine.stop()).toBe(0)
   })
 
+  it('writes with --log json a log of one JSON value a line, with the start, what handlers print and throw, and the end', async () => {
+    await using project = Project.of(
+      { mypool: { maxAttempts: 1 } },
+      "export const onTx = (e) => { console.log('got', e.seq); throw new Error('no such table') }\n",
+    )
+    const machine = project.overpool(['start', '--log', 'json'])
+    const [, url] = await machine.says(/"kind":"started","url":"([^"]+)"/)
+    expect(await pay(`${url}/mypool`, sampleTransaction('a'))).toBe(200)
+    await machine.says(/"kind":"given-up"/)
+    expect(await machine.stop()).toBe(0)
+    const lines = machine.err
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+    expect(lines).toMatchObject([
+      { level: 'info', kind: 'started', pools: [{ path: 'mypool', url: `${url}/mypool` }] },
+      { level: 'error', kind: 'given-up', handler: 'handler', pool: 'mypool', seq: 0 },
+      { level: 'info', kind: 'stopped' },
+    ])
+    for (const { time, message } of lines) expect([Date.parse(time as string), typeof message]).toEqual([expect.any(Number), 'string'])
+    expect(JSON.parse(machine.out)).toMatchObject({ level: 'info', printed: 'got 0' })
+    expect(await project.result('start', '--log', 'xml')).toMatchObject({ code: 2 })
+  })
+
   it('prints with --json nothing but JSON: reports, what handlers print, and the end', async () => {
     const handler = `export const onTx = (e) => {
       console.log('got %s', e.payment.memo)

@@ -477,7 +477,7 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       expect(await other.progress.readCursor('main', pool)).toEqual({ ...NO_CURSOR, redrive: 1_000 })
       await other.progress.writeCursor('main', pool, { seq: 2, block: 1, attempts: 1, stopped: 'it threw', redrive: 5 })
       expect(await stores.progress.readCursor('main', pool)).toEqual({ seq: 2, block: 1, attempts: 1, stopped: 'it threw', redrive: 1_000 })
-      await stores.progress.endRedrive('main', pool, 1_000)
+      await stores.progress.endRedrive('main', pool, { redrive: 1_000 })
       expect(await other.progress.readCursor('main', pool)).toEqual({ seq: 2, block: 1, attempts: 1, stopped: 'it threw' })
       await other.progress.writeCursor('main', pool, { seq: 3, block: 1, attempts: 0, redrive: 1_000 })
       expect(await other.progress.readCursor('main', pool)).toEqual({ seq: 3, block: 1, attempts: 0 })
@@ -488,12 +488,46 @@ describe.each(SIDES)('the mirror on %s', (_, make) => {
       await stores.progress.askRedrive('main', pool, 2_000)
       await other.progress.askRedrive('main', pool, 1_000)
       expect((await stores.progress.readCursor('main', pool)).redrive).toBe(2_000)
-      await other.progress.endRedrive('main', pool, 1_999)
+      await other.progress.endRedrive('main', pool, { redrive: 1_999 })
       expect((await stores.progress.readCursor('main', pool)).redrive).toBe(2_000)
-      await other.progress.endRedrive('main', pool, 2_000)
+      await other.progress.endRedrive('main', pool, { redrive: 2_000 })
       expect((await stores.progress.readCursor('main', pool)).redrive).toBeUndefined()
-      await other.progress.endRedrive('nobody', pool, 2_000)
+      await other.progress.endRedrive('nobody', pool, { redrive: 2_000 })
       expect(await stores.progress.readCursor('nobody', pool)).toEqual(NO_CURSOR)
+    })
+
+    it('keeps a request to retry some dead letters apart from one to retry all of them, and marks these letters alone', async () => {
+      const pool = await freshPool()
+      for (const seq of [1, 2, 3]) await stores.progress.putDead('main', pool, { seq, block: 0, error: 'x', attempts: 5, at: 7 })
+      await stores.progress.askRedrive('main', pool, 3_000, [1, 3, 99])
+      await other.progress.askRedrive('main', pool, 2_000, [3])
+      await other.progress.askRedrive('main', pool, 1_000)
+      expect(await other.progress.readCursor('main', pool)).toEqual({ ...NO_CURSOR, redrive: 1_000, redriveSome: 3_000 })
+      const letters = await other.progress.listDead('main', pool)
+      expect(letters.map(({ seq, asked }) => [seq, asked !== undefined])).toEqual([
+        [1, true],
+        [2, false],
+        [3, true],
+      ])
+      await other.progress.writeCursor('main', pool, { seq: 2, block: 1, attempts: 0 })
+      await other.progress.endRedrive('main', pool, { redrive: 1_000, redriveSome: 2_999 })
+      expect(await stores.progress.readCursor('main', pool)).toEqual({ seq: 2, block: 1, attempts: 0, redriveSome: 3_000 })
+      await other.progress.endRedrive('main', pool, { redriveSome: 3_000 })
+      expect(await stores.progress.readCursor('main', pool)).toEqual({ seq: 2, block: 1, attempts: 0 })
+    })
+
+    it('and a pause leave each other unchanged; the newest reason counts', async () => {
+      const pool = await freshPool()
+      await stores.progress.writeCursor('main', pool, { seq: 2, block: 1, attempts: 1, stopped: 'it threw' })
+      await stores.progress.setPaused('main', pool, { reason: 'a release', at: 5 })
+      await stores.progress.setPaused('main', pool, { reason: '', at: 6 })
+      await other.progress.writeCursor('main', pool, { seq: 3, block: 1, attempts: 0, paused: 'not by this', pausedAt: 9 })
+      expect(await other.progress.readCursor('main', pool)).toEqual({ seq: 3, block: 1, attempts: 0, paused: '', pausedAt: 6 })
+      await other.progress.askRedrive('main', pool, 1_000)
+      await other.progress.setPaused('main', pool, undefined)
+      expect(await stores.progress.readCursor('main', pool)).toEqual({ seq: 3, block: 1, attempts: 0, redrive: 1_000 })
+      await stores.progress.setPaused('new', pool, { reason: 'before its first entry', at: 5 })
+      expect(await other.progress.readCursor('new', pool)).toEqual({ ...NO_CURSOR, paused: 'before its first entry', pausedAt: 5 })
     })
 
     it('belongs to a handler and a pool, and the handlers of a pool are listed', async () => {

@@ -3,10 +3,12 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { CreateQueueCommand } from '@aws-sdk/client-sqs'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { bundleHandler } from '../../cdk/bundle.ts'
+import { runsInLogs } from '../../client/run-logs.ts'
 import { handlerFunction } from '../../functions/handler/function.ts'
 import type { BellsEvent } from '../../functions/handler/lambda.ts'
+import { AwsClients as SharedClients } from '../../shared/aws/clients.ts'
 import { S3Blobs } from '../../shared/blobs/s3.ts'
 import { type Clock, systemClock } from '../../shared/clock.ts'
 import { checkSettings, type PoolSettings } from '../../shared/config/config.ts'
@@ -277,6 +279,65 @@ describe('a handler in a function', () => {
     })
     await lambda.once()
     expect(await stores.progress.readCursor('main', 'a')).toEqual({ seq: -1, block: 0, attempts: 0, begun: 2 })
+  })
+
+  it('writes its runs into its log, where they are found by their entries, with the console lines of each', async () => {
+    const code = `export async function onTx(e) {
+      console.log('began', e.seq)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      if (e.seq === 1) throw new Error('no such table')
+      console.warn('ended')
+    }`
+    using project = new Project("{ pools: { a: { handler: './main.ts' } } }", { 'main.ts': code })
+    const { dir } = await bundleHandler('main', { file: join(project.dir, 'main.ts'), named: './main.ts' }, project.config)
+    const { endpoint, table, bucket } = emulators.place
+    const url = queueUrl(emulators.place, QUEUE)
+    const env = { HANDLER: 'main', BELLS_URL: url, TABLE: table, BUCKET: bucket, INGRESS_URLS: url, NAMESPACE: 'Overpool' }
+    await rung('a', 2)
+    const lines: string[] = []
+    const lambda = new EventSource({
+      client: clients.sqs,
+      url,
+      functions: 1,
+      async invoke({ Records }) {
+        const records = Records.map((record) => ({ ...record, attributes: { ...record.attributes, MessageGroupId: 'a' } }))
+        const script = `const { handler } = await import(${JSON.stringify(pathToFileURL(join(dir, 'index.mjs')))})
+          console.log(JSON.stringify(await handler(${JSON.stringify({ Records: records })}, { getRemainingTimeInMillis: () => 120_000 })))`
+        const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+          stdio: ['ignore', 'pipe', 'inherit'],
+          env: { ...env, AWS_ENDPOINT_URL: endpoint, AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' },
+        })
+        lines.push(...(await child.stdout.setEncoding('utf8').toArray()).join('').split('\n'))
+        return { batchItemFailures: Records.map(({ messageId }) => ({ itemIdentifier: messageId })) }
+      },
+    })
+    await lambda.once()
+    const written = lines.filter((line) => line.includes('"message":"runs"')).map((message) => ({ timestamp: Date.now(), message }))
+    emulators.logs['log of main'] = written
+    const found = async (query: object) => {
+      const reaching = new SharedClients({ region: 'us-east-1', endpoint })
+      for (const [name, value] of Object.entries({ AWS_ENDPOINT_URL: endpoint, AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' }))
+        vi.stubEnv(name, value)
+      return runsInLogs(reaching, new Map([['main', 'log of main']]), { pool: 'a', ...query }, 0).finally(() => {
+        reaching.close()
+        vi.unstubAllEnvs()
+      })
+    }
+    expect(await found({})).toMatchObject([
+      {
+        handler: 'main',
+        seq: 1,
+        kind: 'tx',
+        attempt: 1,
+        outcome: 'failed',
+        console: ['began 1'],
+        posts: 0,
+        error: expect.stringMatching(/^Error: no such table\n +at /),
+      },
+      { handler: 'main', seq: 0, attempt: 1, outcome: 'ok', console: ['began 0', 'ended'] },
+    ])
+    for (const seq of [0, 1]) expect(await found({ seq })).toMatchObject([{ seq }])
+    expect(lines).toContain('began 0') // as before
   })
 
   it('that makes more posts than a batch and a block can hold makes each once, also when its first run fails', async () => {

@@ -387,7 +387,7 @@ it('a handler that stopped after missing sequence numbers skips the entry where 
   const runner = { ...runnerOf(ledger, onTx), maxAttempts: 1, onPoison: 'stop' as const }
   const bell = { pool: 'a', n: 2 }
   await answerBell(bell, ledger, 1, later(), runner)
-  const skipped = await redrive('main', 'a', true, { stores, bells: ledger.queue('main'), clock: systemClock })
+  const skipped = await redrive('main', 'a', { skip: true }, { stores, bells: ledger.queue('main'), clock: systemClock })
   expect(skipped).toMatchObject({ stoppedAt: 5, skipped: true })
   await answerBell(bell, ledger, 1, later(), runner)
   expect(ran).toEqual([0, 6])

@@ -72,10 +72,10 @@ it('the end of a redrive does not cancel a later request for one', async () => {
   await stores.progress.askRedrive('main', 'a', 3)
   expect(await stores.progress.readCursor('main', 'a')).toMatchObject({ redrive: 5 })
   await stores.progress.askRedrive('main', 'a', 8)
-  await stores.progress.endRedrive('main', 'a', 5)
+  await stores.progress.endRedrive('main', 'a', { redrive: 5 })
   expect(await stores.progress.readCursor('main', 'a')).toMatchObject({ redrive: 8 })
   await stores.progress.writeCursor('main', 'a', { seq: 0, block: 0, attempts: 0 })
-  await stores.progress.endRedrive('main', 'a', 8)
+  await stores.progress.endRedrive('main', 'a', { redrive: 8 })
   expect(await stores.progress.readCursor('main', 'a')).toEqual({ seq: 0, block: 0, attempts: 0 })
 })
 
@@ -108,7 +108,8 @@ describe('a loss of power', () => {
       putBlocks: () => stores.blocks.putAll('a', [block]),
       updatePool: () => stores.control.update('a', { checkpoint: 1 }),
       askRedrive: () => stores.progress.askRedrive('main', 'a', 1),
-      endRedrive: () => stores.progress.endRedrive('main', 'a', 1),
+      endRedrive: () => stores.progress.endRedrive('main', 'a', { redrive: 1 }),
+      setPaused: () => stores.progress.setPaused('main', 'a', { reason: 'a release', at: 1 }),
       putDead: () => stores.progress.putDead('main', 'a', dead),
       deleteDead: () => stores.progress.deleteDead('main', 'a', 0),
     }

@@ -3,7 +3,7 @@ import { type Ports, sqlitePorts } from '../../local/ports.ts'
 import { lineOf } from '../../local/report.ts'
 import type { NetworkSettings, PoolSettings } from '../../shared/config/config.ts'
 import type { PublishOptions, SubscribeOptions } from '../../shared/machine/control.ts'
-import { redrive } from '../../shared/machine/progress.ts'
+import { pause, redrive, unpause } from '../../shared/machine/progress.ts'
 import { statusOf } from '../../shared/machine/status.ts'
 import type { AwsPlace } from '../aws/clients.ts'
 import type { AwsPortsOptions } from './aws-ports.ts'
@@ -72,7 +72,9 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   cursor: (path: string) => ports.stores.progress.readCursor('main', path),
   dead: (path: string) => ports.stores.progress.listDead('main', path),
   redrive: async (path: string, skip: boolean) =>
-    redrive('main', path, skip, { stores: ports.stores, bells: await ports.bells('main'), clock: ports.clock }),
+    redrive('main', path, { skip }, { stores: ports.stores, bells: await ports.bells('main'), clock: ports.clock }),
+  pause: (path: string, reason: string) => pause('main', path, reason, { stores: ports.stores, clock: ports.clock }),
+  unpause: async (path: string) => unpause('main', path, { stores: ports.stores, bells: await ports.bells('main'), clock: ports.clock }),
   state: async (handler: string, path: string) => (await machine.pools.state({ handler, path })).list({ limit: 1_000 }),
   rss: () => process.memoryUsage.rss() / 2 ** 20,
   close: () => machine.close(),

@@ -55,6 +55,8 @@ export interface Methods {
   cursor: (path: string) => Cursor
   dead: (path: string) => DeadLetter[]
   redrive: (path: string, skip: boolean) => Redriven
+  pause: (path: string, reason: string) => void
+  unpause: (path: string) => boolean
   /** resident memory, MiB */
   rss: () => number
   close: () => void

@@ -41,6 +41,32 @@ describe('a handler', () => {
     expect(machine.ended('mypool')).toEqual([1, 0])
   })
 
+  it('that is paused is not called, whatever rings for it and however often the machine dies; unpause has it go on where it is', async () => {
+    await using machine = await TestMachine.start({ mypool: {}, other: {} })
+    const untilEnded = (pool: string, n: number) =>
+      until(
+        () => machine.ended(pool),
+        (seqs) => seqs.length === n,
+      )
+    await machine.post('mypool', payment('before'))
+    await untilEnded('mypool', 1)
+    await machine.call('pause', 'mypool', 'the database moves')
+    await machine.post('mypool', payment('waits'))
+    await machine.post('other', payment('goes on'))
+    await untilEnded('other', 1)
+    await machine.kill()
+    await machine.start()
+    await machine.post('mypool', payment('waits, too'))
+    await machine.post('other', payment('goes on again'))
+    await untilEnded('other', 2)
+    expect(machine.ended('mypool')).toEqual([0])
+    expect(await machine.call('cursor', 'mypool')).toMatchObject({ seq: 0, paused: 'the database moves' })
+    expect(await machine.call('unpause', 'mypool')).toBe(true)
+    await untilEnded('mypool', 3)
+    expect(machine.ended('mypool')).toEqual([0, 1, 2])
+    expect(await machine.call('cursor', 'mypool')).not.toHaveProperty('paused')
+  })
+
   it('stops at a failing entry if the pool is set so, while other pools go on; redrive or skip goes on from there', async () => {
     await using machine = await TestMachine.start({ strict: { maxAttempts: 2, onPoison: 'stop' }, other: {} })
     await machine.post('strict', payment('poison', { throw: 3 }))

@@ -80,6 +80,7 @@ export class MemoryStores implements SyncStores {
     commit: (...args) => this.#commitState(...args),
     askRedrive: (...args) => this.#askRedrive(...args),
     endRedrive: (...args) => this.#endRedrive(...args),
+    setPaused: (...args) => this.#setPaused(...args),
     listHandlers: (...args) => this.#listHandlers(...args),
     putDead: (...args) => this.#putDead(...args),
     updateDead: (...args) => this.#updateDead(...args),
@@ -249,10 +250,10 @@ export class MemoryStores implements SyncStores {
     return { ...(this.cursors.get(`${handler} ${path}`) ?? NO_CURSOR), ...(version && { version }) }
   }
 
-  #writeCursor(handler: string, path: string, { redrive: _redrive, ...cursor }: Cursor): void {
-    const stands = this.#readCursor(handler, path)
-    if (cursor.seq < stands.seq) return
-    this.cursors.set(`${handler} ${path}`, { ...cursor, redrive: stands.redrive })
+  #writeCursor(handler: string, path: string, { seq, block, attempts, begun, stopped }: Cursor): void {
+    const { redrive, redriveSome, paused, pausedAt, ...stands } = this.#readCursor(handler, path)
+    if (seq < stands.seq) return
+    this.cursors.set(`${handler} ${path}`, { seq, block, attempts, begun, stopped, redrive, redriveSome, paused, pausedAt })
   }
 
   #commitState(handler: string, path: string, of: Move | number | undefined, commit: StateCommit): boolean {
@@ -268,14 +269,25 @@ export class MemoryStores implements SyncStores {
     return true
   }
 
-  #askRedrive(handler: string, path: string, at: number): void {
+  #askRedrive(handler: string, path: string, at: number, seqs?: readonly number[]): void {
     const stands = this.#readCursor(handler, path)
-    this.cursors.set(`${handler} ${path}`, { ...stands, redrive: Math.max(at, stands.redrive ?? 0) })
+    const field = seqs ? 'redriveSome' : 'redrive'
+    for (const seq of seqs ?? []) {
+      const letter = this.#letters(handler, path).get(seq)
+      if (letter) this.#letters(handler, path).set(seq, { ...letter, asked: at })
+    }
+    this.cursors.set(`${handler} ${path}`, { ...stands, [field]: Math.max(at, stands[field] ?? 0) })
   }
 
-  #endRedrive(handler: string, path: string, at: number): void {
-    const { redrive, ...rest } = this.#readCursor(handler, path)
-    if (redrive !== undefined && redrive <= at) this.cursors.set(`${handler} ${path}`, rest)
+  #endRedrive(handler: string, path: string, done: Pick<Cursor, 'redrive' | 'redriveSome'>): void {
+    const cursor = this.#readCursor(handler, path)
+    for (const field of ['redrive', 'redriveSome'] as const)
+      if ((cursor[field] ?? Number.POSITIVE_INFINITY) <= (done[field] ?? -1)) delete cursor[field]
+    this.cursors.set(`${handler} ${path}`, cursor)
+  }
+
+  #setPaused(handler: string, path: string, paused: { reason: string; at: number } | undefined): void {
+    this.cursors.set(`${handler} ${path}`, { ...this.#readCursor(handler, path), paused: paused?.reason, pausedAt: paused?.at })
   }
 
   #listHandlers(path: string): string[] {

@@ -125,6 +125,6 @@ export class Users {
     const process = this.#world.process('operator')
     const skip = stopped !== undefined && scheduler.chance(0.5)
     const deps = { stores: this.#world.storesOf(process), bells: this.#world.queueOf(process, bells.get(handler)!), clock: process.clock }
-    redrive(handler, path, skip, deps).catch(() => {})
+    redrive(handler, path, { skip, ...(!skip && scheduler.chance(0.3) && { only: { error: '' } }) }, deps).catch(() => {})
   }
 }

@@ -408,10 +408,10 @@ export class World {
       if (control.checkpoint < blocks.length) return `the checkpoint of ${path} is ${control.checkpoint} of ${blocks.length}`
       if (control.coreLength < blocks.length) return `the core of ${path} is reported at ${control.coreLength} of ${blocks.length} blocks`
       for (const handler of this.handlers) {
-        const { seq, redrive, stopped } = this.stores.progress.readCursor(handler, path)
+        const { seq, redrive, redriveSome, stopped } = this.stores.progress.readCursor(handler, path)
         if (stopped !== undefined) return `handler ${handler} is stopped at ${path} #${seq + 1}`
         if (seq < entries.length - 1) return `handler ${handler} has come to ${path} #${seq} of ${entries.length}`
-        if (redrive !== undefined) return `handler ${handler} has not yet tried again what it gave up in ${path}`
+        if ((redrive ?? redriveSome) !== undefined) return `handler ${handler} has not yet tried again what it gave up in ${path}`
       }
     }
     for (const [handler, { rows }] of this.bells) if (rows.length) return `${rows.length} bells of handler ${handler} are left`

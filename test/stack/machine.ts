@@ -289,6 +289,8 @@ export class StackMachine extends TestMachine implements WithTasks {
     cursor: (path) => this.#access.stores.progress.readCursor(HANDLER, this.nameOf(path)),
     dead: (path) => this.#access.stores.progress.listDead(HANDLER, this.nameOf(path)),
     redrive: async (path, skip) => (await this.#machine.redrive(this.nameOf(path), { handler: HANDLER, skip }))[0],
+    pause: (path, reason) => this.#machine.pause(this.nameOf(path), HANDLER, reason),
+    unpause: (path) => this.#machine.unpause(this.nameOf(path), HANDLER),
     close: () => this.stop(),
   }
 

@@ -75,7 +75,7 @@ it('an entry that a handler gave up counts once when it is redriven, however oft
   }
   await answerBell({ pool: 'a', n: 0 }, ledger, 1, later(), runnerOf(ledger, onTx))
   fails = false
-  await redrive('main', 'a', false, { stores, bells: { send: async () => {} } as never, clock: systemClock })
+  await redrive('main', 'a', { skip: false }, { stores, bells: { send: async () => {} } as never, clock: systemClock })
   for (const receives of [1, 2]) await answerBell({ pool: 'a', n: 0 }, ledger, receives, later(), runnerOf(ledger, onTx))
   expect(await value(ledger, 'entries')).toBe(2)
   expect(await stores.progress.listDead('main', 'a')).toEqual([])

@@ -1,3 +1,4 @@
+import { parallel } from '../../aws/call.ts'
 import { type Cursor, type DeadLetter, type Move, NO_CURSOR, type Progress } from '../progress.ts'
 import type { StateCommit } from '../state.ts'
 import { PARTITION } from './partitions.ts'
@@ -6,15 +7,18 @@ import { attributesOf, type Item, type Key, number, type Table, text, valuesOf }
 
 /** An item without `seq` was made by `askRedrive`. */
 const cursorGoesOn = 'attribute_not_exists(#seq) OR #seq <= :seq'
-const noLaterRedrive = 'attribute_not_exists(#redrive) OR #redrive < :redrive'
+const noLaterRedrive = (field: string) => `attribute_not_exists(#${field}) OR #${field} < :${field}`
 /** The end of a redrive does not undo a later request. */
-const askedUpTo = '#redrive <= :at'
+const askedUpTo = (field: string) => `#${field} <= :at`
+/** A letter that was retried meanwhile is not made anew. */
+const letterIsThere = 'attribute_exists(pk)'
+
+/** Dead letters that are marked at a time. */
+const MARKED_TOGETHER = 16
 
 /** A commit moves the cursor from where its run left it: a run that was overtaken comes too late. */
 const cursorStandsThere = '#seq = :from'
 const nothingIsFinished = '(attribute_not_exists(#seq) OR #seq = :from)'
-
-const letterIsThere = 'attribute_exists(pk)'
 
 /** Cursors as items of `cursor#<path>`, dead letters as items of `dead#<path>#<handler>`. */
 export class DynamoProgress implements Progress {
@@ -61,12 +65,24 @@ export class DynamoProgress implements Progress {
     })
   }
 
-  async askRedrive(handler: string, pool: string, at: number): Promise<void> {
-    await this.#table.update(cursorKey(handler, pool), attributesOf({ redrive: at }), noLaterRedrive)
+  async askRedrive(handler: string, pool: string, at: number, seqs?: readonly number[]): Promise<void> {
+    await parallel(seqs ?? [], MARKED_TOGETHER, (seq) =>
+      this.#table.update(deadKey(handler, pool, seq), attributesOf({ asked: at }), letterIsThere),
+    )
+    const field = seqs ? 'redriveSome' : 'redrive'
+    await this.#table.update(cursorKey(handler, pool), attributesOf({ [field]: at }), noLaterRedrive(field))
   }
 
-  async endRedrive(handler: string, pool: string, at: number): Promise<void> {
-    await this.#table.update(cursorKey(handler, pool), attributesOf({ redrive: undefined }), askedUpTo, { ':at': number(at) })
+  async endRedrive(handler: string, pool: string, done: Pick<Cursor, 'redrive' | 'redriveSome'>): Promise<void> {
+    for (const field of ['redrive', 'redriveSome'] as const) {
+      const at = done[field]
+      if (at === undefined) continue
+      await this.#table.update(cursorKey(handler, pool), attributesOf({ [field]: undefined }), askedUpTo(field), { ':at': number(at) })
+    }
+  }
+
+  async setPaused(handler: string, pool: string, paused: { reason: string; at: number } | undefined): Promise<void> {
+    await this.#table.update(cursorKey(handler, pool), attributesOf({ paused: paused?.reason, pausedAt: paused?.at }))
   }
 
   async listHandlers(pool: string): Promise<string[]> {
@@ -79,7 +95,8 @@ export class DynamoProgress implements Progress {
   }
 
   async updateDead(handler: string, pool: string, letter: DeadLetter): Promise<void> {
-    await this.#table.put(letterItem(handler, pool, letter), letterIsThere)
+    const { error, attempts, at } = letter
+    await this.#table.update(deadKey(handler, pool, letter.seq), attributesOf({ error, attempts, at }), letterIsThere)
   }
 
   async listDead(handler: string, pool: string): Promise<DeadLetter[]> {

@@ -51,6 +51,7 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
   /** A commit is no part of the call that happens to cause it: what it throws, and how long the disk takes, is not that call's fault. */
   readonly #commitAll = AsyncResource.bind(() => this.#commit())
   #flushNow = false
+  #flushLater: NodeJS.Timeout | undefined
   #watchers = 0
   #watch: NodeJS.Timeout | undefined
   #version = 0
@@ -139,8 +140,19 @@ export class SqliteFile extends EventEmitter<Record<string, []>> {
     return written
   }
 
+  /** The same for work that nobody waits for: it joins the next transaction, or gets one of its own after `ms`. It has the durability 'ordered' at least. */
+  writeLater<T>(work: () => T, ms: number): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.#closed) return reject(closed())
+      this.#waiting.push({ work, durability: 'ordered', resolve, reject })
+      this.#flushLater ??= setTimeout(this.#commitAll, ms).unref()
+    })
+  }
+
   #commit(): void {
     clearImmediate(this.#flush)
+    clearTimeout(this.#flushLater)
+    this.#flushLater = undefined
     this.#flush = undefined
     this.#flushNow = false
     const group = this.#waiting
