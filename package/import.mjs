@@ -2,5 +2,5 @@
 // A bundler may load this file as well; that is no error.
 import './node-version.cjs'
 
-const { Budget, Overpool, OverpoolError, createPaywall, dataTransaction, defineConfig, payingFetch } = await import('../dist/index.js')
-export { Budget, createPaywall, dataTransaction, defineConfig, Overpool, Overpool as default, OverpoolError, payingFetch }
+const { Budget, Overpool, OverpoolError, createPaywall, dataTransaction, defineConfig, defineHandler, payingFetch } = await import('../dist/index.js')
+export { Budget, createPaywall, dataTransaction, defineConfig, defineHandler, Overpool, Overpool as default, OverpoolError, payingFetch }

@@ -100,7 +100,17 @@ describe('the library', () => {
       'three.cjs': `require('./two-sync.mjs')`,
       'two-sync.mjs': `import { Overpool } from 'overpool-cloud'; console.log(Overpool.name)`,
     })
-    const names = ['Budget', 'Overpool', 'OverpoolError', 'createPaywall', 'dataTransaction', 'default', 'defineConfig', 'payingFetch']
+    const names = [
+      'Budget',
+      'Overpool',
+      'OverpoolError',
+      'createPaywall',
+      'dataTransaction',
+      'default',
+      'defineConfig',
+      'defineHandler',
+      'payingFetch',
+    ]
     expect(JSON.parse(await output('one.cjs', folder))).toEqual(['Overpool', 'function', 'CLOSED', { pools: {} }, [true, true], [], names])
     expect(await output('two.mjs', folder)).toBe('true true function function\n')
     expect(await output('three.cjs', folder), 'a module that imports it can be required').toBe('Overpool\n')
