@@ -17,7 +17,7 @@ const EDITS = 50
 /** Values read at a time. */
 const PAGE = 1_000
 
-/** What a handler remembers, as anybody else sees it and can change it, beside a running machine: as it was last committed. */
+/** The state of a handler as last committed, to read and change while the machine runs. */
 export class StateView {
   readonly handler: string
   /** the pool, or `*` for a state that is one for all pools */
