@@ -51,11 +51,11 @@ export function isFollowed({ pools }: OverpoolConfig): boolean {
   return Object.values(pools).some(({ events }) => hasEvents(events))
 }
 
-/** @throws OverpoolError BAD_CONFIG: pools can be followed, and nobody has said by how many */
+/** @throws OverpoolError BAD_CONFIG: a pool has `events`, and `aws.followers` is not set */
 export function checkEventsOnAws(config: OverpoolConfig): void {
   if (isFollowed(config) && config.aws?.followers === undefined)
     throw new OverpoolError(
       'BAD_CONFIG',
-      'the config is wrong: pools can be followed (`events`), and on AWS each follower holds one of the executions that the account may have at one moment (1,000, in new accounts 10): set `aws.followers` to how many of them may be followers',
+      'the config is wrong: a pool has `events`, and `aws.followers` is not set. On AWS each follower holds one of the account’s concurrent executions (1,000, in new accounts 10): set `aws.followers` to the number that followers may hold',
     )
 }

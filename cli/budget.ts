@@ -30,7 +30,10 @@ function change(kept: KeptBudget, { renew, release, perCall, perDay }: BudgetFla
   if (perCall !== undefined || perDay !== undefined)
     kept.set({ ...(perCall !== undefined && { perCall }), ...(perDay !== undefined && { perDay }) })
   if (release !== undefined && !kept.release(release))
-    throw new OverpoolError('BAD_ARGUMENT', `payment ${release} is none that may or may not have been made: there is nothing to give back`)
+    throw new OverpoolError(
+      'BAD_ARGUMENT',
+      `nothing is reserved for payment ${release}, so nothing can be released: \`overpool budget\` lists the payments`,
+    )
   if (renew) kept.renew()
 }
 
@@ -56,7 +59,10 @@ function show(kept: KeptBudget, out: Out): void {
 /** The budget of a machine in a folder. */
 function fileIn(where: Where): string {
   if (where.stack !== undefined)
-    throw new OverpoolError('BAD_ARGUMENT', 'a stack keeps no budget: name its file on this computer, as for `overpool mcp`, by --file')
+    throw new OverpoolError(
+      'BAD_ARGUMENT',
+      'a stack has no budget of its own: give the file that `overpool mcp --budget` uses on this computer, by --file',
+    )
   makeFolder(where.dir)
   return folderLayout(where.dir).budget
 }

@@ -300,7 +300,7 @@ export async function pauseHandler(pool: string, { handler, reason = '' }: Pause
     await machine.pause(pool, handler, reason)
     out.show(
       { pool, handler, paused: true, reason },
-      `${handler} is paused in ${pool}: it finishes the entry that it works on. \`overpool unpause ${pool} --handler ${handler}\` has it go on`,
+      `${handler} is paused in ${pool}: it finishes its current entry. \`overpool unpause ${pool} --handler ${handler}\` lets it go on`,
     )
   })
 }

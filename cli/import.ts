@@ -72,7 +72,7 @@ export async function postEntries(pool: string | undefined, text: string, contex
 function poolIn(line: string, place: string): string {
   const { path, id } = jsonIn(line, place)
   if (typeof path === 'string' && isHash(id)) return path
-  throw new OverpoolError('BAD_ARGUMENT', `${place} is no entry as \`overpool pull\` prints it: to post something else, name a pool`)
+  throw new OverpoolError('BAD_ARGUMENT', `${place} is not an entry as \`overpool pull\` prints it: to post something else, name a pool`)
 }
 
 type Entries = (path: string) => AsyncIterable<Found | Missing>

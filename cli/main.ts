@@ -63,7 +63,7 @@ const HELP = `
   overpool start                   runs overpool.config.ts; leave it running
   overpool post mypool --sample    posts a sample transaction
   overpool tail mypool -f          shows the entries as they come
-  overpool pools                   shows how far each handler is
+  overpool pools                   shows how far each handler is, and what it gave up
   overpool check                   says what is wrong, if anything is
   overpool redrive mypool          retries the entries that a handler gave up
 
@@ -77,7 +77,7 @@ const program = new Command('overpool')
   .option('-d, --dir <folder>', 'the machine’s folder (or OVERPOOL_DIR)', env.OVERPOOL_DIR ?? '.overpool')
   .addOption(new Option('--stack <name>', 'a machine on AWS instead, by the name of its stack').conflicts('dir'))
   .option('--region <name>', 'of the stack (or AWS_REGION)')
-  .option('--json', 'answers, and errors, as JSON, one value a line')
+  .option('--json', 'print answers and errors as JSON, one value a line')
   .showHelpAfterError('(overpool --help shows what there is, overpool help <command> how it is used)')
   .configureHelp({ showGlobalOptions: true })
   .addHelpText('after', HELP)
@@ -102,7 +102,7 @@ program
   .addOption(
     new Option(
       '--log <format>',
-      'how the log is written: text, or json, one value a line, also for what handlers print and for the start and the stop',
+      'the format of the log: text, or json: one value a line, also for lines that handlers print and for the start and the stop',
     )
       .choices(['text', 'json'])
       .default('text'),
@@ -121,15 +121,15 @@ program
 
 program
   .command('studio')
-  .description('look at the machine in a browser: entries as they come, what failed and why, invoices; prints the address')
+  .description('show the machine in a browser: entries as they come, what failed and why, invoices. Prints the address')
   .addOption(
     new Option('-p, --port <number>', 'serve it on this port, 0 for any free one').argParser(port).default(undefined, 'the machine’s own'),
   )
   .addHelpText(
     'after',
     `
-A running machine serves it itself, and this prints its address. For a stack, for a machine that does not run, or with --port, this command serves it until Ctrl-C,
-to programs of this computer alone. Whoever has the address sees the whole machine and can post to it: keep it to yourself.
+A running machine serves the studio itself, and this command prints the address. For a stack, for a machine that does not run, or with --port, this command serves the
+studio until Ctrl-C, only to programs on this computer. Keep the address to yourself: anyone who has it sees the whole machine and can post to it.
 
   overpool studio
   overpool --stack Overpool studio`,
@@ -208,19 +208,19 @@ program
 
 program
   .command('state <handler> [key]')
-  .description('show what a handler remembers, beside a running machine')
-  .option('--pool <name>', 'the pool; not needed if the handler has worked on one only, or has one state for all its pools')
+  .description('show and change the state of a handler; also while the machine runs')
+  .option('--pool <name>', 'the pool; not needed if the handler has worked on only one pool, or has one state for all its pools')
   .option('--prefix <text>', 'only keys that begin with this')
-  .option('--at <seq>', 'as it was when the handler had finished this entry, as far back as the journal reaches', whole)
+  .option('--at <seq>', 'the state after this entry, as far back as the journal reaches', whole)
   .option('--watch', 'show each change as it comes')
   .option('--set <json>', 'set the key')
   .option('--delete', 'delete the key')
   .option('--export', 'print all keys, one JSON value a line, for --import')
-  .option('--import <file>', 'set the keys of a file that --export has printed, or - for standard input; other keys stay')
+  .option('--import <file>', 'set the keys in a file that --export has printed, or - for standard input; other keys stay')
   .addHelpText(
     'after',
     `
-What JSON lacks is written as {"$bytes": hex}, {"$bigint": "12"}, {"$number": "NaN"}.
+Values that JSON lacks are written as {"$bytes": hex}, {"$bigint": "12"}, {"$number": "NaN"}.
 
   overpool state bank                         all keys with their values
   overpool state bank 'account 7' --at 1500   a value as it was after entry 1500
@@ -230,41 +230,41 @@ What JSON lacks is written as {"$bytes": hex}, {"$bigint": "12"}, {"$number": "N
 
 program
   .command('replay <pool>')
-  .description('run a handler again over the entries of a pool, in this terminal, beside the running machine')
+  .description('run a handler again on the entries of a pool, in this terminal; also while the machine runs')
   .requiredOption('--handler <name>', 'the handler: the name of its file without the ending')
   .option('--from <seq>', 'the first entry', whole, 0)
-  .option('--to <seq>', 'the first entry that is not run; default: all', whole)
-  .option('--into <name>', 'under a new name, with a state of its own; posts are counted and not made')
+  .option('--to <seq>', 'stop before this entry; default: run to the last one', whole)
+  .option('--into <name>', 'run it under a new name, with a state of its own; posts are counted and not made')
   .option('--compare', 'with --into: show the keys in which the two states differ, and exit with 1 if there are any')
   .option('-c, --config <file>', 'the config file', 'overpool.config.ts')
   .addHelpText(
     'after',
     `
-Without --into the handler’s posts keep their ids, so that none is made twice, and its state stays as it is. Each entry is tried once. Ctrl-C stops it after the
-current entry.
+Without --into the handler’s posts keep their ids, so none is made twice, and its state stays as it is. Each entry is tried once. Ctrl-C stops the replay after
+the current entry; with --into the same command continues it.
 
-  overpool replay shop --handler bank --from 1200           again from entry 1200 on
+  overpool replay shop --handler bank --from 1200              again from entry 1200 on
   overpool replay shop --handler bank --into bank2 --compare   a mended handler on all of history`,
   )
   .action(async (pool, flags) => exitWith(await replay(pool, flags, context(), untilInterrupted())))
 
 program
   .command('mcp')
-  .description('serve the machine to an AI agent by the Model Context Protocol, over standard input and output')
-  .addOption(new Option('--http [port]', 'over HTTP instead, on this computer alone, with a token that it prints').argParser(port))
-  .option('--token <file>', 'with --http: a file that keeps the token; it is made if it is not there')
-  .option('--read-only', 'without the tools that post, ask for money, pay or broadcast')
-  .option('--per-call <satoshis>', 'what one call may pay', satoshis)
-  .option('--per-day <satoshis>', 'what may be paid in 24 hours', satoshis)
-  .option('--ask <satoshis>', 'what is above the budget, up to this sum, is asked of the agent’s user, if the client can ask', satoshis)
-  .option('--budget <file>', 'the file that keeps what was paid; default: budget.sqlite in the machine’s folder')
+  .description('let an AI agent use the machine by the Model Context Protocol, over standard input and output')
+  .addOption(new Option('--http [port]', 'serve over HTTP instead, only on this computer, with a token that it prints').argParser(port))
+  .option('--token <file>', 'with --http: a file that stores the token; it is created if it is missing')
+  .option('--read-only', 'leave out the tools that post, make invoices, pay or broadcast')
+  .option('--per-call <satoshis>', 'the most that one call may pay', satoshis)
+  .option('--per-day <satoshis>', 'the most that may be paid in any 24 hours', satoshis)
+  .option('--ask <satoshis>', 'ask the agent’s user about payments above the budget, up to this sum, if the client can ask', satoshis)
+  .option('--budget <file>', 'the budget’s file; default: budget.sqlite in the machine’s folder')
   .option('--wallet <url>', 'the wallet that pays (BRC-100 over HTTP)', 'http://127.0.0.1:3321')
-  .addOption(new Option('--network <name>', 'the chain that is paid on').choices(['main', 'test', 'regtest']).default('main'))
-  .option('--payee <host...>', 'only these hosts may be paid; without it all that have https')
+  .addOption(new Option('--network <name>', 'the chain on which payments are made').choices(['main', 'test', 'regtest']).default('main'))
+  .option('--payee <host...>', 'only these hosts may be paid; default: every host with https')
   .addHelpText(
     'after',
     `
-Nothing can be paid before somebody has set both limits, here or by \`overpool budget\`: where both have set one, the lower counts.
+Nothing can be paid until both limits are set, here or by \`overpool budget\`. If both set a limit, the lower one counts.
 
   claude mcp add shop -- npx overpool --dir /srv/shop/.overpool mcp --read-only
   overpool mcp --http 3100 --token mcp-token --per-call 500 --per-day 5000`,
@@ -276,11 +276,11 @@ Nothing can be paid before somebody has set both limits, here or by \`overpool b
 
 program
   .command('budget')
-  .description('show what agents may pay, and what they have paid; and change it')
-  .option('--per-call <satoshis>', 'what one call may pay', satoshis)
-  .option('--per-day <satoshis>', 'what may be paid in any 24 hours', satoshis)
-  .option('--release <payment>', 'give the money of a payment back that was certainly not made', whole)
-  .option('--renew', 'let what was paid until now count no longer')
+  .description('show what agents may pay and have paid, and change the limits')
+  .option('--per-call <satoshis>', 'the most that one call may pay', satoshis)
+  .option('--per-day <satoshis>', 'the most that may be paid in any 24 hours', satoshis)
+  .option('--release <payment>', 'release the amount of a payment that was certainly not made, so that it no longer counts as spent', whole)
+  .option('--renew', 'start anew: what was paid until now no longer counts')
   .option('--file <file>', 'default: budget.sqlite in the machine’s folder')
   .action((flags) => budget(flags, context()))
 
@@ -331,7 +331,7 @@ program
   .addHelpText(
     'after',
     `
-The entry is posted as it is, into the pool of the same name or into the one that \`post\` names. A second post of it adds nothing.
+The entry is posted unchanged, into the pool of the same name or into the pool that \`post\` names. A second post of it adds nothing.
 
   overpool --stack Overpool pull mypool 1207 | overpool post -
   overpool --stack Overpool pull mypool 1207 | overpool post debugging -`,
@@ -345,7 +345,9 @@ program
 
 program
   .command('top')
-  .description('watch the machine in a terminal: pools with rates, lags and errors; q quits. Once, if the output is no terminal')
+  .description(
+    'show the machine live in the terminal: pools with rates, lags and errors; q quits. Prints once if the output is not a terminal',
+  )
   .action(() => top(context(), untilInterrupted()))
 
 program
@@ -416,7 +418,7 @@ or subscribed to, from a machine that has it, which must be online. Entries that
 
 program
   .command('redrive <pool>')
-  .description('have handlers retry the entries that they gave up, or go on where they stopped')
+  .description('have handlers retry the entries that they gave up, and go on where they stopped')
   .option('--handler <name>', 'only this handler')
   .addOption(new Option('--skip', 'skip the entry at which a handler stopped').conflicts('drop'))
   .option('--drop', 'forget the entries that the handlers gave up: they are not tried again')
@@ -428,23 +430,23 @@ program
     `
 A handler gives an entry up after the pool’s \`maxAttempts\`. \`overpool pools\` lists these entries with the errors. Fix the handler, then:
 
-  overpool redrive mypool          each of them is tried again; a handler that stopped (onPoison: 'stop') goes on
+  overpool redrive mypool          retries all of them; a handler that stopped (onPoison: 'stop') goes on
   overpool redrive mypool --skip   a handler that stopped goes on without the entry where it stopped
-  overpool redrive mypool --drop   nothing is tried again: the list of what was given up is emptied, and the entries stay in the ledger
-  overpool redrive mypool --error 'no such table' --from 100 --to 200    only these; a handler that stopped stays where it is`,
+  overpool redrive mypool --drop   retries nothing and empties the list; the entries stay in the ledger
+  overpool redrive mypool --error 'no such table' --from 100 --to 200    retries only these; a handler that stopped stays stopped`,
   )
   .action((pool, flags) => commands.redrivePool(pool, flags, context()))
 
 program
   .command('pause <pool>')
-  .description('have a handler rest in a pool, also after a restart: its entries wait until `unpause`')
+  .description('pause a handler in a pool, also over restarts: its entries wait until `unpause`')
   .requiredOption('--handler <name>', 'which handler')
-  .option('--reason <text>', 'why: `pools`, `status` and `check` show it')
+  .option('--reason <text>', 'why; `pools`, `status`, `check` and `top` show it')
   .action((pool, flags) => commands.pauseHandler(pool, flags, context()))
 
 program
   .command('unpause <pool>')
-  .description('have a paused handler go on where it is')
+  .description('let a paused handler go on at its next entry')
   .requiredOption('--handler <name>', 'which handler')
   .action((pool, flags) => commands.unpauseHandler(pool, flags, context()))
 
@@ -458,9 +460,9 @@ program
   .addHelpText(
     'after',
     `
-A line is: number of the entry, when the run began, handler, kind of the entry, duration, outcome. Lines with | are what it printed with \`console\`, those with ! its
-error. The machine keeps the newest 100,000 runs, and as many that failed; a stack keeps them in its logs for a month. A run is shown within a second; one on AWS after
-some seconds.
+A line is: number of the entry, when the run began, handler, kind of the entry, duration, outcome. Lines with | are what it printed with \`console\`, lines with ! are
+its error. The machine keeps the newest 100,000 runs that succeeded and the newest 100,000 that failed; a stack keeps runs in its logs for a month. A run is shown
+within a second, on AWS after some seconds.
 
   overpool runs mypool -f
   overpool runs mypool --handler main --seq 7`,
@@ -495,7 +497,7 @@ The ledger that was in the folder is kept beside the new one.`,
 program
   .command('completion')
   .addArgument(new Argument('<shell>').choices(Object.keys(SCRIPTS)))
-  .description('print what makes a shell complete this command, and the names of pools')
+  .description('print a script by which a shell completes commands, options and the names of pools')
   .addHelpText(
     'after',
     `

@@ -6,13 +6,14 @@ import { postEntries } from './import.ts'
 export async function postAny(pool: string, transaction: string | undefined, flags: PostFlags, context: CommandContext): Promise<void> {
   const input = pool === '-' || transaction === '-' ? readInput('-') : undefined
   if (input && isEntries(input)) return postPulled(pool, input, flags, context)
-  if (pool === '-') throw new OverpoolError('BAD_ARGUMENT', 'name a pool: only an entry that `overpool pull` printed names its own')
+  if (pool === '-')
+    throw new OverpoolError('BAD_ARGUMENT', 'name a pool: it can be left out only for an entry that `overpool pull` has printed')
   return post(pool, transaction, flags, context, input)
 }
 
 async function postPulled(pool: string, input: Buffer, flags: PostFlags, context: CommandContext): Promise<void> {
   if (Object.keys(flags).some((name) => name !== 'config'))
-    throw new OverpoolError('BAD_ARGUMENT', 'an entry of `overpool pull` is posted as it is: leave the options out')
+    throw new OverpoolError('BAD_ARGUMENT', 'an entry of `overpool pull` is posted as it is: leave out the options')
   await postEntries(pool === '-' ? undefined : pool, input.toString(), context)
 }
 

@@ -12,7 +12,7 @@ export async function pull(pool: string, seq: number, { where }: Pick<CommandCon
       if (event.kind !== 'tx')
         throw new OverpoolError(
           'BAD_ARGUMENT',
-          `#${seq} of ${path} is of the kind "${inLine(event.kind)}": only transactions can be posted`,
+          `#${seq} of ${path} has the kind "${inLine(event.kind)}": only transactions ("tx") can be posted`,
         )
       process.stdout.write(`${entryLine(event)}\n`)
       return

@@ -82,10 +82,11 @@ function checkFlags({ handler, into, compare, from = 0, to }: ReplayFlags): void
       `"${into}" cannot name a handler: use 1 to 63 of a-z, 0-9, - and _, the first a letter or a digit`,
     )
   if (into === handler)
-    throw new OverpoolError('BAD_ARGUMENT', '--into is a new name, beside the handler: leave it out to run under the handler’s own')
-  if (compare && into === undefined) throw new OverpoolError('BAD_ARGUMENT', '--compare compares the handler with --into: name that')
+    throw new OverpoolError('BAD_ARGUMENT', '--into must be a new name: leave it out to run the handler under its own name')
+  if (compare && into === undefined)
+    throw new OverpoolError('BAD_ARGUMENT', '--compare compares the state of the handler with the state of --into: give --into as well')
   if (to !== undefined && to <= from)
-    throw new OverpoolError('BAD_ARGUMENT', `--to ${to} is not after --from ${from}: entry --to is the first that is not run`)
+    throw new OverpoolError('BAD_ARGUMENT', `--to ${to} must be greater than --from ${from}: the replay stops before entry --to`)
 }
 
 function noHandler(handler: string, file: string, planned: PlannedHandler[]): OverpoolError {
@@ -105,7 +106,7 @@ function linesOf(
       ? `${into ?? handler} ran on ${count(calls, 'entry', 'entries')} of ${path}, from #${from} to #${next - 1}`
       : `${into ?? handler} has run on all of ${path} before #${next}`,
     into === undefined
-      ? 'what it had posted before was not posted again; its state is as it was'
+      ? 'its earlier posts were not made again; its state is unchanged'
       : `its state is its own: overpool state ${into} --pool ${path}; ${count(posts, 'post was', 'posts were')} counted, and not made`,
     ...failed.slice(0, MAX_LISTED).map(({ seq, error }) => `failed at #${seq}: ${inLine(error)}`),
     ...(failed.length > MAX_LISTED ? [`and ${failed.length - MAX_LISTED} more (--json lists all)`] : []),

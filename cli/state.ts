@@ -66,7 +66,8 @@ function checkFlags(
     throw wrong(`name the key that ${asked[0]} is for: overpool state <handler> <key> ${asked[0]} …`)
   if (key !== undefined && (isExport || file !== undefined)) throw wrong(`${asked[0]} is for all keys: leave out "${key}"`)
   if (key !== undefined && prefix !== undefined) throw wrong('--prefix lists keys: leave out the key')
-  if (at !== undefined && asked.length && !isExport) throw wrong('--at shows how it was: it cannot be changed or watched there')
+  if (at !== undefined && asked.length && !isExport)
+    throw wrong(`--at shows an earlier state, which cannot be changed or watched: leave out ${asked[0]}`)
 }
 
 /** The pool that is meant: the one named, or the only one that the handler has worked on. */
@@ -83,7 +84,7 @@ async function poolOf(handler: string, pool: string | undefined, { pools, stores
   if (more.length)
     throw new OverpoolError(
       'BAD_ARGUMENT',
-      `"${handler}" has a state for each of its pools: say --pool ${[path, ...more].join(' or --pool ')}`,
+      `"${handler}" has a state for each of its pools: add --pool ${[path, ...more].join(' or --pool ')}`,
     )
   return { path }
 }
@@ -150,7 +151,7 @@ async function importValues(view: StateView, file: string, out: Out): Promise<vo
     progress.show({ done, total: items.length })
   }
   progress.end()
-  out.show({ imported: items.length }, `${count(items.length, 'key is', 'keys are')} set; other keys are as they were`)
+  out.show({ imported: items.length }, `${count(items.length, 'key is', 'keys are')} set; other keys are unchanged`)
 }
 
 function itemOf(line: string, n: number): { key: string; value: unknown } {
@@ -168,7 +169,7 @@ function parsed(text: string): unknown {
   try {
     json = JSON.parse(text)
   } catch (cause) {
-    throw new OverpoolError('BAD_ARGUMENT', `the value is no JSON: write a text in quotes, such as --set '"${text.slice(0, 20)}"'`, {
+    throw new OverpoolError('BAD_ARGUMENT', `the value is not JSON: write a text in quotes, such as --set '"${text.slice(0, 20)}"'`, {
       cause,
     })
   }
@@ -176,7 +177,7 @@ function parsed(text: string): unknown {
 }
 
 function showChanged(key: string, what: string, out: Out): void {
-  out.show({ key }, `${inLine(key)} ${what}; a run of the handler that was under way begins anew`)
+  out.show({ key }, `${inLine(key)} ${what}; if the handler was running, its run starts again`)
 }
 
 function textOf(value: unknown): string {

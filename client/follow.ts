@@ -29,7 +29,7 @@ export type FollowedKinds = readonly Kind[] | 'all'
 type EventsOf<K extends FollowedKinds> = K extends readonly Kind[] ? FollowedEvent<K[number]> : FollowedEvent
 
 export interface FollowOptions<K extends FollowedKinds = readonly ['tx']> {
-  /** the last entry that you have, by its `seq`: the first event is the one after it; -1: from the first entry on. Default: what comes from now on */
+  /** the `seq` of the last entry that you have: the first event is the one after it; -1: from the first entry on. Default: only new entries */
   after?: number
   /** default: transactions; 'all': every kind that the pool shows you */
   kinds?: K
@@ -37,7 +37,7 @@ export interface FollowOptions<K extends FollowedKinds = readonly ['tx']> {
   txid?: string
   /** ends it */
   signal?: AbortSignal
-  /** more headers of the request, such as `authorization`. From another origin a browser asks the machine about them first */
+  /** more headers of the request, such as `authorization`. From another origin a browser sends a preflight request for them */
   headers?: Record<string, string>
 }
 
@@ -56,7 +56,7 @@ export class FollowError extends Error {
   }
 }
 
-/** A machine sends a sign of life every 15 s: after this time without one the connection is dead, ms. */
+/** A machine sends a keep-alive every 15 s: after this time without one the connection is dead, ms. */
 const SILENT_MS = 45_000
 /** Waits before it connects again, ms: doubling, from the one to the other. */
 const AGAIN_MS = 500

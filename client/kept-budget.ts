@@ -130,14 +130,17 @@ export class KeptBudget implements Disposable {
    */
   reserve({ satoshis, url, purpose, limits, approval, once }: Asked): number {
     if (!(Number.isSafeInteger(satoshis) && satoshis > 0))
-      throw new OverpoolError('PAYMENT_REFUSED', `${url} asks for ${satoshis} satoshis, which is no sum that can be paid`)
+      throw new OverpoolError(
+        'PAYMENT_REFUSED',
+        `${url} asks for ${satoshis} satoshis, which cannot be paid: it must be a whole number above 0`,
+      )
     return this.#exclusively(() => {
       const time = this.#time()
       const before = once ? this.find(purpose) : undefined
       if (before) throw openBefore(before)
       if (approval === undefined) this.#check({ satoshis, url }, limits, time)
       else if (this.#db.prepare('SELECT 1 FROM payments WHERE approval = ?').get(approval))
-        throw new OverBudget('this approval has paid already: it counts once', { satoshis, url })
+        throw new OverBudget('this approval was used for a payment already: it counts once', { satoshis, url })
       this.#db.prepare('UPDATE budget SET seen_at = ?').run(time)
       const { lastInsertRowid } = this.#db
         .prepare("INSERT INTO payments (at, satoshis, url, purpose, state, approval) VALUES (?, ?, ?, ?, 'reserved', ?)")
@@ -152,11 +155,11 @@ export class KeptBudget implements Disposable {
     const raise = '`overpool budget --per-call <satoshis> --per-day <satoshis>`, and the flags of `overpool mcp`'
     if (perCall === undefined || perDay === undefined)
       throw new OverBudget(
-        `${url} costs ${satoshis} satoshis, and nobody has set how much may be paid ${perCall === undefined ? 'by one call' : 'in a day'}: nothing was paid. The operator sets it: ${raise}`,
+        `${url} costs ${satoshis} satoshis: nothing was paid, because nobody has set how much may be paid ${perCall === undefined ? 'by one call' : 'in a day'}. The operator sets it: ${raise}`,
         { satoshis, url },
       )
     throw new OverBudget(
-      `${url} costs ${satoshis} satoshis, and ${left} may be paid now: nothing was paid (${perCall} a call, ${perDay} in 24 hours, of which ${spent} are spent). The operator can raise it: ${raise}`,
+      `${url} costs ${satoshis} satoshis, and only ${left} may be paid now: nothing was paid (${perCall} a call, ${perDay} in 24 hours, of which ${spent} are spent). The operator can raise it: ${raise}`,
       { satoshis, url },
     )
   }
@@ -237,7 +240,7 @@ export class KeptBudget implements Disposable {
 function openBefore({ id, state, txid, url }: Reservation): OverpoolError {
   const what =
     state === 'reserved'
-      ? `${url} is being paid, or was being paid when a program ended, and may be paid: nothing more is paid. If the wallet shows that it is not, the operator lets it be paid by \`overpool budget --release ${id}\``
+      ? `${url} may be paid already: a payment is under way, or a program ended during it. Nothing more is paid. If the wallet shows that it was not paid, the operator allows a new payment by \`overpool budget --release ${id}\``
       : `${url} was paid already, by ${txid}: nothing more is paid`
   return new OverpoolError('PAYMENT_REFUSED', what)
 }

@@ -257,7 +257,7 @@ export class Overpool implements Pools {
     yield* this.#each(({ pools }) => pools.trail(options))
   }
 
-  /** What a handler remembers: read and edited beside the running machine. HANDLER_NOT_FOUND if no such handler has worked on the pool. */
+  /** The state of a handler, to read and change while the machine runs. HANDLER_NOT_FOUND if no such handler has worked on the pool. */
   async state(options: StateOptions): Promise<StateView> {
     return this.#use(({ pools }) => pools.state(options))
   }

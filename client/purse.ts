@@ -167,7 +167,7 @@ export class Purse {
     if (before?.state === 'paid') return this.#send(before, invoice, true)
     if (before?.state === 'answered' && accepted(before)) return { satoshis: before.satoshis, txid: before.txid!, before: true }
     if (!before && invoice.expiresAt !== undefined && invoice.expiresAt <= Date.now())
-      throw new OverpoolError('PAYMENT_REFUSED', `the invoice ${place.href} has expired: nothing was paid. Ask for another one`)
+      throw new OverpoolError('PAYMENT_REFUSED', `the invoice ${place.href} has expired: nothing was paid. Ask the payee for a new one`)
     const id = this.#reserve({ satoshis, url: place.href, purpose, most, approval, once: true })
     const wallet = new CertainWallet(this.#options.wallet)
     try {
@@ -192,7 +192,7 @@ export class Purse {
     if (answer instanceof Error || answer.status >= 500)
       throw new OverpoolError(
         'UNAVAILABLE',
-        `${host} was paid ${satoshis} satoshis (${txid}) and has not answered: call again, and the same payment is sent`,
+        `${host} has not answered to the payment of ${satoshis} satoshis (${txid}): call again to send the same payment`,
         { cause: answer, retryable: true },
       )
     this.#options.budget.answered(id, answer.status)
@@ -200,7 +200,7 @@ export class Purse {
     if (answer.status < 300) return { satoshis, txid: txid!, before, ...(memo !== undefined && { memo }) }
     throw new OverpoolError(
       'PAYMENT_REFUSED',
-      `${host} has not taken the payment of ${satoshis} satoshis (${txid}), which the network may have: ${inLine(cut(memo ?? `HTTP ${answer.status}`, MAX_SAID))}. No second one is made: ask the payee, with this txid`,
+      `${host} refused the payment of ${satoshis} satoshis (${txid}), which may be on the network: ${inLine(cut(memo ?? `HTTP ${answer.status}`, MAX_SAID))}. No second payment is made: ask the payee, with this txid`,
     )
   }
 
@@ -226,7 +226,7 @@ export class Purse {
     const code = error instanceof OverpoolError ? error.code : 'WALLET_UNAVAILABLE'
     return new OverpoolError(
       code,
-      `${cut(messageOf(error), MAX_SAID)}. The wallet may have paid all the same, so the money counts as spent (payment ${id}). If the wallet shows that it has not, the operator gives it back by \`overpool budget --release ${id}\``,
+      `${cut(messageOf(error), MAX_SAID)}. The wallet may have paid all the same, so the money counts as spent (payment ${id}). If the wallet shows that it has not paid, the operator releases the amount by \`overpool budget --release ${id}\``,
       { cause: error },
     )
   }
@@ -237,22 +237,22 @@ export class Purse {
     if (!place || place.username || place.password)
       throw new OverpoolError(
         'BAD_ARGUMENT',
-        `${inLine(cut(url, MAX_SAID))} is no URL that can be paid: give one such as https://shop.example/article`,
+        `${inLine(cut(url, MAX_SAID))} is not a URL that can be paid: give one such as https://shop.example/article`,
       )
     const { payees } = this.#options
     const { protocol, host, hostname } = place
     if (payees && !payees.some((named) => named === host || named === hostname))
       throw new OverpoolError(
         'BAD_ARGUMENT',
-        `${host} is none of the hosts that may be paid: ${payees.join(', ')}. The operator names others with --payee`,
+        `${host} is not among the hosts that may be paid: ${payees.join(', ')}. The operator adds hosts with --payee`,
       )
     const isLocal = protocol === 'http:' && LOOPBACK.test(hostname)
     if (protocol === 'https:' || (payees && isLocal)) return withoutHash(place)
     throw new OverpoolError(
       'BAD_ARGUMENT',
       isLocal
-        ? `${host} is on this computer, and nobody has allowed to pay there: the operator names it with --payee ${host}`
-        : `${inLine(cut(place.href, MAX_SAID))} is no https: anybody on the way could be the one who is paid`,
+        ? `${host} is on this computer: the operator must allow payments to it by --payee ${host}`
+        : `${inLine(cut(place.href, MAX_SAID))} is not https: anyone on the way could take the payment`,
     )
   }
 }
@@ -324,12 +324,12 @@ function invoiceIn({ status, body, headers }: HttpAnswer, place: URL): Invoice {
   const bad = (what: string) =>
     new OverpoolError('PAYMENT_REFUSED', `${place.href} gives no invoice that can be paid: ${what}. Nothing was paid`)
   if (status === 402) throw bad('it has a price (HTTP 402): pay it as a URL')
-  if (status !== 200) throw bad(`it answers ${status}${headers.has('location') ? ', which leads elsewhere' : ''}`)
+  if (status !== 200) throw bad(`it answers ${status}${headers.has('location') ? ', a redirect, which is not followed' : ''}`)
   let read: Record<string, unknown>
   try {
     read = Object(JSON.parse(body.toString())) as Record<string, unknown>
   } catch {
-    throw bad('it is no JSON')
+    throw bad('it is not JSON')
   }
   const { outputs, paymentUrl, merchantData, expirationTimestamp } = read
   if (!Array.isArray(outputs) || !outputs.length || outputs.length > MAX_OUTPUTS) throw bad(`it must have 1 to ${MAX_OUTPUTS} outputs`)
@@ -342,8 +342,8 @@ function invoiceIn({ status, body, headers }: HttpAnswer, place: URL): Invoice {
   const satoshis = wanted.reduce((sum, output) => sum + output.satoshis, 0)
   const to = typeof paymentUrl === 'string' ? URL.parse(paymentUrl, place.href) : null
   if (to?.origin !== place.origin) throw bad('its paymentUrl leads to another server')
-  if (merchantData !== undefined && typeof merchantData !== 'string') throw bad('its merchantData is no text')
-  if (!Number.isSafeInteger(satoshis)) throw bad('it asks for more than there is')
+  if (merchantData !== undefined && typeof merchantData !== 'string') throw bad('its merchantData is not a text')
+  if (!Number.isSafeInteger(satoshis)) throw bad('its amounts are too large')
   const ends = typeof expirationTimestamp === 'number' ? { expiresAt: expirationTimestamp * 1_000 } : {}
   const purpose = `invoice ${digest(to.href, JSON.stringify(wanted))}`
   return { outputs: wanted, satoshis, paymentUrl: to, ...(merchantData !== undefined && { merchantData }), ...ends, purpose }

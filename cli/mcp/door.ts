@@ -42,7 +42,7 @@ export class McpDoor {
     if (budget === undefined)
       throw new OverpoolError(
         'BAD_CONFIG',
-        'nobody has said which file keeps the budget: with --stack, the operator names it by --budget <file>',
+        'a stack has no budget of its own: with --stack, the operator must name the budget’s file by --budget <file>',
       )
     return (this.#budget ??= new KeptBudget(budget))
   }

@@ -39,9 +39,13 @@ export async function listenMcp(factory: McpServerFactory, port: number, token: 
   server.listen(port, HOST)
   await once(server, 'listening').catch((cause: NodeJS.ErrnoException) => {
     throw cause.code === 'EADDRINUSE'
-      ? new OverpoolError('PORT_IN_USE', `port ${port} is taken by another program: choose another one, or --http 0 for any free one`, {
-          cause,
-        })
+      ? new OverpoolError(
+          'PORT_IN_USE',
+          `port ${port} is taken by another program: choose another port, or use --http 0 for any free one`,
+          {
+            cause,
+          },
+        )
       : new OverpoolError('ACCESS_DENIED', `cannot listen on port ${port}: ${cause.code ?? cause.message}`, { cause })
   })
   return {

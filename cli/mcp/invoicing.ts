@@ -8,14 +8,14 @@ import { SECONDS, waited } from './wait.ts'
 
 const STATE = z
   .enum(['open', 'underpaid', 'paid', 'overpaid', 'late', 'second', 'expired', 'cancelled'])
-  .describe('paid or overpaid: the payment is in the pool. Whether Bitcoin takes it, the status of the payment says')
+  .describe('paid or overpaid: the payment is in the pool. The status of the payment says whether the Bitcoin network takes it')
 const INVOICE = z.object({
   pool: z.string(),
   id: z.string(),
   state: STATE,
   due: z.number().describe('satoshis that are asked for'),
-  received: z.number().describe('satoshis that have come'),
-  url: z.string().describe('give this to whoever is to pay: a page for people, and what wallets and pay_invoice take'),
+  received: z.number().describe('satoshis that were paid'),
+  url: z.string().describe('give this to the payer: it is a page for people, and wallets and pay_invoice take it'),
   uri: z.string().describe('the same for wallets without a page'),
   address: z.string().optional(),
   memo: z.string().optional().describe('what it is for, as its maker wrote it'),
@@ -30,7 +30,7 @@ export function addInvoiceReading(server: McpServer, door: McpDoor): void {
     'get_invoice',
     {
       title: 'Look at an invoice',
-      description: `An invoice of a pool, and what has become of it. ${UNTRUSTED}`,
+      description: `Shows an invoice of a pool, and whether it was paid. ${UNTRUSTED}`,
       inputSchema: z.strictObject({ pool: POOL, id: ID }),
       outputSchema: INVOICE,
       annotations: { readOnlyHint: true, openWorldHint: false },
@@ -46,7 +46,7 @@ export function addInvoiceReading(server: McpServer, door: McpDoor): void {
     {
       title: 'Wait for a payment',
       description:
-        'Waits until an invoice is paid, cancelled or has expired, and returns it as it then is; after the time, as it is. `timed_out` says so: call again to go on waiting.',
+        'Waits until an invoice is paid, cancelled or has expired, and returns it. After the time-out it returns the invoice as it is, with `timed_out`: call again to go on waiting.',
       inputSchema: z.strictObject({
         pool: POOL,
         id: ID,

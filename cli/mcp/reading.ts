@@ -43,7 +43,7 @@ export function addReadingTools(server: McpServer, door: McpDoor): void {
     'list_pools',
     {
       title: 'List pools',
-      description: `The pools (append-only ledgers of Bitcoin transactions) of this machine, and the pools of others that it follows, with their sizes and problems. Start here. ${UNTRUSTED}`,
+      description: `Lists the pools (append-only ledgers of Bitcoin transactions) of this machine, and the pools of others that it follows, with their sizes and problems. Start here. ${UNTRUSTED}`,
       inputSchema: z.strictObject({}),
       outputSchema: POOLS,
       annotations: READS,
@@ -54,7 +54,7 @@ export function addReadingTools(server: McpServer, door: McpDoor): void {
     'read_entries',
     {
       title: 'Read entries',
-      description: `Entries of a pool in their order, from a place on. ${UNTRUSTED}`,
+      description: `Reads entries of a pool in their order, from a place (seq) on. ${UNTRUSTED}`,
       inputSchema: z.strictObject({ pool: POOL, from: SEQ.default(0).describe('the first place'), limit: LIMIT, kinds: KINDS_SHOWN }),
       outputSchema: PAGE,
       annotations: READS,
@@ -69,7 +69,7 @@ export function addReadingTools(server: McpServer, door: McpDoor): void {
     'tail_entries',
     {
       title: 'Newest entries',
-      description: `The newest entries of a pool, oldest first. ${UNTRUSTED}`,
+      description: `Reads the newest entries of a pool, oldest first. ${UNTRUSTED}`,
       inputSchema: z.strictObject({ pool: POOL, limit: LIMIT, kinds: KINDS_SHOWN }),
       outputSchema: PAGE,
       annotations: READS,
@@ -86,7 +86,7 @@ export function addReadingTools(server: McpServer, door: McpDoor): void {
     'wait_for_entries',
     {
       title: 'Wait for entries',
-      description: `Waits until a pool has entries from a place on, and returns them; after the time, none. Call it again with the \`next\` that it returned: nothing is missed. ${UNTRUSTED}`,
+      description: `Waits until a pool has entries from a place (seq) on, and returns them; after the time-out it returns none. Call it again with the \`next\` that it returned: nothing is missed. ${UNTRUSTED}`,
       inputSchema: z.strictObject({
         pool: POOL,
         from: SEQ.optional().describe('wait for entries from this place on; default: what comes after this call'),
@@ -114,7 +114,7 @@ export function addReadingTools(server: McpServer, door: McpDoor): void {
     'transaction_status',
     {
       title: 'Status of a transaction',
-      description: `What has become of a transaction of a pool on the Bitcoin network: local (only here), sent, seen, mined (with proof: \`proven\`), rejected or double-spent. ${UNTRUSTED}`,
+      description: `Shows the status of a transaction of a pool on the Bitcoin network: local (only here), sent, seen, mined (with proof: \`proven\`), rejected or double-spent. ${UNTRUSTED}`,
       inputSchema: z.strictObject({ pool: POOL, txid: TXID }),
       outputSchema: z.object({
         entry: ENTRY,

@@ -32,7 +32,7 @@ const MIN_TOKEN = 16
 /** Serves the machine to an agent, over standard input and output, or over HTTP, until the agent goes, or the signal is aborted. */
 export async function serveMcp(flags: McpFlags, { where, out }: CommandContext, signal: AbortSignal): Promise<void> {
   if (flags.http === undefined && flags.token !== undefined)
-    throw new OverpoolError('BAD_ARGUMENT', '--token goes with --http: over standard input nobody else can call')
+    throw new OverpoolError('BAD_ARGUMENT', '--token needs --http: over standard input no token is needed')
   const door = new McpDoor(settingsOf(flags, where))
   try {
     await (flags.http === undefined ? overStdio(door, signal) : overHttp(door, flags, out, signal))
@@ -70,7 +70,7 @@ function settingsOf(
   const limits = checkLimits({ ...(perCall !== undefined && { perCall }), ...(perDay !== undefined && { perDay }) })
   const place = URL.parse(wallet)
   if (place?.protocol !== 'http:' && place?.protocol !== 'https:')
-    throw new OverpoolError('BAD_ARGUMENT', '--wallet is the URL of a wallet, such as http://127.0.0.1:3321')
+    throw new OverpoolError('BAD_ARGUMENT', '--wallet must be the URL of a wallet, such as http://127.0.0.1:3321')
   const file = budget ?? (where.stack === undefined ? folderLayout(where.dir).budget : undefined)
   return {
     where,
@@ -99,10 +99,10 @@ function tokenIn(file: string): string {
     const token = readFileSync(file, 'utf8').trim()
     if (token.length >= MIN_TOKEN && /^[\x21-\x7e]+$/.test(token)) return token
   } catch (cause) {
-    throw new OverpoolError('BAD_ARGUMENT', `the token cannot be kept in ${file}: ${messageOf(cause)}`, { cause })
+    throw new OverpoolError('BAD_ARGUMENT', `the token cannot be stored in ${file}: ${messageOf(cause)}`, { cause })
   }
   throw new OverpoolError(
     'BAD_ARGUMENT',
-    `${file} must hold a token of at least ${MIN_TOKEN} letters, digits and signs; remove it, and a new one is made`,
+    `${file} must hold a token of at least ${MIN_TOKEN} letters, digits and signs. Remove the file, and a new token is made`,
   )
 }

@@ -44,7 +44,7 @@ export function addWritingTools(server: McpServer, door: McpDoor): void {
     ({ pool, transaction, data, memo, id }) =>
       answering(async () => {
         if ((transaction === undefined) === (data === undefined))
-          throw new OverpoolError('BAD_ARGUMENT', 'say one thing to post: a transaction, or data')
+          throw new OverpoolError('BAD_ARGUMENT', 'give either a transaction or data to post')
         const machine = await door.machine()
         const payment = { transaction: transaction ?? dataTransaction(...data!), ...(memo !== undefined && { memo }) }
         const posted = await machine.pools.post({ path: pool, payment, ...(id !== undefined && { id }) })
@@ -70,7 +70,7 @@ export function addWritingTools(server: McpServer, door: McpDoor): void {
     ({ pool, txids = [], transactions = [], id }) =>
       answering(async () => {
         const what = [...txids.map((hash) => ({ path: pool, hash })), ...transactions]
-        if (!what.length) throw new OverpoolError('BAD_ARGUMENT', 'say what to broadcast: txids, or transactions')
+        if (!what.length) throw new OverpoolError('BAD_ARGUMENT', 'give txids or transactions to broadcast')
         const machine = await door.machine()
         const asked = await machine.pools.broadcast(what, { path: pool, ...(id !== undefined && { id }) })
         const running = machine.isRunning

@@ -62,7 +62,7 @@ export async function answerFollower(request: DoorRequest, path: string, deps: F
   deps.quotas.spend({ path: `the events of ${path}`, ...(!isLimited && { limits: false }) }, address, 1, 0)
   const origin = header('origin')
   if (origin !== undefined && pool.origins && !pool.origins.includes(origin))
-    throw new OverpoolError('ORIGIN_REFUSED', 'this pool cannot be followed from this web page')
+    throw new OverpoolError('ORIGIN_REFUSED', 'this web page may not follow this pool: its origin is not in the setting `origins`')
   const query = new URLSearchParams(request.query ?? '')
   const view = viewOf(await decisionOf(pool, request, query, deps))
   const wanted: Wanted = { view, kinds: kindsIn(query.get('kinds'), view), txid: txidIn(query.get('txid')) }
@@ -96,7 +96,7 @@ async function startOf(feed: Feed, after: number | undefined): Promise<number> {
   if (after >= entries)
     throw new OverpoolError(
       'BAD_REQUEST',
-      `"${path}" has ${entries} entries, and none after number ${after} to go on with: was it put back from an older backup? Begin anew, without \`after\``,
+      `"${path}" has ${entries} entries, so it cannot go on after number ${after}. It may have been restored from an older backup: begin anew, without \`after\``,
     )
   return Math.max(after + 1, prunedBefore)
 }
@@ -141,7 +141,7 @@ function kindsIn(given: string | null, view: View): readonly string[] {
 function txidIn(given: string | null): string | undefined {
   if (given === null) return undefined
   if (/^[0-9a-f]{64}$/i.test(given)) return given.toLowerCase()
-  throw new OverpoolError('BAD_REQUEST', 'txid is that of a transaction, 64 hex characters')
+  throw new OverpoolError('BAD_REQUEST', 'txid must be the id of a transaction, 64 hex characters')
 }
 
 function afterIn(given: string | null): number | undefined {

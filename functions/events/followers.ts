@@ -33,7 +33,7 @@ export class Followers {
   /** Counts a follower. @param isLimited whether those of one address are limited. @returns what to call when it has gone. @throws OverpoolError OVERLOADED, QUOTA_EXCEEDED */
   enter(address: string, isLimited = true): () => void {
     if (this.#all >= this.#most)
-      throw new OverpoolError('OVERLOADED', `${this.#most} others follow pools of this machine; please come again later`, {
+      throw new OverpoolError('OVERLOADED', `this machine has its maximum of ${this.#most} followers; please try again later`, {
         retryable: true,
         retryAfterS: 10,
       })
@@ -42,7 +42,7 @@ export class Followers {
     if (ofAddress >= MAX_OF_ADDRESS)
       throw new OverpoolError(
         'QUOTA_EXCEEDED',
-        `your address follows pools of this machine ${MAX_OF_ADDRESS} times: end one of them first`,
+        `your address has its maximum of ${MAX_OF_ADDRESS} connections that follow pools of this machine: close one of them first`,
         {
           retryable: true,
           retryAfterS: 30,

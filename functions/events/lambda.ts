@@ -51,7 +51,7 @@ async function answer({ rawPath, rawQueryString, headers, requestContext }: UrlE
   try {
     if (method === 'OPTIONS') return { status: 204, headers: preflight(request, {}) }
     if (events !== 'events' || more.length)
-      throw new OverpoolError('POOL_NOT_FOUND', 'this is where pools are followed: GET /{pool}/events; payments are posted elsewhere')
+      throw new OverpoolError('POOL_NOT_FOUND', 'this address only serves followers, at GET /{pool}/events; it takes no payments')
     return forOrigin(await answerFollower(request, path, deps), request, deps.pool(path))
   } catch (error) {
     if (!isRefusal(error)) deps.log(error)

@@ -49,7 +49,7 @@ function refusalOf(target: string, { status, headers, body }: HttpAnswer): Overp
   if (status >= 300 && status < 400)
     return new OverpoolError(
       'FORWARD_GONE',
-      `${target} answers with a redirect (${status}), which is not followed: name the address that it leads to`,
+      `${target} answers with a redirect (${status}), which is not followed: set \`forward\` to the address that it leads to`,
     )
   if (status === GONE) return new OverpoolError('FORWARD_GONE', `${target} answers 410: it is gone for good`)
   const said = inLine(

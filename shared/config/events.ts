@@ -2,17 +2,16 @@
 export interface FollowRequest {
   /** the pool */
   path: string
-  /** the value of a header. Browsers send none of a page's own with an `EventSource`; what a page has to say goes into the URL */
+  /** the value of a header. A page cannot set headers on an `EventSource`: it puts its token into the URL */
   header: (name: string) => string | undefined
-  /** what follows on the `?` of the URL */
+  /** the query of the URL, after `?` */
   query: URLSearchParams
   /** the client's IP address, if it is known */
   address?: string | undefined
 }
 
 /**
- * Whether somebody may follow: true shows what anybody may see, 'whole' each event as handlers get it, with what payers and the machine have written for one another
- * (docs/push.md).
+ * Whether a client may follow. True: it gets events without their private fields. 'whole': it gets all fields, as handlers do (docs/push.md).
  */
 export type FollowDecision = boolean | 'whole'
 

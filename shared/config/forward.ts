@@ -2,17 +2,17 @@ import { OverpoolError } from '../errors.ts'
 import { HANDLED_KINDS, type HandledKind } from '../ledger/kinds.ts'
 import { BROADCASTER, checkSecretPlace, type SecretPlace } from './bitcoin.ts'
 
-/** A handler that is a program of yours, in any language, somewhere on the network: each entry is posted to it (docs/push.md). */
+/** A handler that is a program on the network, in any language: the machine posts each entry to it (docs/push.md). */
 export interface ForwardConfig {
-  /** where entries are posted to, http or https */
+  /** the program's URL, http or https */
   forward: string
-  /** where the secret is that signs them, as Standard Webhooks has it: `whsec_` and 24 to 64 bytes in base64. While it is replaced: the new one and the old one, with a space between */
+  /** where the secret is that signs the messages (Standard Webhooks): `whsec_` and 24 to 64 bytes in base64. To replace it, set the new one and the old one with a space between them */
   secret: SecretPlace
   /** names of pools, and public keys of peers' pools. Default: all */
   pools?: string[]
   /** the kinds of entries that are posted, default transactions */
   kinds?: HandledKind[]
-  /** the program has so long to answer, ms, default 15,000. It is shorter than `timeoutMs` of its pools */
+  /** how long the program may take to answer, ms, default 15,000. It must be shorter than `timeoutMs` of its pools */
   timeoutMs?: number
 }
 

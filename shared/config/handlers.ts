@@ -41,7 +41,7 @@ export function planHandlers(config: OverpoolConfig, dir: string): PlannedHandle
     if (there) {
       throw new OverpoolError(
         'BAD_CONFIG',
-        `${there.file} and ${file} have one name; a handler's place in the pools is kept under it: rename one`,
+        `${there.file} and ${file} have the same name, under which a handler's place in the pools is stored: rename one of them`,
       )
     }
     const fresh: PlannedHandler = { name, file, named, pools: [], notPeers: undefined }
@@ -63,7 +63,7 @@ export function planForwards(config: OverpoolConfig, handlers: Pick<PlannedHandl
     if (other)
       throw new OverpoolError(
         'BAD_CONFIG',
-        `handlers.${name} and ${other.named} have one name; a handler's place in the pools is kept under it: rename one`,
+        `handlers.${name} and ${other.named} have the same name, under which a handler's place in the pools is stored: rename one of them`,
       )
     const which: Takes = forward.pools ? { pools: forward.pools } : { pools: Object.keys(config.pools), notPeers: [] }
     return { name, ...which, forward: withDefaults(forward, config) }

@@ -66,11 +66,11 @@ function isInvoicePayment(event: TxEvent): event is InvoicePayment {
   return event.invoice !== undefined
 }
 
-/** How a handler remembers. */
+/** How a handler keeps its state. */
 export interface HandlerOptions {
   /** 'shared': one state for all its pools, which then are handled one after the other; default 'pool': one for each */
   state?: 'pool' | 'shared'
-  /** before a reorganisation is handled, the state loses what was changed because of the undone blocks (docs/state.md) */
+  /** true: a reorganisation takes back the changes that undone blocks caused, before `onReorg` is called (docs/state.md) */
   undo?: boolean
 }
 

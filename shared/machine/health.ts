@@ -94,7 +94,7 @@ function timeOf(ms = 0): string {
 function handlerProblems(pool: string, { handler, attempts, stopped, stoppedAt, paused, pausedAt, done, dead }: HandlerState): string[] {
   if (paused !== undefined)
     return [
-      `handler ${handler} has been paused in ${pool} at #${done} since ${timeOf(pausedAt)}${reasonIn(paused)}; \`overpool unpause ${pool} --handler ${handler}\` has it go on`,
+      `handler ${handler} has been paused in ${pool} at #${done} since ${timeOf(pausedAt)}${reasonIn(paused)}; \`overpool unpause ${pool} --handler ${handler}\` lets it go on`,
     ]
   if (stopped !== undefined) return [`handler ${handler} stopped at ${pool} #${stoppedAt}: ${stopped}`]
   return [

@@ -66,7 +66,7 @@ export interface Pools {
   trail(options: { path: string; hash: string }): AsyncGenerator<TxEvent, void>
   /** What a transaction of a pool spends from, and what that spends from in turn, as far as wallets have sent it along (BEEF): parents before children. */
   ancestors(options: { path: string; hash: string }): Promise<AncestorTransaction[]>
-  /** What a handler remembers: `(await pool.state({ handler: 'main', path: 'mypool' })).get('balance')`. */
+  /** The state of a handler: `(await pool.state({ handler: 'main', path: 'mypool' })).get('balance')`. */
   state(options: StateOptions): Promise<StateView>
   /** Archives the entries of a pool: `tail` and `read` begin after them, `get` still finds them. */
   prune(pool: string | { path: string }, options?: PruneOptions): Promise<void>

@@ -125,8 +125,10 @@ export async function redriveAll(
   { stores, bells, clock }: { stores: Stores; bells: (handler: string) => Queue | undefined; clock: Clock },
 ): Promise<Redriven[]> {
   const only = Object.values(selection).some((value) => value !== undefined) ? selection : undefined
-  if (skip && only) throw new OverpoolError('BAD_ARGUMENT', 'skip goes on without the entry where a handler stopped: it has no selection')
-  if (skip && drop) throw new OverpoolError('BAD_ARGUMENT', 'skip goes on without the next entry, drop forgets earlier ones: choose one')
+  if (skip && only)
+    throw new OverpoolError('BAD_ARGUMENT', 'skip applies only to the entry where a handler stopped: leave out the selection of entries')
+  if (skip && drop)
+    throw new OverpoolError('BAD_ARGUMENT', 'skip goes on without the next entry, drop forgets earlier entries: choose one of the two')
   const names = await stores.progress.listHandlers(pool)
   const known = names.filter((name) => drop || bells(name)) // a handler that is no longer deployed has no queue, but may have left dead letters
   const asked = known.filter((name) => handler === undefined || name === handler)

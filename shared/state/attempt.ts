@@ -55,7 +55,7 @@ export class StateAttempt implements HandlerState {
       if (typeof (value as PromiseLike<unknown> | undefined)?.then === 'function')
         throw new OverpoolError(
           'BAD_ARGUMENT',
-          'the function of state.update must return the value itself, not a promise: read first, then call set',
+          'the function that state.update calls must return a value, not a promise: for async work use state.get, then state.set',
         )
       this.#set(key, value)
       return value
@@ -67,7 +67,7 @@ export class StateAttempt implements HandlerState {
       if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LISTED)
         throw new OverpoolError(
           'BAD_ARGUMENT',
-          `the limit of state.list is a whole number from 1 to ${MAX_LISTED}; go on with { after: <the last key> }`,
+          `the limit of state.list is a whole number from 1 to ${MAX_LISTED}; to read more, go on with { after: <the last key> }`,
         )
       const changed = new Map([...this.#run.uncommitted(), ...this.#changed])
       const stored = await this.#run.listed(prefix, after, limit + changed.size)
@@ -129,7 +129,7 @@ export class StateAttempt implements HandlerState {
     if (this.#ended)
       throw new OverpoolError(
         'CALL_OVER',
-        'the state can be used only until the call of the handler has ended: await all that the handler does',
+        'the state cannot be used after the call of the handler has ended: await all that the handler does',
       )
   }
 

@@ -3,7 +3,7 @@ export interface ListOptions {
   prefix?: string
   /** only keys after this one, to go on where the last call ended */
   after?: string
-  /** at most so many, 1 to 1,000 (default 100) */
+  /** at most this many, 1 to 1,000 (default 100) */
   limit?: number
 }
 
@@ -15,14 +15,14 @@ export interface StateItem<Value = unknown> {
 type KeyOf<Values> = keyof Values & string
 
 /**
- * What a handler remembers, by key. Its changes become durable together with the handler's cursor: an entry that runs twice counts once. A value is a number, a bigint, a text,
- * a boolean, null, bytes, a list or a plain object, at most 64 KiB; what `get` gives is a copy. One entry may change 320 KiB, the values before counted.
+ * The state of a handler: values by key. Its changes become durable together with the handler's cursor, so an entry that runs twice counts once. A value is a number, a bigint,
+ * a text, a boolean, null, bytes, a list or a plain object, at most 64 KiB; `get` returns a copy. The changes of one entry have at most 320 KiB, old and new values together.
  */
 export interface HandlerState<Values extends object = Record<string, unknown>> {
   get<K extends KeyOf<Values>>(key: K): Promise<Values[K] | undefined>
   /** `undefined` deletes the key. */
   set<K extends KeyOf<Values>>(key: K, value: Values[K] | undefined): Promise<void>
-  /** Sets the key to what the function makes of its value, and returns that. Of two updates side by side both count. */
+  /** Calls the function with the value, sets the key to what it returns, and returns that. If two updates run at the same time, both count. */
   update<K extends KeyOf<Values>>(key: K, change: (value: Values[K] | undefined) => Values[K] | undefined): Promise<Values[K] | undefined>
   delete(key: KeyOf<Values>): Promise<void>
   /** In the order of the keys. */

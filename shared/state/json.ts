@@ -35,7 +35,7 @@ export function valueOfJson(json: unknown): unknown {
   }
   throw new OverpoolError(
     'BAD_ARGUMENT',
-    `${JSON.stringify(json)} is no value: write {"$bytes": hex}, {"$bigint": "12"}, {"$number": "NaN"} or {"$object": {…}}`,
+    `${JSON.stringify(json)} is not a value: write {"$bytes": hex}, {"$bigint": "12"}, {"$number": "NaN"} or {"$object": {…}}`,
   )
 }
 

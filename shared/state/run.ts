@@ -72,7 +72,7 @@ export class StateRun {
     if (bytes > MAX_ENTRY)
       throw new OverpoolError(
         'BAD_ARGUMENT',
-        `this entry changes ${bytes} bytes of the state, the values before counted, and one entry may change ${MAX_ENTRY}: spread the work over several entries, such as by posts`,
+        `the changes of this entry have ${bytes} bytes, old and new values together, and at most ${MAX_ENTRY} are allowed: spread the work over several entries, for example by posts`,
       )
     for (const change of changes) this.#values.set(change.key, change.after)
     this.#changes.push(...changes)

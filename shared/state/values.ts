@@ -43,7 +43,7 @@ export function encodeValue(key: string, value: unknown): Uint8Array {
   if (bytes.length > MAX_VALUE)
     throw new OverpoolError(
       'BAD_ARGUMENT',
-      `the value of ${JSON.stringify(key)} has ${bytes.length} bytes, and a state keeps up to ${MAX_VALUE}: keep its parts under keys of their own`,
+      `the value of ${JSON.stringify(key)} has ${bytes.length} bytes, and a state keeps up to ${MAX_VALUE}: store its parts under keys of their own`,
     )
   return bytes
 }
@@ -55,7 +55,7 @@ export function decodeValue(bytes: Uint8Array): unknown {
 /** @throws OverpoolError BAD_ARGUMENT: no text, empty, too long, or with half a surrogate pair */
 export function checkKey(key: unknown): string {
   if (typeof key === 'string' && key !== '' && Buffer.byteLength(key) <= MAX_KEY && key.isWellFormed()) return key
-  throw new OverpoolError('BAD_ARGUMENT', `a key of a state is a text of 1 to ${MAX_KEY} bytes of UTF-8`)
+  throw new OverpoolError('BAD_ARGUMENT', `a key of a state must be a text of 1 to ${MAX_KEY} bytes of UTF-8`)
 }
 
 function bytesOf(value: bigint): Uint8Array {

@@ -17,7 +17,7 @@ const EDITS = 50
 /** Values read at a time. */
 const PAGE = 1_000
 
-/** What a handler remembers, as anybody else sees it and can change it, beside a running machine: as it was last committed. */
+/** The state of a handler as last committed, to read and change while the machine runs. */
 export class StateView {
   readonly handler: string
   /** the pool, or `*` for a state that is one for all pools */
@@ -74,7 +74,7 @@ export class StateView {
     return found.slice(0, limit)
   }
 
-  /** Sets a key, or deletes it if the value is undefined. A run of the handler that is under way begins anew. */
+  /** Sets a key, or deletes it if the value is undefined. If the handler is running, its run starts again, so that it uses the new value. */
   set(key: string, value: unknown): Promise<void> {
     return this.change([{ key, value }])
   }
@@ -104,7 +104,7 @@ export class StateView {
     }
     throw new OverpoolError(
       'UNAVAILABLE',
-      `the handler "${this.handler}" changes its state without a pause: try again, or pause it first`,
+      `the handler "${this.handler}" changes its state all the time, so this change did not succeed: try again, or pause the handler first`,
       {
         retryable: true,
       },
@@ -163,7 +163,10 @@ export async function viewOf(
   clock: Pick<Clock, 'now'>,
 ): Promise<StateView> {
   if (typeof handler !== 'string' || !handler)
-    throw new OverpoolError('BAD_ARGUMENT', 'say whose state: { handler: <the name of its file without the ending>, path: <the pool> }')
+    throw new OverpoolError(
+      'BAD_ARGUMENT',
+      'name the handler of the state: { handler: <the name of its file without the ending>, path: <the pool> }',
+    )
   const { version } = await stores.state.look(handler, SHARED)
   if (version > 0) return new StateView({ handler, scope: SHARED, pool: path ?? SHARED }, stores, clock)
   if (path === undefined) throw new OverpoolError('BAD_ARGUMENT', `"${handler}" has a state for each pool: name the pool`)

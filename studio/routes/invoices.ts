@@ -10,9 +10,9 @@ export const invoiceRoutes: Routes = {
     const fields = fieldsIn(body)
     const { amount, minutes } = fields
     if (typeof amount !== 'number' || !Number.isSafeInteger(amount) || amount < 1)
-      throw new OverpoolError('BAD_ARGUMENT', 'amount is a whole number of satoshis, from 1 on')
+      throw new OverpoolError('BAD_ARGUMENT', 'amount must be a whole number of satoshis, from 1 on')
     if (minutes !== undefined && (typeof minutes !== 'number' || !(minutes > 0)))
-      throw new OverpoolError('BAD_ARGUMENT', 'minutes is the time until it expires, more than 0; leave it out for no end')
+      throw new OverpoolError('BAD_ARGUMENT', 'minutes, the time until the invoice expires, must be more than 0; leave it out for no end')
     const [path = '', memo] = [textField(fields, 'pool'), textField(fields, 'memo')]
     return machine.pools.invoice({
       path,

@@ -25,7 +25,7 @@ export type Routes = Record<string, Route>
 export function textIn(query: URLSearchParams, name: string): string {
   const value = query.get(name)
   if (value) return value
-  throw new OverpoolError('BAD_ARGUMENT', `say ${name}`)
+  throw new OverpoolError('BAD_ARGUMENT', `${name} is missing`)
 }
 
 /** A whole number of the query. @throws OverpoolError BAD_ARGUMENT */
@@ -33,13 +33,13 @@ export function numberIn(query: URLSearchParams, name: string, missing?: number)
   const value = query.get(name)
   if (value === null && missing !== undefined) return missing
   if (value !== null && /^\d{1,15}$/.test(value)) return Number(value)
-  throw new OverpoolError('BAD_ARGUMENT', `${name} is a whole number: 0, 1, 2 …`)
+  throw new OverpoolError('BAD_ARGUMENT', `${name} must be a whole number: 0, 1, 2 …`)
 }
 
 /** The fields of a body. @throws OverpoolError BAD_ARGUMENT */
 export function fieldsIn(body: unknown): Record<string, unknown> {
   if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as Record<string, unknown>
-  throw new OverpoolError('BAD_ARGUMENT', 'the body is a JSON object')
+  throw new OverpoolError('BAD_ARGUMENT', 'the body must be a JSON object')
 }
 
 /** A text field of a body; undefined if it is missing or empty. @throws OverpoolError BAD_ARGUMENT */
@@ -47,5 +47,5 @@ export function textField(fields: Record<string, unknown>, name: string): string
   const value = fields[name]
   if (value === undefined || value === '') return undefined
   if (typeof value === 'string') return value
-  throw new OverpoolError('BAD_ARGUMENT', `${name} is a text`)
+  throw new OverpoolError('BAD_ARGUMENT', `${name} must be a text`)
 }

@@ -60,7 +60,7 @@ function entries(n: number): string {
 async function posted(fields: Record<string, unknown>, { machine, now }: RouteDeps): Promise<Said & { hash: string; id: string }> {
   const [path = '', transaction, data, memo] = ['pool', 'transaction', 'data', 'memo'].map((name) => textField(fields, name))
   if ([transaction !== undefined, data !== undefined, fields.sample === true].filter(Boolean).length !== 1)
-    throw new OverpoolError('BAD_ARGUMENT', 'say one thing to post: a transaction, a text, or a sample')
+    throw new OverpoolError('BAD_ARGUMENT', 'give one of these to post: a transaction, a text, or a sample')
   const sent =
     transaction?.replace(/\s+/g, '') ??
     (data === undefined ? sampleTransaction(`a sample of the studio, ${new Date(now()).toISOString()}`) : dataTransaction(data))

@@ -68,7 +68,7 @@ describe('a config that is wrong for AWS fails before anything is deployed, and 
     ],
     ['a handler without onTx', "{ pools: { a: { handler: './empty.ts' } } }", './empty.ts exports no onTx'],
     ['a handler with a syntax error', "{ pools: { a: { handler: './broken.ts' } } }", 'broken.ts:2:'],
-    ['two handlers with the same name', "{ pools: { a: { handler: './main.ts' }, b: { handler: './main.js' } } }", 'have one name'],
+    ['two handlers with the same name', "{ pools: { a: { handler: './main.ts' }, b: { handler: './main.js' } } }", 'have the same name'],
     [
       'a handler that takes longer than a function may run',
       "{ pools: { a: { handler: './main.ts', timeoutMs: 900_000 } } }",

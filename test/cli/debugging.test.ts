@@ -41,7 +41,7 @@ describe('overpool pause', () => {
       await second.says(/^#1 again elsewhere$/m)
       const since = /20[\d-]+T[\d:.]+Z/.source
       const said = new RegExp(
-        `^handler handler has been paused in mypool at #1 since ${since}: the database moves\\\\u001b\\[2J; \`overpool unpause mypool --handler handler\` has it go on\n$`,
+        `^handler handler has been paused in mypool at #1 since ${since}: the database moves\\\\u001b\\[2J; \`overpool unpause mypool --handler handler\` lets it go on\n$`,
       )
       expect(await project.result('check')).toMatchObject({ code: 1, out: expect.stringMatching(said) })
       for (const command of ['pools', 'status'])

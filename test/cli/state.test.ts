@@ -53,7 +53,7 @@ describe('overpool state and replay', { timeout: 120_000 }, () => {
   it('say what is missing or wrong', async () => {
     expect(await state()).toMatchObject({
       code: 2,
-      err: expect.stringMatching(/a state for each of its pools: say --pool \w+ or --pool \w+/) as unknown,
+      err: expect.stringMatching(/a state for each of its pools: add --pool \w+ or --pool \w+/) as unknown,
     })
     expect(await state('nothing', '--pool', 'shop')).toMatchObject({
       code: 1,
@@ -62,11 +62,11 @@ describe('overpool state and replay', { timeout: 120_000 }, () => {
     expect((await project.result('state', 'nobody', '--pool', 'shop')).err).toContain(
       'no handler "nobody" has worked on "shop"; there are: counter',
     )
-    expect((await state('entries', '--pool', 'shop', '--set', 'ten')).err).toContain('the value is no JSON')
+    expect((await state('entries', '--pool', 'shop', '--set', 'ten')).err).toContain('the value is not JSON')
     expect((await state('--pool', 'shop', '--set', '1')).err).toContain('name the key')
     expect((await project.result('replay', 'shop', '--handler', 'nobody')).err).toContain('has no handler "nobody"; it has: counter')
     expect((await project.result('replay', 'shop', '--handler', 'counter', '--compare')).err).toContain(
-      '--compare compares the handler with --into',
+      '--compare compares the state of the handler with the state of --into',
     )
   })
 

@@ -182,7 +182,7 @@ describe('overpool budget', () => {
       payments: [{ id: 1, state: 'released' }],
     })
     const again = await project.result('budget', '--release', '1')
-    expect([again.code, again.err]).toEqual([2, expect.stringContaining('there is nothing to give back')])
+    expect([again.code, again.err]).toEqual([2, expect.stringContaining('so nothing can be released')])
     const stack = await project.result('--stack', 'X', 'budget')
     expect([stack.code, stack.err]).toEqual([2, expect.stringContaining('--file')])
   })

@@ -111,9 +111,9 @@ describe('overpool mcp --http', () => {
     const fourth = await project.result('mcp', '--http', '--token', 'short')
     expect([fourth.code, fourth.err]).toEqual([2, expect.stringContaining('at least 16')])
     const sixth = await project.result('mcp', '--wallet', 'nonsense')
-    expect([sixth.code, sixth.err]).toEqual([2, expect.stringContaining('--wallet is the URL of a wallet')])
+    expect([sixth.code, sixth.err]).toEqual([2, expect.stringContaining('--wallet must be the URL of a wallet')])
     const fifth = await project.result('mcp', '--token', 'token')
-    expect([fifth.code, fifth.err]).toEqual([2, expect.stringContaining('--token goes with --http')])
+    expect([fifth.code, fifth.err]).toEqual([2, expect.stringContaining('--token needs --http')])
   })
 })
 

@@ -148,7 +148,7 @@ describe('the tools', () => {
     const cases: [string, string, Record<string, unknown>, string, RegExp][] = [
       ['a pool that is not there', 'read_entries', { pool: 'cofee' }, 'POOL_NOT_FOUND', /no pool named "cofee"/],
       ['bytes that are no transaction', 'post', { pool: 'till', transaction: 'abcd' }, 'BAD_TRANSACTION', /only 2 are left/],
-      ['nothing to post', 'post', { pool: 'till' }, 'BAD_ARGUMENT', /say one thing to post/],
+      ['nothing to post', 'post', { pool: 'till' }, 'BAD_ARGUMENT', /give either a transaction or data to post/],
       [
         'a broadcast without Bitcoin',
         'broadcast',
@@ -162,13 +162,13 @@ describe('the tools', () => {
       ['a limit that is too high', 'read_entries', { pool: 'till', limit: 1_000_000 }, 'SDK', /limit/],
       ['a payee that does not answer', 'pay_invoice', { url: 'https://127.0.0.1:1/x' }, 'UNAVAILABLE', /cannot be reached/],
       ['a URL that does not answer', 'pay_url', { url: 'https://127.0.0.1:9/' }, 'UNAVAILABLE', /127.0.0.1:9 cannot be reached/],
-      ['a URL that is no https', 'pay_url', { url: 'http://169.254.169.254/latest' }, 'BAD_ARGUMENT', /is no https/],
+      ['a URL that is no https', 'pay_url', { url: 'http://169.254.169.254/latest' }, 'BAD_ARGUMENT', /is not https/],
       [
         'a host of this computer',
         'pay_invoice',
         { url: 'http://127.0.0.1:3000/till/x' },
         'BAD_ARGUMENT',
-        /the operator names it with --payee 127.0.0.1:3000/,
+        /the operator must allow payments to it by --payee 127.0.0.1:3000/,
       ],
       ['a file', 'pay_url', { url: 'file:///etc/passwd' }, 'BAD_ARGUMENT', /https/],
     ]

@@ -236,7 +236,7 @@ describe('a config with forwards', () => {
       { name: 'billing', pools: ['mypool', 'other'], notPeers: [], forward: { timeoutMs: 4_500 } },
     ])
     expect(() => planForwards(config, [{ name: 'billing', named: './billing.ts' }])).toThrow(
-      /handlers\.billing and \.\/billing\.ts have one name/,
+      /handlers\.billing and \.\/billing\.ts have the same name/,
     )
     expect(() => checkConfig({ pools, handlers: { broadcaster: { forward: 'https://example.com', secret } } })).toThrow(/not "broadcaster"/)
   })

@@ -194,13 +194,13 @@ it('keeps every kind of value that it says it keeps', async () => {
 })
 
 it.each([
-  ['an empty key', (state: HandlerState) => state.get(''), 'a key of a state is a text of 1 to 512 bytes'],
-  ['a key that is too long', (state: HandlerState) => state.set('ä'.repeat(257), 1), 'a key of a state is a text of 1 to 512 bytes'],
+  ['an empty key', (state: HandlerState) => state.get(''), 'a key of a state must be a text of 1 to 512 bytes'],
+  ['a key that is too long', (state: HandlerState) => state.set('ä'.repeat(257), 1), 'a key of a state must be a text of 1 to 512 bytes'],
   ['half a surrogate pair', (state: HandlerState) => state.get('\ud800'), 'a key of a state'],
   ['a value that is too long', (state: HandlerState) => state.set('a', 'x'.repeat(65_536)), 'and a state keeps up to 65536'],
   ['a Map', (state: HandlerState) => state.set('a', new Map()), 'cannot be kept'],
   ['a function', (state: HandlerState) => state.set('a', () => 1), 'cannot be kept'],
-  ['a promise from update', (state: HandlerState) => state.update('a', async () => 1), 'must return the value itself'],
+  ['a promise from update', (state: HandlerState) => state.update('a', async () => 1), 'must return a value, not a promise'],
   ['a limit of 0', (state: HandlerState) => state.list({ limit: 0 }), 'a whole number from 1 to 1000'],
   [
     '320 KiB in one entry',
