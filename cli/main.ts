@@ -233,7 +233,7 @@ program
   .description('run a handler again on the entries of a pool, in this terminal; also while the machine runs')
   .requiredOption('--handler <name>', 'the handler: the name of its file without the ending')
   .option('--from <seq>', 'the first entry', whole, 0)
-  .option('--to <seq>', 'stop before this entry; default: run to the last one', whole)
+  .option('--to <seq>', 'the last entry that is run; default: the last one of the pool', whole)
   .option('--into <name>', 'run it under a new name, with a state of its own; posts are counted and not made')
   .option('--compare', 'with --into: show the keys in which the two states differ, and exit with 1 if there are any')
   .option('-c, --config <file>', 'the config file', 'overpool.config.ts')

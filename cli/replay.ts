@@ -48,7 +48,7 @@ export async function replay(path: string, flags: ReplayFlags, { where, out }: C
     return await withMachine(where, async (machine) => {
       const pool = await machine.pools.control(path)
       const entries = await machine.pools.length(path)
-      const to = Math.min(flags.to ?? entries, entries) - 1
+      const to = Math.min(flags.to ?? entries - 1, entries - 1)
       const progress = out.progress('replayed', 'entries')
       const replayed = await run({
         pool,
@@ -85,8 +85,8 @@ function checkFlags({ handler, into, compare, from = 0, to }: ReplayFlags): void
     throw new OverpoolError('BAD_ARGUMENT', '--into must be a new name: leave it out to run the handler under its own name')
   if (compare && into === undefined)
     throw new OverpoolError('BAD_ARGUMENT', '--compare compares the state of the handler with the state of --into: give --into as well')
-  if (to !== undefined && to <= from)
-    throw new OverpoolError('BAD_ARGUMENT', `--to ${to} must be greater than --from ${from}: the replay stops before entry --to`)
+  if (to !== undefined && to < from)
+    throw new OverpoolError('BAD_ARGUMENT', `--to ${to} is before --from ${from}: give the number of the last entry that is run`)
 }
 
 function noHandler(handler: string, file: string, planned: PlannedHandler[]): OverpoolError {

@@ -164,7 +164,7 @@ const RULES: LeftOut[] = [
     rule: 'a call that fails changes nothing in the state',
     file: 'functions/handler/runner.ts',
     from: '    context.failed = true\n',
-    to: '    context.failed = true\n    attempt?.take()\n',
+    to: '    context.failed = true\n    remembers?.take()\n',
     law: /^the state of/,
   },
   {
