@@ -291,7 +291,7 @@ const RULES: LeftOut[] = [
     to: 'by: by ?? now.by, now, origin: {} }',
     law: /^it does not come to rest: \w+ in shop is seen , and another one spends its output/,
     isOfChain: true,
-    first: 28,
+    first: 845,
   },
   {
     rule: 'what no hint has brought is looked for in the mempool',
