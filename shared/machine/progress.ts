@@ -9,7 +9,7 @@ import type { Cursor, DeadLetter } from '../store/progress.ts'
 /** How many dead letters are deleted at a time. */
 const DROPPED_TOGETHER = 16
 
-export interface RedriveOptions {
+export interface RedriveOptions extends Selection {
   /** only this handler */
   handler?: string
   /** pass over the entry where a handler stopped */
