@@ -1,6 +1,9 @@
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openFolder } from '../../client/folder.ts'
+import { systemClock } from '../../shared/clock.ts'
+import { StateView } from '../../shared/state/view.ts'
+import { SHARED } from '../../shared/store/state.ts'
 import { runRoutes } from '../../studio/routes/runs.ts'
 import { stateRoutes } from '../../studio/routes/state.ts'
 import type { ChangeRow, DeadPage, HandlerRow, Overview, RunsPage, Said, StatePage, StateValue } from '../../studio/shapes.ts'
@@ -39,7 +42,7 @@ async function handlerNow(of = machine): Promise<HandlerRow | undefined> {
 }
 
 const state = (query: Record<string, string>) =>
-  machine.ask<StatePage>(`state?${new URLSearchParams({ handler: 'tx', pool: 'coffee', ...query })}`)
+  machine.ask<StatePage>(`state?${new URLSearchParams({ handler: 'tx', pool: 'coffee', ...query }).toString()}`)
 const value = async (key: string) => (await machine.ask<StateValue>(`value?handler=tx&pool=coffee&key=${key}`)).json
 
 /** A change without the header of calls that change something. */
@@ -87,6 +90,20 @@ describe('what the page gets of the work of handlers', () => {
     expect([next.rows.length, next.rows.at(-1)!.key, next.isMore]).toEqual([10, 'table-159', false])
     await expect(machine.ask('state?handler=tx')).rejects.toThrow('has a state for each pool')
     await expect(machine.ask('state?handler=nobody&pool=coffee')).rejects.toThrow('HANDLER_NOT_FOUND')
+  })
+
+  it('finds and changes a state that all pools share without a pool', async () => {
+    await using folder = openFolder(machine.dir)
+    await new StateView({ handler: 'books', scope: SHARED, pool: 'coffee' }, folder.stores, systemClock).set('total', 3n)
+    const page = await machine.ask<StatePage>('state?handler=books')
+    expect([page.isShared, page.rows]).toEqual([true, [{ key: 'total', json: '{"$bigint":"3"}' }]])
+    await machine.ask('set', { handler: 'books', key: 'total', json: '4' })
+    expect(await machine.ask('value?handler=books&key=total')).toEqual({ key: 'total', json: '4' })
+    const { rows } = await machine.ask<{ rows: ChangeRow[] }>('changes?handler=books')
+    expect(rows.map(({ before, after }) => [before, after])).toEqual([
+      ['{"$bigint":"3"}', '4'],
+      [undefined, '{"$bigint":"3"}'],
+    ])
   })
 
   it('sets and deletes a key, and writes over nothing that the caller has not seen', async () => {
