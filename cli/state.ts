@@ -23,7 +23,7 @@ export interface StateFlags {
 
 /** Values that are read, or written, at a time. A commit holds few large ones. */
 const PAGE = 500
-const IMPORTED_TOGETHER = 4
+const IMPORTED_TOGETHER = 2
 /** How often --watch looks without being notified, ms. */
 const LOOK_MS = 1_000
 /** A value is cut to so many characters in the list that people see. */

@@ -4,6 +4,7 @@ import type { Clock } from '../shared/clock.ts'
 import { type AnyFunctions, bindFunctions, type HandlerOptions } from '../shared/machine/handlers.ts'
 import type { Pools } from '../shared/machine/machine.ts'
 import { oneAfterTheOther } from '../shared/retry.ts'
+import type { StateOptions, StateView } from '../shared/state/view.ts'
 import type { Stores } from '../shared/store/port.ts'
 import { type Cursor, type DeadLetter, NO_CURSOR, type Progress } from '../shared/store/progress.ts'
 
@@ -49,8 +50,7 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
   const kept = into === undefined ? new KeptProgress() : stores.progress
   const name = into ?? handler
   const begun = await beginAt(name, pool.path, from, { ...stores, progress: kept })
-  const over = new AbortController()
-  const stopping = AbortSignal.any([options.stopping, over.signal])
+  const { stopping } = options
   const pools = into === undefined ? options.pools : countingPosts(options.pools, () => void counted.posts++)
   const bound = bindFunctions({ functions: options.functions }, pools)
   const functions = Object.fromEntries(
@@ -59,7 +59,6 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
       (event: { seq: number }, state: unknown) => {
         counted.calls++
         progress(event.seq)
-        if (event.seq >= to) over.abort() // no entry begins after this one
         return call(event as never, state as never)
       },
     ]),
@@ -83,9 +82,11 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
         retryMs: 0,
         retryMostMs: 0,
         alone: oneAfterTheOther(),
+        until: to,
         stopping,
       })
       done = answer.done
+      if (!answer.done && !stopping.aborted) await clock.sleep(answer.againMs, stopping)
     }
   }
   const { seq } = await kept.readCursor(name, pool.path)
@@ -112,12 +113,25 @@ function countingPosts(pools: Pools, counted: () => void): Pools {
   const isMade = new Set<string | symbol>(['post', 'broadcast', 'invoice', 'prune', 'watch', 'pub', 'unpub', 'sub', 'unsub'])
   return new Proxy(pools, {
     get(target, name) {
+      if (name === 'state') return async (options: StateOptions) => readOnly(await target.state(options), counted)
       if (!isMade.has(name)) return Reflect.get(target, name)
       const count = async () => {
         counted()
         return {}
       }
       return name === 'invoice' ? Object.assign(count, { get: target.invoice.get, list: target.invoice.list, cancel: count }) : count
+    },
+  })
+}
+
+/** The state of another handler, which a replay only reads: changes are counted and not made. */
+function readOnly(view: StateView, counted: () => void): StateView {
+  const changes = new Set<string | symbol>(['set', 'delete', 'change'])
+  return new Proxy(view, {
+    get: (target, name) => {
+      if (changes.has(name)) return async () => counted()
+      const value: unknown = Reflect.get(target, name, target)
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
     },
   })
 }

@@ -1,6 +1,7 @@
 import type { InvoiceView } from '../shared/invoice/view.ts'
 import type { EntryInvoice } from '../shared/ledger/kinds.ts'
 import type { PoolKind } from '../shared/ledger/pool.ts'
+import type { Run } from '../shared/store/runs.ts'
 
 // What the studio's server says to its page, as JSON. Both sides compile against it. Times are in ms since 1970.
 
@@ -57,6 +58,9 @@ export interface HandlerRow {
   /** why it stopped, and at which entry */
   stopped?: string
   stoppedAt?: number
+  /** why an operator has paused it, and since when */
+  paused?: string
+  pausedAt?: number
   /** how many entries it gave up */
   dead: number
 }
@@ -253,6 +257,51 @@ export interface NetworkPage {
 }
 
 export type InvoiceRow = Pick<InvoiceView, 'id' | 'url' | 'state' | 'due' | 'received' | 'memo' | 'createdAt' | 'expiresAt' | 'payment'>
+
+/** Runs of handlers on the entries of a pool, the newest first. */
+export interface RunsPage {
+  /** whether this machine keeps runs at all */
+  isKept: boolean
+  rows: Run[]
+  /** how many runs were looked at for these */
+  looked: number
+  /** there may be older ones, which were not looked at */
+  isCut: boolean
+}
+
+/** A key of a state; `json` is its value as one line of JSON, cut. */
+export interface StateRow {
+  key: string
+  json: string
+}
+
+/** What a handler remembers, in the order of the keys. */
+export interface StatePage {
+  /** one state for all pools of the handler */
+  isShared: boolean
+  /** how often the handler has committed changes */
+  version: number
+  rows: StateRow[]
+  /** there are more keys after the last one */
+  isMore: boolean
+}
+
+/** The value of one key as JSON; absent: the key is not there. */
+export interface StateValue {
+  key: string
+  json?: string
+}
+
+/** A change of a state; a value that is absent was not there. */
+export interface ChangeRow {
+  version: number
+  key: string
+  /** the pool and the entry at which the handler made it */
+  pool: string
+  seq: number
+  before?: string
+  after?: string
+}
 
 export interface Said {
   /** a sentence about what was done */

@@ -61,6 +61,8 @@ export interface RunnerOptions {
   alone: <T>(attempt: () => Promise<T>) => Promise<T>
   /** resolves when all promise callbacks that are due have run (default: the next turn of the event loop) */
   turn?: () => Promise<void>
+  /** the last entry that is run; default: all */
+  until?: number
   /** once aborted, no further entry begins */
   stopping?: AbortSignal
   /** called with each run that has ended; without it they are not recorded */
@@ -172,13 +174,21 @@ class BellRun {
         if (answer) return answer
         this.#at = { ...this.#at, block: block.n + 1 } // even without entries: a peer can sign any number of invalid blocks, and each bell would read them all again
       }
+      if (this.#at.block > this.#start.block || this.#state?.isChanged) await this.#keep(this.#at)
     } catch (error) {
       // The bell comes again: what is handled must not run again. The next entry's attempt may not have begun, so it does not count.
-      if (this.#at.seq !== this.#start.seq) await this.#keep({ ...this.#at, begun: undefined }).catch(() => {})
+      if (isOvertaken(error)) await this.#endKnown().catch(() => {})
+      else if (this.#at.seq !== this.#start.seq) await this.#keep({ ...this.#at, begun: undefined }).catch(() => {})
       throw error
     }
-    if (this.#at.block > this.#start.block || this.#state?.isChanged) await this.#keep(this.#at)
     return DONE
+  }
+
+  /** The changes of this run do not count, but the process has not died: the cursor says so, where the run began. */
+  async #endKnown(): Promise<void> {
+    const { handler, stores } = this.#options
+    const { seq, block, attempts, stopped } = this.#start
+    await stores.progress.writeCursor(handler, this.#pool.path, { seq, block, attempts, begun: 0, stopped })
   }
 
   /** The dead letters have been retried. If all were asked for, a handler that had stopped goes on, with all its attempts at the entry where it stopped. */
@@ -199,6 +209,10 @@ class BellRun {
       const seq = block.first + i
       if (seq <= this.#at.seq) continue
       const next = i + 1 < entries.length ? block.n : block.n + 1
+      if (seq > (this.#options.until ?? seq)) {
+        await this.#keep(this.#at)
+        return DONE
+      }
       if (this.#passesOver(seq, entry)) {
         this.#at = { seq, block: next, attempts: 0 }
         continue
@@ -359,6 +373,10 @@ class BellRun {
   }
 }
 
+function isOvertaken(error: unknown): boolean {
+  return error instanceof OverpoolError && error.code === 'OVERTAKEN'
+}
+
 /** Commits what the handler has changed, with the cursor or the end of a dead letter. @throws OverpoolError OVERTAKEN: another run was faster */
 async function commitState(
   handler: string,
@@ -379,7 +397,8 @@ function laterOf(cursor: Cursor, begins: PoolControl['begins']): Cursor {
 }
 
 /** Whether the kind is known and the handler has a function for it. What a peer's pool says of its invoices is passed over; a peer's pool has its key as its path. */
-function isRunnable({ path, key }: { path: string; key: string }, entry: Entry, { functions }: RunnerOptions): boolean {
+function isRunnable({ path, key }: { path: string; key: string }, entry: Entry, { functions, undoes, stores }: RunnerOptions): boolean {
+  if (entry.kind === 'reorg' && undoes && stores.state) return true // the state changes, also if the handler has no function for it
   return entry.kind !== 'unknown' && functions[entry.kind] !== undefined && (entry.kind !== 'invoice' || path !== key)
 }
 
@@ -497,7 +516,7 @@ async function run(
   try {
     const event = eventOf(pool, seq, entry, options.stores.statuses && (await statusOf(pool.path, entry, options)))
     if (entry.kind === 'reorg' && options.undoes && remembers) await undo(event as ReorgEvent, entry, remembers)
-    const call = functions[event.kind as Kind] as (event: LedgerEvent, state: HandlerState | undefined) => unknown
+    const call = (functions[event.kind as Kind] ?? (() => {})) as (event: LedgerEvent, state: HandlerState | undefined) => unknown
     const returned = handlerContext.run(context, call, event, remembers)
     if (!isThenable(returned) && !context.posts.length && (remembers?.isUntouched ?? true)) {
       record?.('ok')
@@ -578,10 +597,17 @@ async function finished(
   turn: () => Promise<void>,
 ): Promise<void> {
   await returned
-  while (posts.length) {
-    await Promise.allSettled(posts.splice(0))
-    await turn() // the code that waited for these posts may make the next ones
-  }
+  // The code that waited for a post, or for the state, may make the next post.
+  do {
+    while (posts.length) {
+      await Promise.allSettled(posts.splice(0))
+      await turn()
+    }
+    if (state?.isBusy) {
+      await state.settled()
+      await turn()
+    }
+  } while (posts.length || state?.isBusy)
   await state?.settled()
 }
 

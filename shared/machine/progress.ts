@@ -9,7 +9,7 @@ import type { Cursor, DeadLetter } from '../store/progress.ts'
 /** How many dead letters are deleted at a time. */
 const DROPPED_TOGETHER = 16
 
-export interface RedriveOptions {
+export interface RedriveOptions extends Selection {
   /** only this handler */
   handler?: string
   /** pass over the entry where a handler stopped */
@@ -96,9 +96,9 @@ export async function redrive(
     if (stopped === undefined || !next) return nothing
     // A run that begins at the same time must not count the entry as well: one of the two comes too late.
     const at = clock.now()
+    const version = await stores.state.open(handler, pool, cursor)
     const moved = { from: cursor.seq, to: { ...next, attempts: 0 }, givenUp: { ...next, error: stopped, attempts, at } }
-    if (!(await stores.progress.commit(handler, pool, moved, { scope: pool, version: cursor.version ?? 0, changes: [], at })))
-      return nothing
+    if (!(await stores.progress.commit(handler, pool, moved, { scope: pool, version, changes: [], at }))) return nothing
   } else {
     if (stopped === undefined && !letters.length) return nothing
     // later than all letters, even if the clock that wrote them was ahead of this one

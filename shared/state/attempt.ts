@@ -19,9 +19,12 @@ export class StateAttempt implements HandlerState {
   readonly #underWay = new Set<Promise<unknown>>()
   #failure: { thrown: unknown } | undefined
   #undoes: string[] | undefined
+  /** what an undo has set the keys to */
+  readonly #undone = new Map<string, Uint8Array | undefined>()
   #ended = false
 
   constructor(run: StateRun, entry: StateEntry) {
+    run.trim()
     this.#run = run
     this.#entry = entry
   }
@@ -29,6 +32,11 @@ export class StateAttempt implements HandlerState {
   /** Whether the handler has not touched the state. */
   get isUntouched(): boolean {
     return !this.#changed.size && !this.#underWay.size && !this.#failure
+  }
+
+  /** Whether calls are under way. */
+  get isBusy(): boolean {
+    return this.#underWay.size > 0
   }
 
   get(key: string): Promise<unknown> {
@@ -84,11 +92,12 @@ export class StateAttempt implements HandlerState {
   }
 
   /** Takes back what the entries of the undone blocks have changed. @returns keys that later entries have changed as well, and that were left as they are */
-  async undo({ undone, to }: ReorgEntry): Promise<string[]> {
-    const { values, kept } = await undoneBy(this.#run.journal(), undone, to.height)
+  async undo({ undone }: ReorgEntry): Promise<string[]> {
+    const { values, kept } = await undoneBy(this.#run.journal(), undone)
     for (const [key, value] of values) {
       await this.#run.read(key)
       this.#changed.set(key, value)
+      this.#undone.set(key, value)
     }
     this.#undoes = undone
     return kept
@@ -105,10 +114,16 @@ export class StateAttempt implements HandlerState {
   take(): void {
     const changes: StateChange[] = []
     for (const [key, after] of this.#changed) {
-      const before = this.#run.atHand(key)
-      if (!isSame(before, after)) changes.push({ ...this.#entry, key, before, after, ...(this.#undoes && { undoes: this.#undoes }) })
+      let before = this.#run.atHand(key)
+      // What the undo changed, and what the handler changed after it, are two changes: only the first is void for the next undo.
+      if (this.#undone.has(key)) {
+        const undone = this.#undone.get(key)
+        if (!isSame(before, undone)) changes.push({ ...this.#entry, key, before, after: undone, undoes: this.#undoes! })
+        before = undone
+      }
+      if (!isSame(before, after)) changes.push({ ...this.#entry, key, before, after })
     }
-    this.#run.take(changes)
+    this.#run.take(changes, this.#undoes !== undefined)
   }
 
   /** The call is over; code of it that still runs can change nothing. */

@@ -3,6 +3,9 @@ import { journalOf, type State, type StateChange, type StateCommit } from '../st
 
 /** What one entry changes is at most so long, with the values before, bytes: a commit is one item of DynamoDB, which takes 400 KB. */
 const MAX_ENTRY = 320 * 1024
+/** What a change takes besides its key and values: its entry, block and names of fields, and for each undone block. */
+const OVERHEAD = 160
+const OVERHEAD_UNDONE = 68
 /** Values that a run keeps at hand. */
 const MAX_AT_HAND = 10_000
 
@@ -41,9 +44,13 @@ export class StateRun {
     if (this.#values.has(key)) return this.#values.get(key)
     const value = await this.#store.get(this.#handler, this.#scope, key)
     if (this.#values.has(key)) return this.#values.get(key)
-    if (this.#values.size >= MAX_AT_HAND && !this.isChanged) this.#values.clear()
     this.#values.set(key, value)
     return value
+  }
+
+  /** Forgets values at hand if they are many. Only between calls: a call relies on what it has read. */
+  trim(): void {
+    if (this.#values.size >= MAX_AT_HAND && !this.isChanged) this.#values.clear()
   }
 
   /** The value of a key that was read before. */
@@ -66,13 +73,14 @@ export class StateRun {
     return journalOf(this.#store, this.#handler, this.#scope)
   }
 
-  /** The entry is finished: its changes join the run. @throws OverpoolError BAD_ARGUMENT: they are too many */
-  take(changes: StateChange[]): void {
-    const bytes = changes.reduce((sum, { key, before, after }) => sum + key.length + (before?.length ?? 0) + (after?.length ?? 0), 0)
-    if (bytes > MAX_ENTRY)
+  /** The entry is finished: its changes join the run. @param isUndo an undo may change as much as the store can commit @throws OverpoolError BAD_ARGUMENT: they are too many */
+  take(changes: StateChange[], isUndo: boolean): void {
+    const bytes = changes.reduce((sum, change) => sum + sizeOf(change), 0)
+    const most = isUndo ? Math.max(MAX_ENTRY, this.#store.maxBytes) : MAX_ENTRY
+    if (bytes > most)
       throw new OverpoolError(
         'BAD_ARGUMENT',
-        `the changes of this entry have ${bytes} bytes, old and new values together, and at most ${MAX_ENTRY} are allowed: spread the work over several entries, for example by posts`,
+        `this entry changes ${bytes} bytes of the state, the values before and ${OVERHEAD} bytes a key counted, and one entry may change ${most}: split the work over several entries, for example with posts`,
       )
     for (const change of changes) this.#values.set(change.key, change.after)
     this.#changes.push(...changes)
@@ -90,4 +98,8 @@ export class StateRun {
     this.#changes = []
     this.#bytes = 0
   }
+}
+
+function sizeOf({ key, before, after, undoes = [] }: StateChange): number {
+  return Buffer.byteLength(key) + (before?.length ?? 0) + (after?.length ?? 0) + OVERHEAD + OVERHEAD_UNDONE * undoes.length
 }

@@ -12,19 +12,17 @@ export interface Undone {
  * What a state is without the changes of entries from these blocks. A number that other entries changed later loses only what the undone entries added to it. Any other value
  * that another entry wrote later stays.
  * @param journal the newest change first, in pages
- * @param fork height of the last block that stays
  */
-export async function undoneBy(journal: AsyncIterable<StateChange[]>, blocks: string[], fork: number): Promise<Undone> {
-  const undone = new Set(blocks)
-  const isVoid = ({ blockHash, undoes }: StateChange) => undoes !== undefined || (blockHash !== undefined && undone.has(blockHash))
-  const since = await changesSince(journal, fork, undone, isVoid)
+export async function undoneBy(journal: AsyncIterable<StateChange[]>, blocks: string[]): Promise<Undone> {
+  const changes = await voided(journal, blocks)
   const result: Undone = { values: new Map(), kept: [] }
-  for (const [key, changes] of Map.groupBy(since, (change) => change.key)) {
-    const first = changes.findIndex(isVoid)
+  for (const [key, ofKey] of Map.groupBy(changes, ({ change }) => change.key)) {
+    const first = ofKey.findIndex(({ isVoid }) => isVoid)
     if (first < 0) continue
-    let value = changes[first]!.before
+    let value = ofKey[first]!.change.before
     let isKept = false
-    for (const change of changes.slice(first).filter((change) => !isVoid(change))) {
+    for (const { change, isVoid } of ofKey.slice(first)) {
+      if (isVoid) continue
       const sum = added(value, change)
       value = sum ?? change.after
       isKept ||= sum === undefined
@@ -36,24 +34,19 @@ export async function undoneBy(journal: AsyncIterable<StateChange[]>, blocks: st
 }
 
 /**
- * The changes after the last one of a block that stays, the oldest first. What an earlier reorganisation took back is void as well, with the changes that did so: its blocks join
- * `undone`.
+ * All changes, the oldest first, each with whether it is void: made because of one of these blocks, or of one that an earlier reorganisation took back, or by that reorganisation. A
+ * block that was taken back and came again is void before the reorganisation only.
  */
-async function changesSince(
-  journal: AsyncIterable<StateChange[]>,
-  fork: number,
-  undone: Set<string>,
-  isVoid: (change: StateChange) => boolean,
-): Promise<StateChange[]> {
-  const since: StateChange[] = []
+async function voided(journal: AsyncIterable<StateChange[]>, blocks: string[]): Promise<{ change: StateChange; isVoid: boolean }[]> {
+  const undone = new Set(blocks)
+  const all: { change: StateChange; isVoid: boolean }[] = []
   for await (const page of journal) {
     for (const change of page) {
       for (const hash of change.undoes ?? []) undone.add(hash)
-      if (change.height !== undefined && change.height <= fork && !isVoid(change)) return since.reverse()
-      since.push(change)
+      all.push({ change, isVoid: change.undoes !== undefined || (change.blockHash !== undefined && undone.has(change.blockHash)) })
     }
   }
-  return since.reverse()
+  return all.reverse()
 }
 
 /** A number with what a change has added to it; undefined if the values are no numbers. A number that was not there is 0. */

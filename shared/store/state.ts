@@ -68,6 +68,8 @@ export interface JournalPage {
 export interface State {
   /** a run commits when its changes have so many bytes */
   readonly commitBytes: number
+  /** a commit may have so many bytes at most */
+  readonly maxBytes: number
   /**
    * The scope's version, 0 at the start. It first finishes the commit of a process that died.
    * @param cursor of the scope's pool, if it was just read: then nothing more is read

@@ -1,4 +1,5 @@
 import { OverpoolError } from '../../shared/errors.ts'
+import { isUint } from '../../shared/ledger/values.ts'
 import type { StudioMachine } from '../machine.ts'
 
 /** What a route is made from. */
@@ -40,6 +41,13 @@ export function numberIn(query: URLSearchParams, name: string, missing?: number)
 export function fieldsIn(body: unknown): Record<string, unknown> {
   if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as Record<string, unknown>
   throw new OverpoolError('BAD_ARGUMENT', 'the body must be a JSON object')
+}
+
+/** A whole number of a body; undefined if it is missing. @throws OverpoolError BAD_ARGUMENT */
+export function numberField(fields: Record<string, unknown>, name: string): number | undefined {
+  const value = fields[name]
+  if (value === undefined || isUint(value)) return value
+  throw new OverpoolError('BAD_ARGUMENT', `${name} is a whole number: 0, 1, 2 …`)
 }
 
 /** A text field of a body; undefined if it is missing or empty. @throws OverpoolError BAD_ARGUMENT */

@@ -5,7 +5,7 @@ import { cut } from '../../shared/printed.ts'
 import { dataTransaction } from '../../shared/transaction/index.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import type { DeadPage, DeadRow, Said } from '../shapes.ts'
-import { fieldsIn, type RouteDeps, type Routes, textField } from './route.ts'
+import { fieldsIn, numberField, type RouteDeps, type Routes, textField } from './route.ts'
 
 /** Dead letters of one answer, and characters of an error. */
 const MAX_DEAD = 500
@@ -34,13 +34,18 @@ async function deadOf({ machine: { pools, stores } }: RouteDeps): Promise<DeadPa
 
 async function redriven(fields: Record<string, unknown>, { machine }: RouteDeps): Promise<Said> {
   const [path = '', handler] = [textField(fields, 'pool'), textField(fields, 'handler')]
+  const error = textField(fields, 'error')
+  const [from, to] = [numberField(fields, 'from'), numberField(fields, 'to')]
   const done = await machine.redrive(path, {
     ...(handler !== undefined && { handler }),
+    ...(error !== undefined && { error }),
+    ...(from !== undefined && { from }),
+    ...(to !== undefined && { to }),
     skip: fields.skip === true,
     drop: fields.drop === true,
   })
   const later = machine.isRunning ? '' : ', when the machine is started'
-  const said = done.flatMap((each) => saysOf(each, later))
+  const said = done.flatMap((each) => saysOf(each, each.paused === undefined ? later : ', when it is unpaused'))
   return { says: said.join('; ') || 'there was nothing to do' }
 }
 

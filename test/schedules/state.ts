@@ -11,6 +11,7 @@ interface Scope {
 /** What handlers remember, in memory. */
 export class MemoryState implements Sync<State> {
   readonly commitBytes = 16 * 1024
+  readonly maxBytes = 352 * 1024
   readonly #scopes = new Map<string, Scope>()
 
   open(handler: string, scope: string, _cursor?: StateMark): number {

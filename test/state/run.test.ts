@@ -4,6 +4,7 @@ import { expect, it } from 'vitest'
 import { answerBell, type RunnerOptions } from '../../functions/handler/runner.ts'
 import { systemClock } from '../../shared/clock.ts'
 import type { TxEvent } from '../../shared/ledger/event.ts'
+import { handlerContext } from '../../shared/machine/context.ts'
 import { redrive } from '../../shared/machine/progress.ts'
 import { oneAfterTheOther } from '../../shared/retry.ts'
 import type { HandlerState } from '../../shared/state/handler-state.ts'
@@ -246,4 +247,55 @@ it('a run whose state was edited by hand meanwhile begins anew', async () => {
   await expect(answerBell({ pool: 'a', n: 0 }, ledger, 1, later(), runnerOf(ledger, onTx))).rejects.toMatchObject({ code: 'OVERTAKEN' })
   await answerBell({ pool: 'a', n: 0 }, ledger, 2, later(), runnerOf(ledger, count))
   expect(await value(ledger, 'entries')).toBe(102)
+})
+
+it('a run that is overtaken again and again has not died: its entry is not given up', async () => {
+  await using ledger = await tempLedger()
+  const { stores } = ledger
+  await stores.blocks.put('a', blockOf(0, 0, 'one'))
+  const onTx: OnTx = async (e, state) => {
+    await count(e, state)
+    const edit = { pool: 'a', seq: -1, key: 'edits', before: undefined, after: encode(1) }
+    const version = await stores.state.open('main', 'a')
+    await stores.progress.commit('main', 'a', undefined, { scope: 'a', version, changes: [edit], at: 0 })
+  }
+  const reports: string[] = []
+  const runner = { ...runnerOf(ledger, onTx, { reports }), maxAttempts: 3 }
+  for (let receives = 1; receives <= 8; receives++)
+    await expect(
+      answerBell({ pool: 'a', n: 0 }, ledger, receives, later(), runner),
+      `${receives} ${reports.join()} ${JSON.stringify(await stores.progress.readCursor('main', 'a'))}`,
+    ).rejects.toMatchObject({ code: 'OVERTAKEN' })
+  expect(reports).toEqual([])
+  expect(await stores.progress.listDead('main', 'a')).toEqual([])
+  await answerBell({ pool: 'a', n: 0 }, ledger, 9, later(), { ...runner, functions: { tx: count } })
+  expect(await value(ledger, 'entries')).toBe(1)
+})
+
+it('a call keeps what it has read, however many keys it and others read', async () => {
+  await using ledger = await tempLedger()
+  await ledger.stores.blocks.put('a', blockOf(0, 0, 'one', 'two', 'three'))
+  const onTx: OnTx = async (e, state) => {
+    if (e.seq === 0) for (const key of ['a', 'b']) await state.set(key, 100)
+    if (e.seq === 1) for (let i = 0; i < 9_999; i++) await state.get(`nothing ${i}`)
+    if (e.seq === 2) await Promise.all(['a', 'b', 'c'].map((key) => state.update(key, (n) => ((n as number) ?? 0) - 1)))
+  }
+  await answerBell({ pool: 'a', n: 0 }, ledger, 1, later(), runnerOf(ledger, onTx))
+  expect([await value(ledger, 'a'), await value(ledger, 'b'), await value(ledger, 'c')]).toEqual([99, 99, -1])
+})
+
+it('a post that a call makes after it has read its state belongs to the call', async () => {
+  await using ledger = await tempLedger()
+  await ledger.stores.blocks.put('a', blockOf(0, 0, 'one'))
+  let posted = false
+  const onTx: OnTx = (_e, state) => {
+    void state.get('a').then(() => {
+      const post = new Promise((resolve) => setTimeout(resolve, 50)).then(() => {
+        posted = true
+      })
+      handlerContext.getStore()!.posts.push(post)
+    })
+  }
+  await answerBell({ pool: 'a', n: 0 }, ledger, 1, later(), runnerOf(ledger, onTx))
+  expect(posted).toBe(true)
 })

@@ -131,6 +131,25 @@ it('a block that was undone before is not undone again by a deeper reorganisatio
   expect(await values(ledger)).toEqual({ a: 'start', n: 1 })
 })
 
+it('is made for a handler without onReorg, past changes of older blocks, and leaves what onReorg itself has written', async () => {
+  await using ledger = await tempLedger()
+  const mined = (height: number, branch: number, memo: string) => ({ memo, height, blockHash: hash(height, branch) })
+  const { stores } = ledger
+  await run(ledger, [mined(101, 0, 'n+5 a=101'), mined(60, 0, 'n+100'), { undone: [hash(101, 0)], to: 100 }], {
+    tx: write,
+    reorg: undefined as never,
+  })
+  expect(await values(ledger)).toEqual({ n: 100 })
+  const reorg = (_e: ReorgEvent, state: HandlerState) => state.update('reorgs', (n) => ((n as number) ?? 0) + 1)
+  await run(
+    ledger,
+    [mined(101, 1, 'n+7'), { undone: [hash(101, 1)], to: 100 }, mined(101, 0, 'n+9'), { undone: [hash(101, 0)], to: 100 }],
+    { tx: write, reorg },
+  )
+  expect(await values(ledger)).toEqual({ n: 100, reorgs: 2 })
+  expect(await stores.progress.listDead('main', 'a')).toEqual([])
+})
+
 it('an undo that a handler fails after is not made', async () => {
   await using ledger = await tempLedger()
   const { stores, key } = ledger

@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { gzipSync } from 'node:zlib'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { SCRIPT, STYLE } from '../../studio/bundle.ts'
 import type { DeadPage, EntriesPage } from '../../studio/shapes.ts'
@@ -13,12 +13,12 @@ import { bundledStudio, STUDIO_FILE } from '../page/bundle.ts'
 import { CHROMIUM, startChromium } from '../page/chromium.ts'
 import { openPage } from '../page/open-page.ts'
 import { HOSTILE, StudiedMachine } from './machine.ts'
+import { DESKTOP, go, type Visited, visitStudio } from './visit.ts'
 
 // The studio of a real machine, in a browser.
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const PHONE = { width: 400, height: 800 }
-const DESKTOP = { width: 1280, height: 800 }
 
 let browser: Browser
 let machine: StudiedMachine
@@ -31,6 +31,7 @@ beforeAll(async () => {
   await machine.post('order 12')
   await machine.post(HOSTILE)
   await machine.post('fail for good')
+  await machine.post(`remember ${HOSTILE}`)
   await machine.pools.invoice({ path: 'coffee', amount: 8_400, memo: HOSTILE })
   await until(
     () => machine.ask<DeadPage>('dead'),
@@ -45,20 +46,11 @@ beforeEach(({ skip }) => {
   if (CHROMIUM === undefined) skip('there is no chromium on the PATH, nor at CHROMIUM')
 })
 
-type Visit = Parameters<typeof openPage>[1] & { at?: string; of?: StudiedMachine }
+type Visit = Visited & { of?: StudiedMachine }
 
 /** Opens the studio with its token, and then one of its places. */
-async function visit({ at, of = machine, ...options }: Visit = {}) {
-  const opened = await openPage(browser, { viewport: DESKTOP, ...options })
-  const { page } = opened
-  await page.goto(of.studio)
-  await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor()
-  if (at !== undefined) await go(page, at)
-  return opened
-}
-
-async function go(page: Page, at: string): Promise<void> {
-  await page.evaluate(`location.hash = ${JSON.stringify(at)}`)
+function visit({ at, of = machine, ...options }: Visit = {}) {
+  return visitStudio(browser, of, { ...options, ...(at !== undefined && { at }) })
 }
 
 describe('the studio in a browser', () => {
@@ -108,6 +100,10 @@ describe('the studio in a browser', () => {
     'its status': '#/pool/coffee/150/status',
     'its trail': '#/pool/coffee/150/trail',
     'its bytes': '#/pool/coffee/150/bytes',
+    'its runs': '#/pool/coffee/152/runs',
+    'running it again': '#/pool/coffee/150/again',
+    runs: '#/runs?pool=coffee',
+    state: `#/state?handler=tx&pool=coffee&key=${encodeURIComponent(HOSTILE)}`,
     'given up': '#/dead',
     invoices: '#/invoices',
     network: '#/network',
@@ -150,6 +146,8 @@ describe('the studio in a browser', () => {
       `#/pool/coffee/${seq}/trail`,
       '#/dead',
       '#/invoices',
+      '#/runs?pool=coffee&outcome=given-up',
+      '#/state?handler=tx&pool=coffee',
     ]) {
       await go(page, at)
       await page.getByText("<script>document.title='taken over'", { exact: false }).first().waitFor()

@@ -6,6 +6,7 @@ import { Overpool } from '../../index.ts'
 import { keepStudioToken, studioUrl } from '../../local/studio.ts'
 import type { TxEvent } from '../../shared/ledger/event.ts'
 import type { Pools } from '../../shared/machine/machine.ts'
+import type { HandlerState } from '../../shared/state/handler-state.ts'
 import { dataTransaction } from '../../shared/transaction/index.ts'
 
 /** Text that would do harm if it became markup. */
@@ -47,7 +48,10 @@ export class StudiedMachine implements AsyncDisposable {
   } = {}) {
     const pools = new Overpool({ dir })
     const handler: Handler = { fails: true }
-    pools.on('tx', async (event: TxEvent, given: Pools) => {
+    pools.on('tx', async (event: TxEvent, given: Pools, state: HandlerState) => {
+      const { memo = '' } = event.payment
+      if (memo.startsWith('say')) console.log(memo)
+      if (memo.startsWith('remember')) await state.set(memo.slice('remember '.length), { seq: event.seq, big: 12n })
       if (handler.fails && event.payment.memo?.startsWith('fail')) throw new Error(HOSTILE)
       if (event.payment.memo === 'hold') await handler.held?.promise
       await consequences(event, given)

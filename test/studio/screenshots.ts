@@ -13,14 +13,21 @@ await using machine = await StudiedMachine.open()
 for (let i = 0; i < 200; i++) await machine.post(`a flat white, table ${i % 7}`, `entry ${i}`)
 await machine.post('order 12')
 await machine.post('fail for good')
+await machine.post('fail again')
+for (let i = 0; i < 5; i++) await machine.post(`remember table-${i}`)
+await machine.ask('pause', { pool: 'coffee', handler: 'tx', reason: 'the bank is closed' })
 await machine.post(HOSTILE)
 await machine.pools.invoice({ path: 'coffee', amount: 8_400, memo: 'two flat whites' })
 const PLACES: Record<string, string> = {
   overview: '#/',
   pool: '#/pool/coffee',
   filter: '#/pool/coffee?q=order',
-  ...Object.fromEntries(['payment', 'outputs', 'status', 'trail', 'bytes'].map((part) => [part, `#/pool/coffee/200/${part}`])),
-  hostile: '#/pool/coffee/202',
+  ...Object.fromEntries(
+    ['payment', 'outputs', 'status', 'trail', 'bytes', 'runs', 'again'].map((part) => [part, `#/pool/coffee/200/${part}`]),
+  ),
+  hostile: '#/pool/coffee/208',
+  runs: '#/runs?pool=coffee',
+  state: '#/state?handler=tx&pool=coffee&key=table-1',
   dead: '#/dead',
   invoices: '#/invoices',
   network: '#/network',

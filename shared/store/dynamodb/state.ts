@@ -46,6 +46,7 @@ interface Pending extends After {
  */
 export class DynamoState implements State {
   readonly commitBytes = 16 * 1024
+  readonly maxBytes = 352 * 1024 // DynamoDB: an item has 400 KB at most
   readonly #table: Table
   readonly #finished = new Map<string, number>()
 

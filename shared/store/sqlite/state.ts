@@ -34,6 +34,7 @@ interface Row {
 /** Values as rows; a commit changes them and the cursor in one transaction (`SqliteProgress.commit`). */
 export class SqliteState implements State {
   readonly commitBytes = 1024 * 1024
+  readonly maxBytes = Number.POSITIVE_INFINITY
   readonly #file: SqliteFile
 
   constructor(file: SqliteFile) {

@@ -3,6 +3,7 @@ import { get, post } from '../api.ts'
 import { count } from '../format.ts'
 import { useLive } from '../live.ts'
 import { Deed, Empty, EntryLink, Long, Problem, Section, useAsked, When } from '../ui.tsx'
+import { RedriveSome, type Selected } from './dead-selection.tsx'
 import type { View } from './view.ts'
 
 export const dead: View = {
@@ -20,7 +21,7 @@ function DeadPageOf() {
     pools.map(({ handlers }) => handlers.map(({ dead: letters, stopped, attempts }) => [letters, stopped, attempts])),
   )
   const { value, error, again } = useAsked((signal) => get<DeadPage>('dead', {}, signal), state)
-  const ask = async (body: { pool: string; handler: string; skip?: boolean; drop?: boolean }) => {
+  const ask = async (body: { pool: string; handler: string; skip?: boolean; drop?: boolean } & Selected) => {
     const { says } = await post<Said>('redrive', body)
     again()
     return says
@@ -71,6 +72,9 @@ function DeadPageOf() {
               </span>
             }
           >
+            {rows.length > 1 && (
+              <RedriveSome name={`${handler} in ${nameOf(path)}`} does={(selected) => ask({ pool: path, handler, ...selected })} />
+            )}
             <ul class="letters">
               {rows.map((row) => (
                 <Letter key={row.seq} row={row} />

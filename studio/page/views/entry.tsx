@@ -4,15 +4,17 @@ import { fullTime } from '../format.ts'
 import { useLive } from '../live.ts'
 import { linkTo } from '../router.ts'
 import { Chip, Hash, isLong, Problem, Text, useAsked, useSlowed } from '../ui.tsx'
+import { againPart } from './entry-again.tsx'
 import { bytesPart } from './entry-bytes.tsx'
 import { paymentPart } from './entry-payment.tsx'
+import { runsPart } from './entry-runs.tsx'
 import { scriptsPart } from './entry-scripts.tsx'
 import { statusPart } from './entry-status.tsx'
 import { trailPart } from './entry-trail.tsx'
 import type { EntryPart } from './view.ts'
 
 /** The parts of the page of an entry. */
-const PARTS: EntryPart[] = [paymentPart, scriptsPart, statusPart, trailPart, bytesPart]
+const PARTS: EntryPart[] = [paymentPart, scriptsPart, statusPart, trailPart, bytesPart, runsPart, againPart]
 
 /** An entry and all that is known of it. @param close address of the list */
 export function EntryPage({ path, seq, part, close }: { path: string; seq: number; part: string; close: string }) {

@@ -3,6 +3,7 @@ import { count, duration, number, rate } from '../format.ts'
 import { useLive } from '../live.ts'
 import { linkTo } from '../router.ts'
 import { Chip, Empty, PoolName, Section, Spark, Text } from '../ui.tsx'
+import { HandlerPause } from './handler-pause.tsx'
 import type { View } from './view.ts'
 
 export const overview: View = { name: '', title: 'Overview', isInMenu: true, Page: OverviewPage }
@@ -108,13 +109,8 @@ function PoolLine({ pool }: { pool: PoolRow }) {
   )
 }
 
-function HandlerLine({
-  handler: { handler, waiting, since, attempts, stopped, stoppedAt, dead },
-  path,
-}: {
-  handler: HandlerRow
-  path: string
-}) {
+function HandlerLine({ handler: row, path }: { handler: HandlerRow; path: string }) {
+  const { handler, waiting, since, attempts, stopped, stoppedAt, dead } = row
   const { at } = useLive().overview!
   // The clock of the machine says both: that of this computer may be another.
   const late = since === undefined || at - since < 1_000 ? '' : ` by ${duration(at - since)}`
@@ -134,6 +130,7 @@ function HandlerLine({
           <Chip tone="bad">{`${number(dead)} given up`}</Chip>
         </a>
       )}
+      <HandlerPause path={path} handler={row} />
     </div>
   )
 }
