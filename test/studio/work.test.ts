@@ -114,7 +114,7 @@ describe('what the page gets of the work of handlers', () => {
     await expect(machine.ask('set', { ...named, was, json: '1' })).rejects.toThrow('has changed since you opened it')
     await expect(machine.ask('unset', { ...named, was })).rejects.toThrow('has changed since you opened it')
     await expect(machine.ask('set', { ...named, json: '{' })).rejects.toThrow('this is no JSON')
-    await expect(machine.ask('set', { ...named, json: '{"$bigint": 1}' })).rejects.toThrow('is no value')
+    await expect(machine.ask('set', { ...named, json: '{"$bigint": 1}' })).rejects.toThrow('is not a value')
     expect(await withoutHeader('set', { ...named, json: '1' })).toContain('NOT_OUR_PAGE')
     expect(await withoutHeader('unset', named)).toContain('NOT_OUR_PAGE')
     await machine.ask('unset', named)
