@@ -28,7 +28,7 @@ function offered(line: string): string[] {
 }
 
 it.each([
-  ['commands', 'overpool re', ['rebuild', 'resume', 'repair', 'redrive', 'restore']],
+  ['commands', 'overpool re', ['replay', 'rebuild', 'resume', 'repair', 'redrive', 'restore']],
   ['the pools of the machine', 'overpool tail ', ['mypool', 'other']],
   ['the pools, after other words', 'overpool --json tail -n 5 my', ['mypool']],
   ['the pools of another folder', 'overpool --dir nowhere tail ', []],
