@@ -172,7 +172,7 @@ describe('a stack', () => {
   })
 
   it.each([
-    ['nobody has said how many may follow', config('https://example.com', 'true', ''), /set `aws\.followers` to how many/],
+    ['nobody has said how many may follow', config('https://example.com', 'true', ''), /set `aws\.followers` to the number/],
     [
       'a number of followers that is none',
       config('https://example.com', 'true', 'aws: { followers: 0 }'),
