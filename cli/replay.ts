@@ -12,6 +12,7 @@ import { handlerFunctions, handlerOptions } from '../shared/machine/handlers.ts'
 import { poolsOf } from '../shared/machine/machine.ts'
 import { inLine } from '../shared/printed.ts'
 import { jsonOf } from '../shared/state/json.ts'
+import { compareKeys } from '../shared/state/values.ts'
 import type { StateView } from '../shared/state/view.ts'
 import type { CommandContext } from './commands.ts'
 import { readConfig } from './config.ts'
@@ -29,7 +30,6 @@ export interface ReplayFlags {
 
 /** Failures and keys that are named to people. */
 const MAX_LISTED = 20
-const PAGE = 1_000
 
 /** Runs a handler again over a part of a pool. @returns whether nothing failed, and with --compare nothing differs */
 export async function replay(path: string, flags: ReplayFlags, { where, out }: CommandContext, stopping: AbortSignal): Promise<boolean> {
@@ -134,24 +134,14 @@ async function compared(machine: RemoteMachine, path: string, handler: string, i
 
 /** The keys of two states with their values, in order. */
 async function* pairsOf(...views: [StateView, StateView]): AsyncGenerator<{ key: string; values: unknown[] }> {
-  const readers = views.map((view) => itemsOf(view))
+  const readers = views.map((view) => view.all())
   const next = async (i: number) => (await readers[i]!.next()).value as { key: string; value: unknown } | undefined
   const heads = [await next(0), await next(1)]
-  const isBefore = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b)) < 0
   for (let [a, b] = heads; a || b; ) {
-    const key = !b || (a && !isBefore(b.key, a.key)) ? a!.key : b.key
+    const key = !b || (a && compareKeys(a.key, b.key) <= 0) ? a!.key : b.key
     yield { key, values: [a?.key === key ? a.value : undefined, b?.key === key ? b.value : undefined] }
     const [passA, passB] = [a?.key === key, b?.key === key]
     if (passA) a = await next(0)
     if (passB) b = await next(1)
-  }
-}
-
-async function* itemsOf(view: StateView): AsyncGenerator<{ key: string; value: unknown }> {
-  for (let after = ''; ; ) {
-    const items = await view.list({ after, limit: PAGE })
-    yield* items
-    if (items.length < PAGE) return
-    after = items.at(-1)!.key
   }
 }

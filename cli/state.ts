@@ -21,8 +21,9 @@ export interface StateFlags {
   import?: string
 }
 
-/** Values that are read, or written, at a time. A commit holds few large ones. */
-const PAGE = 500
+/** Changes that --watch shows after a look at most. */
+const MAX_CHANGES = 500
+/** Values that are imported at a time: a commit holds few large ones. */
 const IMPORTED_TOGETHER = 2
 /** How often --watch looks without being notified, ms. */
 const LOOK_MS = 1_000
@@ -101,21 +102,11 @@ async function showOne(view: StateView, key: string, at: number | undefined, out
 
 async function showAll(view: StateView, { prefix, at, export: isExport }: StateFlags, out: Out): Promise<void> {
   let shown = 0
-  for (let after: string | undefined; ; ) {
-    const items = await view.list({
-      limit: PAGE,
-      ...(prefix !== undefined && { prefix }),
-      ...(after !== undefined && { after }),
-      ...(at !== undefined && { at }),
-    })
-    for (const { key, value } of items) {
-      const json = { key, value: jsonOf(value) }
-      out.show(json, isExport ? JSON.stringify(json) : `${inLine(key)}  ${cut(textOf(value))}`)
-      await out.drained()
-    }
-    shown += items.length
-    if (items.length < PAGE) break
-    after = items.at(-1)!.key
+  for await (const { key, value } of view.all({ ...(prefix !== undefined && { prefix }), ...(at !== undefined && { at }) })) {
+    const json = { key, value: jsonOf(value) }
+    out.show(json, isExport ? JSON.stringify(json) : `${inLine(key)}  ${cut(textOf(value))}`)
+    await out.drained()
+    shown++
   }
   if (!shown && !isExport)
     out.say(
@@ -130,7 +121,7 @@ async function watch(view: StateView, only: string | undefined, machine: RemoteM
     await machine.changed(LOOK_MS, stopped)
     const version = await view.version()
     if (version === seen) continue
-    const changes = (await view.changes({ limit: PAGE, since: seen })).filter(({ key }) => only === undefined || key === only)
+    const changes = (await view.changes({ limit: MAX_CHANGES, since: seen })).filter(({ key }) => only === undefined || key === only)
     for (const { pool, seq, key, after } of changes.reverse()) {
       const value = after && decodeValue(after)
       out.show(

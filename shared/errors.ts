@@ -74,6 +74,11 @@ export function closed(): OverpoolError {
   return new OverpoolError('CLOSED', 'the machine is closed')
 }
 
+/** The error of a call that names a handler which has never worked on the pool. @param known those that have */
+export function handlerNotFound(handler: string, pool: string, known: string[]): OverpoolError {
+  return new OverpoolError('HANDLER_NOT_FOUND', `no handler "${handler}" has worked on "${pool}"; there are: ${known.join(', ') || 'none'}`)
+}
+
 /** A text that an error quotes may be as long as a payment. This many characters of it are enough to know it by. */
 const MAX_QUOTED = 1_000
 /** A stack with its message, characters. */

@@ -1,5 +1,5 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
-import { isLoopback } from '../functions/payments/loopback.ts'
+import { isForwarded, isHere, isLoopback } from '../functions/payments/loopback.ts'
+import { isSameText } from '../shared/same-text.ts'
 
 /** A header that the page sends with each call that changes something. No form and no link of another page can send it. */
 export const WRITES_HEADER = 'x-overpool-studio'
@@ -19,8 +19,6 @@ export interface Refusal {
   message: string
 }
 
-/** What a proxy adds. Behind one, strangers would come from this host. */
-const FORWARDED = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip']
 /** A name or an address, and perhaps a port. */
 const HOST = /^([a-z\d.-]+|\[[\da-f:]+\])(:\d{1,5})?$/i
 
@@ -34,7 +32,7 @@ export function refusalOf({ address, header }: Knock): Refusal | undefined {
   const host = header('host') ?? ''
   const name = HOST.exec(host)?.[1]
   if (!isHere(address)) return forbidden('NOT_LOOPBACK', 'the studio answers programs of this computer alone')
-  if (FORWARDED.some((each) => header(each) !== undefined))
+  if (isForwarded(header))
     return forbidden(
       'BEHIND_PROXY',
       'the studio answers nobody behind a proxy: open it on the computer where the machine runs, or through an SSH tunnel',
@@ -52,7 +50,7 @@ export function refusalOf({ address, header }: Knock): Refusal | undefined {
 /** Whether a request that may reach the studio may also see data, or change something. @returns undefined if it may */
 export function refusalOfCall({ method, header }: Knock, token: string | undefined): Refusal | undefined {
   const given = /^Bearer (\S{1,200})$/.exec(header('authorization') ?? '')?.[1]
-  if (token === undefined || given === undefined || !isSame(given, token))
+  if (token === undefined || given === undefined || !isSameText(given, token))
     return {
       status: 401,
       code: 'WRONG_TOKEN',
@@ -66,15 +64,4 @@ export function refusalOfCall({ method, header }: Knock, token: string | undefin
 
 function forbidden(code: string, message: string): Refusal {
   return { status: 403, code, message }
-}
-
-/** Whether the other end of a connection is on this host. An IPv6 socket shows an IPv4 address with a prefix. */
-function isHere(address = ''): boolean {
-  return isLoopback(address.replace(/^::ffff:/, ''))
-}
-
-/** In a time that says nothing about where they differ. */
-function isSame(one: string, other: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest()
-  return timingSafeEqual(digest(one), digest(other))
 }

@@ -1,4 +1,3 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -12,6 +11,7 @@ import {
   originValidationResponse,
 } from '@modelcontextprotocol/server'
 import { OverpoolError } from '../../shared/errors.ts'
+import { isSameText } from '../../shared/same-text.ts'
 import { warn } from './answer.ts'
 
 const HOST = '127.0.0.1'
@@ -63,11 +63,7 @@ export async function listenMcp(factory: McpServerFactory, port: number, token: 
 function refusal(request: Request, token: string): Response | undefined {
   if (new URL(request.url).pathname !== PATH) return Response.json({ error: `MCP is at ${PATH}` }, { status: 404 })
   const [, given = ''] = /^Bearer (.+)$/i.exec(request.headers.get('authorization') ?? '') ?? []
-  if (timingSafeEqual(hashOf(given), hashOf(token))) return undefined
+  if (isSameText(given, token)) return undefined
   const error = 'send the token that `overpool mcp --http` has printed, as `Authorization: Bearer <token>`'
   return Response.json({ error }, { status: 401, headers: { 'www-authenticate': 'Bearer' } })
-}
-
-function hashOf(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
 }

@@ -1,5 +1,6 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac } from 'node:crypto'
 import { OverpoolError } from '../errors.ts'
+import { isSameText } from '../same-text.ts'
 import type { Callback, Word } from './service.ts'
 import { isObject, jsonOf } from './wire.ts'
 import { hashOf, wordOf } from './words.ts'
@@ -47,14 +48,9 @@ export function readCallback(body: Uint8Array, authorization: string | undefined
     return wordOf(callback as object, { txid })
   })
   const token = /^Bearer ([\w-]{1,100})$/i.exec(authorization ?? '')?.[1] ?? ''
-  const proven = words.filter(({ txid }) => isEqual(token, callbackToken(secret, txid)))
+  const proven = words.filter(({ txid }) => isSameText(token, callbackToken(secret, txid)))
   if (proven.length) return proven
   throw new OverpoolError('CALLBACK_FORGED', 'the token of the callback is not the one of its transaction')
-}
-
-/** Compares in a time that says nothing of where two texts differ. */
-function isEqual(given: string, right: string): boolean {
-  return given.length === right.length && timingSafeEqual(Buffer.from(given), Buffer.from(right))
 }
 
 function bad(why: string): OverpoolError {

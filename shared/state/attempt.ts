@@ -2,6 +2,7 @@ import { OverpoolError } from '../errors.ts'
 import type { ReorgEntry } from '../ledger/kinds.ts'
 import type { StateChange } from '../store/state.ts'
 import type { HandlerState, ListOptions, StateItem } from './handler-state.ts'
+import { listedOver } from './listed.ts'
 import type { StateEntry, StateRun } from './run.ts'
 import { undoneBy } from './undo.ts'
 import { checkKey, decodeValue, encodeValue } from './values.ts'
@@ -78,16 +79,7 @@ export class StateAttempt implements HandlerState {
           `the limit of state.list is a whole number from 1 to ${MAX_LISTED}; to read more, go on with { after: <the last key> }`,
         )
       const changed = new Map([...this.#run.uncommitted(), ...this.#changed])
-      const stored = await this.#run.listed(prefix, after, limit + changed.size)
-      const values = new Map(stored.map(({ key, value }) => [key, value as Uint8Array | undefined]))
-      // A change after the last stored key that was read stays out if more may be stored before it.
-      const end = stored.length === limit + changed.size ? stored.at(-1)!.key : undefined
-      for (const [key, value] of changed)
-        if (key.startsWith(prefix) && isAfter(key, after) && (end === undefined || !isAfter(key, end))) values.set(key, value)
-      return [...values]
-        .sort(([a], [b]) => (isAfter(a, b) ? 1 : -1))
-        .flatMap(([key, value]) => (value ? [{ key, value: decodeValue(value) }] : []))
-        .slice(0, limit)
+      return listedOver(changed, (range) => this.#run.stored(range), { prefix, after, limit })
     })
   }
 
@@ -164,11 +156,6 @@ export class StateAttempt implements HandlerState {
     )
     return called
   }
-}
-
-/** Whether a key stands after another, in the order of UTF-8 bytes. */
-function isAfter(key: string, other: string): boolean {
-  return Buffer.compare(Buffer.from(key), Buffer.from(other)) > 0
 }
 
 function isSame(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {

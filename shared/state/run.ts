@@ -1,5 +1,5 @@
 import { OverpoolError } from '../errors.ts'
-import { journalOf, type State, type StateChange, type StateCommit } from '../store/state.ts'
+import { journalOf, type State, type StateChange, type StateCommit, type StateRange, type StateValue } from '../store/state.ts'
 
 /** What one entry changes is at most so long, with the values before, bytes: a commit is one item of DynamoDB, which takes 400 KB. */
 const MAX_ENTRY = 320 * 1024
@@ -58,9 +58,9 @@ export class StateRun {
     return this.#values.get(key)
   }
 
-  /** Keys after `after` with this prefix, as committed. */
-  listed(prefix: string, after: string, limit: number) {
-    return this.#store.list(this.#handler, this.#scope, { prefix, after, limit })
+  /** A range of the keys, as committed. */
+  stored(range: StateRange): Promise<StateValue[]> {
+    return this.#store.list(this.#handler, this.#scope, range)
   }
 
   /** The changes of finished entries that are not committed. */
@@ -76,7 +76,7 @@ export class StateRun {
   /** The entry is finished: its changes join the run. @param isUndo an undo may change as much as the store can commit @throws OverpoolError BAD_ARGUMENT: they are too many */
   take(changes: StateChange[], isUndo: boolean): void {
     const bytes = changes.reduce((sum, change) => sum + sizeOf(change), 0)
-    const most = isUndo ? Math.max(MAX_ENTRY, this.#store.maxBytes) : MAX_ENTRY
+    const most = isUndo ? this.#store.maxBytes : MAX_ENTRY
     if (bytes > most)
       throw new OverpoolError(
         'BAD_ARGUMENT',

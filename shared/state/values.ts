@@ -58,6 +58,11 @@ export function checkKey(key: unknown): string {
   throw new OverpoolError('BAD_ARGUMENT', `a key of a state must be a text of 1 to ${MAX_KEY} bytes of UTF-8`)
 }
 
+/** The order of keys: of their UTF-8 bytes. */
+export function compareKeys(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+}
+
 function bytesOf(value: bigint): Uint8Array {
   const hex = value.toString(16)
   return Buffer.from(hex.padStart(hex.length + (hex.length % 2), '0'), 'hex')

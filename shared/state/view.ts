@@ -1,8 +1,9 @@
 import type { Clock } from '../clock.ts'
-import { OverpoolError } from '../errors.ts'
+import { handlerNotFound, OverpoolError } from '../errors.ts'
 import type { Stores } from '../store/port.ts'
-import { type JournalChange, journalOf, SHARED } from '../store/state.ts'
+import { type JournalChange, journalOf, SHARED, type StateRange } from '../store/state.ts'
 import type { ListOptions, StateItem } from './handler-state.ts'
+import { listedOver } from './listed.ts'
 import { checkKey, decodeValue, encodeValue } from './values.ts'
 
 export interface StateOptions {
@@ -55,23 +56,26 @@ export class StateView {
 
   /** In the order of the keys. With `at`, as it was when the handler had finished this entry. */
   async list({ prefix = '', after = '', limit = 100, at }: ListOptions & { at?: number } = {}): Promise<StateItem[]> {
-    // An unfinished commit holds few values, and the journal is bounded.
-    const over = at === undefined ? await this.#unfinished() : await this.#before(at)
-    const found: StateItem[] = []
-    const isIn = (key: string) => key.startsWith(prefix) && compare(key, after) > 0
-    const changed = [...over].filter(([key]) => isIn(key)).sort(([a], [b]) => compare(a, b))
-    for (let from = after; found.length < limit; ) {
-      const stored = await this.#stores.state.list(this.handler, this.scope, { prefix, after: from, limit: PAGE })
-      const end = stored.length === PAGE ? stored.at(-1)!.key : undefined
-      const values = new Map<string, Uint8Array | undefined>(stored.map(({ key, value }) => [key, value]))
-      for (const [key, value] of changed)
-        if (compare(key, from) > 0 && (end === undefined || compare(key, end) <= 0)) values.set(key, value)
-      const sorted = [...values].sort(([a], [b]) => compare(a, b))
-      found.push(...sorted.flatMap(([key, value]) => (value ? [{ key, value: decodeValue(value) }] : [])))
-      if (end === undefined) break
-      from = end
+    return this.#listed(at === undefined ? await this.#unfinished() : await this.#before(at), { prefix, after, limit })
+  }
+
+  /** All keys with a prefix, in their order, read in pages. With `at`, as they were when the handler had finished this entry. */
+  async *all({ prefix, at }: Pick<ListOptions, 'prefix'> & { at?: number } = {}): AsyncGenerator<StateItem, void> {
+    const before = at === undefined ? undefined : await this.#before(at) // the whole journal: it is read once
+    for (let after: string | undefined; ; ) {
+      const items = await this.#listed(before ?? (await this.#unfinished()), {
+        limit: PAGE,
+        ...(prefix !== undefined && { prefix }),
+        ...(after !== undefined && { after }),
+      })
+      yield* items
+      if (items.length < PAGE) return
+      after = items.at(-1)!.key
     }
-    return found.slice(0, limit)
+  }
+
+  #listed(over: ReadonlyMap<string, Uint8Array | undefined>, range: StateRange): Promise<StateItem[]> {
+    return listedOver(over, (stored) => this.#stores.state.list(this.handler, this.scope, stored), range)
   }
 
   /** Sets a key, or deletes it if the value is undefined. If the handler is running, its run starts again, so that it uses the new value. */
@@ -139,8 +143,9 @@ export class StateView {
 
   /** The values that later entries have changed, as they were when an entry was finished. */
   async #before(at: number): Promise<Map<string, Uint8Array | undefined>> {
-    const before = await this.#unfinished()
-    let isWhole = (await this.version()) === 0
+    const { version, unfinished } = await this.#stores.state.look(this.handler, this.scope)
+    const before = new Map(unfinished.map(({ key, after }) => [key, after]))
+    let isWhole = version === 0
     let next: string | undefined
     do {
       const page = await this.#stores.state.journal(this.handler, this.scope, next)
@@ -171,14 +176,6 @@ export async function viewOf(
   if (version > 0) return new StateView({ handler, scope: SHARED, pool: path ?? SHARED }, stores, clock)
   if (path === undefined) throw new OverpoolError('BAD_ARGUMENT', `"${handler}" has a state for each pool: name the pool`)
   const there = await stores.progress.listHandlers(path)
-  if (!there.includes(handler))
-    throw new OverpoolError(
-      'HANDLER_NOT_FOUND',
-      `no handler "${handler}" has worked on "${path}"; there are: ${there.join(', ') || 'none'}`,
-    )
+  if (!there.includes(handler)) throw handlerNotFound(handler, path, there)
   return new StateView({ handler, scope: path, pool: path }, stores, clock)
-}
-
-function compare(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }
