@@ -3,7 +3,7 @@ import type { RemoteMachine } from '../client/remote.ts'
 import { type CheckedSettings, checkPool } from '../shared/config/config.ts'
 import { messageOf, OverpoolError } from '../shared/errors.ts'
 import type { LedgerEvent } from '../shared/ledger/event.ts'
-import { type HandlerState, handlersOf, problemsOf } from '../shared/machine/health.ts'
+import { type HandlerHealth, handlersOf, problemsOf } from '../shared/machine/health.ts'
 import type { Kinds } from '../shared/machine/pools.ts'
 import type { TransactionLike } from '../shared/machine/post.ts'
 import type { Redriven, RedriveOptions } from '../shared/machine/progress.ts'
@@ -206,7 +206,7 @@ export async function pools({ where, out }: CommandContext): Promise<boolean> {
 }
 
 /** The state of a handler in a pool, as lines for people. */
-export function linesOfHandler({ handler, waiting, stopped, stoppedAt, paused, pausedAt = 0, dead }: HandlerState): string {
+export function linesOfHandler({ handler, waiting, stopped, stoppedAt, paused, pausedAt = 0, dead }: HandlerHealth): string {
   return [
     `  handler ${handler}: ${waiting ? `${count(waiting, 'entry', 'entries')} behind` : 'up to date'}`,
     ...(paused === undefined ? [] : [`    paused since ${new Date(pausedAt).toISOString()}${paused && `: ${inLine(paused)}`}`]),

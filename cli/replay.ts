@@ -5,6 +5,7 @@ import type { RemoteMachine } from '../client/remote.ts'
 import { type Replayed, replay as run } from '../local/replay.ts'
 import { systemClock } from '../shared/clock.ts'
 import { checkPool, checkSettings } from '../shared/config/config.ts'
+import { checkHandlerName } from '../shared/config/handler-name.ts'
 import { type PlannedHandler, planHandlers } from '../shared/config/handlers.ts'
 import { load } from '../shared/config/load-user-file.ts'
 import { OverpoolError } from '../shared/errors.ts'
@@ -76,11 +77,7 @@ export async function replay(path: string, flags: ReplayFlags, { where, out }: C
 }
 
 function checkFlags({ handler, into, compare, from = 0, to }: ReplayFlags): void {
-  if (into !== undefined && !/^[a-z0-9][a-z0-9_-]{0,62}$/.test(into))
-    throw new OverpoolError(
-      'BAD_ARGUMENT',
-      `"${into}" cannot name a handler: use 1 to 63 of a-z, 0-9, - and _, the first a letter or a digit`,
-    )
+  if (into !== undefined) checkHandlerName(into)
   if (into === handler)
     throw new OverpoolError('BAD_ARGUMENT', '--into must be a new name: leave it out to run the handler under its own name')
   if (compare && into === undefined)

@@ -1,5 +1,5 @@
 import type { RemoteMachine } from '../client/remote.ts'
-import { type HandlerState, handlersOf, problemsOf } from '../shared/machine/health.ts'
+import { type HandlerHealth, handlersOf, problemsOf } from '../shared/machine/health.ts'
 import { inLine, printed } from '../shared/printed.ts'
 import type { CommandContext } from './commands.ts'
 import { withMachine } from './machine.ts'
@@ -17,7 +17,7 @@ interface PoolNow {
   entries: number
   peers?: number
   halted?: string
-  handlers: HandlerState[]
+  handlers: HandlerHealth[]
   problems: string[]
 }
 
@@ -160,7 +160,7 @@ function rowsOf({ path, entries, peers, halted, handlers }: PoolNow, rate: Rate)
   })
 }
 
-function stateOf({ paused, stopped, attempts }: HandlerState): string {
+function stateOf({ paused, stopped, attempts }: HandlerHealth): string {
   if (paused !== undefined) return 'paused'
   if (stopped !== undefined) return 'stopped'
   return attempts ? `failing (${attempts})` : 'ok'

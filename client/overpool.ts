@@ -5,6 +5,7 @@ import { lineOf, type MachineReport } from '../local/report.ts'
 import { type BitcoinSettings, checkBitcoin } from '../shared/config/bitcoin.ts'
 import { checkNetwork, checkReached, isPath, type NetworkSettings, type PoolSettings } from '../shared/config/config.ts'
 import { readEnv } from '../shared/config/env.ts'
+import { checkHandlerName } from '../shared/config/handler-name.ts'
 import { OverpoolError } from '../shared/errors.ts'
 import type { LedgerEvent, TxEvent } from '../shared/ledger/event.ts'
 import type { HandledKind } from '../shared/ledger/kinds.ts'
@@ -367,11 +368,7 @@ export class Overpool implements Pools {
       throw deployed(
         'the handlers of a stack are its Lambda functions: write them as files in functions/handlers, and name them in overpool.config.ts',
       )
-    if (typeof name !== 'string' || !/^[a-z0-9][a-z0-9_-]{0,62}$/.test(name))
-      throw new OverpoolError(
-        'BAD_ARGUMENT',
-        `"${String(name).slice(0, 80)}" cannot name a handler: use 1 to 63 of a-z, 0-9, - and _, the first a letter or a digit`,
-      )
+    checkHandlerName(name)
     if (this.#handlers.some((handler) => handler.name === name))
       throw new OverpoolError('BAD_ARGUMENT', `there is a handler named "${name}" already`)
     if (this.#closing) throw closed()

@@ -5,7 +5,7 @@ import { checkPublished, MachineControl } from '../shared/machine/control.ts'
 import type { Invoicing } from '../shared/machine/invoicing.ts'
 import type { Machine } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
-import { pause, type Redriven, type RedriveOptions, redriveAll, unpause } from '../shared/machine/progress.ts'
+import { bellsOf, pause, type Redriven, type RedriveOptions, redriveAll, unpause } from '../shared/machine/progress.ts'
 import { checkRunsQuery } from '../shared/machine/runs.ts'
 import type { Ingress, Queue } from '../shared/queue/port.ts'
 import type { Repair } from '../shared/store/control.ts'
@@ -184,13 +184,7 @@ export class RemoteMachine implements Machine, AsyncDisposable {
   /** The queue of a handler that has worked on a pool. */
   async #bellsOf(path: string, handler: string): Promise<Queue> {
     await this.pools.control(path)
-    const known = await this.stores.progress.listHandlers(path)
-    const bells = known.includes(handler) ? this.#access.bells(handler) : undefined
-    if (bells) return bells
-    throw new OverpoolError(
-      'HANDLER_NOT_FOUND',
-      `no handler "${handler}" has worked on "${path}"; there are: ${known.join(', ') || 'none'}`,
-    )
+    return bellsOf(handler, path, { stores: this.stores, bells: this.#access.bells })
   }
 
   async #secretOf(path: string): Promise<string> {

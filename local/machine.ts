@@ -38,7 +38,7 @@ import type { Invoicing } from '../shared/machine/invoicing.ts'
 import { knownOf } from '../shared/machine/known.ts'
 import { type Machine, type Pools, poolsOf } from '../shared/machine/machine.ts'
 import { LedgerPools } from '../shared/machine/pools.ts'
-import { pause, redriveAll, unpause } from '../shared/machine/progress.ts'
+import { bellsOf, pause, redriveAll, unpause } from '../shared/machine/progress.ts'
 import { checkRunsQuery } from '../shared/machine/runs.ts'
 import { paySecretOf } from '../shared/paywall/payee.ts'
 import { type Paywall, paywallsOf } from '../shared/paywall/paywall.ts'
@@ -288,11 +288,10 @@ export class EmbeddedMachine implements Machine {
       failed: (error) => options.report({ kind: 'retrying', pool: '', step: 'the events of a pool', error }),
     })
     const urls = () => this.#urlsNow
-    const bellsOf = async (path: string, name: string) => {
+    const bells = (name: string) => handlers.get(name)?.queue
+    const bellsIn = async (path: string, name: string) => {
       await this.pools.control(path)
-      const bells = handlers.get(name)?.queue
-      if (bells && (await stores.progress.listHandlers(path)).includes(name)) return bells
-      throw new OverpoolError('HANDLER_NOT_FOUND', `no handler "${name}" of this machine has worked on "${path}"`)
+      return bellsOf(name, path, { stores, bells })
     }
     this.#studio = new StudioDoor(dir, (error) => options.report({ kind: 'studio', error }), {
       pools: this.pools,
@@ -306,13 +305,13 @@ export class EmbeddedMachine implements Machine {
       changed: ports.changed ?? clock.sleep,
       redrive: async (path, redriven) => {
         await this.pools.control(path)
-        return redriveAll(path, redriven, { stores, bells: (name) => handlers.get(name)?.queue, clock })
+        return redriveAll(path, redriven, { stores, bells, clock })
       },
       pause: async (path, handler, reason) => {
-        await bellsOf(path, handler)
+        await bellsIn(path, handler)
         await pause(handler, path, reason, { stores, clock })
       },
-      unpause: async (path, handler) => unpause(handler, path, { stores, bells: await bellsOf(path, handler), clock }),
+      unpause: async (path, handler) => unpause(handler, path, { stores, bells: await bellsIn(path, handler), clock }),
       ...(ports.runs && { runs: (query: RunsQuery) => this.runs(query) }),
     })
   }

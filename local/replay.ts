@@ -1,7 +1,7 @@
 import type { RunnerReport } from '../functions/handler/report.ts'
 import { answerBell } from '../functions/handler/runner.ts'
 import type { Clock } from '../shared/clock.ts'
-import { type AnyFunctions, bindFunctions, type HandlerOptions } from '../shared/machine/handlers.ts'
+import { type AnyFunctions, bindFunctions, type HandlerOptions, observed } from '../shared/machine/handlers.ts'
 import type { Pools } from '../shared/machine/machine.ts'
 import { oneAfterTheOther } from '../shared/retry.ts'
 import type { StateOptions, StateView } from '../shared/state/view.ts'
@@ -52,17 +52,10 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
   const begun = await beginAt(name, pool.path, from, { ...stores, progress: kept })
   const { stopping } = options
   const pools = into === undefined ? options.pools : countingPosts(options.pools, () => void counted.posts++)
-  const bound = bindFunctions({ functions: options.functions }, pools)
-  const functions = Object.fromEntries(
-    Object.entries(bound).map(([kind, call]: [string, (event: never, state: never) => unknown]) => [
-      kind,
-      (event: { seq: number }, state: unknown) => {
-        counted.calls++
-        progress(event.seq)
-        return call(event as never, state as never)
-      },
-    ]),
-  )
+  const functions = observed(bindFunctions({ functions: options.functions }, pools), ({ seq }) => {
+    counted.calls++
+    progress(seq)
+  })
   const last = (await stores.blocks.find(pool.path, to))?.n
   if (last !== undefined && begun <= to) {
     // The bell comes again as long as anything is left: the cursor says how far it is.

@@ -1,19 +1,13 @@
-import type { LedgerEvent } from '../../shared/ledger/event.ts'
-import type { BoundFunctions } from '../../shared/machine/handlers.ts'
+import { type BoundFunctions, observed } from '../../shared/machine/handlers.ts'
 import type { Telemetry } from '../telemetry.ts'
 import { lineOf, type PostFailed, type RunnerReport } from './report.ts'
 
 /** A handler's functions, with metrics: calls, and how long each entry waited. */
 export function measured(bound: BoundFunctions, telemetry: Telemetry): BoundFunctions {
-  const calls = Object.entries(bound).map(([kind, call]: [string, (event: never, state: never) => unknown]) => [
-    kind,
-    (event: LedgerEvent, state: unknown) => {
-      telemetry.count('entries')
-      telemetry.time('lagMs', Math.max(0, Date.now() - event.at))
-      return call(event as never, state as never)
-    },
-  ])
-  return Object.fromEntries(calls) as BoundFunctions
+  return observed(bound, ({ at }) => {
+    telemetry.count('entries')
+    telemetry.time('lagMs', Math.max(0, Date.now() - at))
+  })
 }
 
 /** Logs and counts what the runner of a function reports. */

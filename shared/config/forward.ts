@@ -1,6 +1,7 @@
 import { OverpoolError } from '../errors.ts'
 import { HANDLED_KINDS, type HandledKind } from '../ledger/kinds.ts'
 import { BROADCASTER, checkSecretPlace, type SecretPlace } from './bitcoin.ts'
+import { isHandlerName } from './handler-name.ts'
 
 /** A handler that is a program on the network, in any language: the machine posts each entry to it (docs/push.md). */
 export interface ForwardConfig {
@@ -38,7 +39,7 @@ export function checkForwards(config: ForwardsOf): void {
   if (typeof handlers !== 'object' || handlers === null || Array.isArray(handlers))
     throw wrong("`handlers` is an object, such as { billing: { forward: 'https://…', secret: { env: 'BILLING_SECRET' } } }")
   for (const [name, forward] of Object.entries(handlers)) {
-    if (!/^[a-z0-9][a-z0-9_-]{0,62}$/.test(name) || name === BROADCASTER)
+    if (!isHandlerName(name) || name === BROADCASTER)
       throw wrong(`handlers.${name.slice(0, 80)}: a name has 1 to 63 of a-z, 0-9, - and _, and is not "${BROADCASTER}"`)
     checkForward(forward, `handlers.${name}`, config)
   }

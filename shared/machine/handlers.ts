@@ -1,5 +1,5 @@
 import { OverpoolError } from '../errors.ts'
-import type { BlockEvent, CommitEvent, EventOfKind, InvoiceEvent, ReorgEvent, StatusEvent, TxEvent } from '../ledger/event.ts'
+import type { BlockEvent, CommitEvent, EventOfKind, InvoiceEvent, LedgerEvent, ReorgEvent, StatusEvent, TxEvent } from '../ledger/event.ts'
 import type { EntryInvoice, HandledKind, Kind } from '../ledger/kinds.ts'
 import type { HandlerState } from '../state/handler-state.ts'
 import type { Pools } from './machine.ts'
@@ -54,6 +54,18 @@ export function bindFunctions(handler: { functions: AnyFunctions }, pools: Pools
     bound[kind] = (event, state) => handler.functions[kind]?.(event, pools, state)
   if (handler.functions.invoice) bound.tx = (event, state) => ofTx(handler.functions, event, pools, state)
   return bound as BoundFunctions
+}
+
+/** The same functions; `called` is called with each event first. */
+export function observed(bound: BoundFunctions, called: (event: LedgerEvent) => void): BoundFunctions {
+  const calls = Object.entries(bound).map(([kind, call]: [string, (event: never, state: HandlerState) => unknown]) => [
+    kind,
+    (event: LedgerEvent, state: HandlerState) => {
+      called(event)
+      return call(event as never, state)
+    },
+  ])
+  return Object.fromEntries(calls) as BoundFunctions
 }
 
 /** Gives a transaction to `onTx`, and then to `onInvoice`, if it pays an invoice. */

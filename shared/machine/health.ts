@@ -9,7 +9,7 @@ import { nextEntry } from './progress.ts'
 import type { PoolStatus } from './status.ts'
 
 /** How far a handler has come in a pool. */
-export interface HandlerState {
+export interface HandlerHealth {
   handler: string
   /** entries that it has finished, and those that wait for it */
   done: number
@@ -26,12 +26,12 @@ export interface HandlerState {
 }
 
 /** The state of each handler that has worked on a pool. */
-export async function handlersOf(pool: string, entries: number, stores: Stores): Promise<HandlerState[]> {
+export async function handlersOf(pool: string, entries: number, stores: Stores): Promise<HandlerHealth[]> {
   const handlers = await stores.progress.listHandlers(pool)
   return Promise.all(handlers.map((handler) => handlerOf(handler, pool, entries, stores)))
 }
 
-async function handlerOf(handler: string, pool: string, entries: number, stores: Stores): Promise<HandlerState> {
+async function handlerOf(handler: string, pool: string, entries: number, stores: Stores): Promise<HandlerHealth> {
   const [cursor, dead] = await Promise.all([stores.progress.readCursor(handler, pool), stores.progress.listDead(handler, pool)])
   const { seq, attempts, stopped, paused, pausedAt } = cursor
   const next = stopped === undefined ? undefined : await nextEntry(cursor, pool, stores)
@@ -51,7 +51,7 @@ type CheckedPool = Pick<PoolControl, 'path' | 'halted' | 'network' | 'desired' |
   Partial<Pick<PoolStatus, 'published' | 'subscribed'>>
 
 /** What an operator has to look at in a pool and its handlers, a sentence each; none if all is well. */
-export function problemsOf({ path, halted, network, desired, chain, ...pool }: CheckedPool, handlers: HandlerState[]): string[] {
+export function problemsOf({ path, halted, network, desired, chain, ...pool }: CheckedPool, handlers: HandlerHealth[]): string[] {
   const isInNetwork = desired?.publish || desired?.subscribe || pool.published || pool.subscribed
   return [
     ...(halted === undefined ? [] : [`pool ${path} is halted: ${halted}`]),
@@ -91,7 +91,7 @@ function timeOf(ms = 0): string {
   return new Date(ms).toISOString()
 }
 
-function handlerProblems(pool: string, { handler, attempts, stopped, stoppedAt, paused, pausedAt, done, dead }: HandlerState): string[] {
+function handlerProblems(pool: string, { handler, attempts, stopped, stoppedAt, paused, pausedAt, done, dead }: HandlerHealth): string[] {
   if (paused !== undefined)
     return [
       `handler ${handler} has been paused in ${pool} at #${done} since ${timeOf(pausedAt)}${reasonIn(paused)}; \`overpool unpause ${pool} --handler ${handler}\` lets it go on`,

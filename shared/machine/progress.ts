@@ -1,6 +1,6 @@
 import { parallel } from '../aws/call.ts'
 import type { Clock } from '../clock.ts'
-import { OverpoolError } from '../errors.ts'
+import { handlerNotFound, OverpoolError } from '../errors.ts'
 import { encodeBell } from '../ledger/messages.ts'
 import type { Queue } from '../queue/port.ts'
 import type { Stores } from '../store/port.ts'
@@ -52,6 +52,23 @@ interface ProgressPorts {
 /** Why a handler is paused, characters. */
 const MAX_REASON = 1_000
 
+/** The queue of the bells of a handler that has worked on a pool. @throws OverpoolError HANDLER_NOT_FOUND */
+export async function bellsOf(
+  handler: string,
+  pool: string,
+  { stores, bells }: { stores: Pick<Stores, 'progress'>; bells: (handler: string) => Queue | undefined },
+): Promise<Queue> {
+  const known = await stores.progress.listHandlers(pool)
+  const queue = known.includes(handler) ? bells(handler) : undefined
+  if (queue) return queue
+  throw handlerNotFound(handler, pool, known)
+}
+
+/** Rings for a handler, so that it looks at the pool again. @param why makes the bell another one than those of the writer */
+async function ring(pool: string, last: number, why: string, { bells, clock }: Pick<ProgressPorts, 'bells' | 'clock'>): Promise<void> {
+  await bells.send([{ body: encodeBell({ pool, n: last }), group: pool, dedupe: `${pool}:${why}:${clock.now()}` }])
+}
+
 /** Pauses a handler in a pool: it finishes the entry under way, and is called with no further one until it is unpaused, also after a restart. */
 export async function pause(handler: string, pool: string, reason: string, { stores, clock }: Omit<ProgressPorts, 'bells'>): Promise<void> {
   await stores.progress.setPaused(handler, pool, { reason: reason.toWellFormed().slice(0, MAX_REASON), at: clock.now() })
@@ -62,7 +79,7 @@ export async function unpause(handler: string, pool: string, { stores, bells, cl
   const { paused } = await stores.progress.readCursor(handler, pool)
   await stores.progress.setPaused(handler, pool, undefined)
   const last = await stores.blocks.last(pool)
-  if (last) await bells.send([{ body: encodeBell({ pool, n: last.n }), group: pool, dedupe: `${pool}:unpause:${clock.now()}` }])
+  if (last) await ring(pool, last.n, 'unpause', { bells, clock })
   return paused !== undefined
 }
 
@@ -105,7 +122,7 @@ export async function redrive(
     const at = letters.reduce((latest, letter) => Math.max(latest, letter.at + 1), clock.now())
     await stores.progress.askRedrive(handler, pool, at, only && letters.map(({ seq }) => seq))
   }
-  await bells.send([{ body: encodeBell({ pool, n: last.n }), group: pool, dedupe: `${pool}:redrive:${clock.now()}` }])
+  await ring(pool, last.n, 'redrive', { bells, clock })
   return {
     ...nothing,
     dead: skip ? [] : letters.map((letter) => letter.seq),
@@ -132,11 +149,7 @@ export async function redriveAll(
   const names = await stores.progress.listHandlers(pool)
   const known = names.filter((name) => drop || bells(name)) // a handler that is no longer deployed has no queue, but may have left dead letters
   const asked = known.filter((name) => handler === undefined || name === handler)
-  if (handler !== undefined && !asked.length)
-    throw new OverpoolError(
-      'HANDLER_NOT_FOUND',
-      `no handler "${handler}" has worked on "${pool}"; there are: ${known.join(', ') || 'none'}`,
-    )
+  if (handler !== undefined && !asked.length) throw handlerNotFound(handler, pool, known)
   const redriven: Redriven[] = []
   for (const name of asked)
     redriven.push(

@@ -1,5 +1,5 @@
 import { entryAt } from '../../shared/ledger/block.ts'
-import { type HandlerState, handlersOf, problemsOf, unseenIn } from '../../shared/machine/health.ts'
+import { type HandlerHealth, handlersOf, problemsOf, unseenIn } from '../../shared/machine/health.ts'
 import { statusOf } from '../../shared/machine/status.ts'
 import { allStatuses } from '../../shared/store/statuses.ts'
 import type { StudioMachine } from '../machine.ts'
@@ -54,7 +54,7 @@ export async function overviewOf({ machine, place, now }: RouteDeps): Promise<Ov
   }
 }
 
-async function handlerRow({ stores }: StudioMachine, path: string, { dead, ...handler }: HandlerState): Promise<HandlerRow> {
+async function handlerRow({ stores }: StudioMachine, path: string, { dead, ...handler }: HandlerHealth): Promise<HandlerRow> {
   const { waiting, done } = handler
   const block = waiting ? await stores.blocks.find(path, done) : undefined
   const oldest = block && entryAt(block, done - block.first)
