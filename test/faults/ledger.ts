@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { folderLayout } from '../../local/folder.ts'
 import { type LedgerFile, openLedgerFile } from '../../local/ports.ts'
+import { systemClock } from '../../shared/clock.ts'
 import { type Block, encodeBlock } from '../../shared/ledger/block.ts'
 import { encodeEntry } from '../../shared/ledger/entry-codec.ts'
 import { idOfPayment } from '../../shared/ledger/ids.ts'
 import type { EntryId } from '../../shared/ledger/kinds.ts'
 import type { IngressMessage } from '../../shared/ledger/messages.ts'
+import { oneAfterTheOther } from '../../shared/retry.ts'
 import { transactionFromHex } from '../../shared/transaction/index.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { CoreStore, poolKeys } from '../../sidecar/cores/core.ts'
@@ -40,6 +42,20 @@ export async function tempLedger(): Promise<Ledger> {
       file.close()
       rmSync(dir, { recursive: true })
     },
+  }
+}
+
+/** What a runner of a test does with a failure: it gives the entry up at once. */
+export function oneAttempt() {
+  return {
+    clock: systemClock,
+    maxAttempts: 1,
+    retryForMs: 0,
+    onPoison: 'skip' as const,
+    timeoutMs: 10_000,
+    retryMs: 1,
+    retryMostMs: 1,
+    alone: oneAfterTheOther(),
   }
 }
 

@@ -12,26 +12,19 @@ import type { TxEvent } from '../../shared/ledger/event.ts'
 import { encodeBell } from '../../shared/ledger/messages.ts'
 import { LedgerPools } from '../../shared/machine/pools.ts'
 import { redrive } from '../../shared/machine/progress.ts'
-import { oneAfterTheOther } from '../../shared/retry.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { HandClock } from '../hand-clock.ts'
 import { until } from '../machine/machine.ts'
-import { blockOf, type Ledger, tempLedger } from './ledger.ts'
+import { blockOf, type Ledger, oneAttempt, tempLedger } from './ledger.ts'
 
 function runnerOf({ stores }: Ledger, onTx: (event: TxEvent) => unknown) {
   return {
     handler: 'main',
+    ...oneAttempt(),
+    maxAttempts: 2,
     stores,
-    clock: systemClock,
     report: () => {},
     functions: { tx: onTx },
-    maxAttempts: 2,
-    retryForMs: 0,
-    onPoison: 'skip' as const,
-    timeoutMs: 10_000,
-    retryMs: 1,
-    retryMostMs: 1,
-    alone: oneAfterTheOther(),
   }
 }
 

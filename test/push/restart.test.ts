@@ -9,7 +9,7 @@ import { sampleTransaction } from '../../shared/transaction/sample.ts'
 import { type Program, Project, pay, REPOSITORY } from '../cli/project.ts'
 import { until } from '../machine/machine.ts'
 import { CHROMIUM, startChromium } from '../page/chromium.ts'
-import { freePort } from './stream.ts'
+import { freePort } from '../stack/emulators.ts'
 
 // A machine (`overpool start`) that is killed and started again on the same port, again and again, while a wallet pays into it: nobody who follows it misses an entry, or gets one twice.
 

@@ -1,6 +1,3 @@
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
 import { until } from '../machine/machine.ts'
 
 /** A frame of server-sent events, read as the standard has it: lines of fields, ended by an empty line. */
@@ -82,14 +79,4 @@ export interface Followed {
   payment: { transaction: string; memo?: string; merchantData?: string; refundTo?: string }
   parsed: object
   [key: string]: unknown
-}
-
-/** A free TCP port. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -3,13 +3,12 @@ import { answerBell } from '../../functions/handler/runner.ts'
 import { S3Blobs } from '../../shared/blobs/s3.ts'
 import { systemClock } from '../../shared/clock.ts'
 import type { TxEvent } from '../../shared/ledger/event.ts'
-import { oneAfterTheOther } from '../../shared/retry.ts'
 import type { HandlerState } from '../../shared/state/handler-state.ts'
 import { dynamoStores } from '../../shared/store/dynamodb/index.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import { ancestorsIn, awsClients } from '../aws/clients.ts'
 import { Emulators } from '../aws/emulators.ts'
-import { blockOf } from '../faults/ledger.ts'
+import { blockOf, oneAttempt } from '../faults/ledger.ts'
 
 type OnTx = (event: TxEvent, state: HandlerState) => unknown
 
@@ -24,17 +23,10 @@ async function requestsOf(pool: string, tx: OnTx): Promise<string[]> {
   const run = async (stores: Stores, n: number) => {
     const answer = await answerBell({ pool, n }, { key: 'ab'.repeat(32) }, 1, systemClock.elapsed() + 60_000, {
       handler: 'main',
+      ...oneAttempt(),
       stores,
-      clock: systemClock,
       report: (said) => expect(said).toBeUndefined(),
       functions: { tx },
-      maxAttempts: 1,
-      retryForMs: 0,
-      onPoison: 'skip',
-      timeoutMs: 10_000,
-      retryMs: 1,
-      retryMostMs: 1,
-      alone: oneAfterTheOther(),
     })
     expect(answer).toEqual({ done: true })
   }

@@ -10,7 +10,7 @@ import { oneAfterTheOther } from '../../shared/retry.ts'
 import type { HandlerState } from '../../shared/state/handler-state.ts'
 import { decodeValue } from '../../shared/state/values.ts'
 import { SHARED } from '../../shared/store/state.ts'
-import { blockOf, type Ledger, tempLedger } from '../faults/ledger.ts'
+import { blockOf, type Ledger, oneAttempt, tempLedger } from '../faults/ledger.ts'
 
 type OnTx = (event: TxEvent, state: HandlerState) => unknown
 
@@ -20,17 +20,10 @@ function runnerOf({ stores }: Ledger, tx: OnTx, more: { shared?: RunnerOptions['
   const { reports = [], ...options } = more
   return {
     handler: 'main',
+    ...oneAttempt(),
     stores,
-    clock: systemClock,
     report: (said: { kind: string; error?: unknown }) => reports.push(`${said.kind}: ${String(said.error)}`),
     functions: { tx },
-    maxAttempts: 1,
-    retryForMs: 0,
-    onPoison: 'skip' as const,
-    timeoutMs: 10_000,
-    retryMs: 1,
-    retryMostMs: 1,
-    alone: oneAfterTheOther(),
     ...options,
   }
 }

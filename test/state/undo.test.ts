@@ -1,16 +1,14 @@
 import { expect, it } from 'vitest'
 import { answerBell } from '../../functions/handler/runner.ts'
-import { systemClock } from '../../shared/clock.ts'
 import { encodeBlock } from '../../shared/ledger/block.ts'
 import { encodeEntry } from '../../shared/ledger/entry-codec.ts'
 import type { ReorgEvent, StatusEvent, TxEvent } from '../../shared/ledger/event.ts'
 import type { EntryId, ReorgEntry, StatusEntry, TxEntry } from '../../shared/ledger/kinds.ts'
-import { oneAfterTheOther } from '../../shared/retry.ts'
 import type { HandlerState } from '../../shared/state/handler-state.ts'
 import { decodeValue } from '../../shared/state/values.ts'
 import { transactionFromHex } from '../../shared/transaction/index.ts'
 import { sampleTransaction } from '../../shared/transaction/sample.ts'
-import { type Ledger, tempLedger } from '../faults/ledger.ts'
+import { type Ledger, oneAttempt, tempLedger } from '../faults/ledger.ts'
 import { random, seed } from '../random.ts'
 
 // Statuses of what was mined, payments that come between them, and reorganisations, through the real runner over SQLite.
@@ -50,18 +48,11 @@ async function run({ stores, key }: Ledger, steps: Step[], functions: Functions,
     await stores.blocks.put('a', encodeBlock(n, first, group.map(entryOf)))
     const answer = await answerBell({ pool: 'a', n }, { key }, 1, Date.now() + 60_000, {
       handler: 'main',
+      ...oneAttempt(),
       stores,
-      clock: systemClock,
       report: (said) => expect(said).toBeUndefined(),
       functions: { reorg: () => {}, status: functions.tx, ...functions },
       undoes: true,
-      maxAttempts: 1,
-      retryForMs: 0,
-      onPoison: 'skip',
-      timeoutMs: 10_000,
-      retryMs: 1,
-      retryMostMs: 1,
-      alone: oneAfterTheOther(),
     })
     expect(answer).toEqual({ done: true })
   }
@@ -158,17 +149,11 @@ it('an undo that a handler fails after is not made', async () => {
   await stores.blocks.put('a', encodeBlock(1, 1, [entryOf({ undone: [hash(100, 0)], to: 99 })]))
   const options = {
     handler: 'main',
+    ...oneAttempt(),
+    maxAttempts: 5,
     stores,
-    clock: systemClock,
     report: () => {},
     undoes: true,
-    maxAttempts: 5,
-    retryForMs: 0,
-    onPoison: 'skip' as const,
-    timeoutMs: 10_000,
-    retryMs: 1,
-    retryMostMs: 1,
-    alone: oneAfterTheOther(),
   }
   let fails = true
   const reorg = (_e: ReorgEvent, state: HandlerState) => {
