@@ -1,24 +1,15 @@
-import { type Clock, sleepAwake, timeLeft } from '../../shared/clock.ts'
+import { timeLeft } from '../../shared/clock.ts'
 import { type ErrorCode, OverpoolError, textOf } from '../../shared/errors.ts'
 import { type Block, entriesOf, entryAt, isLost } from '../../shared/ledger/block.ts'
-import { eventOf, type LedgerEvent, type ReorgEvent } from '../../shared/ledger/event.ts'
-import type { Entry, Kind, ReorgEntry } from '../../shared/ledger/kinds.ts'
+import type { Entry, Kind } from '../../shared/ledger/kinds.ts'
 import type { Bell } from '../../shared/ledger/messages.ts'
-import type { KeptStatus } from '../../shared/ledger/status.ts'
-import { type HandlerContext, handlerContext } from '../../shared/machine/context.ts'
-import type { BoundFunctions } from '../../shared/machine/handlers.ts'
 import { backoff, waitsBefore } from '../../shared/retry.ts'
-import { StateAttempt } from '../../shared/state/attempt.ts'
-import type { HandlerState } from '../../shared/state/handler-state.ts'
 import { StateRun } from '../../shared/state/run.ts'
 import type { PoolControl } from '../../shared/store/control.ts'
 import type { Stores } from '../../shared/store/port.ts'
 import type { Cursor, DeadLetter, Move } from '../../shared/store/progress.ts'
-import type { Run } from '../../shared/store/runs.ts'
 import { SHARED, type State } from '../../shared/store/state.ts'
-import { scanTransaction } from '../../shared/transaction/index.ts'
-import { recording } from './recording.ts'
-import type { RunnerReport } from './report.ts'
+import { type CallOptions, call } from './call.ts'
 
 /** A stored error text is cut to this many characters. */
 const MAX_ERROR = 1_000
@@ -31,42 +22,28 @@ const MAX_ASKED_WAIT_MS = 60 * 60_000
 /** The error of an entry whose every attempt ended with the process. */
 const NO_END = 'the process ended while the handler ran, at each attempt'
 
-export interface RunnerOptions {
-  /** the handler's name: its cursor, its dead letters and the ids of its posts go by it */
-  handler: string
-  /** `statuses` only where the machine takes part in Bitcoin: then an event shows the newest status. `state` only for the user's handlers: the built-in ones remember nothing */
+export interface RunnerOptions extends CallOptions {
+  /** `statuses` as for a call. `state` only for the user's handlers: the built-in ones remember nothing */
   stores: Pick<Stores, 'blocks' | 'progress'> & Partial<Pick<Stores, 'statuses' | 'state'>>
   /**
    * the handler has one state for all its pools (default: one for each): runs a pool's entries when those of no other pool run. Of two processes that do so at once, one has to begin
    * anew
    */
   shared?: <T>(run: () => Promise<T>) => Promise<T>
-  /** before a reorganisation is handled, the state loses what the undone entries have changed */
-  undoes?: boolean
-  clock: Clock
-  report: (report: RunnerReport) => void
-  /** the user's functions by kind; entries of other kinds are passed over */
-  functions: BoundFunctions
   /** an entry is given up after so many attempts that ended with the process; one whose handler fails, when it has been retried for `retryForMs` besides */
   maxAttempts: number
   retryForMs: number
   /** 'skip': a given-up entry becomes a dead letter and the pool goes on; 'stop': the pool stops there for this handler */
   onPoison: 'skip' | 'stop'
-  /** a longer call counts as failed, ms */
-  timeoutMs: number
   /** wait after a first failure, ms; doubles up to `retryMostMs` */
   retryMs: number
   retryMostMs: number
   /** runs one after the other the attempts that may end the process: an entry must not be given up for what another pool's entry does to it */
   alone: <T>(attempt: () => Promise<T>) => Promise<T>
-  /** resolves when all promise callbacks that are due have run (default: the next turn of the event loop) */
-  turn?: () => Promise<void>
   /** the last entry that is run; default: all */
   until?: number
   /** once aborted, no further entry begins */
   stopping?: AbortSignal
-  /** called with each run that has ended; without it they are not recorded */
-  ran?: (run: Run) => void
 }
 
 /** The answer to a bell: it is done and can be deleted, or it comes again after `againMs`. */
@@ -295,7 +272,7 @@ class BellRun {
     const { handler, stores, maxAttempts } = this.#options
     // What is undone must be in the journal.
     if (this.#options.undoes && entry.kind === 'reorg' && this.#state?.isChanged) await this.#keep(this.#at)
-    const failure = await run(this.#pool, seq, entry, this.#options, this.#state, tried + 1, (thrown) => this.#givesUp(thrown, tried + 1))
+    const failure = await call(this.#pool, seq, entry, this.#options, this.#state, tried + 1, (thrown) => this.#givesUp(thrown, tried + 1))
     if (failure) return this.#fail(seq, block, next, tried, failure.thrown)
     // An earlier attempt may have stored a dead letter and died before the cursor was written; or an operator has, who passes over the entry where the handler had stopped.
     const mayBeDead = (this.#receives > 1 && tried + 1 >= maxAttempts) || this.#start.stopped !== undefined
@@ -450,7 +427,7 @@ async function rerunDead(
     if (!entry || !isRunnable(pool, entry, options)) continue // this version, or this handler, cannot run it: the letter stays
     const tried = { ...letter, attempts: letter.attempts + 1, at: Math.max(clock.now(), times.redrive ?? 0, times.redriveSome ?? 0) }
     if (receives > 1) await stores.progress.updateDead(handler, pool.path, tried) // counted before it is run: the process may have died in it
-    const error = await run(pool, letter.seq, entry, options, state, tried.attempts, (thrown) => !isAway(thrown))
+    const error = await call(pool, letter.seq, entry, options, state, tried.attempts, (thrown) => !isAway(thrown))
     if (error === undefined && state?.isChanged) await commitState(handler, pool.path, letter.seq, state, options)
     else if (error === undefined) await stores.progress.deleteDead(handler, pool.path, letter.seq)
     else if (isAway(error.thrown)) {
@@ -489,82 +466,6 @@ function readable(block: Block, pool: string, { stores }: RunnerOptions): Entry[
   }
 }
 
-/** Calls the handler's function for the entry's kind. @param givesUp whether the entry is given up for what was thrown @returns what it threw, if it failed */
-async function run(
-  pool: { path: string; key: string },
-  seq: number,
-  entry: Entry,
-  options: RunnerOptions,
-  state: StateRun | undefined,
-  attempt: number,
-  givesUp: (thrown: unknown) => boolean,
-): Promise<{ thrown: unknown } | undefined> {
-  const { handler, functions, clock, timeoutMs, report, ran } = options
-  const remembers = state && new StateAttempt(state, { pool: pool.path, seq, ...placeOf(entry) })
-  const context: HandlerContext = {
-    handler,
-    pool: pool.path,
-    cause: { key: pool.key, seq },
-    hops: entry.hops,
-    ordinal: 0,
-    posts: [],
-    ended: false,
-    failed: false,
-    threwLate: (error) => report({ kind: 'threw-late', handler, pool: pool.path, seq, error }),
-  }
-  const record = ran && recording(context, entry.kind as Kind, attempt, clock.now, ran)
-  try {
-    const event = eventOf(pool, seq, entry, options.stores.statuses && (await statusOf(pool.path, entry, options)))
-    if (entry.kind === 'reorg' && options.undoes && remembers) await undo(event as ReorgEvent, entry, remembers)
-    const call = (functions[event.kind as Kind] ?? (() => {})) as (event: LedgerEvent, state: HandlerState | undefined) => unknown
-    const returned = handlerContext.run(context, call, event, remembers)
-    if (!isThenable(returned) && !context.posts.length && (remembers?.isUntouched ?? true)) {
-      record?.('ok')
-      return undefined
-    }
-    const result = finished(returned, context, remembers, options.turn ?? nextTurn)
-    const timer = new AbortController()
-    const tooLong = sleepAwake(clock, timeoutMs, timer.signal).then(() => {
-      if (!timer.signal.aborted) throw new Error(`the handler took longer than ${timeoutMs} ms`)
-    })
-    try {
-      await Promise.race([result, tooLong])
-    } finally {
-      timer.abort()
-    }
-    remembers?.take()
-    record?.('ok')
-    return undefined
-  } catch (thrown) {
-    context.failed = true
-    record?.(givesUp(thrown) ? 'given-up' : 'failed', thrown)
-    return { thrown }
-  } finally {
-    context.ended = true
-    remembers?.end()
-    context.posts.length = 0
-  }
-}
-
-/** Takes back what the undone entries have changed in the state, and tells the handler what was left as it was. */
-async function undo(event: ReorgEvent, entry: ReorgEntry, state: StateAttempt): Promise<void> {
-  event.kept = await state.undo(entry)
-}
-
-/** The block of the chain that an entry goes back with: it records the block, a transaction that came with it, or that a transaction was mined in it. */
-function placeOf(entry: Entry): { height?: number; blockHash?: string } {
-  if (entry.kind === 'block') return { height: entry.height, blockHash: entry.hash }
-  const isMined = entry.kind === 'tx' || (entry.kind === 'status' && entry.status === 'mined')
-  if (!isMined || entry.blockHash === undefined || entry.height === undefined) return {}
-  return { height: entry.height, blockHash: entry.blockHash }
-}
-
-/** The newest status of a transaction. */
-async function statusOf(pool: string, entry: Entry, { stores }: RunnerOptions): Promise<KeptStatus | undefined> {
-  if (entry.kind !== 'tx' || !stores.statuses) return undefined
-  return (await stores.statuses.newest(pool, [scanTransaction(entry.tx).txid]))[0]
-}
-
 /** Whether a service of the machine failed, such as the queue for a post. That is not the entry's fault, and counts as no attempt. */
 function isAway(thrown: unknown): boolean {
   return thrown instanceof OverpoolError && thrown.code === 'UNAVAILABLE' && thrown.retryable
@@ -587,37 +488,6 @@ function isGone(thrown: unknown): boolean {
 function askedWait(thrown: unknown): number {
   if (!(thrown instanceof OverpoolError) || thrown.code !== 'FORWARD_FAILED') return 0
   return Math.min((thrown.retryAfterS ?? 0) * 1_000, MAX_ASKED_WAIT_MS)
-}
-
-/** Resolves when the handler, all its posts and all its uses of the state have ended. A failed post is reported where it failed; the handler may look at it. */
-async function finished(
-  returned: unknown,
-  { posts }: HandlerContext,
-  state: StateAttempt | undefined,
-  turn: () => Promise<void>,
-): Promise<void> {
-  await returned
-  // The code that waited for a post, or for the state, may make the next post.
-  do {
-    while (posts.length) {
-      await Promise.allSettled(posts.splice(0))
-      await turn()
-    }
-    if (state?.isBusy) {
-      await state.settled()
-      await turn()
-    }
-  } while (posts.length || state?.isBusy)
-  await state?.settled()
-}
-
-/** Resolves when all promise callbacks that are due have run. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as PromiseLike<unknown> | undefined)?.then === 'function'
 }
 
 function errorText(thrown: unknown): string {

@@ -162,7 +162,7 @@ const RULES: LeftOut[] = [
   },
   {
     rule: 'a call that fails changes nothing in the state',
-    file: 'functions/handler/runner.ts',
+    file: 'functions/handler/call.ts',
     from: '    context.failed = true\n',
     to: '    context.failed = true\n    remembers?.take()\n',
     law: /^the state of/,
